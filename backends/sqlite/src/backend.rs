@@ -1,0 +1,247 @@
+//! [`SqliteBackend`]: the backend as the rest of storex sees it.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use async_trait::async_trait;
+use crossbeam_channel::Sender;
+use futures_channel::oneshot;
+use rusqlite::Connection;
+use serde_json::Value as Json;
+use storex_core::{
+    Backend, Batch, BatchOutcome, Capabilities, CustomOperation, Error, ErrorKind, Filter, Query,
+    Record, Registry, Result,
+};
+
+use crate::config::{Config, Durability, SqliteBuilder};
+use crate::custom;
+use crate::error::{self, BACKEND};
+use crate::read;
+use crate::readers::Readers;
+use crate::table::{Table, Tables};
+use crate::writer::{self, Job};
+
+/// A read of at most so many keys runs on the caller's own thread.
+const INLINE_KEYS: usize = 16;
+
+/// Keeps collections in a SQLite database.
+///
+/// The database is put into write-ahead mode (which it keeps), so that reading and writing do not wait for each other;
+/// beside it lie a `-wal` and a `-shm` file while it is open. Other programs may use it at the same time.
+///
+/// ```
+/// # fn main() -> storex_core::Result<()> {
+/// use std::time::Duration;
+/// use storex_sqlite::{Durability, SqliteBackend};
+///
+/// # let dir = tempfile::tempdir().expect("a directory");
+/// # let path = dir.path().join("notes.db");
+/// let backend = SqliteBackend::builder(path)
+///     .durability(Durability::Normal)
+///     .busy_timeout(Duration::from_secs(1))
+///     .build()?;
+/// # let _ = backend; Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct SqliteBackend {
+    config: Config,
+    running: Mutex<Option<Arc<Running>>>,
+}
+
+/// What there is between `open` and `close`.
+#[derive(Debug)]
+struct Running {
+    tables: Arc<Tables>,
+    readers: Arc<Readers>,
+    writer: Mutex<Option<Sender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl SqliteBackend {
+    /// A backend on this file, with the defaults of [`SqliteBackend::builder`]. Nothing happens on disk before
+    /// [`Backend::open`].
+    ///
+    /// # Errors
+    /// As [`SqliteBuilder::build`].
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        Self::builder(path).build()
+    }
+
+    /// Begins a backend on this file: durable to the last write, five seconds of patience, four readers.
+    pub fn builder(path: impl Into<PathBuf>) -> SqliteBuilder {
+        SqliteBuilder::new(path.into())
+    }
+
+    pub(crate) fn with(config: Config) -> Result<Self> {
+        if config.path.as_os_str().is_empty() || config.path.is_dir() {
+            return Err(error::other(
+                "open the database",
+                ErrorKind::Io,
+                format!("`{}` is a directory or empty; give the path of a database file", config.path.display()),
+                "not the path of a file",
+            ));
+        }
+        Ok(Self { config, running: Mutex::new(None) })
+    }
+
+    /// The database file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.config.path
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Running>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn running(&self) -> Result<Arc<Running>> {
+        self.lock().clone().ok_or(Error::Closed)
+    }
+}
+
+#[async_trait]
+impl Backend for SqliteBackend {
+    fn name(&self) -> &'static str {
+        BACKEND
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default().persistent().custom_operations(custom::OPERATIONS)
+    }
+
+    async fn open(&self, registry: Arc<Registry>) -> Result<()> {
+        self.close().await?;
+        let (sender, opened, thread) = writer::start(self.config.clone(), registry)?;
+        let tables = opened.await.unwrap_or(Err(Error::Closed))?;
+        *self.lock() = Some(Arc::new(Running {
+            tables,
+            readers: Arc::new(Readers::new(self.config.clone())),
+            writer: Mutex::new(Some(sender)),
+            thread: Mutex::new(Some(thread)),
+        }));
+        Ok(())
+    }
+
+    async fn find(&self, query: Query) -> Result<Vec<Record>> {
+        self.running()?.read(query, read::find).await
+    }
+
+    async fn count(&self, query: Query) -> Result<u64> {
+        self.running()?.read(query, read::count).await
+    }
+
+    async fn execute(&self, batch: Batch) -> Result<BatchOutcome> {
+        let answer = {
+            let (reply, answer) = oneshot::channel();
+            self.running()?.send(Job::Execute { batch, reply })?;
+            answer
+        };
+        // A job that was dropped unanswered came behind the closing, and was not executed.
+        answer.await.unwrap_or(Err(Error::Closed))
+    }
+
+    async fn custom(&self, operation: CustomOperation) -> Result<Json> {
+        let running = self.running()?;
+        let work = custom::operation(&operation)?;
+        running.readers.run(work).await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        let running = self.running()?;
+        match self.config.durability {
+            Durability::Full => Ok(()),
+            Durability::Normal => {
+                let path = self.config.path.clone();
+                running.readers.run(move |_| flush(&path)).await
+            }
+        }
+    }
+
+    async fn close(&self) -> Result<()> {
+        let Some(running) = self.lock().take() else { return Ok(()) };
+        let (reply, closed) = oneshot::channel();
+        running.send(Job::Close { readers: Arc::clone(&running.readers), reply })?;
+        let outcome = closed.await.unwrap_or(Ok(()));
+        // The thread has nothing left to do but to end.
+        running.join();
+        outcome
+    }
+}
+
+impl Running {
+    fn send(&self, job: Job) -> Result<()> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.as_ref().ok_or(Error::Closed)?.send(job).map_err(|_| Error::Closed)
+    }
+
+    /// A read: on this thread where it is a matter of microseconds, else on a reader's.
+    async fn read<T: Send + 'static>(
+        &self,
+        query: Query,
+        read: fn(&Connection, &Table, &Query) -> Result<T>,
+    ) -> Result<T> {
+        let table = self
+            .tables
+            .get(&query.collection)
+            .ok_or_else(|| Error::UnknownCollection { collection: query.collection.clone() })?;
+        if matches!(&query.filter, Filter::Keys(keys) if keys.len() <= INLINE_KEYS)
+            && let Some(outcome) = self.readers.inline(|conn| read(conn, table, &query))
+        {
+            return outcome;
+        }
+        let table = Arc::clone(table);
+        self.readers.run(move |conn| read(conn, &table, &query)).await
+    }
+
+    fn join(&self) {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let handle = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // The last handle on the backend may be dropped by a continuation, on the writer's own thread.
+        if let Some(handle) = handle.filter(|handle| handle.thread().id() != thread::current().id()) {
+            let _ = handle.join();
+        }
+    }
+}
+
+impl Drop for Running {
+    /// Without `close`: what was sent is executed, then the threads end.
+    fn drop(&mut self) {
+        self.join();
+        self.readers.close();
+    }
+}
+
+/// Makes everything that was committed safe from a loss of power.
+///
+/// In write-ahead mode a commit is in the `-wal` file, or it has been copied to the database by a checkpoint, which waits
+/// for the disk before the `-wal` file may be written from its beginning again, `synchronous = NORMAL` included. So it is
+/// enough that the disk has the `-wal` file and its name in the directory. (A PASSIVE checkpoint would not do: it stops
+/// where a reader holds on to an older state.) The database file itself must not be opened here: closing a second handle
+/// on it would let go of SQLite's own locks (<https://sqlite.org/howtocorrupt.html>, 2.2).
+fn flush(path: &Path) -> Result<()> {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    let flushed = match File::open(&wal) {
+        Ok(file) => file.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    flushed.and_then(|()| flush_directory(path)).map_err(|source| {
+        error::other("flush", ErrorKind::Io, "the disk did not take it; check the disk", source)
+    })
+}
+
+#[cfg(unix)]
+fn flush_directory(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Elsewhere a directory cannot be opened, and needs no flushing.
+#[cfg(not(unix))]
+fn flush_directory(_path: &Path) -> io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! Connections: how each is set up.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::vtab::array;
+use rusqlite::{Connection, OpenFlags};
+use storex_core::{ErrorKind, Result};
+
+use crate::config::{Config, Durability};
+use crate::error::{self, failed_to_open};
+
+/// Enough for every statement of a large registry; a statement takes a few kilobytes.
+const CACHED_STATEMENTS: usize = 512;
+
+/// After a checkpoint the `-wal` file is cut down to this size: one very large batch does not take the space for good.
+const WAL_KEPT_BYTES: u32 = 64 << 20;
+
+/// Opens the file, making it if it is not there, and checks that it is a database that may be written. Changes nothing.
+pub(crate) fn open(config: &Config) -> Result<Connection> {
+    let path = &config.path;
+    let failed = |source| failed_to_open(path, source);
+    let conn = connect(path, config.busy_timeout, OpenFlags::SQLITE_OPEN_CREATE).map_err(failed)?;
+    // The first thing that reads the file: here it turns out to be no database, or locked.
+    conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)?;
+    // SQLite opens a file that it may not write for reading, and says nothing.
+    if conn.is_readonly("main").map_err(failed)? {
+        return Err(failed(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY),
+            None,
+        )));
+    }
+    Ok(conn)
+}
+
+/// Makes a connection the writer's: write-ahead log, durability, foreign keys.
+pub(crate) fn make_writer(conn: &Connection, config: &Config) -> Result<()> {
+    let failed = |source| failed_to_open(&config.path, source);
+    let mode: String =
+        conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
+    if !mode.eq_ignore_ascii_case("wal") {
+        return Err(error::other(
+            "open the database",
+            ErrorKind::Other,
+            format!(
+                "{}: this file system does not take a write-ahead log (journal mode `{mode}`); move the database to \
+                 a local disk",
+                config.path.display()
+            ),
+            "PRAGMA journal_mode = WAL had no effect",
+        ));
+    }
+    let synchronous = match config.durability {
+        Durability::Full => "FULL",
+        Durability::Normal => "NORMAL",
+    };
+    conn.execute_batch(&format!(
+        "PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = {WAL_KEPT_BYTES}"
+    ))
+    .map_err(failed)
+}
+
+/// A connection that reads.
+pub(crate) fn open_reader(config: &Config) -> Result<Connection> {
+    let failed = |source| failed_to_open(&config.path, source);
+    let conn = connect(&config.path, config.busy_timeout, OpenFlags::empty()).map_err(failed)?;
+    conn.execute_batch("PRAGMA query_only = ON").map_err(failed)?;
+    Ok(conn)
+}
+
+fn connect(path: &Path, busy_timeout: Duration, more: OpenFlags) -> rusqlite::Result<Connection> {
+    // No URI: a path with `?` or `%` in it is just a path. No mutex: each connection is used by one thread at a time.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(busy_timeout)?;
+    conn.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    array::load_module(&conn)?;
+    Ok(conn)
+}

@@ -1,0 +1,151 @@
+//! [`Backend`]: what a database must do.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::Value as Json;
+
+use crate::batch::Batch;
+use crate::error::{Error, Result};
+use crate::maybe::{MaybeSend, MaybeSync};
+use crate::operation::CustomOperation;
+use crate::query::Query;
+use crate::record::Record;
+use crate::run::BatchOutcome;
+use crate::schema::Registry;
+
+/// What a database must do, and nothing more: conveniences live on [`Storage`](crate::Storage).
+///
+/// The conformance suite (`storex-conformance`) says in tests what this contract says in words.
+#[cfg_attr(not(target_family = "wasm"), async_trait)]
+#[cfg_attr(target_family = "wasm", async_trait(?Send))]
+pub trait Backend: fmt::Debug + MaybeSend + MaybeSync + 'static {
+    /// The backend's name, for messages.
+    fn name(&self) -> &'static str;
+
+    /// What this backend can do beyond the contract.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Opens the database and makes the collections that are missing. Nothing else may be called before.
+    ///
+    /// - Adopted collections are checked, never changed.
+    /// - Opening again with the same registry changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::SchemaMismatch`] when a collection on disk does not fit the registry.
+    async fn open(&self, registry: Arc<Registry>) -> Result<()>;
+
+    /// Reads objects; the query is checked already. Sees every batch that was executed before the call.
+    ///
+    /// # Errors
+    /// [`Error::Backend`].
+    async fn find(&self, query: Query) -> Result<Vec<Record>>;
+
+    /// Counts the objects that the query would give (with its limit and offset).
+    ///
+    /// # Errors
+    /// [`Error::Backend`].
+    async fn count(&self, query: Query) -> Result<u64>;
+
+    /// Executes a batch through a [`BatchRun`](crate::BatchRun): all of it or nothing.
+    ///
+    /// - When this returns `Ok`, every reader sees the whole batch; when it returns an error, nothing was written.
+    /// - Dropping the future leaves all or nothing: the batch may still be executed.
+    ///
+    /// # Errors
+    /// What is wrong with a step, what a continuation refuses with, or [`Error::Backend`].
+    async fn execute(&self, batch: Batch) -> Result<BatchOutcome>;
+
+    /// Does something that only this backend can do.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a name that [`Capabilities::custom_operations`] does not list.
+    async fn custom(&self, operation: CustomOperation) -> Result<Json> {
+        Err(Error::Unsupported {
+            backend: self.name(),
+            what: format!("the custom operation `{}`", operation.name),
+        })
+    }
+
+    /// Returns when everything executed before is safe from a loss of power. Sync calls it before it tells another
+    /// device of a write.
+    ///
+    /// # Errors
+    /// [`Error::Backend`].
+    async fn flush(&self) -> Result<()>;
+
+    /// Finishes what is running and lets go of the database and its locks. Closing twice is harmless.
+    ///
+    /// # Errors
+    /// [`Error::Backend`].
+    async fn close(&self) -> Result<()>;
+}
+
+/// A shared backend is a backend.
+#[deny(clippy::missing_trait_methods)]
+#[cfg_attr(not(target_family = "wasm"), async_trait)]
+#[cfg_attr(target_family = "wasm", async_trait(?Send))]
+impl<B: Backend + ?Sized> Backend for Arc<B> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+
+    async fn open(&self, registry: Arc<Registry>) -> Result<()> {
+        (**self).open(registry).await
+    }
+
+    async fn find(&self, query: Query) -> Result<Vec<Record>> {
+        (**self).find(query).await
+    }
+
+    async fn count(&self, query: Query) -> Result<u64> {
+        (**self).count(query).await
+    }
+
+    async fn execute(&self, batch: Batch) -> Result<BatchOutcome> {
+        (**self).execute(batch).await
+    }
+
+    async fn custom(&self, operation: CustomOperation) -> Result<Json> {
+        (**self).custom(operation).await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        (**self).flush().await
+    }
+
+    async fn close(&self) -> Result<()> {
+        (**self).close().await
+    }
+}
+
+/// What a backend can do beyond the contract. What is not there is refused by name, never skipped.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// What was written is there after closing and opening again.
+    pub persistent: bool,
+    /// The custom operations.
+    pub custom_operations: &'static [&'static str],
+}
+
+impl Capabilities {
+    /// What was written is there after closing and opening again.
+    #[must_use]
+    pub fn persistent(mut self) -> Self {
+        self.persistent = true;
+        self
+    }
+
+    /// The backend knows these custom operations.
+    #[must_use]
+    pub fn custom_operations(mut self, names: &'static [&'static str]) -> Self {
+        self.custom_operations = names;
+        self
+    }
+}

@@ -1,0 +1,229 @@
+//! [`Error`]: what can go wrong, on which collection and field, and what to do.
+
+use crate::value::Name;
+
+/// The result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why the cause of an error is kept as a boxed error on all targets: an error must be able to cross threads, and what
+/// the browser throws cannot, so backends copy name and message out of it.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// What went wrong.
+///
+/// Every message names the collection, and the field where there is one. [`Error::kind`] sorts errors into classes for
+/// programs; [`Error::is_retryable`] tells whether the same call may succeed later without any change to it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A schema that cannot be: told when the registry is built.
+    #[error("collection `{collection}`{}: {reason}", in_field(.field))]
+    Definition {
+        /// The collection.
+        collection: Name,
+        /// The field, where one is at fault.
+        field: Option<Name>,
+        /// What is wrong and how to mend it.
+        reason: String,
+    },
+    /// The registry has no such collection.
+    #[error(
+        "there is no collection `{collection}` in the registry: register it before the storage is opened"
+    )]
+    UnknownCollection {
+        /// The name that was asked for.
+        collection: Name,
+    },
+    /// The collection has no such field.
+    #[error("collection `{collection}` has no field `{field}`")]
+    UnknownField {
+        /// The collection.
+        collection: Name,
+        /// The name that was asked for.
+        field: Name,
+    },
+    /// A value that its field does not take.
+    #[error("collection `{collection}`, field `{field}`: {reason}")]
+    InvalidValue {
+        /// The collection.
+        collection: Name,
+        /// The field.
+        field: Name,
+        /// What is wrong with the value.
+        reason: String,
+    },
+    /// A required field without a value.
+    #[error("collection `{collection}`: required field `{field}` has no value")]
+    MissingField {
+        /// The collection.
+        collection: Name,
+        /// The field.
+        field: Name,
+    },
+    /// A query, filter or operation that has no meaning.
+    #[error("collection `{collection}`: {reason}")]
+    InvalidOperation {
+        /// The collection.
+        collection: Name,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An update that would change the primary key.
+    #[error(
+        "collection `{collection}`: an update cannot change key field `{field}`; delete the object and create another"
+    )]
+    KeyChange {
+        /// The collection.
+        collection: Name,
+        /// The key field.
+        field: Name,
+    },
+    /// An object with this key exists.
+    #[error("collection `{collection}` already has an object with the key {key}")]
+    AlreadyExists {
+        /// The collection.
+        collection: Name,
+        /// The key.
+        key: String,
+    },
+    /// A unique index has these values.
+    #[error(
+        "collection `{collection}` already has an object with the same value of unique index ({index})"
+    )]
+    UniqueViolation {
+        /// The collection.
+        collection: Name,
+        /// The fields of the index, joined by commas.
+        index: String,
+    },
+    /// A rule of the database itself refused the write (a foreign key, a CHECK, a trigger).
+    #[error("collection `{collection}`: the database refused the write: {reason}")]
+    ConstraintViolation {
+        /// The collection.
+        collection: Name,
+        /// The database's own words.
+        reason: String,
+    },
+    /// A precondition of a batch did not hold; nothing was written.
+    #[error("collection `{collection}`: precondition failed: {reason}")]
+    Precondition {
+        /// The collection.
+        collection: Name,
+        /// What was expected and what was found.
+        reason: String,
+    },
+    /// A continuation refused; nothing was written.
+    #[error("the batch was given up by its own continuation: {reason}")]
+    Aborted {
+        /// The reason that the continuation gave.
+        reason: String,
+    },
+    /// The database on disk does not fit the registry.
+    #[error("collection `{collection}`: the database does not fit the schema: {reason}")]
+    SchemaMismatch {
+        /// The collection.
+        collection: Name,
+        /// What differs.
+        reason: String,
+    },
+    /// The backend cannot do this.
+    #[error("backend `{backend}` does not support {what}")]
+    Unsupported {
+        /// The backend's name.
+        backend: &'static str,
+        /// What was asked of it.
+        what: String,
+    },
+    /// The storage was closed.
+    #[error("the storage is closed")]
+    Closed,
+    /// The database failed.
+    #[error("backend `{backend}` failed to {operation}{}: {hint}", on_collection(.collection))]
+    Backend {
+        /// The backend's name.
+        backend: &'static str,
+        /// What it was doing.
+        operation: &'static str,
+        /// On which collection, where it was one.
+        collection: Option<Name>,
+        /// The class of the failure.
+        kind: ErrorKind,
+        /// What it means and what to do.
+        hint: String,
+        /// The database's own error.
+        #[source]
+        source: Source,
+    },
+}
+
+fn in_field(field: &Option<Name>) -> String {
+    field.as_ref().map(|field| format!(", field `{field}`")).unwrap_or_default()
+}
+
+fn on_collection(collection: &Option<Name>) -> String {
+    collection.as_ref().map(|name| format!(" on collection `{name}`")).unwrap_or_default()
+}
+
+/// The classes of errors, for programs that decide by them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// What was asked for does not exist.
+    NotFound,
+    /// Something else is there already, or changed meanwhile.
+    Conflict,
+    /// The call itself is wrong.
+    Invalid,
+    /// The backend cannot do it.
+    Unsupported,
+    /// Somebody else holds the database; later it may work.
+    Busy,
+    /// The storage or its connection is closed.
+    Closed,
+    /// The data on disk is damaged, or is no database.
+    Corrupt,
+    /// The database may only be read.
+    ReadOnly,
+    /// No space is left.
+    Full,
+    /// Reading or writing failed.
+    Io,
+    /// None of the above.
+    Other,
+}
+
+impl Error {
+    /// The class of this error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Definition { .. }
+            | Self::UnknownField { .. }
+            | Self::InvalidValue { .. }
+            | Self::MissingField { .. }
+            | Self::InvalidOperation { .. }
+            | Self::KeyChange { .. }
+            | Self::SchemaMismatch { .. } => ErrorKind::Invalid,
+            Self::UnknownCollection { .. } => ErrorKind::NotFound,
+            Self::AlreadyExists { .. }
+            | Self::UniqueViolation { .. }
+            | Self::ConstraintViolation { .. }
+            | Self::Precondition { .. }
+            | Self::Aborted { .. } => ErrorKind::Conflict,
+            Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::Closed => ErrorKind::Closed,
+            Self::Backend { kind, .. } => *kind,
+        }
+    }
+
+    /// Whether the same call may succeed later, without any change to it.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Busy | ErrorKind::Full | ErrorKind::Io)
+    }
+
+    /// An [`Error::InvalidOperation`].
+    pub fn invalid(collection: &Name, reason: impl Into<String>) -> Self {
+        Self::InvalidOperation { collection: Name::clone(collection), reason: reason.into() }
+    }
+}

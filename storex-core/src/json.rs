@@ -1,0 +1,442 @@
+//! JSON: values, filters and changes in the form `{"field": {"$gte": 1}}`.
+//!
+//! | field type | in JSON |
+//! |---|---|
+//! | text, string, url, random key, text keys | a string |
+//! | int, float, timestamp, integer keys | a number |
+//! | infinite floats | `"Infinity"`, `"-Infinity"` |
+//! | datetime | a string by RFC 3339, with milliseconds, in UTC; the milliseconds since 1970 outside the years -9999 to 9999 |
+//! | boolean | `true`, `false` |
+//! | json | anything |
+//! | blob, binary, media | a string in base64 |
+//! | byte keys | a UUID with hyphens when they have 16 bytes, else base64 |
+//! | a column of an adopted database | null, number, string, `{"$bytes": base64}`, or `{"$float": "Infinity"}` |
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Map, Value as Json, json};
+
+use crate::Query;
+use crate::batch::Changes;
+use crate::error::{Error, Result};
+use crate::filter::{Comparison, Filter};
+use crate::query::Direction;
+use crate::record::{Key, Record};
+use crate::schema::{Collection, Field, FieldType, KeyFormat};
+use crate::value::{Name, Timestamp, Value};
+
+impl Collection {
+    /// A field's value from JSON.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`].
+    pub fn value_from_json(&self, field: &Field, json: &Json) -> Result<Value> {
+        let invalid = |reason: &str| Error::InvalidValue {
+            collection: Name::clone(self.name()),
+            field: Name::clone(&field.name),
+            reason: reason.to_owned(),
+        };
+        if matches!(field.field_type, FieldType::Json) {
+            // A JSON null and no value are one and the same.
+            return Ok(if json.is_null() { Value::Null } else { Value::Json(json.clone()) });
+        }
+        Ok(match (&field.field_type, json) {
+            (_, Json::Null) => Value::Null,
+            (_, Json::Bool(bool)) => Value::Bool(*bool),
+            (_, Json::Number(number)) => match number.as_i64() {
+                Some(int) => Value::Int(int),
+                None if number.is_u64() => {
+                    return Err(invalid("an integer above 2^63 - 1 cannot be stored"));
+                }
+                None => Value::from(number.as_f64().ok_or_else(|| invalid("is no number"))?),
+            },
+            (FieldType::DateTime | FieldType::Timestamp, Json::String(text)) => {
+                let at: jiff::Timestamp = text.parse().map_err(|_| {
+                    invalid("is no moment by RFC 3339, such as 2026-11-20T12:00:00Z")
+                })?;
+                Value::Timestamp(Timestamp(at.as_millisecond()))
+            }
+            (FieldType::Blob | FieldType::Binary | FieldType::Media, Json::String(text)) => {
+                Value::Bytes(BASE64.decode(text).map_err(|_| invalid("is not base64"))?)
+            }
+            (
+                FieldType::AutoPk(KeyFormat::Bytes) | FieldType::ForeignKey(KeyFormat::Bytes),
+                Json::String(text),
+            ) => {
+                // Only the form with hyphens, which base64 never has: other bytes would be taken for a UUID.
+                match uuid::Uuid::try_parse(text) {
+                    Ok(uuid) if text.len() == 36 => Value::Bytes(uuid.into_bytes().to_vec()),
+                    _ => Value::Bytes(
+                        BASE64.decode(text).map_err(|_| invalid("is neither a UUID nor base64"))?,
+                    ),
+                }
+            }
+            (FieldType::Float, Json::String(text)) => Value::Float(
+                infinity(text)
+                    .ok_or_else(|| invalid("takes a number, \"Infinity\" or \"-Infinity\""))?,
+            ),
+            (_, Json::String(text)) => Value::Text(text.clone()),
+            (FieldType::Dynamic(_), Json::Object(object)) => {
+                let only = |name: &str| {
+                    object.get(name).and_then(Json::as_str).filter(|_| object.len() == 1)
+                };
+                let bytes =
+                    only("$bytes").and_then(|text| BASE64.decode(text).ok()).map(Value::Bytes);
+                let float = only("$float").and_then(infinity).map(Value::Float);
+                bytes.or(float).ok_or_else(|| {
+                    invalid(
+                        "takes no object but {\"$bytes\": base64} and {\"$float\": \"Infinity\"}",
+                    )
+                })?
+            }
+            (_, Json::Array(_)) => return Err(invalid("takes no array")),
+            (_, Json::Object(_)) => return Err(invalid("takes no object")),
+        })
+    }
+
+    /// A field's value as JSON.
+    #[must_use]
+    pub fn value_to_json(&self, field: &Field, value: &Value) -> Json {
+        match value {
+            Value::Null => Json::Null,
+            Value::Bool(bool) => Json::Bool(*bool),
+            Value::Int(int) => json!(int),
+            Value::Float(float) if float.is_infinite() => {
+                let text = if *float > 0.0 { INFINITY } else { MINUS_INFINITY };
+                match field.field_type {
+                    FieldType::Dynamic(_) => json!({ "$float": text }),
+                    _ => json!(text),
+                }
+            }
+            Value::Float(float) => json!(float),
+            Value::Text(text) => Json::String(text.clone()),
+            Value::Json(json) => json.clone(),
+            Value::Timestamp(at) => {
+                match (&field.field_type, jiff::Timestamp::from_millisecond(at.0)) {
+                    (FieldType::DateTime, Ok(_)) => Json::String(format_moment(*at)),
+                    _ => json!(at.0),
+                }
+            }
+            Value::Bytes(bytes) => match field.field_type {
+                FieldType::AutoPk(_) | FieldType::ForeignKey(_) => {
+                    Json::String(match uuid::Uuid::from_slice(bytes) {
+                        Ok(uuid) => uuid.hyphenated().to_string(),
+                        Err(_) => BASE64.encode(bytes),
+                    })
+                }
+                FieldType::Dynamic(_) => json!({ "$bytes": BASE64.encode(bytes) }),
+                _ => Json::String(BASE64.encode(bytes)),
+            },
+        }
+    }
+
+    /// A record of a JSON object. Fields that are not given have their default.
+    ///
+    /// # Errors
+    /// [`Error::UnknownField`], [`Error::InvalidValue`], [`Error::MissingField`].
+    pub fn record_from_json(&self, now: Timestamp, object: &Map<String, Json>) -> Result<Record> {
+        let mut record = self.blank_record(now);
+        for (name, json) in object {
+            let at = self.require(name)?;
+            let value = self.value_from_json(&self.fields()[at], json)?;
+            record.set(at, value);
+        }
+        for at in self.must_be_given() {
+            if !object.contains_key(&*self.fields()[*at].name) {
+                return Err(self.missing(*at));
+            }
+        }
+        Ok(record)
+    }
+
+    /// A record, with the fields at these positions, as a JSON object.
+    #[must_use]
+    pub fn record_to_json(&self, selected: &[usize], record: &Record) -> Map<String, Json> {
+        selected
+            .iter()
+            .enumerate()
+            .filter_map(|(n, at)| Some((self.fields().get(*at)?, record.get(n))))
+            .map(|(field, value)| (field.name.to_string(), self.value_to_json(field, value)))
+            .collect()
+    }
+
+    /// The key in a JSON object.
+    ///
+    /// # Errors
+    /// [`Error::MissingField`], [`Error::InvalidValue`].
+    pub fn key_from_json(&self, object: &Map<String, Json>) -> Result<Key> {
+        let values = self.primary_key().iter().map(|at| {
+            let field = &self.fields()[*at];
+            match object.get(&*field.name) {
+                None | Some(Json::Null) => Err(Error::MissingField {
+                    collection: Name::clone(self.name()),
+                    field: Name::clone(&field.name),
+                }),
+                Some(json) => self.value_from_json(field, json),
+            }
+        });
+        Ok(Key::compound(values.collect::<Result<Vec<_>>>()?))
+    }
+
+    /// A filter of the form `{"title": "x", "size": {"$gte": 1, "$lt": 9}, "$or": [{..}, {..}]}`.
+    ///
+    /// Operators on a field: `$eq`, `$ne`, `$lt`, `$lte`, `$gt`, `$gte`, `$in`, `$nin`, `$exists` (not null), `$not`; of
+    /// filters: `$and`, `$or`, `$nor`, `$not`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOperation`] for an operator that is not known (it never means "all objects"),
+    /// [`Error::UnknownField`], [`Error::InvalidValue`].
+    pub fn filter_from_json(&self, json: &Json) -> Result<Filter> {
+        let Json::Object(object) = json else {
+            return Err(Error::invalid(
+                self.name(),
+                "a filter is a JSON object; {} matches all objects",
+            ));
+        };
+        let mut parts = Vec::new();
+        for (name, condition) in object {
+            parts.push(match name.as_str() {
+                "$and" => Filter::And(self.filters_from_json(name, condition)?),
+                "$or" => Filter::Or(self.filters_from_json(name, condition)?),
+                "$nor" => Filter::Or(self.filters_from_json(name, condition)?).negate(),
+                "$not" => self.filter_from_json(condition)?.negate(),
+                operator if operator.starts_with('$') => {
+                    return Err(self.unknown_operator(operator));
+                }
+                name => self.condition_from_json(name, condition)?,
+            });
+        }
+        let single = if parts.len() == 1 { parts.pop() } else { None };
+        Ok(match (single, parts.is_empty()) {
+            (Some(part), _) => part,
+            (None, true) => Filter::All,
+            (None, false) => Filter::And(parts),
+        })
+    }
+
+    fn filters_from_json(&self, operator: &str, json: &Json) -> Result<Vec<Filter>> {
+        let Json::Array(list) = json else {
+            return Err(Error::invalid(
+                self.name(),
+                format!("`{operator}` takes a list of filters"),
+            ));
+        };
+        list.iter().map(|json| self.filter_from_json(json)).collect()
+    }
+
+    fn condition_from_json(&self, name: &str, json: &Json) -> Result<Filter> {
+        let field = &self.fields()[self.require(name)?];
+        let operators = match json {
+            Json::Object(object)
+                if object.keys().any(|key| key.starts_with('$') && !is_value(key)) =>
+            {
+                object
+            }
+            Json::Array(_) if !matches!(field.field_type, FieldType::Json) => {
+                let reason =
+                    format!("field `{name}` is compared with a list; say {{\"$in\": [..]}}");
+                return Err(Error::invalid(self.name(), reason));
+            }
+            json => return self.compare_from_json(field, Comparison::Eq, json),
+        };
+        let mut parts = Vec::new();
+        for (operator, operand) in operators {
+            parts.push(self.operator_from_json(field, operator, operand)?);
+        }
+        Ok(match parts.pop() {
+            Some(part) if parts.is_empty() => part,
+            Some(part) => {
+                parts.push(part);
+                Filter::And(parts)
+            }
+            None => Filter::All,
+        })
+    }
+
+    fn operator_from_json(&self, field: &Field, operator: &str, operand: &Json) -> Result<Filter> {
+        let comparison = match operator {
+            "$eq" => Comparison::Eq,
+            "$ne" => Comparison::Ne,
+            "$lt" => Comparison::Lt,
+            "$lte" => Comparison::Lte,
+            "$gt" => Comparison::Gt,
+            "$gte" => Comparison::Gte,
+            "$in" => return self.list_from_json(field, operator, operand),
+            "$nin" => return Ok(self.list_from_json(field, operator, operand)?.negate()),
+            "$not" => return Ok(self.condition_from_json(&field.name, operand)?.negate()),
+            "$exists" => {
+                let op = match operand {
+                    Json::Bool(true) => Comparison::Ne,
+                    Json::Bool(false) => Comparison::Eq,
+                    _ => return Err(Error::invalid(self.name(), "`$exists` takes true or false")),
+                };
+                return Ok(Filter::Compare {
+                    field: Name::clone(&field.name),
+                    op,
+                    value: Value::Null,
+                });
+            }
+            _ => return Err(self.unknown_operator(operator)),
+        };
+        self.compare_from_json(field, comparison, operand)
+    }
+
+    fn compare_from_json(&self, field: &Field, op: Comparison, json: &Json) -> Result<Filter> {
+        let value = self.value_from_json(field, json)?;
+        Ok(Filter::Compare { field: Name::clone(&field.name), op, value })
+    }
+
+    fn list_from_json(&self, field: &Field, operator: &str, json: &Json) -> Result<Filter> {
+        let Json::Array(list) = json else {
+            return Err(Error::invalid(
+                self.name(),
+                format!("`{operator}` takes a list of values"),
+            ));
+        };
+        let values =
+            list.iter().map(|json| self.value_from_json(field, json)).collect::<Result<_>>()?;
+        Ok(Filter::In { field: Name::clone(&field.name), values })
+    }
+
+    fn unknown_operator(&self, operator: &str) -> Error {
+        Error::invalid(self.name(), format!("the operator `{operator}` is not known"))
+    }
+
+    /// Changes of the form `{"title": "x", "count": {"$inc": 1}, "note": {"$unset": true}}`; the operators may also
+    /// stand outside, as in `{"$set": {"title": "x"}, "$inc": {"count": 1}}`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOperation`] for an operator that is not known, [`Error::UnknownField`], [`Error::InvalidValue`].
+    pub fn changes_from_json(&self, json: &Json) -> Result<Changes> {
+        let Json::Object(object) = json else {
+            return Err(Error::invalid(self.name(), "changes are a JSON object"));
+        };
+        let mut changes = Changes::new();
+        for (name, change) in object {
+            if name.starts_with('$') {
+                let Json::Object(fields) = change else {
+                    return Err(Error::invalid(
+                        self.name(),
+                        format!("`{name}` takes an object of fields"),
+                    ));
+                };
+                for (field, operand) in fields {
+                    changes = self.change_from_json(changes, field, name, operand)?;
+                }
+                continue;
+            }
+            let operator = match change {
+                Json::Object(object) if object.len() == 1 => {
+                    object.iter().next().filter(|(key, _)| key.starts_with('$') && !is_value(key))
+                }
+                _ => None,
+            };
+            changes = match operator {
+                Some((operator, operand)) => {
+                    self.change_from_json(changes, name, operator, operand)?
+                }
+                None => self.change_from_json(changes, name, "$set", change)?,
+            };
+        }
+        Ok(changes)
+    }
+
+    fn change_from_json(
+        &self,
+        changes: Changes,
+        name: &str,
+        operator: &str,
+        operand: &Json,
+    ) -> Result<Changes> {
+        let field = &self.fields()[self.require(name)?];
+        let name = Name::clone(&field.name);
+        match operator {
+            "$set" => Ok(changes.set(name, self.value_from_json(field, operand)?)),
+            "$unset" => Ok(changes.unset(name)),
+            "$inc" => match operand {
+                Json::Number(number) => Ok(match number.as_i64() {
+                    Some(int) => changes.increment(name, int),
+                    None => changes.increment(name, number.as_f64().unwrap_or(f64::NAN)),
+                }),
+                _ => Err(Error::invalid(
+                    self.name(),
+                    format!("`$inc` of field `{name}` takes a number"),
+                )),
+            },
+            operator => Err(self.unknown_operator(operator)),
+        }
+    }
+
+    /// A query of a filter and the options `{"order": [["field", "asc"]], "limit": 1, "skip": 1, "fields": ["field"]}`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOperation`] for an option that is not known, and as [`Collection::filter_from_json`].
+    pub fn query_from_json(&self, filter: &Json, options: &Json) -> Result<Query> {
+        let mut query = Query::new(Name::clone(self.name())).filter(self.filter_from_json(filter)?);
+        let options = match options {
+            Json::Null => return Ok(query),
+            Json::Object(options) => options,
+            _ => {
+                return Err(Error::invalid(self.name(), "the options of a query are a JSON object"));
+            }
+        };
+        for (option, value) in options {
+            let wrong =
+                || Error::invalid(self.name(), format!("the option `{option}` cannot be {value}"));
+            match option.as_str() {
+                "limit" => query.limit = Some(value.as_u64().ok_or_else(wrong)?),
+                "skip" => query.offset = value.as_u64().ok_or_else(wrong)?,
+                "fields" => {
+                    let names = value.as_array().ok_or_else(wrong)?;
+                    let names =
+                        names.iter().map(|name| name.as_str().map(Name::from).ok_or_else(wrong));
+                    query.select = Some(names.collect::<Result<_>>()?);
+                }
+                "order" => {
+                    for entry in value.as_array().ok_or_else(wrong)? {
+                        let (name, direction) = match entry.as_array().map(Vec::as_slice) {
+                            Some([name, direction]) => (name.as_str(), direction.as_str()),
+                            _ => (entry.as_str(), Some("asc")),
+                        };
+                        let direction = match direction {
+                            Some("asc") => Direction::Ascending,
+                            Some("desc") => Direction::Descending,
+                            _ => return Err(wrong()),
+                        };
+                        query = query.order_by(name.ok_or_else(wrong)?, direction);
+                    }
+                }
+                _ => {
+                    let reason = format!("the option `{option}` is not known");
+                    return Err(Error::invalid(self.name(), reason));
+                }
+            }
+        }
+        Ok(query)
+    }
+}
+
+const INFINITY: &str = "Infinity";
+const MINUS_INFINITY: &str = "-Infinity";
+
+/// JSON has no number for them, and null would be another value.
+fn infinity(text: &str) -> Option<f64> {
+    match text {
+        INFINITY => Some(f64::INFINITY),
+        MINUS_INFINITY => Some(f64::NEG_INFINITY),
+        _ => None,
+    }
+}
+
+/// Whether an object with this key is a value of an adopted column, and no operator.
+fn is_value(key: &str) -> bool {
+    matches!(key, "$bytes" | "$float")
+}
+
+/// RFC 3339 with milliseconds, in UTC; the bare number for moments outside its years.
+pub(crate) fn format_moment(at: Timestamp) -> String {
+    match jiff::Timestamp::from_millisecond(at.0) {
+        Ok(moment) => format!("{moment:.3}"),
+        Err(_) => at.0.to_string(),
+    }
+}

@@ -1,0 +1,110 @@
+//! The part of storex that has no I/O: values, schema, queries, operations, middleware, storage.
+//!
+//! ```text
+//!   application      storage.collection::<Note>()   storage.dynamic("note")   storage.execute(batch)
+//!        │                          └──────────── an Operation (data) ─────────────┘
+//!        ▼
+//!   middleware       AutoPk ──▶ SyncLog ──▶ your own …      first registered is outermost
+//!        │                       adds the log to the same batch
+//!        ▼
+//!   backend          one transaction: steps, and continuations from what was found to further steps
+//!        │
+//!        ▼
+//!   storage.changes()             after the commit, and only then
+//! ```
+//!
+//! An application describes its collections in a [`Registry`], opens a [`Storage`] over a [`Backend`] (`storex-sqlite`,
+//! `storex-memory`), and works with the typed face (serde structs), the dynamic face (JSON), or whole [`Batch`]es.
+//! Everything that is written is all or nothing.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! use serde::{Deserialize, Serialize};
+//! use storex_core::{AutoPk, Changes, Definition, Direction, FieldType, Object, Registry, Storage, field};
+//! use storex_memory::{MemoryBackend, TestRuntime};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Note {
+//!     #[serde(default)]
+//!     id: String,
+//!     title: String,
+//!     stars: i64,
+//! }
+//!
+//! impl Object for Note {
+//!     const COLLECTION: &'static str = "note";
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> storex_core::Result<()> {
+//! let registry = Registry::builder()
+//!     .collection(
+//!         Definition::new("note")
+//!             .field("title", FieldType::String)
+//!             .field("stars", FieldType::Int)
+//!             .index(["stars"]),
+//!     )
+//!     .build()?;
+//! let storage = Storage::builder(MemoryBackend::new(), registry, Arc::new(TestRuntime::new(1)))
+//!     .middleware(AutoPk::new())
+//!     .open()
+//!     .await?;
+//!
+//! let notes = storage.collection::<Note>()?;
+//! let key = notes.create(&Note { id: String::new(), title: "Hello".into(), stars: 1 }).await?;
+//! notes.update_one(key.clone(), Changes::new().increment("stars", 4)).await?;
+//! let best = notes.query().filter(field("stars").gte(3)).order_by("stars", Direction::Descending).all().await?;
+//! assert_eq!(best[0].stars, 5);
+//! notes.delete_one(key).await?;
+//! storage.close().await?;
+//! # Ok(()) }
+//! ```
+
+mod auto_pk;
+mod backend;
+mod batch;
+mod change_set;
+mod dynamic;
+mod error;
+mod eval;
+mod filter;
+mod json;
+mod maybe;
+mod middleware;
+mod nested;
+mod operation;
+mod query;
+mod record;
+mod run;
+mod runtime;
+mod schema;
+mod serde_face;
+mod storage;
+mod typed;
+mod value;
+
+pub use auto_pk::{AutoPk, CustomKeys, KeyGenerator};
+pub use backend::{Backend, Capabilities};
+pub use batch::{Batch, Change, Changes, Continuation, Create, Link, OnConflict, Origin, Step};
+pub use change_set::{ChangeEvent, ChangeKind, ChangeSet, Changes as ChangeStream, ObjectChange};
+pub use dynamic::DynamicCollection;
+pub use error::{Error, ErrorKind, Result, Source};
+pub use eval::{apply_changes, compare_ordered, finish_query, increment};
+pub use filter::{Comparison, FieldRef, Filter, field};
+pub use maybe::{BoxFuture, MaybeSend, MaybeSync};
+pub use middleware::{Context, Middleware, Next, OpenContext};
+pub use operation::{CustomOperation, Operation, Outcome};
+pub use query::{Direction, Position, Query};
+pub use record::{Key, Record, compare_all};
+pub use run::{BatchOutcome, BatchRun, Executed, StepOutcome, Trace, created};
+pub use runtime::Runtime;
+#[cfg(all(feature = "tokio-runtime", not(target_family = "wasm")))]
+pub use runtime::TokioRuntime;
+pub use schema::{
+    Affinity, Collection, Default as FieldDefault, Definition, Field, FieldOption, FieldType,
+    Index, IndexDefinition, KeyFormat, Registry, RegistryBuilder, Relation, RelationDefinition,
+    RelationKind, SchemaVersion,
+};
+pub use storage::{Storage, StorageBuilder};
+pub use typed::{Object, Select, TypedCollection};
+pub use value::{Name, Timestamp, Value};

@@ -1,0 +1,309 @@
+//! [`BatchRun`]: drives a batch, step by step; every backend executes its steps through it.
+//!
+//! The backend opens a transaction, asks for the next step, executes it, tells the outcome, and commits when there is no
+//! further step. Checks, placeholders, preconditions and continuations are dealt with here, once, so that a backend
+//! knows only five kinds of steps: create, update, delete, find, count.
+//!
+//! ```text
+//! while let Some(step) = run.next_step()? {
+//!     let outcome = execute(step)?;   // Create, Update, Delete, Find or Count
+//!     run.record(outcome)?;
+//! }
+//! commit()?; Ok(run.finish())
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::batch::{Batch, Create, Link, OnConflict, Step};
+use crate::error::{Error, Result};
+use crate::record::{Key, Record};
+use crate::schema::{Collection, Registry};
+use crate::value::Name;
+
+/// What a step did.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum StepOutcome {
+    /// The records of the step were created, except those at these positions, which were there before
+    /// ([`OnConflict::Skip`]).
+    Created {
+        /// Positions of the records that were left out, ascending.
+        skipped: Vec<usize>,
+    },
+    /// These objects were changed.
+    Updated {
+        /// Their keys.
+        keys: Vec<Key>,
+        /// After an update with an increment, the whole objects as they are now, in the order of the keys; else empty.
+        records: Vec<Record>,
+    },
+    /// These objects were deleted.
+    Deleted {
+        /// Their keys.
+        keys: Vec<Key>,
+    },
+    /// These objects were found.
+    Found(Vec<Record>),
+    /// So many objects were counted.
+    Counted(u64),
+}
+
+/// A step that was executed, and what it did.
+#[derive(Debug, Clone)]
+pub struct Executed {
+    /// The step, checked, with its placeholders filled in.
+    pub step: Step,
+    /// What it did.
+    pub outcome: StepOutcome,
+    /// Which step of the batch it is or comes from (a continuation's steps have the continuation's number).
+    pub origin: usize,
+}
+
+/// What has been executed so far: what a continuation sees.
+#[derive(Debug, Default)]
+pub struct Trace {
+    executed: Vec<Executed>,
+}
+
+impl Trace {
+    /// The executed steps, in order.
+    #[must_use]
+    pub fn executed(&self) -> &[Executed] {
+        &self.executed
+    }
+
+    /// The last step that was executed.
+    #[must_use]
+    pub fn last(&self) -> Option<&Executed> {
+        self.executed.last()
+    }
+
+    /// The records of the `back`-th last step, if it was a find: 0 is the last step.
+    #[must_use]
+    pub fn found(&self, back: usize) -> &[Record] {
+        let at = self.executed.len().checked_sub(back + 1);
+        match at.and_then(|at| self.executed.get(at)).map(|executed| &executed.outcome) {
+            Some(StepOutcome::Found(records)) => records,
+            _ => &[],
+        }
+    }
+}
+
+/// What a batch did.
+#[derive(Debug, Default)]
+pub struct BatchOutcome {
+    executed: Vec<Executed>,
+    placeholders: HashMap<Name, Key>,
+}
+
+impl BatchOutcome {
+    /// Everything that was executed, in order.
+    #[must_use]
+    pub fn executed(&self) -> &[Executed] {
+        &self.executed
+    }
+
+    /// What came of the `n`-th step of the batch: one outcome, or several for a continuation.
+    pub fn of_step(&self, n: usize) -> impl Iterator<Item = &Executed> {
+        self.executed.iter().filter(move |executed| executed.origin == n)
+    }
+
+    /// The key of the object that was created under a placeholder.
+    #[must_use]
+    pub fn key(&self, placeholder: &str) -> Option<&Key> {
+        self.placeholders.get(placeholder)
+    }
+
+    /// Forgets what came of steps from the `n`-th on: a middleware that adds steps hides them with this.
+    pub fn hide_from(&mut self, n: usize) {
+        self.executed.retain(|executed| executed.origin < n);
+    }
+}
+
+/// Drives a batch; see the module's description.
+#[derive(Debug)]
+pub struct BatchRun {
+    registry: Arc<Registry>,
+    /// What is still to do, last first.
+    queue: Vec<(usize, Step)>,
+    current: Option<Current>,
+    trace: Trace,
+    placeholders: HashMap<Name, Key>,
+}
+
+#[derive(Debug)]
+struct Current {
+    origin: usize,
+    step: Step,
+    /// A precondition: how many objects there must be.
+    required: Option<u64>,
+}
+
+impl BatchRun {
+    /// Begins a batch.
+    #[must_use]
+    pub fn new(registry: Arc<Registry>, batch: Batch) -> Self {
+        let queue = batch.steps.into_iter().enumerate().rev().collect();
+        Self {
+            registry,
+            queue,
+            current: None,
+            trace: Trace::default(),
+            placeholders: HashMap::new(),
+        }
+    }
+
+    /// The next step to execute, checked: a create, update, delete, find or count. `None`: commit.
+    ///
+    /// # Errors
+    /// What is wrong with the step, or what a continuation refuses with: roll back.
+    pub fn next_step(&mut self) -> Result<Option<&Step>> {
+        while let Some((origin, step)) = self.queue.pop() {
+            let (step, required) = match step {
+                Step::Then(continuation) => {
+                    let steps = continuation.call(&self.trace)?;
+                    self.queue.extend(steps.into_iter().rev().map(|step| (origin, step)));
+                    continue;
+                }
+                Step::Require { query, count } => (Step::Count(query), Some(count)),
+                step => (step, None),
+            };
+            let step = self.check(step)?;
+            let current = self.current.insert(Current { origin, step, required });
+            return Ok(Some(&current.step));
+        }
+        Ok(None)
+    }
+
+    /// Takes what the step given last did.
+    ///
+    /// # Errors
+    /// [`Error::Precondition`]: roll back.
+    pub fn record(&mut self, outcome: StepOutcome) -> Result<()> {
+        let Some(current) = self.current.take() else { return Ok(()) };
+        if let (Some(required), StepOutcome::Counted(counted), Step::Count(query)) =
+            (current.required, &outcome, &current.step)
+            && required != *counted
+        {
+            return Err(Error::Precondition {
+                collection: Name::clone(&query.collection),
+                reason: format!("{counted} objects match where {required} are required"),
+            });
+        }
+        self.trace.executed.push(Executed { step: current.step, outcome, origin: current.origin });
+        Ok(())
+    }
+
+    /// The outcome, once [`BatchRun::next_step`] has given `None`.
+    #[must_use]
+    pub fn finish(self) -> BatchOutcome {
+        BatchOutcome { executed: self.trace.executed, placeholders: self.placeholders }
+    }
+
+    /// The registry that the batch is checked against.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    fn check(&mut self, step: Step) -> Result<Step> {
+        Ok(match step {
+            Step::Create(create) => Step::Create(self.check_create(create)?),
+            Step::Update { collection, mut filter, mut changes } => {
+                let schema = self.registry.collection(&collection)?;
+                filter.check(schema)?;
+                changes.check(schema)?;
+                Step::Update { collection, filter, changes }
+            }
+            Step::Delete { collection, mut filter } => {
+                filter.check(self.registry.collection(&collection)?)?;
+                Step::Delete { collection, filter }
+            }
+            Step::Find(mut query) => {
+                query.check(self.registry.collection(&query.collection)?)?;
+                Step::Find(query)
+            }
+            Step::Count(mut query) => {
+                query.check(self.registry.collection(&query.collection)?)?;
+                Step::Count(query)
+            }
+            other => other,
+        })
+    }
+
+    fn check_create(&mut self, mut create: Create) -> Result<Create> {
+        let registry = Arc::clone(&self.registry);
+        let schema = registry.collection(&create.collection)?;
+        for link in std::mem::take(&mut create.links) {
+            self.fill_link(schema, &mut create.records, &link)?;
+        }
+        for record in &mut create.records {
+            schema.check_record(record)?;
+        }
+        for (at, placeholder) in &create.placeholders {
+            let Some(record) = create.records.get(*at) else {
+                let reason = format!(
+                    "placeholder `{placeholder}` stands for record {at}, which the step has not"
+                );
+                return Err(Error::invalid(&create.collection, reason));
+            };
+            let known = self.placeholders.insert(Name::clone(placeholder), schema.key_of(record));
+            if known.is_some() {
+                let reason = format!("placeholder `{placeholder}` is used twice in the batch");
+                return Err(Error::invalid(&create.collection, reason));
+            }
+        }
+        Ok(create)
+    }
+
+    fn fill_link(&self, schema: &Collection, records: &mut [Record], link: &Link) -> Result<()> {
+        let at = schema.require(&link.field)?;
+        let Some(key) = self.placeholders.get(&link.placeholder) else {
+            let reason = format!(
+                "field `{}` refers to placeholder `{}`, which no earlier step has created",
+                link.field, link.placeholder
+            );
+            return Err(Error::invalid(schema.name(), reason));
+        };
+        let Some(value) = key.as_single() else {
+            let reason = format!(
+                "field `{}` refers to placeholder `{}`, whose key has several fields",
+                link.field, link.placeholder
+            );
+            return Err(Error::invalid(schema.name(), reason));
+        };
+        let Some(record) = records.get_mut(link.record) else {
+            let reason = format!(
+                "field `{}` of record {} is to be linked, which the step has not",
+                link.field, link.record
+            );
+            return Err(Error::invalid(schema.name(), reason));
+        };
+        record.set(at, value.clone());
+        Ok(())
+    }
+}
+
+impl Executed {
+    /// The keys of the objects that the step created, changed or deleted; none for a read.
+    #[must_use]
+    pub fn keys(&self, collection: &Collection) -> Vec<Key> {
+        match (&self.step, &self.outcome) {
+            (Step::Create(create), StepOutcome::Created { skipped }) => {
+                created(create, skipped).map(|record| collection.key_of(record)).collect()
+            }
+            (_, StepOutcome::Updated { keys, .. } | StepOutcome::Deleted { keys }) => keys.clone(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The records of a create that were not left out.
+pub fn created<'a>(create: &'a Create, skipped: &'a [usize]) -> impl Iterator<Item = &'a Record> {
+    debug_assert!(skipped.is_empty() || create.on_conflict == OnConflict::Skip);
+    let mut left_out = skipped.iter().peekable();
+    create.records.iter().enumerate().filter_map(move |(at, record)| {
+        if left_out.next_if(|skipped| **skipped == at).is_some() { None } else { Some(record) }
+    })
+}

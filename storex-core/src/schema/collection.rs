@@ -1,0 +1,166 @@
+//! [`Collection`]: one checked collection.
+
+use std::collections::HashMap;
+
+use crate::error::{Error, Result};
+use crate::record::{Key, Record};
+use crate::schema::{Field, SchemaVersion};
+use crate::value::Name;
+
+/// One collection of a [`Registry`](crate::Registry): checked, immutable, shared.
+#[derive(Debug, Clone)]
+pub struct Collection {
+    pub(super) name: Name,
+    pub(super) table: Name,
+    pub(super) version: SchemaVersion,
+    pub(super) fields: Vec<Field>,
+    pub(super) positions: HashMap<Name, usize>,
+    pub(super) primary_key: Vec<usize>,
+    pub(super) indices: Vec<Index>,
+    pub(super) relations: Vec<Relation>,
+    pub(super) children: Vec<Relation>,
+    pub(super) must_be_given: Vec<usize>,
+    pub(super) adopted: bool,
+    pub(super) reserved: bool,
+}
+
+/// A secondary index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    /// Positions of the indexed fields, in order.
+    pub fields: Vec<usize>,
+    /// Whether two objects may not have the same values. Objects with a null among them are not compared.
+    pub unique: bool,
+}
+
+/// A relationship, seen from the child.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relation {
+    /// One child or many.
+    pub kind: RelationKind,
+    /// The collection that holds the parent's key.
+    pub child: Name,
+    /// The field of the child that holds it.
+    pub alias: Name,
+    /// The collection that is pointed to.
+    pub parent: Name,
+    /// The name under which a nested create finds the children in the parent.
+    pub reverse_alias: Name,
+}
+
+/// How many children a parent has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelationKind {
+    /// Any number.
+    ChildOf,
+    /// At most one.
+    SingleChildOf,
+    /// The child is a link between two parents.
+    Connects,
+}
+
+impl Collection {
+    /// The name that the application uses.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// The name of the table or object store.
+    #[must_use]
+    pub fn table(&self) -> &Name {
+        &self.table
+    }
+
+    /// The schema version of this definition.
+    #[must_use]
+    pub fn version(&self) -> SchemaVersion {
+        self.version
+    }
+
+    /// The fields, in the order of a [`Record`]'s values.
+    #[must_use]
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// The position of a field.
+    #[must_use]
+    pub fn position(&self, field: &str) -> Option<usize> {
+        self.positions.get(field).copied()
+    }
+
+    /// The position of a field, or [`Error::UnknownField`].
+    ///
+    /// # Errors
+    /// [`Error::UnknownField`].
+    pub fn require(&self, field: &str) -> Result<usize> {
+        self.position(field).ok_or_else(|| Error::UnknownField {
+            collection: Name::clone(&self.name),
+            field: field.into(),
+        })
+    }
+
+    /// The positions of the primary key's fields, in order.
+    #[must_use]
+    pub fn primary_key(&self) -> &[usize] {
+        &self.primary_key
+    }
+
+    /// Whether a position belongs to the primary key.
+    #[must_use]
+    pub fn is_key(&self, position: usize) -> bool {
+        self.primary_key.contains(&position)
+    }
+
+    /// The secondary indices.
+    #[must_use]
+    pub fn indices(&self) -> &[Index] {
+        &self.indices
+    }
+
+    /// The relationships in which this collection is the child.
+    #[must_use]
+    pub fn relations(&self) -> &[Relation] {
+        &self.relations
+    }
+
+    /// The relationships in which this collection is the parent.
+    #[must_use]
+    pub fn children(&self) -> &[Relation] {
+        &self.children
+    }
+
+    /// Whether the table was there before storex and stays as it is.
+    #[must_use]
+    pub fn is_adopted(&self) -> bool {
+        self.adopted
+    }
+
+    /// Whether this is one of storex's own collections, which applications do not write.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        self.reserved
+    }
+
+    /// The key of a full record.
+    #[must_use]
+    pub fn key_of(&self, record: &Record) -> Key {
+        match self.primary_key.as_slice() {
+            [position] => Key::single(record.get(*position).clone()),
+            positions => Key::compound(positions.iter().map(|at| record.get(*at).clone())),
+        }
+    }
+
+    /// The fields of an index, for messages.
+    #[must_use]
+    pub fn index_label(&self, index: &Index) -> String {
+        let names: Vec<&str> = index
+            .fields
+            .iter()
+            .filter_map(|at| self.fields.get(*at))
+            .map(|field| &*field.name)
+            .collect();
+        names.join(", ")
+    }
+}

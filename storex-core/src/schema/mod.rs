@@ -1,0 +1,12 @@
+//! The schema: [`Definition`]s are what an application writes, a [`Registry`] is what they become once checked.
+
+mod check;
+mod collection;
+mod definition;
+mod field;
+mod registry;
+
+pub use collection::{Collection, Index, Relation, RelationKind};
+pub use definition::{Definition, FieldOption, IndexDefinition, RelationDefinition};
+pub use field::{Affinity, Default, Field, FieldType, KeyFormat};
+pub use registry::{Registry, RegistryBuilder, SchemaVersion};

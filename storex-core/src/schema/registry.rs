@@ -1,0 +1,487 @@
+//! [`Registry`]: all collections, checked once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::schema::definition::{Definition, FieldDefinition};
+use crate::schema::{
+    Collection, Default, Field, FieldType, Index, KeyFormat, Relation, RelationKind,
+};
+use crate::value::Name;
+
+/// The prefix of the names that storex keeps for itself.
+pub(crate) const RESERVED_PREFIX: &str = "_storex_";
+
+/// A schema version: one number for the whole application, which only grows. A date such as `20261120` serves well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SchemaVersion(pub u64);
+
+/// All collections of an application: built once, checked once, immutable, shared.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    collections: Vec<Arc<Collection>>,
+    by_name: HashMap<Name, usize>,
+    history: BTreeMap<SchemaVersion, BTreeMap<Name, Definition>>,
+    definitions: Vec<Definition>,
+}
+
+impl Registry {
+    /// Starts an empty registry.
+    #[must_use]
+    pub fn builder() -> RegistryBuilder {
+        RegistryBuilder { definitions: Vec::new() }
+    }
+
+    /// The current collections, in the order in which they were first defined.
+    #[must_use]
+    pub fn collections(&self) -> &[Arc<Collection>] {
+        &self.collections
+    }
+
+    /// A collection, if there is one of this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Arc<Collection>> {
+        self.by_name.get(name).and_then(|at| self.collections.get(*at))
+    }
+
+    /// A collection.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCollection`].
+    pub fn collection(&self, name: &str) -> Result<&Arc<Collection>> {
+        self.find(name).ok_or_else(|| Error::UnknownCollection { collection: name.into() })
+    }
+
+    /// The definitions that held at a version: per collection the newest that is not younger.
+    #[must_use]
+    pub fn at_version(&self, version: SchemaVersion) -> BTreeMap<Name, &Definition> {
+        let mut current = BTreeMap::new();
+        for definitions in self.history.range(..=version).map(|(_, definitions)| definitions) {
+            for (name, definition) in definitions {
+                current.insert(Name::clone(name), definition);
+            }
+        }
+        current
+    }
+
+    /// What each version changed, oldest first.
+    pub fn history(&self) -> impl Iterator<Item = (SchemaVersion, &BTreeMap<Name, Definition>)> {
+        self.history.iter().map(|(version, definitions)| (*version, definitions))
+    }
+
+    /// The newest version.
+    #[must_use]
+    pub fn version(&self) -> SchemaVersion {
+        self.history.keys().next_back().copied().unwrap_or(SchemaVersion(0))
+    }
+
+    /// This registry with more collections.
+    ///
+    /// # Errors
+    /// As [`RegistryBuilder::build`].
+    pub fn with(&self, more: impl IntoIterator<Item = Definition>) -> Result<Self> {
+        RegistryBuilder { definitions: self.definitions.clone() }.collections(more).build()
+    }
+
+    /// A number that two registries share exactly when the application's collections have the same names, fields,
+    /// types and keys. It travels with what is sent, so that another schema is noticed.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let mut names: Vec<&Arc<Collection>> =
+            self.collections.iter().filter(|collection| !collection.reserved).collect();
+        names.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut hash = Fnv::new();
+        for collection in names {
+            hash.text(&collection.name);
+            let mut fields: Vec<&Field> = collection.fields.iter().collect();
+            fields.sort_by(|a, b| a.name.cmp(&b.name));
+            for field in fields {
+                hash.text(&field.name);
+                hash.text(&format!("{:?}", field.field_type));
+                hash.text(if field.nullable { "?" } else { "!" });
+            }
+            for position in &collection.primary_key {
+                hash.text(&collection.fields[*position].name);
+            }
+        }
+        hash.0
+    }
+}
+
+/// FNV-1a (Fowler, Noll, Vo; <https://www.rfc-editor.org/rfc/rfc9923>): the same on every platform and version, which
+/// `std`'s hasher does not promise.
+struct Fnv(u64);
+
+impl Fnv {
+    fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    fn text(&mut self, text: &str) {
+        for byte in text.bytes().chain([0xff]) {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
+
+/// Collects definitions and checks them all at once.
+#[derive(Debug, Clone)]
+pub struct RegistryBuilder {
+    definitions: Vec<Definition>,
+}
+
+impl RegistryBuilder {
+    /// Adds a definition. The same collection may be defined again for another version.
+    #[must_use]
+    pub fn collection(mut self, definition: Definition) -> Self {
+        self.definitions.push(definition);
+        self
+    }
+
+    /// Adds several definitions.
+    #[must_use]
+    pub fn collections(mut self, definitions: impl IntoIterator<Item = Definition>) -> Self {
+        self.definitions.extend(definitions);
+        self
+    }
+
+    /// Checks the definitions.
+    ///
+    /// # Errors
+    /// [`Error::Definition`] that names the collection and field: a name twice, an index or key on a field that is
+    /// not there, a relation to a collection that is not there, a key that may be null.
+    pub fn build(self) -> Result<Registry> {
+        let mut history: BTreeMap<SchemaVersion, BTreeMap<Name, Definition>> = BTreeMap::new();
+        let mut order: Vec<Name> = Vec::new();
+        for definition in &self.definitions {
+            if !order.contains(&definition.name) {
+                order.push(Name::clone(&definition.name));
+            }
+            let previous = history
+                .entry(definition.version)
+                .or_default()
+                .insert(Name::clone(&definition.name), definition.clone());
+            if previous.is_some() {
+                return Err(wrong(definition, None, "is defined twice for the same version"));
+            }
+        }
+        let current: Vec<&Definition> = order
+            .iter()
+            .filter_map(|name| history.values().rev().find_map(|definitions| definitions.get(name)))
+            .collect();
+        let mut collections: Vec<Collection> = current
+            .iter()
+            .map(|definition| build_collection(definition, &current))
+            .collect::<Result<_>>()?;
+        check_tables(&collections)?;
+        connect_children(&mut collections)?;
+        let by_name =
+            collections.iter().enumerate().map(|(at, it)| (Name::clone(&it.name), at)).collect();
+        Ok(Registry {
+            collections: collections.into_iter().map(Arc::new).collect(),
+            by_name,
+            history,
+            definitions: self.definitions,
+        })
+    }
+}
+
+fn wrong(definition: &Definition, field: Option<&Name>, reason: impl Into<String>) -> Error {
+    Error::Definition {
+        collection: Name::clone(&definition.name),
+        field: field.cloned(),
+        reason: reason.into(),
+    }
+}
+
+fn build_collection(definition: &Definition, all: &[&Definition]) -> Result<Collection> {
+    check_names(definition)?;
+    let mut fields: Vec<Field> = definition.fields.iter().map(build_field).collect();
+    let mut relations = Vec::new();
+    for relation in &definition.relations {
+        let alias = relation.alias.clone().unwrap_or_else(|| Name::clone(&relation.target));
+        let Some(target) = all.iter().find(|it| it.name == relation.target) else {
+            let reason = format!(
+                "the relation points to collection `{}`, which is not there",
+                relation.target
+            );
+            return Err(wrong(definition, Some(&alias), reason));
+        };
+        fields.push(Field {
+            name: Name::clone(&alias),
+            column: relation.column.clone().unwrap_or_else(|| Name::clone(&alias)),
+            field_type: FieldType::ForeignKey(key_format(target, all, all.len())),
+            nullable: relation.optional,
+            default: relation.optional.then_some(Default::Null),
+        });
+        let own = &definition.name;
+        relations.push(Relation {
+            kind: relation.kind,
+            child: Name::clone(own),
+            alias,
+            parent: Name::clone(&relation.target),
+            reverse_alias: relation.reverse_alias.clone().unwrap_or_else(|| match relation.kind {
+                RelationKind::SingleChildOf => Name::clone(own),
+                RelationKind::ChildOf | RelationKind::Connects => format!("{own}s").into(),
+            }),
+        });
+    }
+    let primary_key = build_key(definition, &mut fields)?;
+    let mut positions = HashMap::new();
+    for (at, field) in fields.iter().enumerate() {
+        if positions.insert(Name::clone(&field.name), at).is_some() {
+            return Err(wrong(definition, Some(&field.name), "is defined twice"));
+        }
+    }
+    check_fields(definition, &fields)?;
+    let indices = build_indices(definition, &positions)?;
+    let must_be_given =
+        fields.iter().enumerate().filter(|(_, it)| it.nullable && it.default.is_none());
+    let must_be_given = must_be_given.map(|(at, _)| at).collect();
+    let mut collection = Collection {
+        name: Name::clone(&definition.name),
+        table: definition.table.clone().unwrap_or_else(|| Name::clone(&definition.name)),
+        version: definition.version,
+        fields,
+        positions,
+        primary_key,
+        indices,
+        relations,
+        children: Vec::new(),
+        must_be_given,
+        adopted: definition.adopted,
+        reserved: definition.reserved,
+    };
+    check_defaults(definition, &mut collection)?;
+    Ok(collection)
+}
+
+/// Brings the defaults to the form in which they are stored.
+fn check_defaults(definition: &Definition, collection: &mut Collection) -> Result<()> {
+    for at in 0..collection.fields.len() {
+        let field = &collection.fields[at];
+        let refuse = |reason: String| Err(wrong(definition, Some(&field.name), reason));
+        match &field.default {
+            Some(Default::Value(value)) => {
+                let mut value = value.clone();
+                match collection.check_value(field, &mut value) {
+                    Err(Error::InvalidValue { reason, .. }) => {
+                        return refuse(format!("its default: it {reason}"));
+                    }
+                    Err(error) => return refuse(error.to_string()),
+                    // SQLite lets a column be `NOT NULL DEFAULT NULL`.
+                    Ok(()) if value.is_null() && !field.nullable && !definition.adopted => {
+                        return refuse("its default is null, which it cannot be".to_owned());
+                    }
+                    Ok(()) => collection.fields[at].default = Some(Default::Value(value)),
+                }
+            }
+            Some(Default::CurrentTimestamp) => match field.field_type {
+                FieldType::DateTime
+                | FieldType::Timestamp
+                | FieldType::Text
+                | FieldType::String
+                | FieldType::Dynamic(_) => {}
+                _ => return refuse("its default is a time, which it does not take".to_owned()),
+            },
+            Some(Default::Null) | None => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_names(definition: &Definition) -> Result<()> {
+    if definition.name.is_empty() {
+        return Err(wrong(definition, None, "has an empty name"));
+    }
+    if definition.name.starts_with(RESERVED_PREFIX) != definition.reserved {
+        return Err(wrong(
+            definition,
+            None,
+            format!(
+                "names that begin with `{RESERVED_PREFIX}` are kept for storex itself; choose another"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn check_fields(definition: &Definition, fields: &[Field]) -> Result<()> {
+    // SQL does not tell names apart that differ only in case.
+    let mut columns = HashMap::new();
+    for field in fields {
+        if field.name.is_empty() || field.name.starts_with('$') {
+            return Err(wrong(
+                definition,
+                Some(&field.name),
+                "a field's name is not empty and does not begin with `$`",
+            ));
+        }
+        if field.column.is_empty() {
+            return Err(wrong(definition, Some(&field.name), "its column has an empty name"));
+        }
+        if let Some(other) = columns.insert(field.column.to_ascii_lowercase(), &field.name) {
+            let reason = format!(
+                "has the column `{}`, which field `{other}` has too (case does not count)",
+                field.column
+            );
+            return Err(wrong(definition, Some(&field.name), reason));
+        }
+    }
+    Ok(())
+}
+
+fn build_field(definition: &FieldDefinition) -> Field {
+    Field {
+        name: Name::clone(&definition.name),
+        column: definition.column.clone().unwrap_or_else(|| Name::clone(&definition.name)),
+        field_type: definition.field_type.clone(),
+        nullable: definition.nullable,
+        default: definition.default.clone(),
+    }
+}
+
+/// The form of a collection's own key, for the fields that point to it. The key may be a relation in turn.
+fn key_format(definition: &Definition, all: &[&Definition], depth: usize) -> KeyFormat {
+    let key = match definition.primary_key.as_slice() {
+        [] => "id",
+        [name, ..] => name,
+    };
+    let relation = definition
+        .relations
+        .iter()
+        .find(|relation| relation.alias.as_deref().unwrap_or(&relation.target) == key);
+    if let Some(relation) = relation
+        && let Some(target) = all.iter().find(|it| it.name == relation.target)
+        && depth > 0
+    {
+        return key_format(target, all, depth - 1);
+    }
+    let field = definition.fields.iter().find(|field| &*field.name == key);
+    match field.map(|field| &field.field_type) {
+        Some(FieldType::AutoPk(format) | FieldType::ForeignKey(format)) => *format,
+        Some(FieldType::Int | FieldType::Timestamp | FieldType::DateTime) => KeyFormat::Int,
+        Some(FieldType::Binary | FieldType::Blob) => KeyFormat::Bytes,
+        _ => KeyFormat::Text,
+    }
+}
+
+fn build_key(definition: &Definition, fields: &mut Vec<Field>) -> Result<Vec<usize>> {
+    let default: [Name; 1] = ["id".into()];
+    let names: &[Name] =
+        if definition.primary_key.is_empty() { &default } else { &definition.primary_key };
+    let mut positions = Vec::new();
+    for (n, name) in names.iter().enumerate() {
+        let found = fields.iter().position(|field| field.name == *name);
+        let at = match found {
+            Some(at) => at,
+            None if names.len() == 1 => {
+                // The key comes first, as people expect of a table.
+                fields.insert(
+                    0,
+                    Field {
+                        name: Name::clone(name),
+                        column: Name::clone(name),
+                        field_type: FieldType::AutoPk(KeyFormat::Text),
+                        nullable: false,
+                        default: None,
+                    },
+                );
+                0
+            }
+            None => {
+                return Err(wrong(
+                    definition,
+                    Some(name),
+                    "is part of the primary key but no field",
+                ));
+            }
+        };
+        let field = &fields[at];
+        if field.nullable {
+            return Err(wrong(
+                definition,
+                Some(name),
+                "is part of the primary key and so cannot be optional",
+            ));
+        }
+        if matches!(field.field_type, FieldType::Json) {
+            return Err(wrong(definition, Some(name), "JSON cannot be part of a primary key"));
+        }
+        if names[..n].contains(name) {
+            return Err(wrong(definition, Some(name), "stands twice in the primary key"));
+        }
+        positions.push(at);
+    }
+    Ok(positions)
+}
+
+fn build_indices(definition: &Definition, positions: &HashMap<Name, usize>) -> Result<Vec<Index>> {
+    let mut indices = Vec::new();
+    for index in &definition.indices {
+        let mut fields = Vec::new();
+        for name in &index.fields {
+            let Some(at) = positions.get(name) else {
+                let reason = "is named by an index but is neither a field nor a relation";
+                return Err(wrong(definition, Some(name), reason));
+            };
+            fields.push(*at);
+        }
+        if fields.is_empty() {
+            return Err(wrong(definition, None, "has an index without fields"));
+        }
+        indices.push(Index { fields, unique: index.unique });
+    }
+    Ok(indices)
+}
+
+fn check_tables(collections: &[Collection]) -> Result<()> {
+    let mut tables = HashMap::new();
+    for collection in collections {
+        if let Some(other) = tables.insert(collection.table.to_ascii_lowercase(), &collection.name)
+        {
+            return Err(Error::Definition {
+                collection: Name::clone(&collection.name),
+                field: None,
+                reason: format!(
+                    "is stored in the table `{}`, as collection `{other}` is (case does not count)",
+                    collection.table
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn connect_children(collections: &mut [Collection]) -> Result<()> {
+    let relations: Vec<Relation> =
+        collections.iter().flat_map(|collection| collection.relations.clone()).collect();
+    for relation in relations {
+        let Some(parent) = collections.iter_mut().find(|it| it.name == relation.parent) else {
+            continue;
+        };
+        if parent.primary_key.len() != 1 {
+            return Err(Error::Definition {
+                collection: relation.child,
+                field: Some(relation.alias),
+                reason: format!(
+                    "the relation points to collection `{}`, whose key has several fields; declare the fields yourself",
+                    relation.parent
+                ),
+            });
+        }
+        if parent.positions.contains_key(&relation.reverse_alias) {
+            return Err(Error::Definition {
+                collection: relation.child,
+                field: Some(relation.alias),
+                reason: format!(
+                    "the reverse alias `{}` is a field of `{}` already; give another",
+                    relation.reverse_alias, relation.parent
+                ),
+            });
+        }
+        parent.children.push(relation);
+    }
+    Ok(())
+}

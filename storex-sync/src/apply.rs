@@ -1,0 +1,668 @@
+//! Applying what other devices wrote: one transaction per page, with rows, clocks and cursor.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use storex_core::{
+    Batch, Changes, Collection, ErrorKind, Filter, Key, Name, OnConflict, Query, Record, Step,
+    Storage, Trace, Value,
+};
+
+use crate::clock::Clock;
+use crate::error::{During, Result, SyncError, abort};
+use crate::key_code;
+use crate::log::{
+    AllNumbers, CLOCK, catalogue_query, clock_key, clock_record, read_clock_rows, read_numbers,
+    sort_clock_records,
+};
+use crate::merge::{Action, Incoming, merge};
+use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, read_meta, write_meta};
+use crate::parked::{PARKED, Parked, park};
+use crate::shared_log::SealedTransaction;
+use crate::stamp::{Device, Hlc};
+use crate::transaction::{EntryKind, Transaction};
+
+/// What applying a page of transactions has done.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Applied {
+    /// Transactions that were applied now.
+    pub transactions: u64,
+    /// Their entries.
+    pub entries: u64,
+    /// Transactions that could not be applied and were parked.
+    pub parked: u64,
+    /// Writes of which neither had seen the other.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// Two writes to one object of which neither device had seen the other's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conflict {
+    /// The collection.
+    pub collection: Name,
+    /// The object.
+    pub key: Key,
+    /// The field; `None`: one side deleted the object.
+    pub field: Option<Name>,
+    /// The device whose write arrived.
+    pub device: Device,
+    /// Whether the arriving write won.
+    pub incoming_won: bool,
+}
+
+impl Applied {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.transactions += other.transactions;
+        self.entries += other.entries;
+        self.parked += other.parked;
+        self.conflicts.extend(other.conflicts);
+    }
+}
+
+/// A storage with a sync log, and the numbers of its collections.
+#[derive(Debug, Clone)]
+pub(crate) struct Replica {
+    pub(crate) storage: Storage,
+    pub(crate) numbers: Arc<AllNumbers>,
+}
+
+impl Replica {
+    pub(crate) async fn open(storage: &Storage) -> Result<Self> {
+        if storage.registry().find(CLOCK).is_none() {
+            return Err(SyncError::NoSyncLog);
+        }
+        let numbers = read_numbers(storage.find(catalogue_query()), storage.registry()).await?;
+        Ok(Self { storage: storage.clone(), numbers: Arc::new(numbers) })
+    }
+
+    /// This device, and where it stands.
+    pub(crate) async fn head(&self) -> Result<(Head, Devices)> {
+        let keys = vec![Key::single(HEAD), Key::single(DEVICES)];
+        let query = Query::new(crate::meta::META).filter(Filter::Keys(keys));
+        let rows = self.storage.find(query).await.during("reading the head of the log")?;
+        Ok((Head::among(&rows)?, Devices::among(&rows)?))
+    }
+
+    /// Applies transactions in their order, and writes a row of `_storex_meta` (the cursor) with them.
+    ///
+    /// Transactions that were applied before are passed over. One that the schema or a rule of the database refuses is
+    /// parked; the others are not held up by it.
+    pub(crate) async fn apply(
+        &self,
+        sealed: Vec<SealedTransaction>,
+        cursor: Option<(String, Vec<u8>)>,
+    ) -> Result<Applied> {
+        let incoming: Vec<IncomingTransaction> =
+            sealed.into_iter().map(|sealed| self.resolve(sealed)).collect();
+        match self.apply_page(incoming.clone(), cursor.clone(), false).await {
+            Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
+                tracing::debug!(error = %source, "a page was refused; applying it one by one");
+                self.apply_singly(incoming, cursor).await
+            }
+            result => result,
+        }
+    }
+
+    /// Tries parked transactions again; those that can be applied now are no longer parked.
+    pub(crate) async fn retry_parked(&self) -> Result<Applied> {
+        let mut applied = Applied::default();
+        for parked in crate::parked::parked(&self.storage).await? {
+            let incoming = self.resolve(SealedTransaction {
+                device: parked.device,
+                sequence: parked.sequence,
+                payload: parked.payload,
+            });
+            match self.apply_page(vec![incoming], None, true).await {
+                Ok(one) => applied.add(one),
+                Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(applied)
+    }
+
+    async fn apply_singly(
+        &self,
+        incoming: Vec<IncomingTransaction>,
+        cursor: Option<(String, Vec<u8>)>,
+    ) -> Result<Applied> {
+        let mut applied = Applied::default();
+        for mut one in incoming {
+            match self.apply_page(vec![one.clone()], None, false).await {
+                Ok(done) => applied.add(done),
+                Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
+                    one.refused = Some(source.to_string());
+                    applied.add(self.apply_page(vec![one], None, false).await?);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        applied.add(self.apply_page(Vec::new(), cursor, false).await?);
+        Ok(applied)
+    }
+
+    async fn apply_page(
+        &self,
+        incoming: Vec<IncomingTransaction>,
+        cursor: Option<(String, Vec<u8>)>,
+        again: bool,
+    ) -> Result<Applied> {
+        let page = Arc::new(Page::new(incoming, cursor, again));
+        let batch = {
+            let page = Arc::clone(&page);
+            Batch::new()
+                .step(read_meta(&[HEAD, DEVICES]))
+                .then(move |trace| Ok(Arc::clone(&page).read(trace)))
+        };
+        let executed = self.storage.apply(batch).await;
+        let failure = page.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Err(_), Some(failure)) = (&executed, failure) {
+            return Err(failure);
+        }
+        executed.during("applying transactions of other devices")?;
+        Ok(std::mem::take(&mut *page.applied.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Finds out what a transaction is about in this schema. Whatever is wrong with it becomes the reason to park it.
+    fn resolve(&self, sealed: SealedTransaction) -> IncomingTransaction {
+        let mut shapes = Vec::new();
+        let (transaction, refused) = match Transaction::decode(&sealed.payload) {
+            Ok(mut transaction) => {
+                let refused =
+                    self.resolve_transaction(&sealed, &mut transaction, &mut shapes).err();
+                (transaction, refused)
+            }
+            Err(error) => (Transaction::default(), Some(error.to_string())),
+        };
+        IncomingTransaction { sealed, transaction, shapes, refused }
+    }
+
+    fn resolve_transaction(
+        &self,
+        sealed: &SealedTransaction,
+        transaction: &mut Transaction,
+        shapes: &mut Vec<Arc<ResolvedShape>>,
+    ) -> Result<(), String> {
+        let header = &transaction.header;
+        if (header.device, header.sequence) != (sealed.device, sealed.sequence) {
+            return Err(format!(
+                "it says that it is transaction {} of device {}, but came as transaction {} of device {}",
+                header.sequence, header.device, sealed.sequence, sealed.device
+            ));
+        }
+        for shape in &transaction.shapes {
+            shapes.push(Arc::new(self.resolve_shape(shape)?));
+        }
+        check_values(transaction, shapes).map_err(|error| error.to_string())
+    }
+
+    fn resolve_shape(&self, shape: &crate::Shape) -> Result<ResolvedShape, String> {
+        let registry = self.storage.registry();
+        let collection = registry
+            .find(&shape.collection)
+            .filter(|collection| !collection.is_reserved())
+            .ok_or_else(|| format!("collection `{}` is not known here", shape.collection))?;
+        let numbers = self
+            .numbers
+            .get(&shape.collection)
+            .ok_or_else(|| format!("collection `{}` has no number here", shape.collection))?;
+        let positions = shape
+            .fields
+            .iter()
+            .map(|field| {
+                collection.position(field).ok_or_else(|| {
+                    format!(
+                        "field `{field}` of collection `{}` is not known here",
+                        shape.collection
+                    )
+                })
+            })
+            .collect::<Result<Vec<usize>, String>>()?;
+        let (key, values) = positions.split_at(shape.key_len.min(positions.len()));
+        if key != collection.primary_key() || values.iter().any(|at| collection.is_key(*at)) {
+            return Err(format!("collection `{}` has another primary key here", shape.collection));
+        }
+        let fields = values.iter().filter_map(|at| numbers.fields.get(*at).copied()).collect();
+        Ok(ResolvedShape {
+            collection: Arc::clone(collection),
+            numbers: Arc::clone(numbers),
+            whole: positions.len() == collection.fields().len(),
+            values: values.to_vec(),
+            fields,
+        })
+    }
+}
+
+/// Whether the same write would be refused again, however often it is tried.
+fn is_about_data(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Conflict | ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Unsupported
+    )
+}
+
+/// Brings values to the form that their fields have here.
+fn check_values(
+    transaction: &mut Transaction,
+    shapes: &[Arc<ResolvedShape>],
+) -> storex_core::Result<()> {
+    for entry in &mut transaction.entries {
+        let Some(shape) = shapes.get(entry.shape) else { continue };
+        let positions = shape.collection.primary_key().iter().chain(&shape.values);
+        for (at, value) in positions.zip(&mut entry.values) {
+            let value = match value {
+                crate::EntryValue::Set(value)
+                | crate::EntryValue::Incremented { to: value, .. } => value,
+            };
+            shape.collection.check_value(&shape.collection.fields()[*at], value)?;
+        }
+    }
+    Ok(())
+}
+
+/// A transaction, and what its shapes mean in this schema.
+#[derive(Debug, Clone)]
+struct IncomingTransaction {
+    sealed: SealedTransaction,
+    /// Its content; empty when it cannot be read.
+    transaction: Transaction,
+    shapes: Vec<Arc<ResolvedShape>>,
+    /// Why it cannot be applied.
+    refused: Option<String>,
+}
+
+#[derive(Debug)]
+struct ResolvedShape {
+    collection: Arc<Collection>,
+    numbers: Arc<Numbers>,
+    /// Whether it has all fields of the collection.
+    whole: bool,
+    /// Positions of the fields behind the key.
+    values: Vec<usize>,
+    /// Their numbers.
+    fields: Vec<u32>,
+}
+
+/// A page of transactions on its way into the database. Its functions are continuations: they may be called again.
+#[derive(Debug)]
+struct Page {
+    incoming: Vec<IncomingTransaction>,
+    cursor: Option<(String, Vec<u8>)>,
+    /// Whether the transactions were parked before.
+    again: bool,
+    objects: Vec<Object>,
+    /// Per transaction and entry: which object.
+    object_of: Vec<Vec<usize>>,
+    applied: Mutex<Applied>,
+    failure: Mutex<Option<SyncError>>,
+}
+
+/// An object that the page is about.
+#[derive(Debug, Clone)]
+struct Object {
+    collection: Arc<Collection>,
+    number: i64,
+    key: Key,
+    code: Vec<u8>,
+}
+
+/// An object while the page is folded into it.
+#[derive(Debug, Clone, Default)]
+struct Work {
+    clock: Option<Clock>,
+    clock_changed: bool,
+    row: Row,
+}
+
+#[derive(Debug, Clone, Default)]
+enum Row {
+    #[default]
+    Keep,
+    Put(Record),
+    Set(BTreeMap<usize, Value>),
+    Delete,
+}
+
+impl Page {
+    fn new(
+        incoming: Vec<IncomingTransaction>,
+        cursor: Option<(String, Vec<u8>)>,
+        again: bool,
+    ) -> Self {
+        let mut objects: Vec<Object> = Vec::new();
+        let mut known: HashMap<(i64, Vec<u8>), usize> = HashMap::new();
+        let mut object_of = Vec::new();
+        for one in &incoming {
+            let mut places = Vec::new();
+            if one.refused.is_none() {
+                for entry in &one.transaction.entries {
+                    let shape = &one.shapes[entry.shape];
+                    let key_len = shape.collection.primary_key().len();
+                    let values = entry.values.iter().take(key_len).map(crate::EntryValue::value);
+                    let code = key_code::encode(values.clone());
+                    let number = shape.numbers.collection;
+                    let at = *known.entry((number, code)).or_insert_with_key(|(_, code)| {
+                        objects.push(Object {
+                            collection: Arc::clone(&shape.collection),
+                            number,
+                            key: Key::compound(values.cloned()),
+                            code: code.clone(),
+                        });
+                        objects.len() - 1
+                    });
+                    places.push(at);
+                }
+            }
+            object_of.push(places);
+        }
+        let (applied, failure) = (Mutex::default(), Mutex::default());
+        Self { incoming, cursor, again, objects, object_of, applied, failure }
+    }
+
+    fn fail(&self, error: SyncError) -> storex_core::Error {
+        let refusal = abort(&error);
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        refusal
+    }
+
+    /// Reads the clocks of everything the page is about.
+    fn read(self: Arc<Self>, trace: &Trace) -> Vec<Step> {
+        let meta = trace.found(0).to_vec();
+        let keys = self
+            .objects
+            .iter()
+            .map(|object| clock_key(object.number, object.code.clone()))
+            .collect();
+        let next = Step::then(move |trace| {
+            let steps = Arc::clone(&self).read_rows(&meta, trace);
+            steps.map_err(|error| self.fail(error))
+        });
+        vec![Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))), next]
+    }
+
+    /// Finds out which objects without a clock are there: rows older than sync.
+    fn read_rows(self: Arc<Self>, meta: &[Record], trace: &Trace) -> Result<Vec<Step>> {
+        let head = Head::among(meta)?;
+        let devices = Devices::among(meta)?;
+        let mut clocks = read_clock_rows(trace.found(0), &devices)?;
+        let works: Vec<Work> = self
+            .objects
+            .iter()
+            .map(|object| {
+                let clock = clocks.remove(&(object.number, object.code.clone()));
+                Work { clock, ..Work::default() }
+            })
+            .collect();
+        let mut unknown: BTreeMap<Name, (Arc<Collection>, Vec<Key>)> = BTreeMap::new();
+        for (one, places) in self.incoming.iter().zip(&self.object_of) {
+            for (entry, at) in one.transaction.entries.iter().zip(places) {
+                if entry.kind == EntryKind::Update && works[*at].clock.is_none() {
+                    let object = &self.objects[*at];
+                    let (_, keys) = unknown
+                        .entry(Name::clone(object.collection.name()))
+                        .or_insert_with(|| (Arc::clone(&object.collection), Vec::new()));
+                    keys.push(object.key.clone());
+                }
+            }
+        }
+        if unknown.is_empty() {
+            return self.fold(head, devices, works);
+        }
+        let mut steps = Vec::new();
+        let finds = unknown.len();
+        let mut collections = Vec::new();
+        for (name, (collection, keys)) in unknown {
+            let fields = collection.primary_key().iter();
+            let fields: Vec<Name> =
+                fields.map(|at| Name::clone(&collection.fields()[*at].name)).collect();
+            steps.push(Step::Find(Query::new(name).filter(Filter::Keys(keys)).select(fields)));
+            collections.push(collection);
+        }
+        steps.push(Step::then(move |trace| {
+            let mut works = works.clone();
+            let mut there: HashMap<(Name, Key), ()> = HashMap::new();
+            for (n, collection) in collections.iter().enumerate() {
+                for record in trace.found(finds - 1 - n) {
+                    let key = Key::compound(record.values().to_vec());
+                    there.insert((Name::clone(collection.name()), key), ());
+                }
+            }
+            for (object, work) in self.objects.iter().zip(&mut works) {
+                let object = (Name::clone(object.collection.name()), object.key.clone());
+                if work.clock.is_none() && there.contains_key(&object) {
+                    work.clock = Some(Clock::unstamped());
+                }
+            }
+            let steps = Arc::clone(&self).fold(head, devices.clone(), works);
+            steps.map_err(|error| self.fail(error))
+        }));
+        Ok(steps)
+    }
+
+    /// Folds the transactions into the objects, and gives what is to be written.
+    fn fold(
+        &self,
+        mut head: Head,
+        mut devices: Devices,
+        mut works: Vec<Work>,
+    ) -> Result<Vec<Step>> {
+        let mut applied = Applied::default();
+        let mut parked = Vec::new();
+        let mut taken = Vec::new();
+        for (one, places) in self.incoming.iter().zip(&self.object_of) {
+            let SealedTransaction { device, sequence, .. } = one.sealed;
+            let known = devices.find(device).map_or(0, |known| known.sequence);
+            if !self.again {
+                if sequence <= known {
+                    continue;
+                }
+                if sequence != known + 1 {
+                    return Err(SyncError::Gap { device, expected: known + 1, found: sequence });
+                }
+            }
+            let count = one.transaction.entries.len() as u64;
+            let mut last = Hlc::ZERO;
+            match one.refused.clone().or_else(|| missing(one, places, &works)) {
+                Some(reason) => {
+                    let payload = one.sealed.payload.clone();
+                    parked.push(Parked { device, sequence, reason, payload });
+                    applied.parked += 1;
+                }
+                None => {
+                    self.fold_transaction(one, places, &mut works, &mut applied);
+                    applied.transactions += 1;
+                    applied.entries += count;
+                    taken.push((device, sequence));
+                    last = one.transaction.header.hlc.plus(count.saturating_sub(1));
+                }
+            }
+            devices.advance(device, sequence, last);
+            head.hlc = head.hlc.max(last);
+        }
+        let mut steps = self.write_rows(&mut works);
+        steps.extend(self.write_clocks(&works, &mut devices));
+        if !parked.is_empty() {
+            steps.push(park(parked));
+        }
+        if self.again && !taken.is_empty() {
+            steps.push(unpark(taken.into_iter()));
+        }
+        let mut meta = Vec::new();
+        if !self.incoming.is_empty() {
+            meta.push((HEAD, head.encode()));
+        }
+        if devices.is_changed() {
+            meta.push((DEVICES, devices.encode()));
+        }
+        if let Some((name, cursor)) = &self.cursor {
+            meta.push((name.as_str(), cursor.clone()));
+        }
+        if !meta.is_empty() {
+            steps.push(write_meta(meta));
+        }
+        *self.applied.lock().unwrap_or_else(PoisonError::into_inner) = applied;
+        Ok(steps)
+    }
+
+    fn fold_transaction(
+        &self,
+        one: &IncomingTransaction,
+        places: &[usize],
+        works: &mut [Work],
+        applied: &mut Applied,
+    ) {
+        let transaction = &one.transaction;
+        for (n, (entry, at)) in transaction.entries.iter().zip(places).enumerate() {
+            let shape = &one.shapes[entry.shape];
+            let work = &mut works[*at];
+            let incoming = Incoming {
+                kind: entry.kind,
+                life: entry.life,
+                stamp: transaction.stamp(n),
+                fields: &shape.fields,
+            };
+            let merged = merge(work.clock.as_ref(), incoming, |stamp| transaction.had_seen(stamp));
+            work.row.act(&merged.action, shape, entry);
+            if let Some(clock) = merged.clock {
+                work.clock = Some(clock);
+                work.clock_changed = true;
+            }
+            for conflict in merged.conflicts {
+                let object = &self.objects[*at];
+                let field = conflict.field.and_then(|number| {
+                    let place = shape.fields.iter().position(|field| *field == number)?;
+                    let field = object.collection.fields().get(*shape.values.get(place)?)?;
+                    Some(Name::clone(&field.name))
+                });
+                applied.conflicts.push(Conflict {
+                    collection: Name::clone(object.collection.name()),
+                    key: object.key.clone(),
+                    field,
+                    device: transaction.header.device,
+                    incoming_won: conflict.incoming_won,
+                });
+            }
+        }
+    }
+
+    /// Deletes first, so that what they free (a unique value) is free; then updates, then whole rows.
+    fn write_rows(&self, works: &mut [Work]) -> Vec<Step> {
+        let mut deletes: BTreeMap<Name, Vec<Key>> = BTreeMap::new();
+        let mut puts: BTreeMap<Name, Vec<Record>> = BTreeMap::new();
+        let mut updates = Vec::new();
+        for (object, work) in self.objects.iter().zip(works) {
+            let name = || Name::clone(object.collection.name());
+            match std::mem::take(&mut work.row) {
+                Row::Keep => {}
+                Row::Delete => deletes.entry(name()).or_default().push(object.key.clone()),
+                Row::Put(record) => puts.entry(name()).or_default().push(record),
+                Row::Set(values) => {
+                    let changes =
+                        values.into_iter().fold(Changes::new(), |changes, (at, value)| {
+                            changes.set(Name::clone(&object.collection.fields()[at].name), value)
+                        });
+                    let filter = Filter::Keys(vec![object.key.clone()]);
+                    updates.push(Step::Update { collection: name(), filter, changes });
+                }
+            }
+        }
+        let deletes = deletes
+            .into_iter()
+            .map(|(collection, keys)| Step::Delete { collection, filter: Filter::Keys(keys) });
+        let puts = puts
+            .into_iter()
+            .map(|(collection, records)| Step::create_or(collection, records, OnConflict::Replace));
+        deletes.chain(updates).chain(puts).collect()
+    }
+
+    fn write_clocks(&self, works: &[Work], devices: &mut Devices) -> Option<Step> {
+        let changed = self.objects.iter().zip(works).filter(|(_, work)| work.clock_changed);
+        let mut records: Vec<Record> = changed
+            .filter_map(|(object, work)| {
+                let clock = work.clock.as_ref()?.encode(devices);
+                Some(clock_record(object.number, object.code.clone(), clock))
+            })
+            .collect();
+        sort_clock_records(&mut records);
+        (!records.is_empty()).then(|| Step::create_or(CLOCK, records, OnConflict::Replace))
+    }
+}
+
+/// Why a transaction cannot be applied: an object that it changes is not here. Looked up before the first of its entries
+/// is applied, so that it is applied whole or parked whole.
+fn missing(one: &IncomingTransaction, places: &[usize], works: &[Work]) -> Option<String> {
+    let mut life_of: HashMap<usize, u32> = HashMap::new();
+    for (entry, at) in one.transaction.entries.iter().zip(places) {
+        let stored = works[*at].clock.as_ref().map_or(0, |clock| clock.life);
+        let life = life_of.get(at).copied().unwrap_or(stored);
+        if entry.kind == EntryKind::Update && entry.life > life {
+            let shape = &one.shapes[entry.shape];
+            let key = Key::compound(
+                entry
+                    .values
+                    .iter()
+                    .take(shape.collection.primary_key().len())
+                    .map(|value| value.value().clone()),
+            );
+            return Some(format!(
+                "object {key} of collection `{}` is not here, although it was there where it was changed: \
+                 this device needs an initial sync",
+                shape.collection.name()
+            ));
+        }
+        life_of.insert(*at, life.max(entry.life));
+    }
+    None
+}
+
+fn unpark(transactions: impl Iterator<Item = (Device, u64)>) -> Step {
+    let keys = transactions
+        .map(|(device, sequence)| {
+            Key::compound([
+                Value::Bytes(device.id.to_vec()),
+                Value::Int(i64::from(device.incarnation)),
+                Value::Int(i64::try_from(sequence).unwrap_or(i64::MAX)),
+            ])
+        })
+        .collect();
+    Step::Delete { collection: PARKED.into(), filter: Filter::Keys(keys) }
+}
+
+impl Row {
+    fn act(&mut self, action: &Action, shape: &ResolvedShape, entry: &crate::Entry) {
+        match action {
+            Action::Keep | Action::Missing => {}
+            Action::Delete => *self = Self::Delete,
+            Action::Put => {
+                let mut record = shape.collection.blank_record(storex_core::Timestamp(0));
+                let positions = shape.collection.primary_key().iter().chain(&shape.values);
+                for (at, value) in positions.zip(&entry.values) {
+                    record.set(*at, value.value().clone());
+                }
+                debug_assert!(shape.whole || entry.kind == EntryKind::Create);
+                *self = Self::Put(record);
+            }
+            Action::Set(taken) => {
+                let key_len = shape.collection.primary_key().len();
+                for n in taken {
+                    let (Some(at), Some(value)) =
+                        (shape.values.get(*n), entry.values.get(key_len + n))
+                    else {
+                        continue;
+                    };
+                    self.set(*at, value.value().clone());
+                }
+            }
+        }
+    }
+
+    fn set(&mut self, at: usize, value: Value) {
+        match self {
+            Self::Put(record) => record.set(at, value),
+            Self::Set(values) => {
+                values.insert(at, value);
+            }
+            Self::Keep | Self::Delete => *self = Self::Set(BTreeMap::from([(at, value)])),
+        }
+    }
+}

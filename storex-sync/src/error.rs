@@ -1,0 +1,136 @@
+//! [`SyncError`]: what can go wrong between devices.
+
+use storex_core::{Error, ErrorKind};
+
+use crate::stamp::Device;
+
+/// The result of this crate's functions.
+pub type Result<T, E = SyncError> = std::result::Result<T, E>;
+
+/// What went wrong between devices. No error loses anything: what was not sent stays in the log, what was not applied
+/// comes again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SyncError {
+    /// The device's own storage failed.
+    #[error("the storage failed while {during}")]
+    Storage {
+        /// What was going on.
+        during: &'static str,
+        /// The storage's error.
+        #[source]
+        source: Error,
+    },
+    /// The storage has no sync log.
+    #[error("the storage has no sync log: add the `SyncLog` middleware before it is opened")]
+    NoSyncLog,
+    /// The transport or the shared log failed.
+    #[error("{during} failed: {reason}")]
+    Transport {
+        /// What was going on.
+        during: &'static str,
+        /// What the transport says.
+        reason: String,
+    },
+    /// The other side closed the channel before the exchange was complete.
+    #[error("the other side closed the channel while {during}")]
+    Closed {
+        /// What was going on.
+        during: &'static str,
+    },
+    /// Somebody sent what the protocol does not allow.
+    #[error("the other side broke the protocol while {during}: {reason}")]
+    Protocol {
+        /// What was going on.
+        during: &'static str,
+        /// What it sent.
+        reason: String,
+    },
+    /// The other side gave up, and says why.
+    #[error("the other side gave up: {reason}")]
+    Remote {
+        /// Its reason.
+        reason: String,
+    },
+    /// Bytes that are no transaction, clock or frame of ours.
+    #[error("{what} cannot be read: {reason}")]
+    Corrupt {
+        /// What the bytes should have been.
+        what: &'static str,
+        /// Where they went wrong.
+        reason: String,
+    },
+    /// A transaction of a device is missing between what is known and what arrived.
+    #[error("transaction {found} of device {device} arrived where {expected} was expected")]
+    Gap {
+        /// The device that wrote it.
+        device: Device,
+        /// The number that would be next.
+        expected: u64,
+        /// The number that came.
+        found: u64,
+    },
+    /// The shared log holds another transaction under this number: this database is a copy or an old backup of one that
+    /// has gone on. Nothing was sent.
+    #[error(
+        "the shared log holds another transaction {sequence} of device {device}: this database was cloned or restored"
+    )]
+    Forked {
+        /// The device.
+        device: Device,
+        /// The transaction's number.
+        sequence: u64,
+    },
+    /// The shared log is not the one that this device synced with before.
+    #[error("the shared log is another one than before: it was replaced or wiped")]
+    LogReplaced,
+}
+
+impl SyncError {
+    /// The class of this error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Storage { source, .. } => source.kind(),
+            Self::NoSyncLog => ErrorKind::Invalid,
+            Self::Transport { .. } => ErrorKind::Io,
+            Self::Closed { .. } => ErrorKind::Closed,
+            Self::Protocol { .. } | Self::Remote { .. } => ErrorKind::Other,
+            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Gap { .. } | Self::Forked { .. } | Self::LogReplaced => ErrorKind::Conflict,
+        }
+    }
+
+    /// Whether trying again later may help without anybody doing something.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Storage { source, .. } => source.is_retryable(),
+            Self::Transport { .. }
+            | Self::Closed { .. }
+            | Self::Remote { .. }
+            | Self::Gap { .. } => true,
+            _ => false,
+        }
+    }
+
+    pub(crate) fn corrupt(what: &'static str, reason: impl Into<String>) -> Self {
+        Self::Corrupt { what, reason: reason.into() }
+    }
+}
+
+/// Says what was going on when the storage failed.
+pub(crate) trait During<T> {
+    fn during(self, during: &'static str) -> Result<T>;
+}
+
+impl<T> During<T> for storex_core::Result<T> {
+    fn during(self, during: &'static str) -> Result<T> {
+        self.map_err(|source| SyncError::Storage { during, source })
+    }
+}
+
+/// Inside a continuation only the storage's error may travel: gives the batch up, with the reason.
+pub(crate) fn abort(error: &SyncError) -> Error {
+    Error::Aborted { reason: error.to_string() }
+}

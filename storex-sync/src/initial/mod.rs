@@ -1,0 +1,184 @@
+//! [`InitialSync`]: brings the contents of one device to another over a [`Channel`].
+//!
+//! ```text
+//!   sender                                    receiver
+//!   Hello: who, schema, devices, place   ──▶
+//!                                        ◀──  Accept (or Failed, with the reason)
+//!   Rows: a page of a collection, clocks ──▶  merged and committed, then
+//!                                        ◀──  Received     a few pages may be under way
+//!   Tombstones: clocks of deleted objects ─▶
+//!                                        ◀──  Received
+//!   Finish                               ──▶  takes over devices and place
+//!                                        ◀──  Finished
+//! ```
+//!
+//! A page is read in one transaction with its clocks. What is written on the sender meanwhile is in later pages, or
+//! arrives through the shared log: the receiver goes on from where the sender was *before* the first page, and what it
+//! has already is passed over by its clocks. So nothing falls between the two.
+
+mod frame;
+mod receive;
+mod send;
+
+use std::fmt;
+use std::sync::Arc;
+
+use storex_core::{MaybeSend, MaybeSync, Name, Storage};
+
+use crate::apply::Replica;
+use crate::channel::Channel;
+use crate::error::Result;
+
+/// How far an initial sync has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The collection that is under way.
+    pub collection: Name,
+    /// Objects that are through, of all collections.
+    pub done: u64,
+    /// Objects that there were at the beginning, of all collections.
+    pub total: u64,
+}
+
+/// What an initial sync has done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InitialSyncReport {
+    /// Objects per collection, in the order of the schema.
+    pub objects: Vec<(Name, u64)>,
+    /// Deleted objects that were told about.
+    pub tombstones: u64,
+    /// Objects that were newer on the receiver and stayed. Zero on the sender.
+    pub kept: u64,
+}
+
+impl InitialSyncReport {
+    /// All objects.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.objects.iter().map(|(_, count)| count).sum()
+    }
+}
+
+/// Brings the contents of one device to another: one call on each side, over the two ends of a [`Channel`].
+///
+/// Objects merge by stamp: a newer one on the receiver stays, deletions travel, and of two objects older than sync the
+/// sender's is taken. Nothing that arrives is logged again. Doing it twice changes nothing.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use storex_core::{Definition, FieldType, Registry, Storage};
+/// # use storex_memory::{MemoryBackend, TestRuntime};
+/// use serde_json::json;
+/// use storex_sync::{InitialSync, MemoryChannel, SyncLog};
+///
+/// # async fn device(seed: u64) -> Storage {
+/// #     let note = Definition::new("note").field("title", FieldType::String);
+/// #     let registry = Registry::builder().collection(note).build().unwrap();
+/// #     Storage::builder(MemoryBackend::new(), registry, Arc::new(TestRuntime::new(seed)))
+/// #         .middleware(SyncLog::new()).open().await.unwrap()
+/// # }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (a, b) = (device(1).await, device(2).await); // two storages with a `SyncLog`
+/// a.dynamic("note")?.create(json!({"id": "1", "title": "Hello"})).await?;
+///
+/// let (mut here, mut there) = MemoryChannel::pair();
+/// let sender = InitialSync::open(&a).await?;
+/// let receiver = InitialSync::open(&b).await?;
+/// let (sent, received) = tokio::join!(sender.send(&mut here), receiver.receive(&mut there));
+/// assert_eq!((sent?.total(), received?.total()), (1, 1));
+/// assert_eq!(b.dynamic("note")?.count(&json!({})).await?, 1);
+/// # Ok(()) }
+/// ```
+pub struct InitialSync {
+    replica: Replica,
+    page: u64,
+    progress: Option<Arc<dyn ProgressFn>>,
+}
+
+/// Rows of a page: large enough that a commit is shared by many, small enough that a page takes little memory.
+const PAGE: u64 = 1000;
+
+/// Pages that may be under way without an answer.
+const WINDOW: usize = 4;
+
+trait ProgressFn: MaybeSend + MaybeSync {
+    fn call(&self, progress: Progress);
+}
+
+impl<F: Fn(Progress) + MaybeSend + MaybeSync> ProgressFn for F {
+    fn call(&self, progress: Progress) {
+        self(progress);
+    }
+}
+
+impl fmt::Debug for InitialSync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InitialSync").field("page", &self.page).finish_non_exhaustive()
+    }
+}
+
+impl InitialSync {
+    /// Prepares an initial sync of a storage that has a [`SyncLog`](crate::SyncLog).
+    ///
+    /// # Errors
+    /// [`SyncError::NoSyncLog`](crate::SyncError::NoSyncLog), [`SyncError::Storage`](crate::SyncError::Storage).
+    pub async fn open(storage: &Storage) -> Result<Self> {
+        Ok(Self { replica: Replica::open(storage).await?, page: PAGE, progress: None })
+    }
+
+    /// Rows per page; 1,000 unless told otherwise.
+    #[must_use]
+    pub fn page(mut self, rows: u64) -> Self {
+        self.page = rows.max(1);
+        self
+    }
+
+    /// Calls a function after every page.
+    #[must_use]
+    pub fn on_progress(
+        mut self,
+        function: impl Fn(Progress) + MaybeSend + MaybeSync + 'static,
+    ) -> Self {
+        self.progress = Some(Arc::new(function));
+        self
+    }
+
+    /// Sends this device's contents.
+    ///
+    /// # Errors
+    /// [`SyncError`](crate::SyncError); what the receiver has committed stays there, and a further initial sync goes on
+    /// from it.
+    pub async fn send(&self, channel: &mut dyn Channel) -> Result<InitialSyncReport> {
+        let result = send::run(self, channel).await;
+        give_up(channel, &result).await;
+        result
+    }
+
+    /// Receives another device's contents.
+    ///
+    /// # Errors
+    /// [`SyncError`](crate::SyncError); what was committed stays, and a further initial sync goes on from it.
+    pub async fn receive(&self, channel: &mut dyn Channel) -> Result<InitialSyncReport> {
+        let result = receive::run(self, channel).await;
+        give_up(channel, &result).await;
+        result
+    }
+
+    fn tell(&self, collection: &Name, done: u64, total: u64) {
+        if let Some(progress) = &self.progress {
+            progress.call(Progress { collection: Name::clone(collection), done, total });
+        }
+    }
+}
+
+/// Tells the other side why this side gives up; it may be gone, which is no further error.
+async fn give_up(channel: &mut dyn Channel, result: &Result<InitialSyncReport>) {
+    let Err(error) = result else { return };
+    if matches!(error, crate::SyncError::Remote { .. } | crate::SyncError::Closed { .. }) {
+        return;
+    }
+    let frame = frame::Frame::Failed { reason: error.to_string() };
+    if let Err(error) = channel.send(frame.encode()).await {
+        tracing::debug!(%error, "the other side could not be told of the failure");
+    }
+}

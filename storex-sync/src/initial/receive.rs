@@ -1,0 +1,315 @@
+//! The receiving side.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use storex_core::{
+    Batch, Changes, Collection, Filter, Key, Name, OnConflict, Query, Record, Step, Timestamp,
+    Trace,
+};
+
+use super::frame::{CollectionHello, Frame, Hello, Rows, Tombstones, translate};
+use super::{InitialSync, InitialSyncReport};
+use crate::channel::Channel;
+use crate::clock::Clock;
+use crate::error::{During, Result, SyncError, abort};
+use crate::key_code;
+use crate::log::{CLOCK, clock_key, clock_record, read_clock_rows, sort_clock_records};
+use crate::merge::{Action, merge_object};
+use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, read_meta, write_meta};
+use crate::sync::{Place, read_place};
+
+const DURING: &str = "receiving the initial sync";
+
+pub(crate) async fn run(
+    sync: &InitialSync,
+    channel: &mut dyn Channel,
+) -> Result<InitialSyncReport> {
+    let hello = match Frame::receive(channel, DURING).await? {
+        Frame::Hello(hello) => hello,
+        other => return Err(other.unexpected(DURING)),
+    };
+    let receiver = Receiver::new(sync, hello)?;
+    channel.send(Frame::Accept.encode()).await?;
+    let mut report = InitialSyncReport {
+        objects: receiver.hello.collections.iter().map(|it| (Name::clone(&it.name), 0)).collect(),
+        ..InitialSyncReport::default()
+    };
+    let mut total = receiver.hello.collections.iter().map(|it| it.count).sum::<u64>();
+    let mut done = 0;
+    loop {
+        match Frame::receive(channel, DURING).await? {
+            Frame::Rows(rows) => {
+                let (at, count) = (rows.collection, rows.rows.len() as u64);
+                let incoming = receiver.rows(rows)?;
+                report.kept += receiver.commit(incoming).await?;
+                if let Some((name, objects)) = report.objects.get_mut(at) {
+                    *objects += count;
+                    done += count;
+                    total = total.max(done);
+                    sync.tell(name, done, total);
+                }
+            }
+            Frame::Tombstones(tombstones) => {
+                report.tombstones += tombstones.objects.len() as u64;
+                let incoming = receiver.tombstones(tombstones)?;
+                receiver.commit(incoming).await?;
+            }
+            Frame::Finish => break,
+            other => return Err(other.unexpected(DURING)),
+        }
+        channel.send(Frame::Received.encode()).await?;
+    }
+    receiver.take_over().await?;
+    // The sender may forget what it has sent once we say so.
+    sync.replica.storage.flush().await.during("making what arrived durable")?;
+    channel.send(Frame::Finished.encode()).await?;
+    sync.replica.retry_parked().await?;
+    Ok(report)
+}
+
+struct Receiver<'a> {
+    sync: &'a InitialSync,
+    hello: Hello,
+    collections: Vec<Target>,
+}
+
+/// A collection of the sender, in this schema.
+struct Target {
+    collection: Arc<Collection>,
+    numbers: Arc<Numbers>,
+    /// Where each value of a row goes.
+    positions: Vec<usize>,
+    /// From the sender's field numbers to ours.
+    translation: HashMap<u32, u32>,
+}
+
+/// An object that arrives.
+#[derive(Debug, Clone)]
+struct Arriving {
+    key: Key,
+    code: Vec<u8>,
+    /// `None`: deleted.
+    record: Option<Record>,
+    clock: Option<Clock>,
+}
+
+/// Objects of one collection that arrive, to be committed in one transaction.
+#[derive(Debug, Clone)]
+struct ArrivingPage {
+    collection: Arc<Collection>,
+    numbers: Arc<Numbers>,
+    /// Positions of the fields behind the key, and their numbers.
+    values: Vec<usize>,
+    fields: Vec<u32>,
+    objects: Vec<Arriving>,
+    /// Whether the rows have all fields of the collection.
+    whole: bool,
+}
+
+impl<'a> Receiver<'a> {
+    /// Finds every collection and field of the sender in our schema. What is missing is told before the first row.
+    fn new(sync: &'a InitialSync, hello: Hello) -> Result<Self> {
+        let collections =
+            hello.collections.iter().map(|it| Self::target(sync, it)).collect::<Result<_>>()?;
+        Ok(Self { sync, hello, collections })
+    }
+
+    fn target(sync: &InitialSync, theirs: &CollectionHello) -> Result<Target> {
+        let refuse = |what: String| SyncError::Protocol {
+            during: "comparing the schemas",
+            reason: format!("the sender has {what}, which this device does not have"),
+        };
+        let registry = sync.replica.storage.registry();
+        let collection = registry.find(&theirs.name).filter(|collection| !collection.is_reserved());
+        let numbers = sync.replica.numbers.get(&theirs.name);
+        let (Some(collection), Some(numbers)) = (collection, numbers) else {
+            return Err(refuse(format!("a collection `{}`", theirs.name)));
+        };
+        let mut positions = Vec::new();
+        let mut translation = HashMap::new();
+        for (field, number) in theirs.fields.iter().zip(&theirs.numbers) {
+            let at = collection.position(field).ok_or_else(|| {
+                refuse(format!("a field `{field}` in collection `{}`", theirs.name))
+            })?;
+            positions.push(at);
+            translation.insert(*number, numbers.fields[at]);
+        }
+        if !collection.primary_key().iter().all(|at| positions.contains(at)) {
+            return Err(refuse(format!("another primary key in collection `{}`", theirs.name)));
+        }
+        let (collection, numbers) = (Arc::clone(collection), Arc::clone(numbers));
+        Ok(Target { collection, numbers, positions, translation })
+    }
+
+    fn find(&self, at: usize) -> Result<&Target> {
+        self.collections.get(at).ok_or_else(|| SyncError::Protocol {
+            during: DURING,
+            reason: format!("there is no collection {at} in the hello"),
+        })
+    }
+
+    fn page(target: &Target, objects: Vec<Arriving>) -> ArrivingPage {
+        let collection = &target.collection;
+        let values: Vec<usize> =
+            target.positions.iter().copied().filter(|at| !collection.is_key(*at)).collect();
+        ArrivingPage {
+            collection: Arc::clone(collection),
+            numbers: Arc::clone(&target.numbers),
+            fields: values.iter().map(|at| target.numbers.fields[*at]).collect(),
+            values,
+            objects,
+            whole: target.positions.len() == collection.fields().len(),
+        }
+    }
+
+    fn rows(&self, rows: Rows) -> Result<ArrivingPage> {
+        let target = self.find(rows.collection)?;
+        let collection = &target.collection;
+        let mut objects = Vec::with_capacity(rows.rows.len());
+        for (values, clock) in rows.rows {
+            if values.len() != target.positions.len() {
+                let reason = "a row has another number of values than its collection".to_owned();
+                return Err(SyncError::Protocol { during: DURING, reason });
+            }
+            let mut record = collection.blank_record(Timestamp(0));
+            for (at, value) in target.positions.iter().zip(values) {
+                record.set(*at, value);
+            }
+            // Brings the key to the form that it has here, before its clock is looked up.
+            collection.check_record(&mut record).during("checking a row of the sender")?;
+            let key = collection.key_of(&record);
+            let code = key_code::encode(key.values());
+            let clock = translate(&clock, &rows.devices, &target.translation)?;
+            objects.push(Arriving { key, code, record: Some(record), clock });
+        }
+        Ok(Self::page(target, objects))
+    }
+
+    fn tombstones(&self, tombstones: Tombstones) -> Result<ArrivingPage> {
+        let target = self.find(tombstones.collection)?;
+        let mut objects = Vec::with_capacity(tombstones.objects.len());
+        for (code, clock) in tombstones.objects {
+            let key = key_code::decode(&code)?;
+            let clock = translate(&clock, &tombstones.devices, &target.translation)?;
+            let deleted = clock.as_ref().is_some_and(|clock| !clock.is_alive());
+            if !deleted {
+                let reason = "a tombstone's clock says that its object lives".to_owned();
+                return Err(SyncError::Protocol { during: DURING, reason });
+            }
+            objects.push(Arriving { key, code, record: None, clock });
+        }
+        Ok(Self::page(target, objects))
+    }
+
+    /// Merges a page and commits it; tells how many objects were newer here.
+    async fn commit(&self, page: ArrivingPage) -> Result<u64> {
+        let page = Arc::new(page);
+        let kept = Arc::new(Mutex::new(0));
+        let result = Arc::clone(&kept);
+        let batch = Batch::new().step(read_meta(&[HEAD, DEVICES])).then(move |trace| {
+            let meta = trace.found(0).to_vec();
+            let objects = page.objects.iter();
+            let keys = objects
+                .map(|object| clock_key(page.numbers.collection, object.code.clone()))
+                .collect();
+            let (page, result) = (Arc::clone(&page), Arc::clone(&result));
+            Ok(vec![
+                Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))),
+                Step::then(move |trace| {
+                    let (steps, kept) = page.merge(&meta, trace).map_err(|error| abort(&error))?;
+                    *result.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+                    Ok(steps)
+                }),
+            ])
+        });
+        self.sync.replica.storage.apply(batch).await.during("committing a page")?;
+        tracing::trace!(target: "storex::step", step = "initial.after_commit");
+        Ok(*kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Goes on from where the sender was when it began: what it had applied is here now.
+    async fn take_over(&self) -> Result<()> {
+        let own_place = read_place(&self.sync.replica.storage).await?;
+        let place = self.hello.place.as_ref().filter(|_| own_place.is_none()).map(Place::row);
+        let theirs = self.hello.devices.clone();
+        let batch = Batch::new().step(read_meta(&[HEAD, DEVICES])).then(move |trace| {
+            let read = || -> Result<(Head, Devices)> {
+                Ok((Head::among(trace.found(0))?, Devices::among(trace.found(0))?))
+            };
+            let (mut head, mut devices) = read().map_err(|error| abort(&error))?;
+            let me = devices.device(head.me);
+            for known in theirs.iter().filter(|known| Some(known.device) != me) {
+                devices.advance(known.device, known.sequence, known.hlc);
+                head.hlc = head.hlc.max(known.hlc);
+            }
+            let mut rows = vec![(HEAD, head.encode()), (DEVICES, devices.encode())];
+            if let Some((name, place)) = &place {
+                rows.push((name, place.clone()));
+            }
+            Ok(vec![write_meta(rows)])
+        });
+        self.sync.replica.storage.apply(batch).await.during("taking over from the sender")?;
+        Ok(())
+    }
+}
+
+impl ArrivingPage {
+    fn merge(&self, meta: &[Record], trace: &Trace) -> Result<(Vec<Step>, u64)> {
+        let mut devices = Devices::among(meta)?;
+        let mut own = read_clock_rows(trace.found(0), &devices)?;
+        let mut kept = 0;
+        let (mut puts, mut updates, mut deletes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut clocks = Vec::new();
+        for object in &self.objects {
+            let stored = own.remove(&(self.numbers.collection, object.code.clone()));
+            let Some(arriving) = &object.clock else {
+                // Older than sync on the sender: taken, unless something is known of it here.
+                match (&stored, &object.record) {
+                    (None, Some(record)) => puts.push(record.clone()),
+                    _ => kept += 1,
+                }
+                continue;
+            };
+            let merged = merge_object(stored.as_ref(), arriving, &self.fields);
+            match (merged.action, &object.record) {
+                (Action::Put, Some(record)) => puts.push(record.clone()),
+                (Action::Set(taken), Some(record)) => {
+                    let changes = taken.iter().filter_map(|n| self.values.get(*n)).fold(
+                        Changes::new(),
+                        |changes, at| {
+                            let name = Name::clone(&self.collection.fields()[*at].name);
+                            changes.set(name, record.get(*at).clone())
+                        },
+                    );
+                    let filter = Filter::Keys(vec![object.key.clone()]);
+                    let collection = Name::clone(self.collection.name());
+                    updates.push(Step::Update { collection, filter, changes });
+                }
+                (Action::Delete, _) => deletes.push(object.key.clone()),
+                _ => kept += 1,
+            }
+            if let Some(clock) = merged.clock {
+                let clock = clock.encode(&mut devices);
+                clocks.push(clock_record(self.numbers.collection, object.code.clone(), clock));
+            }
+        }
+        let mut steps = updates;
+        let name = || Name::clone(self.collection.name());
+        if !deletes.is_empty() {
+            steps.push(Step::Delete { collection: name(), filter: Filter::Keys(deletes) });
+        }
+        if !puts.is_empty() {
+            debug_assert!(self.whole || puts.len() <= self.objects.len());
+            steps.push(Step::create_or(name(), puts, OnConflict::Replace));
+        }
+        if !clocks.is_empty() {
+            sort_clock_records(&mut clocks);
+            steps.push(Step::create_or(CLOCK, clocks, OnConflict::Replace));
+        }
+        if devices.is_changed() {
+            steps.push(write_meta(vec![(DEVICES, devices.encode())]));
+        }
+        Ok((steps, kept))
+    }
+}

@@ -1,0 +1,227 @@
+//! The sending side.
+
+use std::sync::Arc;
+
+use storex_core::{Batch, Collection, Filter, Position, Query, Step, StepOutcome, Value, field};
+
+use super::frame::{CollectionHello, Frame, Hello, Rows, Tombstones};
+use super::{InitialSync, InitialSyncReport, WINDOW};
+use crate::channel::Channel;
+use crate::error::{During, Result, SyncError};
+use crate::key_code;
+use crate::log::{CLOCK, clock_key};
+use crate::meta::{DEVICES, Devices, Numbers, read_meta};
+use crate::sync::read_place;
+
+/// The values of a row, and its packed clock.
+type RowWithClock = (Vec<Value>, Vec<u8>);
+
+struct Sender<'a> {
+    sync: &'a InitialSync,
+    channel: &'a mut dyn Channel,
+    report: InitialSyncReport,
+    done: u64,
+    total: u64,
+    /// Pages under way.
+    pending: usize,
+}
+
+pub(crate) async fn run(
+    sync: &InitialSync,
+    channel: &mut dyn Channel,
+) -> Result<InitialSyncReport> {
+    let storage = &sync.replica.storage;
+    let collections: Vec<(Arc<Collection>, Arc<Numbers>)> = storage
+        .registry()
+        .collections()
+        .iter()
+        .filter_map(|it| Some((Arc::clone(it), Arc::clone(sync.replica.numbers.get(it.name())?))))
+        .collect();
+    let hello = hello(sync, &collections).await?;
+    let total = hello.collections.iter().map(|collection| collection.count).sum();
+    let during = "greeting the receiver";
+    channel.send(Frame::Hello(hello).encode()).await?;
+    match Frame::receive(channel, during).await? {
+        Frame::Accept => {}
+        other => return Err(other.unexpected(during)),
+    }
+    let report = InitialSyncReport::default();
+    let mut sender = Sender { sync, channel, report, done: 0, total, pending: 0 };
+    for (place, (collection, numbers)) in collections.iter().enumerate() {
+        sender.send_rows(place, collection, numbers).await?;
+    }
+    for (place, (_, numbers)) in collections.iter().enumerate() {
+        sender.send_tombstones(place, numbers).await?;
+    }
+    sender.finish().await
+}
+
+async fn hello(sync: &InitialSync, all: &[(Arc<Collection>, Arc<Numbers>)]) -> Result<Hello> {
+    let storage = &sync.replica.storage;
+    // Place and devices come first: what is written from here on is in later pages, or follows in the log.
+    let place = read_place(storage).await?;
+    let (head, mut devices) = sync.replica.head().await?;
+    let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
+    devices.advance(me, head.next - 1, head.hlc);
+    // A receiver may tell others of what it got from us; it must not be lost here then.
+    storage.flush().await.during("making the database durable")?;
+    let mut collections = Vec::new();
+    for (collection, numbers) in all {
+        let query = Query::new(Arc::clone(collection.name()));
+        let count = storage.count(query).await.during("counting objects")?;
+        collections.push(CollectionHello {
+            name: Arc::clone(collection.name()),
+            fields: collection.fields().iter().map(|field| Arc::clone(&field.name)).collect(),
+            numbers: numbers.fields.clone(),
+            count,
+        });
+    }
+    Ok(Hello { schema: storage.registry().fingerprint(), devices, place, collections })
+}
+
+impl Sender<'_> {
+    async fn send_rows(
+        &mut self,
+        place: usize,
+        collection: &Arc<Collection>,
+        numbers: &Arc<Numbers>,
+    ) -> Result<()> {
+        let mut after = None;
+        let mut sent = 0;
+        loop {
+            let (devices, rows, next) = self.read_rows(collection, numbers, after).await?;
+            let count = rows.len() as u64;
+            if count > 0 {
+                self.send_page(Frame::Rows(Rows { collection: place, devices, rows })).await?;
+                sent += count;
+                self.done += count;
+                // Objects that were created meanwhile come on top.
+                self.total = self.total.max(self.done);
+                self.sync.tell(collection.name(), self.done, self.total);
+            }
+            match next {
+                Some(position) => after = Some(position),
+                None => break,
+            }
+        }
+        self.report.objects.push((Arc::clone(collection.name()), sent));
+        Ok(())
+    }
+
+    /// A page of rows with their clocks, read in one transaction: a row that is older than its clock would hide a write
+    /// from the receiver for ever.
+    async fn read_rows(
+        &self,
+        collection: &Arc<Collection>,
+        numbers: &Arc<Numbers>,
+        after: Option<Position>,
+    ) -> Result<(Devices, Vec<RowWithClock>, Option<Position>)> {
+        let mut query = Query::new(Arc::clone(collection.name())).limit(self.sync.page);
+        query.after = after;
+        let find = query.clone();
+        let (schema, number) = (Arc::clone(collection), numbers.collection);
+        let batch = Batch::new().step(read_meta(&[DEVICES])).find(query).then(move |trace| {
+            let keys = trace.found(0).iter().map(|record| {
+                let key = schema.primary_key().iter().map(|at| record.get(*at));
+                clock_key(number, key_code::encode(key))
+            });
+            Ok(vec![Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys.collect())))])
+        });
+        let outcome = self.sync.replica.storage.apply(batch).await.during("reading a page")?;
+        let mut found = outcome.executed().iter().filter_map(|executed| match &executed.outcome {
+            StepOutcome::Found(records) => Some(records),
+            _ => None,
+        });
+        let (Some(meta), Some(records), Some(clocks)) = (found.next(), found.next(), found.next())
+        else {
+            return Err(SyncError::NoSyncLog);
+        };
+        let full = records.len() as u64 == self.sync.page;
+        let next = records.last().filter(|_| full).map(|last| find.position_of(collection, last));
+        // Clocks come in the order of the keys; rows older than sync have none.
+        let mut clocks = clocks.iter().peekable();
+        let rows = records.iter().map(|record| {
+            let code = key_code::encode(collection.primary_key().iter().map(|at| record.get(*at)));
+            let clock = clocks.next_if(|row| row.get(1).as_bytes() == Some(&code));
+            let clock = clock.and_then(|row| row.get(2).as_bytes()).unwrap_or_default();
+            (record.values().to_vec(), clock.to_vec())
+        });
+        Ok((Devices::among(meta)?, rows.collect(), next))
+    }
+
+    /// Clocks of objects that are deleted: pages through the collection's clocks and leaves out the living.
+    async fn send_tombstones(&mut self, place: usize, numbers: &Arc<Numbers>) -> Result<()> {
+        let mut query = Query::new(CLOCK)
+            .filter(field("collection").eq(numbers.collection))
+            .limit(self.sync.page);
+        let clocks = self.sync.replica.storage.registry().collection(CLOCK);
+        let clocks = Arc::clone(clocks.during("reading tombstones")?);
+        loop {
+            let page = self.sync.replica.storage.find(query.clone()).await;
+            let page = page.during("reading tombstones")?;
+            // Read after the clocks: the table only grows, so every device in them is in it.
+            let (_, devices) = self.sync.replica.head().await?;
+            let mut objects = Vec::new();
+            for row in &page {
+                let (Some(code), Some(clock)) = (row.get(1).as_bytes(), row.get(2).as_bytes())
+                else {
+                    return Err(SyncError::corrupt(
+                        "a clock row",
+                        "its values have the wrong types",
+                    ));
+                };
+                if !crate::clock::Clock::decode(clock, &devices)?.is_alive() {
+                    objects.push((code.to_vec(), clock.to_vec()));
+                }
+            }
+            if !objects.is_empty() {
+                self.report.tombstones += objects.len() as u64;
+                self.send_page(Frame::Tombstones(Tombstones {
+                    collection: place,
+                    devices,
+                    objects,
+                }))
+                .await?;
+            }
+            match page.last() {
+                Some(last) if page.len() as u64 == self.sync.page => {
+                    query.after = Some(query.position_of(&clocks, last));
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    async fn send_page(&mut self, frame: Frame) -> Result<()> {
+        while self.pending >= WINDOW {
+            self.await_answer().await?;
+        }
+        self.channel.send(frame.encode()).await?;
+        tracing::trace!(target: "storex::step", step = "initial.after_send");
+        self.pending += 1;
+        Ok(())
+    }
+
+    async fn await_answer(&mut self) -> Result<()> {
+        let during = "waiting for the receiver to commit a page";
+        match Frame::receive(self.channel, during).await? {
+            Frame::Received => {
+                self.pending -= 1;
+                Ok(())
+            }
+            other => Err(other.unexpected(during)),
+        }
+    }
+
+    async fn finish(mut self) -> Result<InitialSyncReport> {
+        while self.pending > 0 {
+            self.await_answer().await?;
+        }
+        let during = "waiting for the receiver to finish";
+        self.channel.send(Frame::Finish.encode()).await?;
+        match Frame::receive(self.channel, during).await? {
+            Frame::Finished => Ok(self.report),
+            other => Err(other.unexpected(during)),
+        }
+    }
+}

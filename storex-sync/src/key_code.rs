@@ -1,0 +1,106 @@
+//! The binary form of a primary key, under which an object's clock is stored.
+//!
+//! Keys that a database takes for the same have the same code: an integer and a float of the same value, a number and
+//! a timestamp. A UUID in its usual text form takes 17 bytes.
+
+use storex_core::{Key, Value};
+
+use crate::bytes::{Reader, unzigzag, write_varint, zigzag};
+use crate::error::{Result, SyncError};
+
+const NULL: u8 = 0;
+const INT: u8 = 1;
+const TEXT: u8 = 2;
+const BYTES: u8 = 3;
+const UUID: u8 = 4;
+const FLOAT: u8 = 5;
+const BOOL: u8 = 6;
+
+/// The code of a key, given by its values in order.
+pub(crate) fn encode<'a>(values: impl IntoIterator<Item = &'a Value>) -> Vec<u8> {
+    let mut code = Vec::with_capacity(20);
+    for value in values {
+        encode_value(&mut code, value);
+    }
+    code
+}
+
+fn encode_value(code: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Null | Value::Json(_) => code.push(NULL),
+        Value::Bool(bool) => code.extend([BOOL, u8::from(*bool)]),
+        Value::Int(int) => encode_int(code, *int),
+        Value::Timestamp(at) => encode_int(code, at.0),
+        Value::Float(float) => match as_exact_int(*float) {
+            Some(int) => encode_int(code, int),
+            None => {
+                code.push(FLOAT);
+                code.extend(float.to_be_bytes());
+            }
+        },
+        Value::Text(text) => match as_uuid(text) {
+            Some(uuid) => {
+                code.push(UUID);
+                code.extend(uuid);
+            }
+            None => {
+                code.push(TEXT);
+                write_varint(code, text.len() as u64);
+                code.extend(text.as_bytes());
+            }
+        },
+        Value::Bytes(bytes) => {
+            code.push(BYTES);
+            write_varint(code, bytes.len() as u64);
+            code.extend(bytes);
+        }
+    }
+}
+
+fn encode_int(code: &mut Vec<u8>, int: i64) {
+    code.push(INT);
+    write_varint(code, zigzag(int));
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+fn as_exact_int(float: f64) -> Option<i64> {
+    let int = float as i64;
+    (int as f64 == float && int.unsigned_abs() <= 1 << 53).then_some(int)
+}
+
+/// Only the one usual spelling (lower case, hyphens): every other text must come back as it was.
+fn as_uuid(text: &str) -> Option<[u8; 16]> {
+    if text.len() != 36 {
+        return None;
+    }
+    let uuid = uuid::Uuid::try_parse(text).ok()?;
+    let mut buffer = [0; 36];
+    (*uuid.hyphenated().encode_lower(&mut buffer) == *text).then(|| uuid.into_bytes())
+}
+
+/// The key of a code.
+pub(crate) fn decode(code: &[u8]) -> Result<Key> {
+    let what = "the code of a key";
+    let mut reader = Reader::new(code, what);
+    let mut values = Vec::new();
+    while !reader.is_empty() {
+        values.push(match reader.byte()? {
+            NULL => Value::Null,
+            BOOL => Value::Bool(reader.byte()? != 0),
+            INT => Value::Int(unzigzag(reader.varint()?)),
+            FLOAT => Value::from(f64::from_be_bytes(reader.array()?)),
+            UUID => Value::Text(uuid::Uuid::from_bytes(reader.array()?).hyphenated().to_string()),
+            TEXT => {
+                let len = reader.varint_usize()?;
+                let text = std::str::from_utf8(reader.take(len)?);
+                Value::from(text.map_err(|_| SyncError::corrupt(what, "a text is not UTF-8"))?)
+            }
+            BYTES => {
+                let len = reader.varint_usize()?;
+                Value::from(reader.take(len)?)
+            }
+            tag => return Err(SyncError::corrupt(what, format!("tag {tag} is not known"))),
+        });
+    }
+    Ok(Key::compound(values))
+}

@@ -1,0 +1,98 @@
+//! The log, the merge, shared logs, continuous sync and initial sync of storex.
+//!
+//! ```text
+//!    device A                                                    device B
+//!    storage ──▶ SyncLog ──▶ rows + clocks + log row             rows + clocks
+//!                                    │  (one transaction)             ▲ (one transaction per page)
+//!                                  Sync ──▶  SharedSyncLog  ──▶  Sync ┘      ContinuousSync: on a timer
+//!    rows + clocks ═════════════ InitialSync over a Channel ═══════▶  once, straight from device to device
+//! ```
+//!
+//! - [`SyncLog`] is the middleware: every write is executed and logged in one transaction.
+//! - [`Sync::sync_once`] and [`ContinuousSync`] exchange with a [`SharedSyncLog`]: [`MemorySharedLog`], or
+//!   [`BackendSharedLog`] in any storex backend.
+//! - [`InitialSync`] brings the contents of one device to another over a [`Channel`].
+//! - [`merge()`] decides, from stored clocks and the arriving write alone, what becomes of an object: the later stamp wins
+//!   field by field, a delete wins over updates that had not seen it.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use serde_json::json;
+//! use storex_core::{AutoPk, Definition, FieldType, Registry, Storage};
+//! use storex_memory::{MemoryBackend, TestRuntime};
+//! use storex_sync::{
+//!     ContinuousSync, InitialSync, LogId, MemoryChannel, MemorySharedLog, Sync, SyncLog,
+//! };
+//!
+//! async fn device(runtime: Arc<TestRuntime>) -> storex_core::Result<Storage> {
+//!     let note = Definition::new("note").field("title", FieldType::String);
+//!     let registry = Registry::builder().collection(note).build()?;
+//!     Storage::builder(MemoryBackend::new(), registry, runtime)
+//!         .middleware(AutoPk::new())
+//!         .middleware(SyncLog::new())
+//!         .open()
+//!         .await
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let runtime = Arc::new(TestRuntime::new(1));
+//! let (a, b) = (device(runtime.clone()).await?, device(runtime.clone()).await?);
+//! a.dynamic("note")?.create(json!({"title": "written before B was there"})).await?;
+//!
+//! // Once: everything from A to B.
+//! let (mut here, mut there) = MemoryChannel::pair();
+//! let (sender, receiver) = (InitialSync::open(&a).await?, InitialSync::open(&b).await?);
+//! let (sent, received) = tokio::join!(sender.send(&mut here), receiver.receive(&mut there));
+//! assert_eq!(sent?.total(), received?.total());
+//!
+//! // From then on: through the shared log, on a timer.
+//! let log = Arc::new(MemorySharedLog::new(LogId([7; 16])));
+//! let every = Duration::from_secs(5);
+//! let sync_a = ContinuousSync::start(Sync::open(&a, log.clone()).await?, runtime.clone(), every);
+//! let sync_b = ContinuousSync::start(Sync::open(&b, log).await?, runtime, every);
+//! b.dynamic("note")?.update(&json!({}), &json!({"title": "edited on B"})).await?;
+//! sync_b.sync_now().await.unwrap()?;
+//! sync_a.sync_now().await.unwrap()?;
+//! assert_eq!(a.dynamic("note")?.find(&json!({})).await?[0]["title"], "edited on B");
+//! sync_a.stop().await;
+//! sync_b.stop().await;
+//! # Ok(()) }
+//! ```
+
+mod apply;
+mod bytes;
+mod channel;
+mod clock;
+mod continuous;
+mod error;
+mod initial;
+mod key_code;
+mod log;
+mod log_entries;
+mod merge;
+mod meta;
+mod pack;
+mod parked;
+mod shared_log;
+mod stamp;
+mod sync;
+mod transaction;
+
+pub use apply::{Applied, Conflict};
+pub use channel::{Channel, MemoryChannel};
+pub use clock::Clock;
+pub use continuous::{ContinuousSync, Phase, SyncStatus};
+pub use error::{Result, SyncError};
+pub use initial::{InitialSync, InitialSyncReport, Progress};
+pub use log::SyncLog;
+pub use merge::{Action, FieldConflict, Incoming, Merged, merge, merge_object};
+pub use parked::{Parked, parked};
+pub use shared_log::{
+    BackendSharedLog, Cursor, LogId, MemorySharedLog, Page, SealedTransaction, SharedSyncLog,
+};
+pub use stamp::{Device, Hlc, Stamp};
+pub use sync::{Limits, Sync, SyncReport};
+pub use transaction::{Entry, EntryKind, EntryValue, Header, Shape, Transaction};

@@ -1,0 +1,370 @@
+//! [`SyncLog`]: logs every write in the transaction that makes it.
+//!
+//! ```text
+//!   the application's steps                        executed first
+//!   ──▶ continuation: what was touched?            exactly the rows, from the outcomes
+//!        read head and devices                     two point reads
+//!        write clocks                              optimistic for plain creates, else read, fold, write
+//!        append one log row, move the head
+//! ```
+//!
+//! One row per transaction holds all its entries, so that logging a batch costs one write, and nothing can tear a
+//! transaction apart. The stamp is drawn inside the transaction, from the stored head, so two processes on one database
+//! never draw the same one.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use storex_core::{
+    Batch, Context, Definition, Error, FieldType, Filter, Key, Middleware, Name, Next, OnConflict,
+    OpenContext, Operation, Origin, Outcome, Query, Record, Registry, Runtime, Step, StepOutcome,
+    Trace, Value,
+};
+
+use crate::clock::Clock;
+use crate::error::{Result, SyncError, abort};
+use crate::log_entries::{Touched, touched};
+use crate::meta::{
+    CATALOGUE, Catalogue, DEVICES, Devices, HEAD, Head, Numbers, meta_definition, meta_row,
+    read_meta, write_meta,
+};
+use crate::stamp::{Device, Hlc};
+use crate::transaction::Header;
+
+/// The transactions that are still to be sent: number, bytes, how many entries.
+pub(crate) const LOG: &str = "_storex_log";
+/// One clock per object.
+pub(crate) const CLOCK: &str = "_storex_clock";
+
+/// Logs every write of the application in the same transaction: what was created, exactly the rows that an update or
+/// delete touched, the result of every increment, whatever batch or continuation they came from.
+///
+/// It keeps its data in reserved collections (`_storex_…`) of the same database; the application's own are not altered.
+/// Register it behind `AutoPk` and whatever else rewrites operations, so that it sees what is really executed.
+///
+/// ```
+/// use storex_sync::SyncLog;
+///
+/// let log = SyncLog::new().local_only(["window_position"]);
+/// # let _ = log;
+/// ```
+#[derive(Debug, Default)]
+pub struct SyncLog {
+    local_only: HashSet<Name>,
+    opened: OnceLock<Opened>,
+}
+
+/// What is the same for every transaction.
+#[derive(Debug, Clone)]
+struct Opened {
+    numbers: Arc<AllNumbers>,
+    schema: u64,
+}
+
+/// The numbers of all synced collections, read once when the storage is opened.
+#[derive(Debug, Default)]
+pub(crate) struct AllNumbers(HashMap<Name, Arc<Numbers>>);
+
+impl AllNumbers {
+    pub(crate) fn new(registry: &Registry, catalogue: &Catalogue) -> Result<Self> {
+        let synced = registry.collections().iter().filter(|collection| !collection.is_reserved());
+        let numbers =
+            synced.map(|it| Ok((Name::clone(it.name()), Arc::new(catalogue.numbers(it)?))));
+        Ok(Self(numbers.collect::<Result<_>>()?))
+    }
+
+    pub(crate) fn get(&self, collection: &str) -> Option<&Arc<Numbers>> {
+        self.0.get(collection)
+    }
+
+    fn remove(&mut self, collection: &Name) {
+        self.0.remove(collection);
+    }
+}
+
+impl SyncLog {
+    /// Logs all collections.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Leaves collections out: they are neither logged nor sent.
+    #[must_use]
+    pub fn local_only<N: Into<Name>>(mut self, collections: impl IntoIterator<Item = N>) -> Self {
+        self.local_only.extend(collections.into_iter().map(Into::into));
+        self
+    }
+
+    /// Makes what is missing: an identity for this database, numbers for new collections and fields.
+    async fn prepare(&self, cx: &OpenContext<'_>) -> storex_core::Result<()> {
+        let mut id = [0; 16];
+        cx.runtime.fill_random(&mut id);
+        let registry = Arc::clone(cx.registry);
+        let batch = Batch::new().step(read_meta(&[HEAD, DEVICES, CATALOGUE])).then(move |trace| {
+            let rows = trace.found(0);
+            let mut write = Vec::new();
+            if meta_row(rows, HEAD).is_none() {
+                let mut devices = Devices::new();
+                let me = devices.number(Device { id, incarnation: 0 });
+                write.push((DEVICES, devices.encode()));
+                write.push((HEAD, Head { me, next: 1, hlc: Hlc::ZERO }.encode()));
+            }
+            let mut catalogue = match meta_row(rows, CATALOGUE) {
+                Some(bytes) => Catalogue::decode(bytes).map_err(|error| abort(&error))?,
+                None => Catalogue::default(),
+            };
+            if catalogue.extend(&registry) || meta_row(rows, CATALOGUE).is_none() {
+                write.push((CATALOGUE, catalogue.encode()));
+            }
+            Ok(if write.is_empty() { Vec::new() } else { vec![write_meta(write)] })
+        });
+        cx.backend.execute(batch).await?;
+        Ok(())
+    }
+}
+
+/// Reads the numbers of all synced collections.
+pub(crate) async fn read_numbers(
+    backend_find: impl Future<Output = storex_core::Result<Vec<Record>>>,
+    registry: &Registry,
+) -> Result<AllNumbers> {
+    let rows = backend_find
+        .await
+        .map_err(|source| SyncError::Storage { during: "reading the catalogue", source })?;
+    let bytes = meta_row(&rows, CATALOGUE).ok_or(SyncError::NoSyncLog)?;
+    AllNumbers::new(registry, &Catalogue::decode(bytes)?)
+}
+
+pub(crate) fn catalogue_query() -> Query {
+    Query::new(crate::meta::META).filter(Filter::key(CATALOGUE))
+}
+
+#[cfg_attr(not(target_family = "wasm"), async_trait)]
+#[cfg_attr(target_family = "wasm", async_trait(?Send))]
+impl Middleware for SyncLog {
+    fn collections(&self) -> Vec<Definition> {
+        vec![
+            meta_definition(),
+            Definition::new(LOG)
+                .reserved()
+                .field("sequence", FieldType::Int)
+                .field("transaction", FieldType::Binary)
+                .field("entries", FieldType::Int)
+                .primary_key(["sequence"]),
+            Definition::new(CLOCK)
+                .reserved()
+                .field("collection", FieldType::Int)
+                .field("key", FieldType::Binary)
+                .field("clock", FieldType::Binary)
+                .primary_key(["collection", "key"]),
+            crate::parked::parked_definition(),
+        ]
+    }
+
+    async fn open(&self, cx: &OpenContext<'_>) -> storex_core::Result<()> {
+        for name in &self.local_only {
+            cx.registry.collection(name)?;
+        }
+        self.prepare(cx).await?;
+        let mut numbers = read_numbers(cx.backend.find(catalogue_query()), cx.registry)
+            .await
+            .map_err(|error| abort(&error))?;
+        for name in &self.local_only {
+            numbers.remove(name);
+        }
+        let opened = Opened { numbers: Arc::new(numbers), schema: cx.registry.fingerprint() };
+        // A builder opens its middleware once.
+        let _ = self.opened.set(opened);
+        Ok(())
+    }
+
+    async fn process(
+        &self,
+        cx: &mut Context,
+        operation: Operation,
+        next: Next<'_>,
+    ) -> storex_core::Result<Outcome> {
+        let Operation::Execute(mut batch) = operation else { return next.run(cx, operation).await };
+        if batch.origin != Origin::Local {
+            return next.run(cx, Operation::Execute(batch)).await;
+        }
+        let Opened { numbers, schema } = self.opened.get().cloned().ok_or(Error::Closed)?;
+        let own_steps = batch.steps.len();
+        let writer = Arc::new(LogWriter {
+            registry: Arc::clone(cx.registry()),
+            runtime: Arc::clone(cx.runtime()),
+            numbers,
+            schema,
+        });
+        batch.steps.push(Step::then(move |trace| Arc::clone(&writer).begin(trace)));
+        let outcome = next.run(cx, Operation::Execute(batch)).await?;
+        Ok(match outcome {
+            Outcome::Executed(mut executed) => {
+                executed.hide_from(own_steps);
+                Outcome::Executed(executed)
+            }
+            other => other,
+        })
+    }
+}
+
+/// Writes the log of one transaction. Its functions are continuations: they may be called again.
+#[derive(Debug)]
+pub(crate) struct LogWriter {
+    registry: Arc<Registry>,
+    runtime: Arc<dyn Runtime>,
+    numbers: Arc<AllNumbers>,
+    schema: u64,
+}
+
+/// Head and devices as they were read, and the stamp drawn for this transaction.
+#[derive(Debug, Clone)]
+struct Drawn {
+    head: Head,
+    devices: Devices,
+    hlc: Hlc,
+}
+
+impl LogWriter {
+    /// First part: is there anything to log? Then read where this device stands.
+    fn begin(self: Arc<Self>, trace: &Trace) -> storex_core::Result<Vec<Step>> {
+        if touched(trace, &self.registry, &self.numbers).next().is_none() {
+            return Ok(Vec::new());
+        }
+        let next =
+            Step::then(move |trace| Arc::clone(&self).draw(trace).map_err(|error| abort(&error)));
+        Ok(vec![read_meta(&[HEAD, DEVICES]), next])
+    }
+
+    /// Second part: draws the stamp. A lone create needs no look at stored clocks, unless one turns out to be there.
+    fn draw(self: Arc<Self>, trace: &Trace) -> Result<Vec<Step>> {
+        let rows = trace.found(0);
+        let head = Head::among(rows)?;
+        let drawn =
+            Drawn { head, devices: Devices::among(rows)?, hlc: head.hlc.next(self.runtime.now()) };
+        let writer = Arc::clone(&self);
+        let mut all = touched(trace, &self.registry, &self.numbers);
+        let (first, second) = (all.next(), all.next());
+        let (Some(Touched::Created { numbers, records, collection, .. }), None) = (first, second)
+        else {
+            return writer.read_clocks(trace, drawn);
+        };
+        let clocks = records
+            .iter()
+            .enumerate()
+            .map(|(n, record)| {
+                let hlc = drawn.hlc.plus(n as u64);
+                let key = collection.primary_key().iter().map(|at| record.get(*at));
+                clock_record(
+                    numbers.collection,
+                    crate::key_code::encode(key),
+                    Clock::encode_created(1, hlc, head.me),
+                )
+            })
+            .collect();
+        let next = Step::then(move |trace| {
+            let skipped = match trace.last().map(|last| &last.outcome) {
+                Some(StepOutcome::Created { skipped }) => skipped.len(),
+                _ => 0,
+            };
+            let steps = if skipped == 0 {
+                writer.finish(trace, drawn.clone(), None)
+            } else {
+                Arc::clone(&writer).read_clocks(trace, drawn.clone())
+            };
+            steps.map_err(|error| abort(&error))
+        });
+        Ok(vec![Step::create_or(CLOCK, clocks, OnConflict::Skip), next])
+    }
+
+    /// In general: reads the clocks of everything that was touched.
+    fn read_clocks(self: Arc<Self>, trace: &Trace, drawn: Drawn) -> Result<Vec<Step>> {
+        let mut seen = HashSet::new();
+        let mut keys = Vec::new();
+        for touched in touched(trace, &self.registry, &self.numbers) {
+            for code in touched.codes() {
+                let object = (touched.numbers().collection, code);
+                if !seen.contains(&object) {
+                    keys.push(clock_key(object.0, object.1.clone()));
+                    seen.insert(object);
+                }
+            }
+        }
+        let next = Step::then(move |trace| {
+            let clocks = read_clock_rows(trace.found(0), &drawn.devices);
+            let steps = clocks.and_then(|clocks| self.finish(trace, drawn.clone(), Some(clocks)));
+            steps.map_err(|error| abort(&error))
+        });
+        Ok(vec![Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))), next])
+    }
+
+    /// Last part: the clocks (unless they are written already), the log row, the head.
+    fn finish(
+        &self,
+        trace: &Trace,
+        drawn: Drawn,
+        clocks: Option<HashMap<(i64, Vec<u8>), Clock>>,
+    ) -> Result<Vec<Step>> {
+        let Drawn { mut head, mut devices, hlc } = drawn;
+        let device = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
+        let seen = devices
+            .iter()
+            .filter(|known| known.device != device && known.hlc > Hlc::ZERO)
+            .map(|known| (known.device, known.hlc))
+            .collect();
+        let header = Header { device, sequence: head.next, hlc, seen, schema: self.schema };
+        let all: Vec<Touched<'_>> = touched(trace, &self.registry, &self.numbers).collect();
+        let (payload, entries, folded) = crate::log_entries::write(&header, &all, clocks);
+        let mut steps = Vec::new();
+        if let Some(folded) = folded {
+            let mut records: Vec<Record> = folded
+                .into_iter()
+                .map(|((collection, code), clock)| {
+                    clock_record(collection, code, clock.encode(&mut devices))
+                })
+                .collect();
+            sort_clock_records(&mut records);
+            steps.push(Step::create_or(CLOCK, records, OnConflict::Replace));
+        }
+        let count = i64::try_from(entries).unwrap_or(i64::MAX);
+        let sequence = i64::try_from(head.next).unwrap_or(i64::MAX);
+        let row = vec![Value::Int(sequence), Value::Bytes(payload), Value::Int(count)];
+        steps.push(Step::create(LOG, vec![Record::new(row)]));
+        head.next += 1;
+        head.hlc = hlc.plus(entries.saturating_sub(1) as u64);
+        steps.push(write_meta(vec![(HEAD, head.encode())]));
+        Ok(steps)
+    }
+}
+
+pub(crate) fn clock_key(collection: i64, code: Vec<u8>) -> Key {
+    Key::compound([Value::Int(collection), Value::Bytes(code)])
+}
+
+pub(crate) fn clock_record(collection: i64, code: Vec<u8>, clock: Vec<u8>) -> Record {
+    Record::new(vec![Value::Int(collection), Value::Bytes(code), Value::Bytes(clock)])
+}
+
+/// Ascending keys touch each page of the database once.
+pub(crate) fn sort_clock_records(records: &mut [Record]) {
+    records.sort_by(|a, b| storex_core::compare_all(&a.values()[..2], &b.values()[..2]));
+}
+
+/// The clocks in rows of `_storex_clock`, by object.
+pub(crate) fn read_clock_rows(
+    rows: &[Record],
+    devices: &Devices,
+) -> Result<HashMap<(i64, Vec<u8>), Clock>> {
+    let mut clocks = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let (Value::Int(collection), Value::Bytes(code), Value::Bytes(clock)) =
+            (row.get(0), row.get(1), row.get(2))
+        else {
+            return Err(SyncError::corrupt("a clock row", "its values have the wrong types"));
+        };
+        clocks.insert((*collection, code.clone()), Clock::decode(clock, devices)?);
+    }
+    Ok(clocks)
+}

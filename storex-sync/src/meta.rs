@@ -1,0 +1,284 @@
+//! What sync keeps about the whole database: who we are, whom we know, what the collections are called in clocks.
+//!
+//! Three small rows of the collection `_storex_meta`:
+//! - `head`: this device's number, the number of its next transaction, its clock's last reading; written with every
+//!   logged transaction;
+//! - `devices`: every device that this database has heard of, with the last transaction of it that was applied here;
+//!   a device's place in this list is its number in packed clocks, so the list only grows;
+//! - `catalogue`: collections and fields by number, so that clocks need no names; it only grows too.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use storex_core::{
+    Collection, Definition, FieldType, Filter, Key, Name, OnConflict, Query, Record, Registry,
+    Step, Value,
+};
+
+use crate::bytes::{Reader, write_varint};
+use crate::error::{Result, SyncError};
+use crate::stamp::{Device, Hlc};
+
+pub(crate) const META: &str = "_storex_meta";
+pub(crate) const HEAD: &str = "head";
+pub(crate) const DEVICES: &str = "devices";
+pub(crate) const CATALOGUE: &str = "catalogue";
+
+pub(crate) fn meta_definition() -> Definition {
+    Definition::new(META)
+        .reserved()
+        .field("name", FieldType::String)
+        .field("value", FieldType::Binary)
+        .primary_key(["name"])
+}
+
+/// A step that reads rows of `_storex_meta`.
+pub(crate) fn read_meta(names: &[&str]) -> Step {
+    let keys = names.iter().map(|name| Key::single(*name)).collect();
+    Step::Find(Query::new(META).filter(Filter::Keys(keys)))
+}
+
+/// A step that writes rows of `_storex_meta`.
+pub(crate) fn write_meta(rows: Vec<(&str, Vec<u8>)>) -> Step {
+    let records = rows
+        .into_iter()
+        .map(|(name, value)| Record::new(vec![Value::from(name), Value::Bytes(value)]))
+        .collect();
+    Step::create_or(META, records, OnConflict::Replace)
+}
+
+/// A row of `_storex_meta` among those read.
+pub(crate) fn meta_row<'a>(rows: &'a [Record], name: &str) -> Option<&'a [u8]> {
+    rows.iter().find(|row| row.get(0).as_text() == Some(name)).and_then(|row| row.get(1).as_bytes())
+}
+
+/// Where this device stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Head {
+    /// This device's number in [`Devices`].
+    pub(crate) me: u32,
+    /// The number of the next transaction; the first is 1.
+    pub(crate) next: u64,
+    /// The clock's last reading, own or seen.
+    pub(crate) hlc: Hlc,
+}
+
+impl Head {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(20);
+        out.extend(self.me.to_be_bytes());
+        out.extend(self.next.to_be_bytes());
+        out.extend(self.hlc.0.to_be_bytes());
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut reader = Reader::new(bytes, "the head row");
+        Ok(Self {
+            me: u32::from_be_bytes(reader.array()?),
+            next: u64::from_be_bytes(reader.array()?),
+            hlc: Hlc(u64::from_be_bytes(reader.array()?)),
+        })
+    }
+
+    /// The head among rows read by [`read_meta`].
+    pub(crate) fn among(rows: &[Record]) -> Result<Self> {
+        Self::decode(meta_row(rows, HEAD).ok_or(SyncError::NoSyncLog)?)
+    }
+}
+
+/// A device that this database has heard of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Known {
+    pub(crate) device: Device,
+    /// Its last transaction that was applied here.
+    pub(crate) sequence: u64,
+    /// The last reading of its clock that was applied here.
+    pub(crate) hlc: Hlc,
+}
+
+/// Every device that this database has heard of. Number 0 stands for nobody: data older than sync.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Devices {
+    list: Vec<Known>,
+    changed: bool,
+}
+
+impl Devices {
+    pub(crate) fn new() -> Self {
+        Self { list: vec![Known::default()], changed: true }
+    }
+
+    pub(crate) fn device(&self, number: u32) -> Option<Device> {
+        self.list.get(usize::try_from(number).ok()?).map(|known| known.device)
+    }
+
+    pub(crate) fn find(&self, device: Device) -> Option<&Known> {
+        self.list.iter().find(|known| known.device == device)
+    }
+
+    /// The number of a device; a new one gets the next.
+    pub(crate) fn number(&mut self, device: Device) -> u32 {
+        let at = self.list.iter().position(|known| known.device == device).unwrap_or_else(|| {
+            self.changed = true;
+            self.list.push(Known { device, ..Known::default() });
+            self.list.len() - 1
+        });
+        u32::try_from(at).unwrap_or(u32::MAX)
+    }
+
+    /// Notes how far a device was followed; never goes back.
+    pub(crate) fn advance(&mut self, device: Device, sequence: u64, hlc: Hlc) {
+        let number = self.number(device);
+        let Some(known) = usize::try_from(number).ok().and_then(|at| self.list.get_mut(at)) else {
+            return;
+        };
+        if known.sequence < sequence || known.hlc < hlc {
+            self.changed = true;
+        }
+        known.sequence = known.sequence.max(sequence);
+        known.hlc = known.hlc.max(hlc);
+    }
+
+    /// All but nobody.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Known> {
+        self.list.iter().skip(1)
+    }
+
+    /// Whether there is something to write since this was read.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.list.len() * 34);
+        for known in self.iter() {
+            out.extend(known.device.id);
+            write_varint(&mut out, u64::from(known.device.incarnation));
+            write_varint(&mut out, known.sequence);
+            out.extend(known.hlc.0.to_be_bytes());
+        }
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut reader = Reader::new(bytes, "the table of devices");
+        let mut list = vec![Known::default()];
+        while !reader.is_empty() {
+            let device = Device { id: reader.array()?, incarnation: reader.varint_u32()? };
+            let sequence = reader.varint()?;
+            list.push(Known { device, sequence, hlc: Hlc(u64::from_be_bytes(reader.array()?)) });
+        }
+        Ok(Self { list, changed: false })
+    }
+
+    /// The devices among rows read by [`read_meta`].
+    pub(crate) fn among(rows: &[Record]) -> Result<Self> {
+        Self::decode(meta_row(rows, DEVICES).ok_or(SyncError::NoSyncLog)?)
+    }
+}
+
+/// Collections and fields by number.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Catalogue {
+    collections: Vec<CatalogueEntry>,
+    by_name: HashMap<Name, usize>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct CatalogueEntry {
+    name: Name,
+    fields: Vec<Name>,
+}
+
+impl Catalogue {
+    /// Numbers for everything in the registry that has none yet; whether something was added.
+    pub(crate) fn extend(&mut self, registry: &Registry) -> bool {
+        let mut added = false;
+        for collection in
+            registry.collections().iter().filter(|collection| !collection.is_reserved())
+        {
+            let at = match self.by_name.get(collection.name()) {
+                Some(at) => *at,
+                None => {
+                    added = true;
+                    let name = Name::clone(collection.name());
+                    self.by_name.insert(Name::clone(&name), self.collections.len());
+                    self.collections.push(CatalogueEntry { name, fields: Vec::new() });
+                    self.collections.len() - 1
+                }
+            };
+            let entry = &mut self.collections[at];
+            for field in collection.fields() {
+                if !entry.fields.contains(&field.name) {
+                    entry.fields.push(Name::clone(&field.name));
+                    added = true;
+                }
+            }
+        }
+        added
+    }
+
+    /// The numbers of a collection of the registry.
+    pub(crate) fn numbers(&self, collection: &Arc<Collection>) -> Result<Numbers> {
+        let missing = || {
+            SyncError::corrupt("the catalogue", format!("`{}` has no number", collection.name()))
+        };
+        let at = *self.by_name.get(collection.name()).ok_or_else(missing)?;
+        let entry = self.collections.get(at).ok_or_else(missing)?;
+        let number = |name: &Name| entry.fields.iter().position(|known| known == name);
+        let fields = collection
+            .fields()
+            .iter()
+            .map(|field| {
+                number(&field.name).and_then(|n| u32::try_from(n).ok()).ok_or_else(missing)
+            })
+            .collect::<Result<_>>()?;
+        Ok(Numbers { collection: i64::try_from(at).map_err(|_| missing())?, fields })
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let text = |out: &mut Vec<u8>, text: &str| {
+            write_varint(out, text.len() as u64);
+            out.extend(text.as_bytes());
+        };
+        for entry in &self.collections {
+            text(&mut out, &entry.name);
+            write_varint(&mut out, entry.fields.len() as u64);
+            entry.fields.iter().for_each(|field| text(&mut out, field));
+        }
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let what = "the catalogue";
+        let mut reader = Reader::new(bytes, what);
+        let text = |reader: &mut Reader<'_>| -> Result<Name> {
+            let len = reader.varint_usize()?;
+            let text = std::str::from_utf8(reader.take(len)?);
+            Ok(text.map_err(|_| SyncError::corrupt(what, "a name is not UTF-8"))?.into())
+        };
+        let mut catalogue = Self::default();
+        while !reader.is_empty() {
+            let name = text(&mut reader)?;
+            let count = reader.varint_usize()?;
+            let mut fields = Vec::new();
+            for _ in 0..count {
+                fields.push(text(&mut reader)?);
+            }
+            catalogue.by_name.insert(Name::clone(&name), catalogue.collections.len());
+            catalogue.collections.push(CatalogueEntry { name, fields });
+        }
+        Ok(catalogue)
+    }
+}
+
+/// The numbers of one collection and its fields.
+#[derive(Debug, Clone)]
+pub(crate) struct Numbers {
+    /// The collection's.
+    pub(crate) collection: i64,
+    /// The fields', by position in the schema.
+    pub(crate) fields: Vec<u32>,
+}

@@ -1,0 +1,75 @@
+//! What cannot be applied is parked with its reason; everything else flows on.
+
+use storex_core::{Definition, FieldType, OnConflict, Query, Record, Step, Storage, Value};
+
+use crate::error::{During, Result, SyncError};
+use crate::stamp::Device;
+
+pub(crate) const PARKED: &str = "_storex_parked";
+
+/// A transaction of another device that could not be applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parked {
+    /// The device that wrote it.
+    pub device: Device,
+    /// Its number.
+    pub sequence: u64,
+    /// Why it could not be applied.
+    pub reason: String,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+}
+
+pub(crate) fn parked_definition() -> Definition {
+    Definition::new(PARKED)
+        .reserved()
+        .field("device", FieldType::Binary)
+        .field("incarnation", FieldType::Int)
+        .field("sequence", FieldType::Int)
+        .field("reason", FieldType::String)
+        .field("transaction", FieldType::Binary)
+        .primary_key(["device", "incarnation", "sequence"])
+}
+
+impl Parked {
+    fn record(self) -> Record {
+        Record::new(vec![
+            Value::Bytes(self.device.id.to_vec()),
+            Value::Int(i64::from(self.device.incarnation)),
+            Value::Int(i64::try_from(self.sequence).unwrap_or(i64::MAX)),
+            Value::Text(self.reason),
+            Value::Bytes(self.payload),
+        ])
+    }
+
+    fn from_record(record: &Record) -> Result<Self> {
+        let wrong = || SyncError::corrupt("a parked transaction", "its row has the wrong types");
+        let id = record.get(0).as_bytes().and_then(|id| id.try_into().ok()).ok_or_else(wrong)?;
+        let number =
+            |at| record.get(at).as_int().and_then(|int| u64::try_from(int).ok()).ok_or_else(wrong);
+        let incarnation = u32::try_from(number(1)?).map_err(|_| wrong())?;
+        Ok(Self {
+            device: Device { id, incarnation },
+            sequence: number(2)?,
+            reason: record.get(3).as_text().unwrap_or_default().to_owned(),
+            payload: record.get(4).as_bytes().unwrap_or_default().to_vec(),
+        })
+    }
+}
+
+/// A step that parks transactions; one that is parked already gets the new reason.
+pub(crate) fn park(parked: Vec<Parked>) -> Step {
+    let records = parked.into_iter().map(Parked::record).collect();
+    Step::create_or(PARKED, records, OnConflict::Replace)
+}
+
+/// What is parked, in the order of devices and numbers.
+///
+/// # Errors
+/// [`SyncError::Storage`].
+pub async fn parked(storage: &Storage) -> Result<Vec<Parked>> {
+    let rows = storage.find(Query::new(PARKED)).await.during("reading what is parked")?;
+    let mut parked = rows.iter().map(Parked::from_record).collect::<Result<Vec<_>>>()?;
+    parked.sort_by_key(|parked| (parked.device, parked.sequence));
+    Ok(parked)
+}

@@ -1,0 +1,303 @@
+//! [`Transaction`]: what one batch has changed, as it is logged and as it travels. `docs/wire-format.md` describes it.
+
+use storex_core::{Name, Value};
+
+use crate::error::{Result, SyncError};
+use crate::pack::{Packer, Unpacker};
+use crate::stamp::{Device, Hlc, Stamp};
+
+/// The version of the form. A reader refuses what is newer.
+const VERSION: u64 = 1;
+
+/// Nobody deletes an object so often; a greater life is forged, and would run over.
+const MAX_LIFE: u32 = 1 << 30;
+
+/// What one batch has changed: whole, or not at all.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Transaction {
+    /// What is known of the transaction as a whole.
+    pub header: Header,
+    /// What kinds of entries there are: which fields of which collection.
+    pub shapes: Vec<Shape>,
+    /// The entries, in the order of the writes.
+    pub entries: Vec<Entry>,
+}
+
+/// What is known of a transaction as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Header {
+    /// The device that wrote it.
+    pub device: Device,
+    /// Its number: dense per device, from 1.
+    pub sequence: u64,
+    /// The stamp of the first entry; each further entry's is one later.
+    pub hlc: Hlc,
+    /// What the device had seen: the last reading applied of every other device. Two writes are concurrent when
+    /// neither had seen the other.
+    pub seen: Vec<(Device, Hlc)>,
+    /// The fingerprint of the schema under which it was written.
+    pub schema: u64,
+}
+
+/// The fields that an entry has values for: first those of the primary key, in the key's order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// The collection.
+    pub collection: Name,
+    /// How many of the fields are the primary key.
+    pub key_len: usize,
+    /// The fields.
+    pub fields: Vec<Name>,
+}
+
+/// What happened to one object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// What happened.
+    pub kind: EntryKind,
+    /// Which of the transaction's shapes the values have.
+    pub shape: usize,
+    /// The causal length of the object's existence after this entry.
+    pub life: u32,
+    /// The values.
+    pub values: Vec<EntryValue>,
+}
+
+/// A value of an entry.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EntryValue {
+    /// The field has this value.
+    Set(Value),
+    /// The field was incremented.
+    Incremented {
+        /// By so much.
+        by: Value,
+        /// To this value.
+        to: Value,
+    },
+}
+
+impl EntryValue {
+    /// The value of the field after the entry.
+    #[must_use]
+    pub fn value(&self) -> &Value {
+        match self {
+            Self::Set(value) | Self::Incremented { to: value, .. } => value,
+        }
+    }
+}
+
+/// What happened to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// It was created; the values are all its fields.
+    Create,
+    /// Some fields were changed; the values are the key and the changed fields.
+    Update,
+    /// It was deleted; the values are the key.
+    Delete,
+}
+
+impl Transaction {
+    /// The stamp of an entry.
+    #[must_use]
+    pub fn stamp(&self, entry: usize) -> Stamp {
+        Stamp { hlc: self.header.hlc.plus(entry as u64), device: self.header.device }
+    }
+
+    /// Whether the device had seen a write with this stamp.
+    #[must_use]
+    pub fn had_seen(&self, stamp: Stamp) -> bool {
+        stamp.device == self.header.device
+            || stamp == Stamp::ZERO
+            || self
+                .header
+                .seen
+                .iter()
+                .any(|(device, hlc)| *device == stamp.device && *hlc >= stamp.hlc)
+    }
+
+    /// The transaction's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = TransactionWriter::new(
+            &self.header,
+            &self.shapes,
+            self.entries.len(),
+            self.entries.len() * 64,
+        );
+        for entry in &self.entries {
+            writer.entry(entry.kind, entry.shape, entry.life, entry.values.len());
+            for value in &entry.values {
+                match value {
+                    EntryValue::Set(value) => writer.value(value),
+                    EntryValue::Incremented { by, to } => writer.incremented(by, to),
+                }
+            }
+        }
+        writer.finish()
+    }
+
+    /// Reads a transaction.
+    ///
+    /// # Errors
+    /// [`SyncError::Corrupt`]; no input panics or makes it reserve more memory than a small multiple of its length.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let what = "a transaction";
+        let mut unpacker = Unpacker::new(bytes, what);
+        unpacker.tuple(4)?;
+        let version = unpacker.uint()?;
+        if version != VERSION {
+            let reason =
+                format!("it has version {version}, of which this program knows nothing; update it");
+            return Err(SyncError::corrupt(what, reason));
+        }
+        let header = read_header(&mut unpacker)?;
+        let shapes = read_shapes(&mut unpacker)?;
+        let count = unpacker.array()?;
+        let mut entries = Vec::new();
+        for _ in 0..count {
+            entries.push(read_entry(&mut unpacker, &shapes)?);
+        }
+        unpacker.end()?;
+        Ok(Self { header, shapes, entries })
+    }
+}
+
+fn read_header(unpacker: &mut Unpacker<'_>) -> Result<Header> {
+    unpacker.tuple(5)?;
+    let device = unpacker.device()?;
+    let sequence = unpacker.uint()?;
+    let hlc = unpacker.hlc()?;
+    let schema = unpacker.uint()?;
+    let count = unpacker.array()?;
+    let mut seen = Vec::new();
+    for _ in 0..count {
+        unpacker.tuple(2)?;
+        seen.push((unpacker.device()?, unpacker.hlc()?));
+    }
+    Ok(Header { device, sequence, hlc, seen, schema })
+}
+
+fn read_shapes(unpacker: &mut Unpacker<'_>) -> Result<Vec<Shape>> {
+    let count = unpacker.array()?;
+    let mut shapes = Vec::new();
+    for _ in 0..count {
+        unpacker.tuple(3)?;
+        let collection = Name::from(unpacker.str()?);
+        let key_len = unpacker.uint()?;
+        let names = unpacker.array()?;
+        let mut fields = Vec::new();
+        for _ in 0..names {
+            fields.push(Name::from(unpacker.str()?));
+        }
+        let key_len = usize::try_from(key_len).ok().filter(|len| (1..=fields.len()).contains(len));
+        let key_len =
+            key_len.ok_or_else(|| SyncError::corrupt("a transaction", "a shape has no key"))?;
+        shapes.push(Shape { collection, key_len, fields });
+    }
+    Ok(shapes)
+}
+
+fn read_entry(unpacker: &mut Unpacker<'_>, shapes: &[Shape]) -> Result<Entry> {
+    unpacker.tuple(4)?;
+    let kind = match unpacker.uint()? {
+        0 => EntryKind::Create,
+        1 => EntryKind::Update,
+        2 => EntryKind::Delete,
+        other => {
+            let reason = format!(
+                "an entry has the kind {other}, of which this program knows nothing; update it"
+            );
+            return Err(SyncError::corrupt("a transaction", reason));
+        }
+    };
+    let shape = unpacker.index(shapes.len())?;
+    let life = unpacker.u32()?;
+    if life == 0 || life > MAX_LIFE || (life % 2 == 0) != (kind == EntryKind::Delete) {
+        return Err(SyncError::corrupt("a transaction", "an entry's life contradicts its kind"));
+    }
+    let expected = shapes[shape].fields.len();
+    let count = unpacker.array()?;
+    // An incremented field takes two values behind a marker, so the count says nothing about memory.
+    let mut values = Vec::with_capacity(expected.min(count));
+    if count != expected {
+        return Err(SyncError::corrupt(
+            "a transaction",
+            "an entry has another number of values than its shape",
+        ));
+    }
+    for _ in 0..count {
+        values.push(read_value(unpacker)?);
+    }
+    Ok(Entry { kind, shape, life, values })
+}
+
+fn read_value(unpacker: &mut Unpacker<'_>) -> Result<EntryValue> {
+    if unpacker.next_is_array() {
+        unpacker.tuple(2)?;
+        return Ok(EntryValue::Incremented { by: unpacker.value()?, to: unpacker.value()? });
+    }
+    unpacker.value().map(EntryValue::Set)
+}
+
+/// Writes a transaction entry by entry, without a [`Transaction`] in memory.
+#[derive(Debug)]
+pub(crate) struct TransactionWriter {
+    packer: Packer,
+}
+
+impl TransactionWriter {
+    pub(crate) fn new(header: &Header, shapes: &[Shape], entries: usize, size_hint: usize) -> Self {
+        let mut packer = Packer::with_capacity(128 + size_hint);
+        packer.array(4);
+        packer.uint(VERSION);
+        packer.array(5);
+        packer.device(header.device);
+        packer.uint(header.sequence);
+        packer.uint(header.hlc.0);
+        packer.uint(header.schema);
+        packer.array(header.seen.len());
+        for (device, hlc) in &header.seen {
+            packer.array(2);
+            packer.device(*device);
+            packer.uint(hlc.0);
+        }
+        packer.array(shapes.len());
+        for shape in shapes {
+            packer.array(3);
+            packer.str(&shape.collection);
+            packer.uint(shape.key_len as u64);
+            packer.array(shape.fields.len());
+            shape.fields.iter().for_each(|field| packer.str(field));
+        }
+        packer.array(entries);
+        Self { packer }
+    }
+
+    pub(crate) fn entry(&mut self, kind: EntryKind, shape: usize, life: u32, values: usize) {
+        self.packer.array(4);
+        self.packer.uint(match kind {
+            EntryKind::Create => 0,
+            EntryKind::Update => 1,
+            EntryKind::Delete => 2,
+        });
+        self.packer.uint(shape as u64);
+        self.packer.uint(u64::from(life));
+        self.packer.array(values);
+    }
+
+    pub(crate) fn value(&mut self, value: &Value) {
+        self.packer.value(value);
+    }
+
+    pub(crate) fn incremented(&mut self, by: &Value, to: &Value) {
+        self.packer.array(2);
+        self.packer.value(by);
+        self.packer.value(to);
+    }
+
+    pub(crate) fn finish(self) -> Vec<u8> {
+        self.packer.out
+    }
+}

@@ -1,0 +1,58 @@
+//! How a case becomes a test.
+
+#[cfg(not(target_family = "wasm"))]
+use std::future::Future;
+
+#[cfg(not(target_family = "wasm"))]
+use crate::Harness;
+
+/// Runs one case to its end: one thread, and a clock that stands still unless everything waits for it.
+///
+/// # Panics
+/// When the case fails.
+#[cfg(not(target_family = "wasm"))]
+pub fn run_case<F: Future<Output = ()>>(make: fn() -> Harness, case: fn(Harness) -> F) {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().start_paused(true).build().expect("a runtime can be made");
+    runtime.block_on(async move { case(make()).await });
+}
+
+/// One test: the one place where the test attribute is chosen.
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __storex_case {
+    ($suite:ident $file:ident $case:ident) => {
+        #[test]
+        fn $case() {
+            $crate::run_case(super::__storex_make, $crate::$suite::$file::$case);
+        }
+    };
+}
+
+/// One test: the one place where the test attribute is chosen.
+#[cfg(target_family = "wasm")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __storex_case {
+    ($suite:ident $file:ident $case:ident) => {
+        #[$crate::__private::wasm_bindgen_test(crate = $crate::__private)]
+        async fn $case() {
+            $crate::$suite::$file::$case(super::__storex_make()).await;
+        }
+    };
+}
+
+/// A module per subject, a test per case.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __storex_suite {
+    ($make:expr; $suite:ident: $($file:ident { $($case:ident)* })*) => {
+        fn __storex_make() -> $crate::Harness {
+            $make()
+        }
+        $(mod $file {
+            $($crate::__storex_case!($suite $file $case);)*
+        })*
+    };
+}

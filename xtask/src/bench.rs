@@ -1,0 +1,16 @@
+//! `cargo xtask bench`: the benchmark suite.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use crate::run::{self, Result, Workspace};
+
+/// The package of the benchmarks, which are built but not run by the tests.
+pub(crate) const PACKAGE: &str = "storex-benches";
+
+pub(crate) fn bench(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> {
+    let mut bench =
+        workspace.cargo_here(["run", "--release", "--package", PACKAGE, "--bin", "bench", "--"]);
+    bench.args(args);
+    run::hand_over(bench)
+}

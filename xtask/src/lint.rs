@@ -1,0 +1,45 @@
+//! What can be said of the code without running it.
+
+use std::process::ExitCode;
+
+use crate::report::Report;
+use crate::run::{self, Workspace};
+use crate::{machine_paths, setup, wasm};
+
+/// `cargo xtask lint`
+pub(crate) fn lint(workspace: &Workspace) -> ExitCode {
+    let mut report = Report::new();
+    parts(workspace, &mut report);
+    report.finish()
+}
+
+/// The parts of the lint, also the first ones of the tests.
+pub(crate) fn parts(workspace: &Workspace, report: &mut Report) {
+    let rustfmt = setup::rustfmt(workspace);
+    report.part("rustfmt", &rustfmt, |_| run::check(workspace.cargo(["fmt", "--all", "--check"])));
+
+    // Checking the SQLite backend runs its build script, which compiles SQLite.
+    let c_compiler = setup::c_compiler(workspace);
+    let clippy = setup::clippy(workspace);
+    let both = c_compiler.as_ref().and(clippy.as_ref()).map_err(Clone::clone);
+    report.part("clippy", &both, |_| {
+        let args = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+        run::check(workspace.cargo(args))
+    });
+
+    let wasm = wasm::standard_library(workspace);
+    report.part("wasm32 check", &wasm, |_| run::check(wasm::cargo(workspace, "check", &[])));
+    let wasm_clippy = wasm.and(clippy).and_then(|_| wasm::same_compiler_as_clippy());
+    report.part("wasm32 clippy", &wasm_clippy, |_| {
+        run::check(wasm::cargo(workspace, "clippy", &["--", "-D", "warnings"]))
+    });
+
+    report.part("rustdoc", &c_compiler, |_| {
+        let mut doc = workspace.cargo(["doc", "--workspace", "--no-deps"]);
+        doc.env("RUSTDOCFLAGS", "-D warnings");
+        run::check(doc)
+    });
+
+    let files = machine_paths::files(workspace);
+    report.part("machine paths", &files, |files| machine_paths::check(workspace, files));
+}

@@ -1,0 +1,92 @@
+//! `cargo xtask <command>`: prepares a machine and runs storex's checks, demo and benchmarks.
+//!
+//! CI runs the same commands as a person does, and nothing else knows how a machine is prepared.
+//! Only the standard library is used, so that this crate builds before anything else does.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
+
+mod bench;
+mod demo;
+mod examples;
+mod lint;
+mod machine_paths;
+mod report;
+mod run;
+mod setup;
+mod test;
+mod wasm;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use run::{Result, Workspace};
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  setup            install what this machine lacks to build and check storex
+  demo [args..]    run `storex demo` with these arguments
+  lint             formatting, clippy, wasm32, documentation, machine-specific paths
+  test [--long]    lint, then every test, documentation example, example and the demo
+  bench [args..]   run the benchmark suite with these arguments (--json for a machine)
+  help             print this
+
+`test --long` sets STOREX_LONG=1, for which some tests run longer and with more seeds.";
+
+fn main() -> ExitCode {
+    match dispatch() {
+        Ok(code) => code,
+        Err(why) => {
+            eprintln!("xtask: error: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch() -> Result<ExitCode> {
+    let mut args = std::env::args_os().skip(1);
+    let command = args.next().unwrap_or_default();
+    let rest: Vec<OsString> = args.collect();
+    match command.to_str() {
+        Some("help" | "--help" | "-h") => {
+            println!("{USAGE}");
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some("") => {
+            eprintln!("{USAGE}");
+            return Ok(ExitCode::from(2));
+        }
+        _ => {}
+    }
+    let workspace = Workspace::from_env()?;
+    match command.to_str() {
+        Some("setup") => only_flags(&rest, &[]).and_then(|()| setup::setup(&workspace)),
+        Some("demo") => demo::demo(&workspace, &rest),
+        Some("lint") => only_flags(&rest, &[]).map(|()| lint::lint(&workspace)),
+        Some("test") => {
+            only_flags(&rest, &["--long"])?;
+            Ok(test::test(&workspace, !rest.is_empty()))
+        }
+        Some("bench") => bench::bench(&workspace, &rest),
+        _ => Err(format!("no command `{}`; see `cargo xtask help`", command.display())),
+    }
+}
+
+/// Refuses every argument that is none of `known`.
+fn only_flags(args: &[OsString], known: &[&str]) -> Result<()> {
+    match args.iter().find(|arg| !known.iter().any(|flag| *arg == *flag)) {
+        None => Ok(()),
+        Some(arg) => Err(format!("unknown argument `{}`; see `cargo xtask help`", arg.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::only_flags;
+
+    #[test]
+    fn unknown_arguments_are_refused_by_name() {
+        assert_eq!(only_flags(&["--long".into()], &["--long"]), Ok(()));
+        let refused = only_flags(&["--long".into(), "--lnog".into()], &["--long"]).unwrap_err();
+        assert!(refused.contains("`--lnog`"), "{refused}");
+    }
+}

@@ -1,0 +1,65 @@
+//! `cargo xtask test`: everything that CI asks of a change.
+
+use std::process::{Command, ExitCode};
+
+use crate::report::Report;
+use crate::run::{self, Workspace};
+use crate::{bench, demo, examples, lint, setup};
+
+pub(crate) fn test(workspace: &Workspace, long: bool) -> ExitCode {
+    let mut report = Report::new();
+    lint::parts(workspace, &mut report);
+
+    // The same packages as the tests: built with the same features, nothing is built twice.
+    let c_compiler = setup::c_compiler(workspace);
+    report.part("build", &c_compiler, |_| {
+        let mut build = workspace.cargo(["build", "--all-targets"]);
+        build.args(TESTED);
+        run::check(build)
+    });
+    let built = report.last();
+    report.part("build benches", &built, |_| {
+        run::check(workspace.cargo(["build", "--package", bench::PACKAGE, "--all-targets"]))
+    });
+    report.part("tests", &built, |_| run::check(tests(workspace, long)));
+    report.part("doc tests", &built, |_| {
+        let mut doc_tests = workspace.cargo(["test", "--doc", "--no-fail-fast"]);
+        doc_tests.args(TESTED);
+        set_long(&mut doc_tests, long);
+        run::check(doc_tests)
+    });
+    match examples::packages(workspace) {
+        Err(why) => report.part::<()>("examples", &Err(why), |()| Ok(())),
+        Ok(packages) => {
+            for package in packages {
+                report.part(&format!("example {package}"), &built, |_| {
+                    run::check(workspace.cargo(["run", "--package", &package]))
+                });
+            }
+        }
+    }
+    report.part("demo", &built, |_| {
+        run::check(workspace.cargo(demo::COMMAND.iter().chain(&["--json"])))
+    });
+    report.finish()
+}
+
+/// Everything but the benchmarks.
+const TESTED: [&str; 3] = ["--workspace", "--exclude", bench::PACKAGE];
+
+fn tests(workspace: &Workspace, long: bool) -> Command {
+    let mut tests = match setup::nextest(workspace) {
+        Some(_) => workspace.cargo(["nextest", "run"]),
+        None => workspace.cargo(["test", "--all-targets"]),
+    };
+    tests.args(TESTED).arg("--no-fail-fast");
+    set_long(&mut tests, long);
+    tests
+}
+
+/// The tests that can run longer, with more seeds, read this variable.
+fn set_long(command: &mut Command, long: bool) {
+    if long {
+        command.env("STOREX_LONG", "1");
+    }
+}
