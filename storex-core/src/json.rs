@@ -377,7 +377,10 @@ impl Collection {
             Json::Null => return Ok(query),
             Json::Object(options) => options,
             _ => {
-                return Err(Error::invalid(self.name(), "the options of a query are a JSON object"));
+                return Err(Error::invalid(
+                    self.name(),
+                    "the options of a query are a JSON object",
+                ));
             }
         };
         for (option, value) in options {

@@ -63,6 +63,7 @@
 mod auto_pk;
 mod backend;
 mod batch;
+mod cascade;
 mod change_set;
 mod dynamic;
 mod error;
@@ -102,8 +103,8 @@ pub use runtime::Runtime;
 pub use runtime::TokioRuntime;
 pub use schema::{
     Affinity, Collection, Default as FieldDefault, Definition, Field, FieldOption, FieldType,
-    Index, IndexDefinition, KeyFormat, Registry, RegistryBuilder, Relation, RelationDefinition,
-    RelationKind, SchemaVersion,
+    Index, IndexDefinition, KeyFormat, OnDelete, Referrer, Registry, RegistryBuilder, Relation,
+    RelationDefinition, RelationKind, SchemaVersion,
 };
 pub use storage::{Storage, StorageBuilder};
 pub use typed::{Object, Select, TypedCollection};

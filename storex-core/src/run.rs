@@ -15,8 +15,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::batch::{Batch, Create, Link, OnConflict, Step};
+use crate::batch::{Batch, Create, Link, OnConflict, Origin, Step};
+use crate::cascade::{self, Deleting};
 use crate::error::{Error, Result};
+use crate::filter::Filter;
 use crate::record::{Key, Record};
 use crate::schema::{Collection, Registry};
 use crate::value::Name;
@@ -125,11 +127,24 @@ impl BatchOutcome {
 #[derive(Debug)]
 pub struct BatchRun {
     registry: Arc<Registry>,
+    /// Where the batch comes from: what a delete brings with it has been logged on the device that made it, so a batch of
+    /// sync holds it already.
+    origin: Origin,
     /// What is still to do, last first.
-    queue: Vec<(usize, Step)>,
+    queue: Vec<(usize, Task)>,
+    deleting: Deleting,
     current: Option<Current>,
     trace: Trace,
     placeholders: HashMap<Name, Key>,
+}
+
+#[derive(Debug)]
+enum Task {
+    Step(Step),
+    /// A delete whose objects were found by the step before: what points to them comes first.
+    Cascade(Name),
+    /// A delete for which nothing is left to follow.
+    Delete(Name, Vec<Key>),
 }
 
 #[derive(Debug)]
@@ -144,10 +159,13 @@ impl BatchRun {
     /// Begins a batch.
     #[must_use]
     pub fn new(registry: Arc<Registry>, batch: Batch) -> Self {
-        let queue = batch.steps.into_iter().enumerate().rev().collect();
+        let origin = batch.origin;
+        let steps = batch.steps.into_iter().enumerate();
         Self {
             registry,
-            queue,
+            origin,
+            queue: steps.map(|(n, step)| (n, Task::Step(step))).rev().collect(),
+            deleting: Deleting::new(),
             current: None,
             trace: Trace::default(),
             placeholders: HashMap::new(),
@@ -159,21 +177,51 @@ impl BatchRun {
     /// # Errors
     /// What is wrong with the step, or what a continuation refuses with: roll back.
     pub fn next_step(&mut self) -> Result<Option<&Step>> {
-        while let Some((origin, step)) = self.queue.pop() {
-            let (step, required) = match step {
-                Step::Then(continuation) => {
+        while let Some((origin, task)) = self.queue.pop() {
+            let (step, required) = match task {
+                Task::Step(Step::Then(continuation)) => {
                     let steps = continuation.call(&self.trace)?;
-                    self.queue.extend(steps.into_iter().rev().map(|step| (origin, step)));
+                    self.queue
+                        .extend(steps.into_iter().rev().map(|step| (origin, Task::Step(step))));
                     continue;
                 }
-                Step::Require { query, count } => (Step::Count(query), Some(count)),
-                step => (step, None),
+                Task::Step(Step::Require { query, count }) => (Step::Count(query), Some(count)),
+                Task::Step(Step::Delete { collection, filter }) => {
+                    (self.begin_delete(origin, collection, filter)?, None)
+                }
+                Task::Step(step) => (step, None),
+                Task::Cascade(collection) => {
+                    self.cascade(origin, collection)?;
+                    continue;
+                }
+                Task::Delete(collection, keys) => {
+                    (Step::Delete { collection, filter: Filter::Keys(keys) }, None)
+                }
             };
             let step = self.check(step)?;
             let current = self.current.insert(Current { origin, step, required });
             return Ok(Some(&current.step));
         }
         Ok(None)
+    }
+
+    /// A delete that brings nothing with it stays as it is; else it begins with finding what it is about.
+    fn begin_delete(&mut self, origin: usize, collection: Name, filter: Filter) -> Result<Step> {
+        let schema = self.registry.collection(&collection)?;
+        if self.origin == Origin::Sync || schema.referrers().is_empty() {
+            return Ok(Step::Delete { collection, filter });
+        }
+        let find = cascade::find(schema, filter);
+        self.queue.push((origin, Task::Cascade(collection)));
+        Ok(find)
+    }
+
+    fn cascade(&mut self, origin: usize, collection: Name) -> Result<()> {
+        let schema = self.registry.collection(&collection)?;
+        let (steps, keys) = cascade::follow(schema, self.trace.found(0), &mut self.deleting);
+        self.queue.push((origin, Task::Delete(collection, keys)));
+        self.queue.extend(steps.into_iter().rev().map(|step| (origin, Task::Step(step))));
+        Ok(())
     }
 
     /// Takes what the step given last did.

@@ -13,7 +13,7 @@ use crate::filter::{Filter, check_key};
 use crate::maybe::{MaybeSend, MaybeSync};
 use crate::query::{Direction, Position, Query};
 use crate::record::{Key, Record};
-use crate::run::{BatchOutcome, StepOutcome};
+use crate::run::{BatchOutcome, Executed};
 use crate::schema::Collection;
 use crate::serde_face::{from_record, to_record};
 use crate::storage::Storage;
@@ -142,13 +142,18 @@ impl<T: Object> TypedCollection<T> {
     }
 }
 
-/// The keys of everything that the first step of a batch touched.
+/// The keys of the objects of this collection that the first step of a batch created, changed or deleted; what a delete
+/// brought with it in other collections is not among them.
 pub(crate) fn keys_of(outcome: &BatchOutcome, collection: &Collection) -> Vec<Key> {
-    outcome
+    let own: Vec<&Executed> = outcome
         .of_step(0)
-        .filter(|executed| {
-            !matches!(executed.outcome, StepOutcome::Found(_) | StepOutcome::Counted(_))
-        })
+        .filter(|executed| executed.step.collection() == Some(collection.name()))
+        .collect();
+    // The step itself comes last; a find before it, or fields of the same collection set to null, are not what was asked.
+    let Some(last) = own.last() else { return Vec::new() };
+    let kind = std::mem::discriminant(&last.outcome);
+    own.iter()
+        .filter(|executed| std::mem::discriminant(&executed.outcome) == kind)
         .flat_map(|executed| executed.keys(collection))
         .collect()
 }

@@ -163,8 +163,9 @@ impl Backend for SqliteBackend {
     async fn close(&self) -> Result<()> {
         let Some(running) = self.lock().take() else { return Ok(()) };
         let (reply, closed) = oneshot::channel();
-        running.send(Job::Close { readers: Arc::clone(&running.readers), reply })?;
-        let outcome = closed.await.unwrap_or(Ok(()));
+        // A writer that is gone has nothing to close.
+        let sent = running.send(Job::Close { readers: Arc::clone(&running.readers), reply });
+        let outcome = if sent.is_ok() { closed.await.unwrap_or(Ok(())) } else { Ok(()) };
         // The thread has nothing left to do but to end.
         running.join();
         outcome

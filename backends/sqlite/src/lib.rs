@@ -1,5 +1,6 @@
 //! The SQLite backend of storex.
 
+mod adopt;
 mod backend;
 mod config;
 mod connection;
@@ -15,5 +16,6 @@ mod value;
 mod write;
 mod writer;
 
+pub use adopt::{Adoption, ForeignKey, ForeignKeyAction, LeftOut, Note, adopt, copy_schema};
 pub use backend::SqliteBackend;
 pub use config::{Durability, SqliteBuilder};

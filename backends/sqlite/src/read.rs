@@ -5,7 +5,7 @@ use storex_core::{Filter, Key, Query, Record, Result, finish_query};
 
 use crate::error;
 use crate::sql::{Sql, TooLarge};
-use crate::table::{Table, Texts};
+use crate::table::Table;
 use crate::value::{bind_all, bind_key};
 
 /// The objects of a query.
@@ -174,9 +174,4 @@ fn record(table: &Table, selected: &[usize], row: &Row<'_>) -> Result<Record> {
 
 fn failed(table: &Table, source: rusqlite::Error) -> storex_core::Error {
     error::failed("read", Some(table.collection.name()), source)
-}
-
-impl Texts {
-    /// How many keys a point read has at most that runs on the caller's own thread.
-    pub(crate) const INLINE_KEYS: usize = 16;
 }

@@ -127,7 +127,7 @@ fn write_by_key<'v>(
     values: impl Iterator<Item = &'v Value>,
     key: &Key,
 ) -> Result<bool> {
-    let mut execute = || {
+    let execute = || {
         let mut first = 1;
         for value in values {
             statement.raw_bind_parameter(first, Bound(value))?;

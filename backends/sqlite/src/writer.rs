@@ -25,7 +25,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 use futures_channel::oneshot;
 use rusqlite::Connection;
 use storex_core::{Batch, BatchOutcome, BatchRun, Error, ErrorKind, Origin, Registry, Result, Step};
@@ -41,6 +41,9 @@ use crate::write;
 
 /// At most so many jobs share a commit, so that the first does not wait for long.
 const GROUP_MAX: usize = 256;
+
+/// How often the writer looks for a job before it sleeps: some 20 µs.
+const SPINS: usize = 1000;
 
 /// A batch with more records than this commits alone.
 const SMALL_BATCH_RECORDS: usize = 32;
@@ -117,7 +120,7 @@ struct Done {
 impl Writer {
     /// Until all senders are gone or the backend is closed.
     fn run(mut self) {
-        while let Some(job) = self.waiting.pop_front().or_else(|| self.inbox.recv().ok()) {
+        while let Some(job) = self.next_job() {
             match job {
                 Job::Execute { batch, reply } => self.group(batch, reply),
                 Job::Close { readers, reply } => {
@@ -126,6 +129,22 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// The next job. Whoever writes one by one sends the next within microseconds of the answer, so it pays to look out
+    /// for it for a moment before going to sleep: waking up costs more than the write.
+    fn next_job(&mut self) -> Option<Job> {
+        if let Some(job) = self.waiting.pop_front() {
+            return Some(job);
+        }
+        for _ in 0..SPINS {
+            match self.inbox.try_recv() {
+                Ok(job) => return Some(job),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => std::hint::spin_loop(),
+            }
+        }
+        self.inbox.recv().ok()
     }
 
     /// Takes the next job into the group if it fits.
@@ -150,7 +169,8 @@ impl Writer {
         if let Err(source) = self.begin(origin) {
             return self.refuse(reply, &source);
         }
-        let kept = is_small(&batch).then(|| batch.clone());
+        // A lone job needs no copy: nobody can make its transaction fail but itself.
+        let kept = (is_small(&batch) && !self.waiting.is_empty()).then(|| batch.clone());
         let outcome = match self.attempt(batch) {
             Ok(outcome) => outcome,
             Err(error) => {

@@ -180,6 +180,8 @@ impl Affinity {
 
 /// A text that is a well-formed number by SQLite's rules: decimal, with spaces around it, no other letters than `e`.
 fn parse_number(text: &str) -> Option<Value> {
+    // SQLite reads as far as the first NUL, in this place only.
+    let text = text.split('\0').next().unwrap_or(text);
     let text = text.trim_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
     if let Ok(int) = text.parse::<i64>() {
         return Some(Value::Int(int));

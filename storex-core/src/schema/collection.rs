@@ -19,6 +19,7 @@ pub struct Collection {
     pub(super) indices: Vec<Index>,
     pub(super) relations: Vec<Relation>,
     pub(super) children: Vec<Relation>,
+    pub(super) referrers: Vec<Referrer>,
     pub(super) must_be_given: Vec<usize>,
     pub(super) adopted: bool,
     pub(super) reserved: bool,
@@ -57,6 +58,28 @@ pub enum RelationKind {
     SingleChildOf,
     /// The child is a link between two parents.
     Connects,
+}
+
+/// A foreign key of another collection that points to this one, with something to do when its target is deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Referrer {
+    /// The collection that points here.
+    pub child: Name,
+    /// The fields that point, by name.
+    pub fields: Vec<Name>,
+    /// Positions of the fields here that they point to.
+    pub target: Vec<usize>,
+    /// What happens to the objects that point when their target is deleted.
+    pub on_delete: OnDelete,
+}
+
+/// What happens to objects that point to one that is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDelete {
+    /// They are deleted too, and logged as deleted.
+    Cascade,
+    /// The fields that point become null, and that is logged.
+    SetNull,
 }
 
 impl Collection {
@@ -129,6 +152,12 @@ impl Collection {
     #[must_use]
     pub fn children(&self) -> &[Relation] {
         &self.children
+    }
+
+    /// The foreign keys that point here and have something to do when an object is deleted.
+    #[must_use]
+    pub fn referrers(&self) -> &[Referrer] {
+        &self.referrers
     }
 
     /// Whether the table was there before storex and stays as it is.

@@ -1,6 +1,6 @@
 //! [`Definition`]: a collection as an application writes it down.
 
-use crate::schema::{Default, FieldType, KeyFormat, RelationKind, SchemaVersion};
+use crate::schema::{Default, FieldType, KeyFormat, OnDelete, RelationKind, SchemaVersion};
 use crate::value::{Name, Value};
 
 /// The definition of a collection, one per schema version.
@@ -26,8 +26,18 @@ pub struct Definition {
     pub(super) primary_key: Vec<Name>,
     pub(super) indices: Vec<IndexDefinition>,
     pub(super) relations: Vec<RelationDefinition>,
+    pub(super) foreign_keys: Vec<ForeignKeyDefinition>,
     pub(super) adopted: bool,
     pub(super) reserved: bool,
+}
+
+/// A foreign key with something to do when its target is deleted; see [`Definition::foreign_key`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ForeignKeyDefinition {
+    pub(super) fields: Vec<Name>,
+    pub(super) target: Name,
+    pub(super) target_fields: Vec<Name>,
+    pub(super) on_delete: OnDelete,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -137,6 +147,7 @@ impl Definition {
             primary_key: Vec::new(),
             indices: Vec::new(),
             relations: Vec::new(),
+            foreign_keys: Vec::new(),
             adopted: false,
             reserved: false,
         }
@@ -235,6 +246,28 @@ impl Definition {
     #[must_use]
     pub fn relation(mut self, relation: RelationDefinition) -> Self {
         self.relations.push(relation);
+        self
+    }
+
+    /// When an object of `target` is deleted, the objects of this collection whose `fields` have the values of its
+    /// `target_fields` are deleted too, or their fields become null.
+    ///
+    /// Both happen in the same batch and are logged like any write, so every device learns of exactly the rows that were
+    /// touched. A database that does the same by itself (SQLite's `ON DELETE CASCADE`) then finds nothing left to do.
+    #[must_use]
+    pub fn foreign_key<N: Into<Name>>(
+        mut self,
+        fields: impl IntoIterator<Item = N>,
+        target: impl Into<Name>,
+        target_fields: impl IntoIterator<Item = N>,
+        on_delete: OnDelete,
+    ) -> Self {
+        self.foreign_keys.push(ForeignKeyDefinition {
+            fields: fields.into_iter().map(Into::into).collect(),
+            target: target.into(),
+            target_fields: target_fields.into_iter().map(Into::into).collect(),
+            on_delete,
+        });
         self
     }
 

@@ -6,7 +6,7 @@ mod definition;
 mod field;
 mod registry;
 
-pub use collection::{Collection, Index, Relation, RelationKind};
+pub use collection::{Collection, Index, OnDelete, Referrer, Relation, RelationKind};
 pub use definition::{Definition, FieldOption, IndexDefinition, RelationDefinition};
 pub use field::{Affinity, Default, Field, FieldType, KeyFormat};
 pub use registry::{Registry, RegistryBuilder, SchemaVersion};

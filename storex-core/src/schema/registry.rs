@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::schema::definition::{Definition, FieldDefinition};
 use crate::schema::{
-    Collection, Default, Field, FieldType, Index, KeyFormat, Relation, RelationKind,
+    Collection, Default, Field, FieldType, Index, KeyFormat, OnDelete, Referrer, Relation,
+    RelationKind,
 };
 use crate::value::Name;
 
@@ -176,6 +177,7 @@ impl RegistryBuilder {
             .collect::<Result<_>>()?;
         check_tables(&collections)?;
         connect_children(&mut collections)?;
+        connect_referrers(&mut collections, &current)?;
         let by_name =
             collections.iter().enumerate().map(|(at, it)| (Name::clone(&it.name), at)).collect();
         Ok(Registry {
@@ -249,6 +251,7 @@ fn build_collection(definition: &Definition, all: &[&Definition]) -> Result<Coll
         indices,
         relations,
         children: Vec::new(),
+        referrers: Vec::new(),
         must_be_given,
         adopted: definition.adopted,
         reserved: definition.reserved,
@@ -482,6 +485,51 @@ fn connect_children(collections: &mut [Collection]) -> Result<()> {
             });
         }
         parent.children.push(relation);
+    }
+    Ok(())
+}
+
+/// Tells every collection which foreign keys point to it.
+fn connect_referrers(collections: &mut [Collection], definitions: &[&Definition]) -> Result<()> {
+    for definition in definitions {
+        for key in &definition.foreign_keys {
+            let child = collections.iter().find(|it| it.name == definition.name);
+            let Some(child) = child else { continue };
+            for field in &key.fields {
+                let Some(at) = child.position(field) else {
+                    return Err(wrong(
+                        definition,
+                        Some(field),
+                        "is named by a foreign key but is no field",
+                    ));
+                };
+                if key.on_delete == OnDelete::SetNull && !child.fields[at].nullable {
+                    let reason = "is to become null when its target is deleted, but is required";
+                    return Err(wrong(definition, Some(field), reason));
+                }
+            }
+            let Some(target) = collections.iter_mut().find(|it| it.name == key.target) else {
+                let reason = format!(
+                    "a foreign key points to collection `{}`, which is not there",
+                    key.target
+                );
+                return Err(wrong(definition, key.fields.first(), reason));
+            };
+            let positions: Option<Vec<usize>> =
+                key.target_fields.iter().map(|field| target.position(field)).collect();
+            let positions = positions.filter(|it| !it.is_empty() && it.len() == key.fields.len());
+            let Some(positions) = positions else {
+                let reason =
+                    format!("a foreign key points to fields that `{}` does not have", key.target);
+                return Err(wrong(definition, key.fields.first(), reason));
+            };
+            target.referrers.push(Referrer {
+                child: Name::clone(&definition.name),
+                fields: key.fields.clone(),
+                target: positions,
+                on_delete: key.on_delete,
+            });
+        }
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ pub(crate) struct LiveColumn {
     /// Declared NOT NULL.
     pub(crate) not_null: bool,
     /// Its place in the primary key, from 1; 0 outside of it.
-    pub(crate) key: usize,
+    pub(crate) key: i64,
     pub(crate) default: Option<String>,
     /// A generated column, virtual or stored.
     pub(crate) generated: Option<&'static str>,

@@ -1,0 +1,16 @@
+//! The benchmark suite: storex beside hand-written rusqlite that does the same work, interleaved in one run.
+//!
+//! ```text
+//!   cargo xtask bench              a table
+//!   cargo xtask bench --json       {"ratios": {..}, "figures": {..}}
+//!   cargo bench -p storex-benches  criterion, for the small parts
+//! ```
+//!
+//! Only the ratios mean anything: the machine is noisy, and both sides of a ratio are measured in turns.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a benchmark that cannot go on shall stop
+#![allow(clippy::disallowed_methods)] // it measures real time
+
+pub mod hand;
+pub mod measure;
+pub mod ours;
+pub mod workload;

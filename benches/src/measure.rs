@@ -1,0 +1,94 @@
+//! Measuring both sides in turns.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use serde_json::json;
+
+/// What was measured: seconds per side and key, and figures that are no ratios of times.
+#[derive(Debug, Default)]
+pub struct Report {
+    seconds: BTreeMap<&'static str, (Vec<f64>, Vec<f64>)>,
+    operations: BTreeMap<&'static str, usize>,
+    figures: BTreeMap<&'static str, f64>,
+}
+
+impl Report {
+    /// Notes one turn of a ratio: seconds of the hand-written side and of ours for the same number of operations.
+    pub fn turn(&mut self, key: &'static str, operations: usize, hand: f64, ours: f64) {
+        let (hands, our) = self.seconds.entry(key).or_default();
+        hands.push(hand);
+        our.push(ours);
+        self.operations.insert(key, operations);
+    }
+
+    /// Notes a figure that is no ratio of times.
+    pub fn figure(&mut self, key: &'static str, value: f64) {
+        self.figures.insert(key, value);
+    }
+
+    /// How many times as fast as the hand-written side: the median of the turns' ratios.
+    #[must_use]
+    pub fn ratio(&self, key: &str) -> Option<f64> {
+        let (hand, ours) = self.seconds.get(key)?;
+        Some(median(hand.iter().zip(ours).map(|(hand, ours)| hand / ours).collect()))
+    }
+
+    /// As JSON: `{"ratios": {..}, "per_second": {key: {"hand": .., "ours": ..}}}`.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let round = |value: f64| (value * 1000.0).round() / 1000.0;
+        let mut ratios = serde_json::Map::new();
+        let mut rates = serde_json::Map::new();
+        for (key, (hand, ours)) in &self.seconds {
+            ratios.insert((*key).into(), json!(round(self.ratio(key).unwrap_or(f64::NAN))));
+            let operations = self.operations[key] as f64;
+            let rate = |seconds: &Vec<f64>| (operations / median(seconds.clone())).round();
+            rates.insert((*key).into(), json!({"hand": rate(hand), "ours": rate(ours)}));
+        }
+        for (key, value) in &self.figures {
+            ratios.insert((*key).into(), json!(round(*value)));
+        }
+        json!({"ratios": ratios, "per_second": rates})
+    }
+
+    /// As a table.
+    #[must_use]
+    pub fn to_table(&self) -> String {
+        let mut table = format!("{:<46}{:>8}{:>14}{:>14}\n", "", "ratio", "hand /s", "ours /s");
+        for (key, (hand, ours)) in &self.seconds {
+            let operations = self.operations[key] as f64;
+            table += &format!(
+                "{key:<46}{:>8.2}{:>14.0}{:>14.0}\n",
+                self.ratio(key).unwrap_or(f64::NAN),
+                operations / median(hand.clone()),
+                operations / median(ours.clone()),
+            );
+        }
+        for (key, value) in &self.figures {
+            table += &format!("{key:<46}{value:>8.2}\n");
+        }
+        table
+    }
+}
+
+/// The middle of the values.
+#[must_use]
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Seconds that a function takes.
+pub fn seconds(function: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    function();
+    start.elapsed().as_secs_f64()
+}
+
+/// Seconds that a future takes.
+pub async fn seconds_of(future: impl Future<Output = ()>) -> f64 {
+    let start = Instant::now();
+    future.await;
+    start.elapsed().as_secs_f64()
+}

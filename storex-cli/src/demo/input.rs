@@ -1,0 +1,162 @@
+//! A consistent copy of the database that was given, which is not touched.
+//!
+//! A database in write-ahead mode cannot even be read without writing beside it: SQLite makes a `-shm` file, and needs a
+//! folder that it may write. Where that file is missing nobody has the database open, so its files are copied as they
+//! are, and SQLite opens the copy. The same goes for a database that a program left in the middle of a transaction.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags, ffi};
+
+use crate::error::{DemoError, Result, With};
+
+/// How long to wait for a program that writes to the database.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The first bytes of every SQLite database that is not empty.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// Copies a database.
+///
+/// # Errors
+/// [`DemoError::Input`] when there is none, or it cannot be read; [`DemoError::Sqlite`], [`DemoError::Io`] when the copy
+/// cannot be written.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
+    let wal_mode = inspect(from)?;
+    if wal_mode && !beside(from, "-shm").exists() {
+        copy_files(from, to, "-wal")?;
+    } else {
+        match back_up(from, to) {
+            // Somebody left it in the middle of a transaction, and it is not ours to roll that back.
+            Err(error) if code(&error) == Some(ffi::SQLITE_READONLY_ROLLBACK) => {
+                copy_files(from, to, "-journal")?;
+            }
+            copied => copied.map_err(|source| unreadable(from, &source))?,
+        }
+    }
+    settle(to).map_err(|source| unreadable(from, &source))
+}
+
+fn refuse(path: &Path, reason: impl Into<String>) -> DemoError {
+    DemoError::Input { path: path.to_path_buf(), reason: reason.into() }
+}
+
+fn code(error: &rusqlite::Error) -> Option<i32> {
+    match error {
+        rusqlite::Error::SqliteFailure(failure, _) => Some(failure.extended_code),
+        _ => None,
+    }
+}
+
+fn unreadable(path: &Path, source: &rusqlite::Error) -> DemoError {
+    let hint = match code(source).map(|code| code & 0xff) {
+        Some(ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED) => {
+            "is locked by another program; try again when it is done"
+        }
+        Some(ffi::SQLITE_CORRUPT) => "is damaged",
+        Some(ffi::SQLITE_NOTADB) => "is not a SQLite database, or is encrypted",
+        _ => "cannot be copied",
+    };
+    refuse(path, format!("{hint} ({source})"))
+}
+
+/// Whether the database is in write-ahead mode; refuses what is no database.
+fn inspect(path: &Path) -> Result<bool> {
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => refuse(path, "there is no such file"),
+        io::ErrorKind::PermissionDenied => refuse(path, "may not be read by you"),
+        _ => refuse(path, format!("cannot be read ({error})")),
+    };
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if metadata.is_dir() {
+        return Err(refuse(path, "is a folder; give the database file in it"));
+    }
+    if !metadata.is_file() {
+        return Err(refuse(path, "is no ordinary file"));
+    }
+    let mut header = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(20).read_to_end(&mut header).map_err(unreadable)?;
+    // SQLite takes an empty file for a database without tables.
+    if !header.is_empty() && (header.len() < 20 || !header.starts_with(MAGIC)) {
+        return Err(refuse(path, "is not a SQLite database, or is encrypted"));
+    }
+    Ok(header.get(18..20).is_some_and(|versions| versions.contains(&2)))
+}
+
+fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut path: OsString = database.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
+
+fn back_up(from: &Path, to: &Path) -> rusqlite::Result<()> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let source = Connection::open_with_flags(from, flags)?;
+    source.busy_timeout(PATIENCE)?;
+    let mut target = open(to, OpenFlags::SQLITE_OPEN_CREATE)?;
+    let backup = Backup::new(&source, &mut target)?;
+    // All pages at once: under one lock, so that nobody writes in between.
+    let primary = match backup.step(-1)? {
+        StepResult::Busy => ffi::SQLITE_BUSY,
+        StepResult::Locked => ffi::SQLITE_LOCKED,
+        _ => return Ok(()),
+    };
+    Err(rusqlite::Error::SqliteFailure(ffi::Error::new(primary), None))
+}
+
+/// What tells whether a file was changed.
+type Fingerprint = Option<(u64, Option<SystemTime>)>;
+
+fn fingerprint(path: &Path) -> Fingerprint {
+    fs::metadata(path).ok().map(|metadata| (metadata.len(), metadata.modified().ok()))
+}
+
+/// Copies the files of a database that nobody has open.
+fn copy_files(from: &Path, to: &Path, suffix: &str) -> Result<()> {
+    let state = || ["", suffix, "-shm"].map(|suffix| fingerprint(&beside(from, suffix)));
+    let before = state();
+    copy_file(from, to)?;
+    if before[1].is_some() {
+        copy_file(&beside(from, suffix), &beside(to, suffix))?;
+    }
+    if state() != before {
+        return Err(refuse(from, "was changed by another program while it was copied; try again"));
+    }
+    Ok(())
+}
+
+/// Content only: the copy of a read-only file can be written.
+fn copy_file(from: &Path, to: &Path) -> Result<()> {
+    let mut source = File::open(from).with("reading", from)?;
+    let mut target = File::create_new(to).with("making", to)?;
+    io::copy(&mut source, &mut target).map(|_| ()).with("copying to", to)
+}
+
+fn open(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(PATIENCE)?;
+    Ok(conn)
+}
+
+/// Opens the copy once: recovers what was open, and takes out what an earlier storex has left (its identity belongs to
+/// the original, which may be in use).
+fn settle(copy: &Path) -> rusqlite::Result<()> {
+    let conn = open(copy, OpenFlags::empty())?;
+    let own: Vec<String> = conn
+        .prepare(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE '\\_storex\\_%' ESCAPE '\\'",
+        )?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for table in own {
+        conn.execute_batch(&format!("DROP TABLE {}", super::quote(&table)))?;
+    }
+    conn.close().map_err(|(_, error)| error)
+}

@@ -1,0 +1,203 @@
+//! [`ScriptedLog`]: a shared log that does what a script says.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use storex_core::BoxFuture;
+use storex_sync::{
+    Cursor, Device, LogId, Page, Result, SealedTransaction, SharedSyncLog, SyncError,
+};
+
+/// A kind of request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Call {
+    Register,
+    Append,
+    Read,
+    Acknowledge,
+}
+
+/// What happens to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It goes through.
+    None,
+    /// It never arrives.
+    Fail,
+    /// It arrives, but its answer is lost.
+    DropAnswer,
+    /// It arrives twice.
+    Duplicate,
+    /// It takes so long.
+    Delay(Duration),
+}
+
+/// Something that happens before or after a request.
+type Hook = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + std::marker::Sync>;
+
+/// A shared log that does what a script says, and remembers what was asked of it.
+pub struct ScriptedLog {
+    inner: Arc<dyn SharedSyncLog>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    script: HashMap<Call, VecDeque<Fault>>,
+    before: HashMap<Call, VecDeque<Hook>>,
+    after: HashMap<Call, VecDeque<Hook>>,
+    calls: Vec<Call>,
+    running: usize,
+    most_running: usize,
+    appended: Vec<Vec<(Device, u64)>>,
+    delivered: Vec<(Device, Vec<SealedTransaction>)>,
+    place: HashMap<Device, Cursor>,
+}
+
+impl fmt::Debug for ScriptedLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScriptedLog").finish_non_exhaustive()
+    }
+}
+
+impl ScriptedLog {
+    pub fn new(inner: &Arc<impl SharedSyncLog>) -> Arc<Self> {
+        Arc::new(Self { inner: Arc::clone(inner) as _, state: Mutex::default() })
+    }
+
+    /// What happens to the next requests of a kind, in order; then everything goes through.
+    pub fn script(&self, call: Call, faults: impl IntoIterator<Item = Fault>) {
+        self.lock().script.entry(call).or_default().extend(faults);
+    }
+
+    /// Forgets the rest of the script.
+    pub fn heal(&self) {
+        self.lock().script.clear();
+    }
+
+    /// Does something before the next request of a kind.
+    pub fn before<F>(&self, call: Call, hook: impl Fn() -> F + Send + std::marker::Sync + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.lock().before.entry(call).or_default().push_back(Arc::new(move || Box::pin(hook())));
+    }
+
+    /// Does something after the next request of a kind was carried out, and before its answer arrives.
+    pub fn after<F>(&self, call: Call, hook: impl Fn() -> F + Send + std::marker::Sync + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.lock().after.entry(call).or_default().push_back(Arc::new(move || Box::pin(hook())));
+    }
+
+    /// All requests so far.
+    pub fn calls(&self) -> Vec<Call> {
+        self.lock().calls.clone()
+    }
+
+    /// Forgets the requests so far.
+    pub fn forget(&self) {
+        let mut state = self.lock();
+        state.calls.clear();
+        state.appended.clear();
+        state.delivered.clear();
+    }
+
+    /// How many requests of a kind there were.
+    pub fn count(&self, call: Call) -> usize {
+        self.lock().calls.iter().filter(|known| **known == call).count()
+    }
+
+    /// The most requests that were under way at once.
+    pub fn most_running(&self) -> usize {
+        self.lock().most_running
+    }
+
+    /// What was appended, request by request.
+    pub fn appended(&self) -> Vec<Vec<(Device, u64)>> {
+        self.lock().appended.clone()
+    }
+
+    /// What was delivered, page by page.
+    pub fn delivered(&self) -> Vec<(Device, Vec<SealedTransaction>)> {
+        self.lock().delivered.clone()
+    }
+
+    /// Everything in front of this place was delivered to the device.
+    pub fn place(&self, device: Device) -> u64 {
+        let cursor = self.lock().place.get(&device).cloned().unwrap_or_default();
+        cursor.0.try_into().map_or(0, u64::from_be_bytes)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    async fn through<T, F>(&self, call: Call, request: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let (fault, before, after) = {
+            let mut state = self.lock();
+            state.calls.push(call);
+            state.running += 1;
+            state.most_running = state.most_running.max(state.running);
+            let fault = state.script.get_mut(&call).and_then(VecDeque::pop_front);
+            let before = state.before.get_mut(&call).and_then(VecDeque::pop_front);
+            let after = state.after.get_mut(&call).and_then(VecDeque::pop_front);
+            (fault.unwrap_or(Fault::None), before, after)
+        };
+        if let Some(hook) = before {
+            hook().await;
+        }
+        let failed = || SyncError::Transport { during: "a scripted request", reason: "lost".into() };
+        let result = match fault {
+            Fault::None => request().await,
+            Fault::Fail => Err(failed()),
+            Fault::DropAnswer => request().await.and(Err(failed())),
+            Fault::Duplicate => {
+                let first = request().await;
+                request().await.and(first)
+            }
+            Fault::Delay(duration) => {
+                #[allow(clippy::disallowed_methods)]
+                tokio::time::sleep(duration).await;
+                request().await
+            }
+        };
+        if let Some(hook) = after {
+            hook().await;
+        }
+        self.lock().running -= 1;
+        result
+    }
+}
+
+#[async_trait]
+impl SharedSyncLog for ScriptedLog {
+    async fn register(&self, device: Device) -> Result<LogId> {
+        self.through(Call::Register, || self.inner.register(device)).await
+    }
+
+    async fn append(&self, transactions: &[SealedTransaction]) -> Result<()> {
+        let names = transactions.iter().map(|it| (it.device, it.sequence)).collect();
+        self.lock().appended.push(names);
+        self.through(Call::Append, || self.inner.append(transactions)).await
+    }
+
+    async fn read(&self, reader: Device, after: &Cursor, limit: usize) -> Result<Page> {
+        let page = self.through(Call::Read, || self.inner.read(reader, after, limit)).await?;
+        let mut state = self.lock();
+        state.delivered.push((reader, page.transactions.clone()));
+        state.place.insert(reader, page.cursor.clone());
+        Ok(page)
+    }
+
+    async fn acknowledge(&self, reader: Device, cursor: &Cursor) -> Result<()> {
+        self.through(Call::Acknowledge, || self.inner.acknowledge(reader, cursor)).await
+    }
+}
