@@ -132,7 +132,13 @@ pub fn apply_changes(
         let at = collection.require(name)?;
         let value = match change {
             Change::Set(value) => value.clone(),
-            Change::Increment(by) => increment(collection, name, record.get(at), by)?,
+            Change::Increment(by) => {
+                let mut sum = increment(collection, name, record.get(at), by)?;
+                // A sum is stored as any other value: zero and five seconds are a moment, and an adopted column may keep
+                // a float as an integer.
+                collection.check_value(&collection.fields()[at], &mut sum)?;
+                sum
+            }
         };
         record.set(at, value);
     }

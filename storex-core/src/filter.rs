@@ -41,11 +41,11 @@ pub enum Filter {
         values: Vec<Value>,
     },
     /// Objects that every part matches; no part matches every object.
-    And(Vec<Filter>),
+    And(Vec<Self>),
     /// Objects that some part matches; no part matches no object.
-    Or(Vec<Filter>),
+    Or(Vec<Self>),
     /// Objects that the part does not match.
-    Not(Box<Filter>),
+    Not(Box<Self>),
 }
 
 /// How a field is compared with a value.

@@ -163,9 +163,9 @@ impl Table {
 
     /// A new row after the model of another: with a fresh key, fresh unique values, and the same references. `None`: that
     /// cannot be done here.
-    pub(crate) fn new_row(&self, model: &Record, runtime: &dyn Runtime) -> Option<Record> {
+    pub(crate) fn new_row(&self, model: &Record, side: Side, runtime: &dyn Runtime) -> Option<Record> {
         let mut row = model.clone();
-        self.fresh_key(&mut row, runtime)?;
+        self.fresh_key(&mut row, side, runtime)?;
         for index in self.collection.indices().iter().filter(|index| index.unique) {
             if index.fields.iter().any(|at| self.collection.is_key(*at)) {
                 continue;
@@ -175,7 +175,7 @@ impl Table {
                 let value = match row.get(at) {
                     // Nulls are not compared.
                     Value::Null => Value::Null,
-                    value => fresh_value(value, runtime).or(self.field(at).nullable.then_some(Value::Null))?,
+                    value => fresh_value(value, side, runtime).or(self.field(at).nullable.then_some(Value::Null))?,
                 };
                 Some((at, value))
             });
@@ -185,7 +185,7 @@ impl Table {
         Some(row)
     }
 
-    fn fresh_key(&self, row: &mut Record, runtime: &dyn Runtime) -> Option<()> {
+    fn fresh_key(&self, row: &mut Record, side: Side, runtime: &dyn Runtime) -> Option<()> {
         let key = self.collection.primary_key();
         if let [at] = key {
             if self.pointing.contains(at) {
@@ -195,7 +195,7 @@ impl Table {
                 // AutoPk fills it in.
                 (FieldType::AutoPk(_) | FieldType::Dynamic(Affinity::Integer), Value::Int(_)) => Value::Null,
                 (_, Value::Text(text)) if is_uuid(text) => Value::Null,
-                (_, value) => fresh_value(value, runtime)?,
+                (_, value) => fresh_value(value, side, runtime)?,
             };
             row.set(*at, value);
             return Some(());
@@ -203,7 +203,7 @@ impl Table {
         let free = key.iter().rev().find(|at| !self.pointing.contains(at));
         match free {
             Some(at) => {
-                let value = fresh_value(row.get(*at), runtime)?;
+                let value = fresh_value(row.get(*at), side, runtime)?;
                 row.set(*at, value);
             }
             // A row that links others: two of them that are not linked yet.
@@ -240,11 +240,11 @@ fn random(runtime: &dyn Runtime, end: usize) -> usize {
     usize::try_from(u64::from_be_bytes(bytes) % end.max(1) as u64).unwrap_or(0)
 }
 
-/// A value that nobody else has, on no device, near enough to the model to pass for one of its kind.
-fn fresh_value(model: &Value, runtime: &dyn Runtime) -> Option<Value> {
-    let number = random(runtime, 1 << 40);
+/// A value of the model's kind that nobody else has, most likely; never one that the other side makes up.
+fn fresh_value(model: &Value, side: Side, runtime: &dyn Runtime) -> Option<Value> {
+    let number = 1000 + 2 * random(runtime, 1 << 20) + usize::from(side == Side::B);
     Some(match model {
-        Value::Text(text) => Value::Text(format!("{text}-{number:010x}")),
+        Value::Text(text) => Value::Text(format!("{text}-{number}")),
         Value::Int(_) => Value::Int(i64::try_from(number).ok()?),
         Value::Float(_) => Value::from(number as f64),
         Value::Bytes(bytes) => {

@@ -75,6 +75,15 @@ impl Folder {
         self.path.join("shared-log.db")
     }
 
+    /// Removes the folder unless it stays: for a program that ends while the demo is still running in it.
+    pub fn remove_if_temporary(&self) {
+        if self.temporary.is_some()
+            && let Err(error) = fs::remove_dir_all(&self.path)
+        {
+            tracing::warn!(%error, folder = %self.path.display(), "could not be removed");
+        }
+    }
+
     /// Removes what was begun.
     pub(crate) fn clear(&self) {
         for file in self.files() {

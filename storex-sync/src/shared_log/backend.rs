@@ -169,8 +169,7 @@ fn append_steps(
 fn check_known(transactions: &[SealedTransaction], device: Device, known: &[Record]) -> Result<()> {
     for row in known {
         let there = unsealed(row)?;
-        let same = transactions.iter().any(|transaction| *transaction == there);
-        if !same {
+        if !transactions.contains(&there) {
             return Err(SyncError::Forked { device, sequence: there.sequence });
         }
     }

@@ -16,6 +16,9 @@ use crate::Harness;
 /// The name of the collection that most cases use.
 pub(crate) const OBJECT: &str = "object";
 
+/// No keys.
+pub(crate) const NONE: [i64; 0] = [];
+
 /// A registry of these collections.
 pub(crate) fn registry(definitions: impl IntoIterator<Item = Definition>) -> Registry {
     Registry::builder().collections(definitions).build().expect("the schema of the case is right")
@@ -45,12 +48,12 @@ pub(crate) fn numbered() -> Definition {
 }
 
 /// A storage with the collection [`numbered`] and these objects `(id, n)`.
-pub(crate) async fn numbers<N: Into<Value> + Copy>(
+pub(crate) async fn numbers<N: Into<Option<i64>> + Copy>(
     h: &Harness,
     objects: &[(i64, N)],
 ) -> (Storage, DynamicCollection) {
     let (storage, collection) = open_one(h, numbered()).await;
-    let records = objects.iter().map(|(id, n)| record![*id, *n]).collect();
+    let records = objects.iter().map(|(id, n)| record![*id, Into::<Option<i64>>::into(*n)]).collect();
     storage.execute(Batch::new().create(OBJECT, records)).await.expect("the objects are created");
     (storage, collection)
 }
@@ -163,6 +166,32 @@ pub(crate) use assert_refused;
 /// Asserts that these objects are what is there.
 pub(crate) async fn assert_objects(storage: &Storage, expected: Json) {
     assert_eq!(json!(dump(storage, OBJECT).await), expected);
+}
+
+/// Runs two futures side by side to their ends.
+pub(crate) async fn join<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
+    let (mut a, mut b) = (Box::pin(a), Box::pin(b));
+    let (mut of_a, mut of_b) = (None, None);
+    poll_fn(|cx| {
+        if of_a.is_none() {
+            if let Poll::Ready(output) = a.as_mut().poll(cx) {
+                of_a = Some(output);
+            }
+        }
+        if of_b.is_none() {
+            if let Poll::Ready(output) = b.as_mut().poll(cx) {
+                of_b = Some(output);
+            }
+        }
+        match (of_a.take(), of_b.take()) {
+            (Some(a), Some(b)) => Poll::Ready((a, b)),
+            (a, b) => {
+                (of_a, of_b) = (a, b);
+                Poll::Pending
+            }
+        }
+    })
+    .await
 }
 
 /// Runs futures side by side to their ends.

@@ -77,10 +77,14 @@ impl Place {
         self.file("shared.db")
     }
 
-    /// Keeps the folder and says where it is: for a run that failed.
-    #[must_use]
-    pub fn keep(self) -> PathBuf {
-        self.0.keep()
+}
+
+impl Drop for Place {
+    /// What a test has failed on is kept.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.disable_cleanup(true);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use storex_core::{
     Batch, Changes, Definition, Direction, Error, ErrorKind, FieldType, Filter, Key, OnConflict,
     Query, Step, Storage, field,
@@ -12,7 +12,7 @@ use storex_core::{
 
 use crate::Harness;
 use crate::support::{
-    OBJECT, assert_refused, dump, ids, join_all, numbered, numbers, record, records, registry,
+    OBJECT, assert_refused, dump, ids, join, numbered, numbers, record, records, registry,
 };
 
 /// A storage with objects in two collections, one with a unique index, and all that is in them.
@@ -63,11 +63,15 @@ async fn at_every_position(h: Harness, kind: ErrorKind, fails: impl Fn() -> Step
     for position in 0..=good_steps().len() {
         let mut steps = good_steps();
         steps.insert(position, fails());
-        let error = storage.execute(steps.into_iter().collect()).await.expect_err("the batch fails");
+        let error =
+            storage.execute(steps.into_iter().collect()).await.expect_err("the batch fails");
         assert_eq!(error.kind(), kind, "at {position}: {error}");
         assert_eq!(everything(&storage).await, before, "at {position}: something remains");
     }
-    storage.execute(good_steps().into_iter().collect()).await.expect("without it the batch succeeds");
+    storage
+        .execute(good_steps().into_iter().collect())
+        .await
+        .expect("without it the batch succeeds");
     assert_ne!(everything(&storage).await, before);
 }
 
@@ -184,10 +188,7 @@ pub async fn readers_see_whole_batches(h: Harness) {
             assert_eq!((found.len(), sum), (2, 1000));
         }
     };
-    let mut both: Vec<storex_core::BoxFuture<'_, ()>> = Vec::new();
-    both.push(Box::pin(write));
-    both.push(Box::pin(read));
-    join_all(both).await;
+    join(write, read).await;
     assert_eq!(records(&storage, OBJECT).await, [record![1, 400], record![2, 600]]);
 }
 
@@ -196,9 +197,10 @@ pub async fn a_dropped_future_leaves_all_or_nothing(h: Harness) {
     let (storage, _) = numbers::<i64>(&h, &[]).await;
     for round in 0..20_i64 {
         {
-            let batch = Batch::new()
-                .create(OBJECT, vec![record![round * 10, round]])
-                .create(OBJECT, vec![record![round * 10 + 1, round], record![round * 10 + 2, round]]);
+            let batch = Batch::new().create(OBJECT, vec![record![round * 10, round]]).create(
+                OBJECT,
+                vec![record![round * 10 + 1, round], record![round * 10 + 2, round]],
+            );
             let mut execute = pin!(storage.execute(batch));
             poll_fn(|cx| Poll::Ready(execute.as_mut().poll(cx).is_ready())).await;
         }

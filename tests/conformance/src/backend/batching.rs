@@ -198,9 +198,11 @@ pub async fn two_thousand_steps(h: Harness) {
     let (storage, _) = numbers::<i64>(&h, &[]).await;
     let mut batch = Batch::new();
     for id in 0..1000_i64 {
-        batch = batch
-            .create(OBJECT, vec![record![id, 0]])
-            .update(OBJECT, Filter::key(id), Changes::new().increment("n", id));
+        batch = batch.create(OBJECT, vec![record![id, 0]]).update(
+            OBJECT,
+            Filter::key(id),
+            Changes::new().increment("n", id),
+        );
     }
     let outcome = storage.execute(batch).await.unwrap();
     assert_eq!(outcome.of_step(1999).count(), 1);
@@ -229,7 +231,11 @@ pub async fn links_to_several_records_of_several_steps(h: Harness) {
             placeholders: names.iter().map(|(at, name)| (*at, (*name).into())).collect(),
             links: links
                 .iter()
-                .map(|(at, name)| Link { record: *at, field: "n".into(), placeholder: (*name).into() })
+                .map(|(at, name)| Link {
+                    record: *at,
+                    field: "n".into(),
+                    placeholder: (*name).into(),
+                })
                 .collect(),
         })
     };
@@ -245,7 +251,14 @@ pub async fn links_to_several_records_of_several_steps(h: Harness) {
     assert_eq!(outcome.key("a"), Some(&Key::single(10)));
     assert_eq!(
         records(&storage, OBJECT).await,
-        [record![1, 20], record![2, 0], record![3, 10], record![4, 3], record![10, 0], record![20, 0]]
+        [
+            record![1, 20],
+            record![2, 0],
+            record![3, 10],
+            record![4, 3],
+            record![10, 0],
+            record![20, 0]
+        ]
     );
 }
 

@@ -49,9 +49,8 @@ pub async fn sees_what_was_done(h: Harness) {
 /// Update by filter, then write down exactly the objects that were touched.
 pub async fn writes_down_what_an_update_touched(h: Harness) {
     let (storage, _) = numbers(&h, &[(1, 1), (2, 2), (3, 2), (4, 4)]).await;
-    let batch = Batch::new()
-        .update(OBJECT, field("n").eq(2), Changes::new().set("n", 3))
-        .then(|trace| {
+    let batch =
+        Batch::new().update(OBJECT, field("n").eq(2), Changes::new().set("n", 3)).then(|trace| {
             let Some(StepOutcome::Updated { keys, .. }) = trace.last().map(|it| &it.outcome) else {
                 return Err(Error::Aborted { reason: "no update".to_owned() });
             };

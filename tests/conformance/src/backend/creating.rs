@@ -5,8 +5,8 @@ use storex_core::{Batch, Definition, Error, FieldType, OnConflict, Step, StepOut
 
 use crate::Harness;
 use crate::support::{
-    OBJECT, assert_objects, assert_refused, dump, ids, keyed, matching, numbers, open_one, record,
-    records, simple, step,
+    NONE, OBJECT, assert_objects, assert_refused, dump, ids, keyed, matching, numbers, open_one,
+    record, records, simple, step,
 };
 
 /// The user of storex-facts 1.14.
@@ -185,7 +185,7 @@ pub async fn replace_gives_all_values_of_the_new_object(h: Harness) {
     let outcome = storage.execute(batch).await.unwrap();
     assert_eq!(step(&outcome, 0), &StepOutcome::Created { skipped: vec![] });
     assert_eq!(records(&storage, OBJECT).await, list);
-    assert_eq!(matching(&storage, storex_core::field("a").eq(10)).await, []);
+    assert_eq!(matching(&storage, storex_core::field("a").eq(10)).await, NONE);
     assert_eq!(matching(&storage, storex_core::field("a").eq(12)).await, [1]);
 }
 
@@ -207,5 +207,5 @@ pub async fn equal_keys_of_two_collections_are_two_objects(h: Harness) {
     storage.execute(batch).await.unwrap();
     storage.dynamic(OBJECT).unwrap().delete_one(&json!({ "id": 1 })).await.unwrap();
     assert_eq!(ids(&records(&storage, "other").await), [1]);
-    assert_eq!(ids(&records(&storage, OBJECT).await), []);
+    assert_eq!(ids(&records(&storage, OBJECT).await), NONE);
 }

@@ -1,11 +1,14 @@
 //! Objects are deleted.
 
 use serde_json::json;
-use storex_core::{Batch, Definition, FieldType, Filter, Key, RelationDefinition, StepOutcome, field};
+use storex_core::{
+    Batch, Definition, FieldType, Filter, Key, RelationDefinition, StepOutcome, field,
+};
 
 use crate::Harness;
 use crate::support::{
-    OBJECT, assert_objects, create_all, dump, numbers, open_one, registry, simple, sorted_keys, step,
+    NONE, OBJECT, assert_objects, create_all, dump, numbers, open_one, registry, simple,
+    sorted_keys, step,
 };
 
 /// storex-facts 1.14, case 33.
@@ -110,7 +113,7 @@ pub async fn deleted_objects_are_in_no_index(h: Harness) {
     let (storage, objects) = open_one(&h, definition).await;
     objects.create(json!({ "id": 1, "n": 5 })).await.unwrap();
     objects.delete(&json!({ "n": 5 })).await.unwrap();
-    assert_eq!(crate::support::matching(&storage, field("n").eq(5)).await, []);
+    assert_eq!(crate::support::matching(&storage, field("n").eq(5)).await, NONE);
     objects.create(json!({ "id": 2, "n": 5 })).await.unwrap();
     assert_eq!(crate::support::matching(&storage, field("n").eq(5)).await, [2]);
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use storex_core::{Batch, Definition, Direction, FieldType, Filter, Key, Query, Value, field};
 
 use crate::Harness;
-use crate::support::{OBJECT, ids, keyed, numbers, open_one, record, records};
+use crate::support::{NONE, OBJECT, ids, keyed, numbers, open_one, record, records};
 
 fn by_keys(keys: impl IntoIterator<Item = i64>) -> Query {
     Query::new(OBJECT).filter(Filter::Keys(keys.into_iter().map(Key::single).collect()))
@@ -41,7 +41,7 @@ pub async fn keys_that_are_not_there_are_left_out(h: Harness) {
     let found = storage.find(by_keys([9, 2, -1, 1, 8])).await.unwrap();
     assert_eq!(ids(&found), [2, 1]);
     assert_eq!(storage.count(by_keys([9, 2, -1, 1, 8])).await.unwrap(), 2);
-    assert_eq!(ids(&storage.find(by_keys([9])).await.unwrap()), []);
+    assert_eq!(ids(&storage.find(by_keys([9])).await.unwrap()), NONE);
 }
 
 pub async fn a_key_given_twice_counts_once(h: Harness) {

@@ -1,14 +1,27 @@
 //! The cases for [`Backend`](storex_core::Backend), by subject. A case's name says what it asserts.
 #![allow(missing_docs)] // see above
 
+pub mod atomicity;
+pub mod bad_input;
+pub mod batching;
+pub mod changes;
+pub mod concurrency;
+pub mod continuations;
 pub mod counting;
 pub mod creating;
 pub mod deleting;
 pub mod finding;
+pub mod keys;
+pub mod lifecycle;
+pub mod middleware;
 pub mod operators;
 pub mod ordering;
+pub mod paging;
+pub mod relations;
 pub mod schemas;
+pub mod unique;
 pub mod updating;
+pub mod values;
 
 /// Every case of the suite as a test on the backend that the function gives.
 ///
@@ -35,6 +48,15 @@ macro_rules! backend_conformance {
                 an_index_on_a_single_child_of_relation
                 an_index_on_a_single_child_of_relation_with_an_alias
                 an_index_on_a_single_child_of_relation_with_an_alias_and_a_column
+                no_collections
+                names_that_need_quotes
+                long_names
+                many_fields
+                many_collections
+                fields_with_columns_of_other_names
+                every_field_type
+                a_default_fills_a_field_left_out
+                an_explicit_null_is_not_the_default
             }
             creating {
                 an_object_is_found_by_its_key
@@ -43,6 +65,36 @@ macro_rules! backend_conformance {
                 objects_created_in_bulk_are_found
                 an_optional_field_left_out_is_null_in_the_created_object
                 an_optional_field_left_out_is_null_when_read_again
+                an_empty_list_of_objects
+                five_thousand_objects_in_one_step
+                an_existing_key_is_refused
+                an_existing_compound_key_is_refused
+                of_a_list_with_an_existing_key_nothing_is_created
+                a_list_with_a_key_twice_is_refused
+                a_deleted_key_can_be_created_again
+                skip_leaves_what_exists
+                skip_keeps_the_first_of_a_key_given_twice
+                replace_gives_all_values_of_the_new_object
+                replace_keeps_the_last_of_a_key_given_twice
+                equal_keys_of_two_collections_are_two_objects
+            }
+            finding {
+                nothing_in_an_empty_collection
+                one_object_by_a_filter
+                of_several_matches_the_first_by_key
+                keys_give_objects_in_their_order
+                keys_that_are_not_there_are_left_out
+                a_key_given_twice_counts_once
+                no_keys_give_nothing
+                keys_with_an_order
+                keys_with_a_limit
+                five_thousand_keys
+                five_thousand_compound_keys
+                only_the_fields_asked_for_in_their_order
+                fields_left_out_still_filter_and_order
+                no_fields_give_empty_objects
+                a_field_twice
+                a_find_changes_nothing
             }
             operators {
                 int_lt
@@ -53,28 +105,330 @@ macro_rules! backend_conformance {
                 timestamp_lte
                 timestamp_gt
                 timestamp_gte
+                an_empty_filter_matches_all
+                equality_and_its_opposite_with_null
+                exists_is_not_null
+                ranges_match_no_null
+                the_opposite_of_a_range_matches_null
+                lists_with_null
+                and_or_nor_not
+                empty_lists_of_filters
+                keys_as_a_part_of_a_filter
+                every_operator_on_integers
+                every_operator_on_floats
+                every_operator_on_texts
+                every_operator_on_bytes
+                every_operator_on_booleans
+                every_operator_on_timestamps
+                every_operator_on_datetimes
+                equality_on_json
+                case_and_accents_count_in_texts
+                a_list_of_forty_thousand_values
+                two_thousand_alternatives
+                a_filter_nested_a_hundred_deep
             }
             ordering {
                 ascending
                 descending
                 ascending_with_a_limit
                 descending_with_a_limit
+                nulls_are_first_ascending_and_last_descending
+                ties_are_ordered_by_key
+                several_fields_in_several_directions
+                of_a_field_given_twice_the_first_counts
+                by_the_key_descending
+                by_one_field_of_a_compound_key
+                by_a_relation
+                texts_by_code_point
+                integers_at_the_edges
+                floats_at_the_edges
+                bytes_one_by_one
+                false_before_true
+                timestamps_before_1970
+                kinds_of_an_adopted_column
             }
-            updating {
-                one_object_by_its_key
-                objects_by_a_filter
-            }
-            deleting {
-                one_object_leaves_the_others
-                objects_by_a_list_of_keys
+            paging {
+                an_offset
+                an_offset_without_an_order_is_by_key
+                limits_of_none_and_of_more_than_there_is
+                pages_by_key
+                pages_without_an_order_are_by_key
+                pages_with_nulls_and_ties_ascending
+                pages_with_nulls_and_ties_descending
+                pages_by_several_fields_in_several_directions
+                pages_of_a_filter
+                pages_by_a_compound_key
+                an_offset_behind_a_position
+                fields_left_out_of_a_page
+                writes_between_pages
+                pages_of_structs
+                a_position_that_no_object_has
             }
             counting {
                 all_objects
                 objects_by_equality
                 objects_by_an_operator
+                with_limit_and_offset
+                behind_a_position
+                objects_by_keys
             }
-            finding {
-                one_object_by_a_filter
+            updating {
+                one_object_by_its_key
+                objects_by_a_filter
+                exactly_the_objects_that_match
+                a_change_to_the_same_value_is_told
+                no_object_matches
+                one_object_is_found_by_its_key_alone
+                by_keys_with_absent_and_double_ones
+                an_object_with_a_compound_key
+                several_fields_at_once
+                an_optional_field_is_unset
+                changes_that_move_objects_within_the_filter
+                five_thousand_objects
+                the_parent_of_a_child
+                increments
+                an_increment_of_null_counts_from_zero
+                an_increment_tells_the_objects_as_they_are_now
+                an_increment_at_the_edge_is_exact
+                an_increment_beyond_the_edge_is_refused
+                a_timestamp_beyond_the_edge_is_refused
+                floats_beyond_the_edge
+            }
+            deleting {
+                one_object_leaves_the_others
+                objects_by_a_list_of_keys
+                exactly_the_objects_that_match
+                no_object_matches
+                an_object_twice
+                one_object_is_found_by_its_key_alone
+                by_keys_with_absent_and_double_ones
+                all_objects
+                five_thousand_keys
+                an_object_with_a_compound_key
+                a_parent_leaves_its_children
+                deleted_objects_are_in_no_index
+            }
+            batching {
+                creates_with_a_placeholder
+                an_empty_batch
+                objects_with_compound_keys
+                two_updates
+                two_deletes
+                steps_run_in_order
+                a_find_within_a_batch_is_a_find
+                a_batch_over_several_collections
+                a_batch_can_be_executed_again
+                two_thousand_steps
+                links_to_several_records_of_several_steps
+                a_link_to_an_unknown_placeholder_is_refused
+                a_link_forwards_is_refused
+                a_placeholder_of_another_batch_is_refused
+                a_placeholder_used_twice_is_refused
+                placeholders_and_links_of_records_that_are_not_there
+                a_link_to_a_compound_key_is_refused
+                the_placeholder_of_a_skipped_object
+            }
+            continuations {
+                sees_what_was_done
+                writes_down_what_an_update_touched
+                reads_decides_and_writes
+                its_steps_run_before_the_next_step
+                adds_further_continuations
+                nothing_to_add
+                its_error_is_the_error_of_the_batch
+                its_steps_are_checked
+                placeholders_reach_into_continuations_and_out
+                adds_much
+                a_precondition_that_holds
+                a_precondition_that_does_not_hold
+                a_precondition_on_a_version
+                what_was_seen_can_be_kept
+            }
+            atomicity {
+                an_existing_key
+                a_value_of_a_unique_index
+                an_unknown_field
+                an_unknown_collection
+                a_wrong_type
+                an_increment_beyond_the_edge
+                a_continuation_that_refuses
+                a_step_of_a_continuation
+                a_precondition_that_does_not_hold
+                a_query_that_has_no_meaning
+                what_failed_can_be_done_afterwards
+                readers_see_whole_batches
+                a_dropped_future_leaves_all_or_nothing
+            }
+            unique {
+                a_second_object_with_the_value_is_refused
+                within_one_list_too
+                an_update_to_the_value_is_refused
+                an_update_to_its_own_value
+                nulls_are_not_compared
+                an_empty_text_is_a_value
+                case_accents_and_spaces_make_other_values
+                over_several_fields
+                several_indices_on_one_collection
+                a_value_is_free_after_its_object_is_deleted
+                a_value_is_free_after_its_object_has_another
+                replace_does_not_push_out_another_object
+                skip_does_not_hide_a_violation
+                over_a_part_of_the_key
+            }
+            relations {
+                child_of_is_created
+                child_of_is_found
+                child_of_is_deleted
+                single_child_of_is_created
+                single_child_of_is_found
+                single_child_of_is_deleted
+                nested_objects_are_created_updated_and_deleted
+                a_link_connects_two_objects
+                links_are_created_within_one_of_their_ends
+                a_batch_with_a_nested_create
+                a_nested_create_gives_keys_at_every_level
+                many_children_keep_their_order
+                an_empty_list_of_children
+                a_wrong_child_leaves_no_parent
+                a_required_parent_must_be_given
+                an_optional_parent_may_be_left_out
+                a_parent_need_not_be_there
+                parents_with_keys_of_every_form
+                two_parents_of_one_collection
+            }
+            keys {
+                a_text_key_is_a_uuid_of_version_7
+                a_text_key_may_be_a_uuid_of_version_4
+                a_key_of_bytes_is_a_uuid
+                an_integer_key_has_63_bits
+                an_integer_key_may_have_53_bits
+                uuids_for_an_integer_key_are_refused
+                keys_of_the_applications_own
+                given_keys_are_kept
+                an_empty_text_is_no_key
+                text_keys_ascend
+                keys_of_bytes_ascend
+                keys_of_63_bits_ascend
+                keys_of_53_bits_ascend
+                objects_in_a_batch_get_keys
+                objects_of_continuations_get_keys
+                nested_objects_get_keys_of_their_own_form
+                without_a_generator_a_key_must_be_given
+                other_keys_must_be_given
+                random_keys_are_made
+                texts_that_look_alike
+                long_texts
+                integers_at_the_edges
+                bytes_of_every_length
+                timestamps
+                floats
+                booleans
+                compound_keys_part_by_part
+            }
+            values {
+                texts_of_every_script
+                long_texts_of_every_script
+                texts_that_look_like_something_else
+                integers
+                integers_above_2_53_are_told_apart
+                floats
+                minus_zero_is_stored_as_zero
+                nan_is_refused_everywhere
+                integers_in_a_float_field
+                booleans
+                timestamps
+                datetimes
+                datetimes_in_json
+                bytes
+                bytes_are_no_text
+                json_values_come_back
+                json_values_in_json_objects
+                a_json_null_is_null
+                json_nested_a_hundred_deep
+                a_text_of_8_megabytes
+                bytes_of_8_megabytes
+                json_of_a_megabyte
+                infinity_in_json
+                an_adopted_column_without_affinity
+                an_adopted_column_of_texts
+                an_adopted_column_of_integers
+                an_adopted_column_of_numbers
+                an_adopted_column_of_floats
+            }
+            bad_input {
+                a_value_of_a_wrong_type_in_a_create
+                a_value_of_a_wrong_type_in_an_update
+                a_value_of_a_wrong_type_in_a_filter
+                a_value_of_a_wrong_kind_in_a_record
+                a_required_field_that_is_missing
+                a_required_field_that_is_unset
+                a_nullable_field_that_is_not_given
+                an_unknown_field
+                an_unknown_collection
+                an_unknown_operator
+                a_list_instead_of_a_value
+                a_filter_of_a_wrong_form
+                options_of_a_wrong_form
+                changes_of_a_wrong_form
+                a_change_of_the_key
+                a_change_of_a_part_of_the_key
+                an_increment_of_what_does_not_count
+                a_key_of_a_wrong_form
+                a_record_of_a_wrong_length
+                an_object_of_a_wrong_form
+                a_position_of_another_query
+                every_way_into_the_storage_checks
+                the_storage_works_on
+            }
+            changes {
+                creates_updates_and_deletes
+                keys_that_were_made_are_told
+                a_batch_is_one_set
+                what_continuations_change
+                by_a_filter_exactly_the_objects_touched
+                objects_that_were_left_out_are_not_told
+                what_changes_nothing_is_not_told
+                a_failed_batch_is_not_told
+                a_change_is_told_after_its_commit
+                everybody_is_told
+                a_slow_receiver_is_told_what_it_missed
+                what_another_device_did_is_told_as_such
+                reserved_collections_are_not_told
+                a_commit_is_told_even_when_a_middleware_fails_afterwards
+            }
+            middleware {
+                the_first_one_is_the_outermost
+                every_operation_passes
+                what_another_device_did_passes_none
+                one_may_refuse
+                one_may_answer
+                an_answer_of_another_kind_is_an_error
+                one_may_rewrite_and_extend
+                one_may_repeat
+                notes_reach_those_further_in
+                one_may_bring_collections_along
+                one_that_fails_to_open_closes_the_database
+                collections_brought_along_twice_are_refused
+            }
+            lifecycle {
+                a_closed_storage_says_so
+                closing_twice_is_harmless
+                a_closed_backend_says_so
+                a_custom_operation_that_is_not_there
+                a_flush_after_writes
+                what_was_written_is_there_when_opened_again
+                a_collection_is_added_when_opened_again
+                a_database_that_does_not_fit_is_refused
+                a_field_is_renamed_by_its_column
+            }
+            concurrency {
+                two_batches_both_land
+                fifty_increments_all_count
+                fifty_read_and_write_and_all_count
+                of_twenty_with_one_key_one_wins
+                a_failing_batch_fails_alone
+                writers_read_their_own_writes
+                closing_waits_for_what_is_running
             }
         }
     };

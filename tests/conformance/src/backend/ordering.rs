@@ -72,9 +72,9 @@ pub async fn several_fields_in_several_directions(h: Harness) {
         ([("a", Desc), ("b", Asc), ("c", Desc)], [3, 6, 1, 4, 2, 5]),
         ([("c", Desc), ("b", Asc), ("a", Desc)], [6, 3, 1, 5, 2, 4]),
     ] {
-        let query = order
-            .iter()
-            .fold(Query::new(OBJECT), |query, (field, direction)| query.order_by(*field, *direction));
+        let query = order.iter().fold(Query::new(OBJECT), |query, (field, direction)| {
+            query.order_by(*field, *direction)
+        });
         assert_eq!(ids(&storage.find(query).await.unwrap()), expected, "{order:?}");
     }
 }
@@ -143,22 +143,78 @@ async fn in_this_order(h: Harness, field_type: FieldType, values: Vec<Value>) {
 /// By code point, which is by UTF-8 byte: not by UTF-16 unit, and not by the rules of a language.
 pub async fn texts_by_code_point(h: Harness) {
     let texts = [
-        "", "\0", "\0a", "\t", " ", "!", "1", "10", "2", "A", "Z", "a", "a\0", "aB", "ab", "b", "e\u{301}",
-        "z", "ß", "é", "ö", "\u{5d0}\u{5d1}", "日本", "\u{e000}", "\u{fffd}", "\u{ffff}", "\u{10000}", "😀",
+        "",
+        "\0",
+        "\0a",
+        "\t",
+        " ",
+        "!",
+        "1",
+        "10",
+        "2",
+        "A",
+        "Z",
+        "a",
+        "a\0",
+        "aB",
+        "ab",
+        "b",
+        "e\u{301}",
+        "z",
+        "ß",
+        "é",
+        "ö",
+        "\u{5d0}\u{5d1}",
+        "日本",
+        "\u{e000}",
+        "\u{fffd}",
+        "\u{ffff}",
+        "\u{10000}",
+        "😀",
         "\u{10ffff}",
     ];
     in_this_order(h, FieldType::String, texts.map(Value::from).to_vec()).await;
 }
 
 pub async fn integers_at_the_edges(h: Harness) {
-    let ints = [i64::MIN, i64::MIN + 1, -(1 << 53) - 1, -(1 << 53), -10, -9, -1, 0, 1, 9, 10, 1 << 53, (1 << 53) + 1, i64::MAX - 1, i64::MAX];
+    let ints = [
+        i64::MIN,
+        i64::MIN + 1,
+        -(1 << 53) - 1,
+        -(1 << 53),
+        -10,
+        -9,
+        -1,
+        0,
+        1,
+        9,
+        10,
+        1 << 53,
+        (1 << 53) + 1,
+        i64::MAX - 1,
+        i64::MAX,
+    ];
     in_this_order(h, FieldType::Int, ints.map(Value::from).to_vec()).await;
 }
 
 pub async fn floats_at_the_edges(h: Harness) {
     let floats = [
-        f64::NEG_INFINITY, f64::MIN, -1e10, -1.5, -f64::MIN_POSITIVE, -5e-324, 0.0, 5e-324,
-        f64::MIN_POSITIVE, 0.1, 1.0, 1.5, 10.0, 9.007_199_254_740_992e15, f64::MAX, f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::MIN,
+        -1e10,
+        -1.5,
+        -f64::MIN_POSITIVE,
+        -5e-324,
+        0.0,
+        5e-324,
+        f64::MIN_POSITIVE,
+        0.1,
+        1.0,
+        1.5,
+        10.0,
+        9.007_199_254_740_992e15,
+        f64::MAX,
+        f64::INFINITY,
     ];
     in_this_order(h, FieldType::Float, floats.map(Value::from).to_vec()).await;
 }

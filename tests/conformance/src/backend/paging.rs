@@ -7,7 +7,7 @@ use storex_core::{
 };
 
 use crate::Harness;
-use crate::support::{OBJECT, ids, keyed, numbers, open_one, record};
+use crate::support::{NONE, OBJECT, ids, keyed, numbers, open_one, record};
 
 pub async fn an_offset(h: Harness) {
     let (storage, _) = numbers(&h, &[(4, 1), (2, 2), (3, 3), (1, 4)]).await;
@@ -33,7 +33,7 @@ pub async fn an_offset_without_an_order_is_by_key(h: Harness) {
 pub async fn limits_of_none_and_of_more_than_there_is(h: Harness) {
     let (storage, _) = numbers(&h, &[(1, 1), (2, 2)]).await;
     let query = Query::new(OBJECT).order_by("n", Direction::Ascending);
-    assert_eq!(ids(&storage.find(query.clone().limit(0)).await.unwrap()), []);
+    assert_eq!(ids(&storage.find(query.clone().limit(0)).await.unwrap()), NONE);
     assert_eq!(ids(&storage.find(query.clone().limit(3)).await.unwrap()), [1, 2]);
     assert_eq!(ids(&storage.find(query.limit(u64::MAX)).await.unwrap()), [1, 2]);
 }
@@ -71,7 +71,8 @@ async fn values(h: &Harness) -> Storage {
     let a = [None, Some(2), Some(1), None, Some(2), Some(2), Some(1), None, Some(i64::MIN)];
     let b = [Some("x"), None, Some("é"), Some("x"), None, Some("😀"), Some("\u{ffff}"), None];
     let c = [Some(f64::INFINITY), Some(-1.5), None, Some(0.0), Some(f64::NEG_INFINITY)];
-    let records = (0..20).map(|n| record![(n * 7) % 20, a[n as usize % 9], b[n as usize % 8], c[n as usize % 5]]);
+    let records = (0..20)
+        .map(|n| record![(n * 7) % 20, a[n as usize % 9], b[n as usize % 8], c[n as usize % 5]]);
     storage.execute(Batch::new().create(OBJECT, records.collect())).await.unwrap();
     storage
 }
@@ -143,7 +144,9 @@ pub async fn pages_by_a_compound_key(h: Harness) {
         Query::new(OBJECT).order_by("a", Direction::Ascending),
         Query::new(OBJECT).order_by("a", Direction::Descending),
         Query::new(OBJECT).order_by("b", Direction::Descending),
-        Query::new(OBJECT).order_by("n", Direction::Descending).order_by("b", Direction::Descending),
+        Query::new(OBJECT)
+            .order_by("n", Direction::Descending)
+            .order_by("b", Direction::Descending),
     ] {
         pages_are_the_whole(&storage, query).await;
     }

@@ -268,9 +268,7 @@ pub async fn an_empty_list_of_children(h: Harness) {
 /// A nested create is a batch: of a family with one wrong child nobody is created.
 pub async fn a_wrong_child_leaves_no_parent(h: Harness) {
     let storage = h.open(user_admin()).await;
-    let email = |address: Json| {
-        json!({ "email": address, "isVerified": true, "isPrimary": true })
-    };
+    let email = |address: Json| json!({ "email": address, "isVerified": true, "isPrimary": true });
     let users = storage.dynamic("user").unwrap();
     for (children, kind, word) in [
         (json!([email(json!("a")), email(json!(5))]), ErrorKind::Invalid, "`email`"),
@@ -327,11 +325,7 @@ pub async fn parents_with_keys_of_every_form(h: Harness) {
         let picture = keyed_as(&name("picture"))
             .relation(RelationDefinition::child_of(name("profile")).alias("profile"));
         let storage = h
-            .open(registry([
-                Definition::new(name("user")).key_format(format),
-                profile,
-                picture,
-            ]))
+            .open(registry([Definition::new(name("user")).key_format(format), profile, picture]))
             .await;
         create(&storage, &name("user"), json!({ "id": key })).await;
         create(&storage, &name("profile"), json!({ "user": key })).await;
@@ -351,9 +345,8 @@ pub async fn two_parents_of_one_collection(h: Harness) {
     let message = keyed()
         .relation(RelationDefinition::child_of("user").alias("sender").reverse_alias("sent"))
         .relation(RelationDefinition::child_of("user").alias("receiver").reverse_alias("received"));
-    let storage = h
-        .open(registry([Definition::new("user").field("name", FieldType::String), message]))
-        .await;
+    let storage =
+        h.open(registry([Definition::new("user").field("name", FieldType::String), message])).await;
     let joe = create(&storage, "user", json!({ "name": "Joe" })).await;
     let input = json!({ "name": "Jane", "sent": [{ "id": 1, "receiver": joe["id"] }] });
     let jane = create(&storage, "user", input).await;

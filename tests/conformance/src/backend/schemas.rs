@@ -67,8 +67,22 @@ pub async fn no_collections(h: Harness) {
 /// Names that SQL would read as something else.
 pub async fn names_that_need_quotes(h: Harness) {
     let names = [
-        "select", "group by", "with \"quotes\"", "it's", "back`tick", "semi;colon", "[bracket]",
-        "per%cent", "ünïcödé", "日本語", "a.b", "-- comment", "new\nline", "?1", ":name", "rowid",
+        "select",
+        "group by",
+        "with \"quotes\"",
+        "it's",
+        "back`tick",
+        "semi;colon",
+        "[bracket]",
+        "per%cent",
+        "ünïcödé",
+        "日本語",
+        "a.b",
+        "-- comment",
+        "new\nline",
+        "?1",
+        ":name",
+        "rowid",
     ];
     let mut definitions = Vec::new();
     for (n, collection) in names.iter().enumerate() {
@@ -210,7 +224,11 @@ pub async fn a_default_fills_a_field_left_out(h: Harness) {
     let default = |value: Value| [FieldOption::Default(value)];
     let definition = keyed()
         .field_with("n", FieldType::Int, default(5.into()))
-        .field_with("t", FieldType::String, [FieldOption::Optional, FieldOption::Default("x".into())])
+        .field_with(
+            "t",
+            FieldType::String,
+            [FieldOption::Optional, FieldOption::Default("x".into())],
+        )
         .field_with("at", FieldType::Timestamp, [FieldOption::DefaultNow])
         .field_with("stamp", FieldType::String, [FieldOption::DefaultNow]);
     let (storage, objects) = open_one(&h, definition).await;

@@ -7,9 +7,7 @@ use storex_core::{
 };
 
 use crate::Harness;
-use crate::support::{
-    OBJECT, assert_refused, keyed, matching, open_one, record, records,
-};
+use crate::support::{OBJECT, assert_refused, keyed, matching, open_one, record, records};
 
 async fn emails(h: &Harness, emails: &[Option<&str>]) -> Storage {
     let definition = keyed().optional("email", FieldType::String).unique(["email"]);
@@ -88,10 +86,11 @@ pub async fn case_accents_and_spaces_make_other_values(h: Harness) {
 pub async fn over_several_fields(h: Harness) {
     let definition = keyed()
         .optional("user", FieldType::Int)
-        .field_with("email", FieldType::String, [
-            FieldOption::Optional,
-            FieldOption::Column("mail address".into()),
-        ])
+        .field_with(
+            "email",
+            FieldType::String,
+            [FieldOption::Optional, FieldOption::Column("mail address".into())],
+        )
         .unique(["email", "user"]);
     let (storage, _) = open_one(&h, definition).await;
     let good = vec![

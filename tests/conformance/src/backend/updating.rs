@@ -79,8 +79,7 @@ pub async fn one_object_is_found_by_its_key_alone(h: Harness) {
 pub async fn by_keys_with_absent_and_double_ones(h: Harness) {
     let (storage, _) = numbers(&h, &[(1, 1), (2, 2), (3, 3)]).await;
     let keys = [3, 9, 1, 3].map(Key::single).to_vec();
-    let batch =
-        Batch::new().update(OBJECT, Filter::Keys(keys), Changes::new().increment("n", 10));
+    let batch = Batch::new().update(OBJECT, Filter::Keys(keys), Changes::new().increment("n", 10));
     let outcome = storage.execute(batch).await.unwrap();
     let StepOutcome::Updated { keys, .. } = step(&outcome, 0) else { panic!("{outcome:?}") };
     assert_eq!(sorted_keys(keys), [1, 3]);
@@ -195,9 +194,11 @@ pub async fn an_increment_of_null_counts_from_zero(h: Harness) {
 pub async fn an_increment_tells_the_objects_as_they_are_now(h: Harness) {
     let (storage, _) = numbers(&h, &[(1, Some(1)), (2, None), (3, Some(3))]).await;
     let keys = Filter::Keys([3, 2, 9].map(Key::single).to_vec());
-    let batch = Batch::new()
-        .update(OBJECT, keys, Changes::new().increment("n", 10))
-        .update(OBJECT, Filter::key(1), Changes::new().set("n", 5));
+    let batch = Batch::new().update(OBJECT, keys, Changes::new().increment("n", 10)).update(
+        OBJECT,
+        Filter::key(1),
+        Changes::new().set("n", 5),
+    );
     let outcome = storage.execute(batch).await.unwrap();
     let StepOutcome::Updated { keys, records } = step(&outcome, 0) else { panic!("{outcome:?}") };
     let mut told: Vec<_> = keys.iter().zip(records).map(|(key, it)| (key.as_int(), it)).collect();
@@ -241,9 +242,8 @@ pub async fn a_timestamp_beyond_the_edge_is_refused(h: Harness) {
 pub async fn floats_beyond_the_edge(h: Harness) {
     let (storage, _) = open_one(&h, counters()).await;
     let object = record![1, 0, f64::MAX, Timestamp(0)];
-    let grow = |by: f64| {
-        Batch::new().update(OBJECT, Filter::All, Changes::new().increment("f", by))
-    };
+    let grow =
+        |by: f64| Batch::new().update(OBJECT, Filter::All, Changes::new().increment("f", by));
     storage.execute(Batch::new().create(OBJECT, vec![object])).await.unwrap();
     storage.execute(grow(f64::MAX)).await.unwrap();
     let infinite = [record![1, 0, f64::INFINITY, Timestamp(0)]];

@@ -1,0 +1,162 @@
+//! The `storex` command: reads its arguments, shows how far it has come, prints what came of it.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use storex_cli::demo::{self, Folder, Observer, Options};
+use storex_cli::{DemoError, describe};
+use storex_core::{Runtime as _, TokioRuntime};
+use tokio::sync::oneshot;
+
+/// storex keeps the databases of several devices in step.
+#[derive(Debug, Parser)]
+#[command(name = "storex", version, arg_required_else_help = true)]
+#[command(after_help = "STOREX_LOG=debug (or storex_sync=trace, ..) shows on standard error what happens inside.")]
+struct Command {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Show storex at work on a copy of a SQLite database
+    ///
+    /// Copies the database as device A's, brings its rows to an empty device B by initial sync, edits both while they are
+    /// apart, lets continuous sync bring them back in step, and compares the two databases with plain SQL. The original
+    /// is not touched. Exits with 1 if the databases differ.
+    Demo(Demo),
+}
+
+#[derive(Debug, Args)]
+struct Demo {
+    /// The database to show it on; without it, a small built-in sample
+    #[arg(long, value_name = "FILE.db")]
+    from: Option<PathBuf>,
+    /// Leave a.db, b.db and shared-log.db in this folder (made if it is not there)
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Print the report as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let Command { action: Action::Demo(arguments) } = Command::parse();
+    log_to_stderr();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("the system gives no threads: {error}")),
+    };
+    let code = runtime.block_on(demo(arguments));
+    // What may still be under way after an interruption is not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+/// The demo runs beside us, so that it can be interrupted wherever it is; its temporary folder is ours and goes with us.
+async fn demo(arguments: Demo) -> ExitCode {
+    let folder = match &arguments.keep {
+        Some(path) => Folder::kept(path),
+        None => Folder::temporary(),
+    };
+    let folder = match folder {
+        Ok(folder) => Arc::new(folder),
+        Err(error) => return fail(&describe(&error)),
+    };
+    let options = Options { from: arguments.from, ..Options::default() };
+    let progress = Arc::new(Progress::new());
+    let (done, result) = oneshot::channel();
+    let (working_in, observer) = (Arc::clone(&folder), Arc::<Progress>::clone(&progress));
+    TokioRuntime.spawn(Box::pin(async move {
+        let _ = done.send(demo::run(&options, &working_in, observer).await);
+    }));
+    let outcome = tokio::select! {
+        outcome = result => outcome.unwrap_or(Err(DemoError::Gone { during: "the demo" })),
+        _ = tokio::signal::ctrl_c() => {
+            progress.clear();
+            eprintln!("storex: interrupted");
+            folder.remove_if_temporary();
+            return ExitCode::from(130);
+        }
+    };
+    progress.clear();
+    let report = match outcome {
+        Ok(report) => report,
+        Err(error) => return fail(&describe(&error)),
+    };
+    let text = if arguments.json {
+        match serde_json::to_string_pretty(&report) {
+            Ok(json) => format!("{json}\n"),
+            Err(error) => return fail(&format!("the report cannot be written as JSON: {error}")),
+        }
+    } else {
+        report.to_string()
+    };
+    // Whoever closed the other end of the pipe wants no more.
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    if report.equal {
+        return ExitCode::SUCCESS;
+    }
+    let first = report.differences.first().map_or("", String::as_str);
+    fail(&format!("A and B are not as they must be: {first}"))
+}
+
+fn fail(why: &str) -> ExitCode {
+    eprintln!("storex: error: {why}");
+    ExitCode::FAILURE
+}
+
+fn log_to_stderr() {
+    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("STOREX_LOG") {
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
+}
+
+/// How far the demo has come, on a terminal.
+#[derive(Debug)]
+struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    fn new() -> Self {
+        let target = if std::io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        Self { bar: ProgressBar::with_draw_target(None, target) }
+    }
+
+    fn style(&self, template: &str) {
+        // A template that is wrong shows as the plain bar.
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style);
+        }
+    }
+
+    fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Observer for Progress {
+    fn phase(&self, what: &'static str) {
+        self.style("{spinner} {msg}");
+        self.bar.set_message(what);
+        self.bar.tick();
+    }
+
+    fn rows(&self, done: u64, total: u64) {
+        self.style("{spinner} {msg} {wide_bar} {human_pos}/{human_len} rows");
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+    }
+}
