@@ -76,7 +76,8 @@ async fn creates_updates_and_deletes() {
     a.update("note", json!({"id": "1"}), json!({"stars": {"$inc": -1}, "body": null})).await;
     let mut last = told_last(&a).await;
     assert_eq!(last.len(), 1);
-    let expected = ["update note 1 life 1 stars+-1=2 body=null", "update note 1 life 1 body=null stars+-1=2"];
+    let expected =
+        ["update note 1 life 1 stars+-1=2 body=null", "update note 1 life 1 body=null stars+-1=2"];
     assert!(expected.contains(&last.remove(0).as_str()));
     a.delete("note", json!({"title": "c"})).await;
     assert_eq!(told_last(&a).await, ["delete note 1 life 2", "delete note 3 life 2"]);
@@ -191,13 +192,15 @@ async fn a_batch_that_fails_logs_nothing_and_changes_nothing() {
     let before = dump_all(&a).await;
     let failing = [
         Batch::new().create("note", vec![note("2", "y"), note("1", "exists")]),
+        Batch::new().create("note", vec![note("2", "y")]).update(
+            "note",
+            Filter::key("1"),
+            Changes::new().increment("stars", 1),
+        ),
+        Batch::new().delete("note", Filter::All).require(Query::new("note"), 1),
         Batch::new()
             .create("note", vec![note("2", "y")])
-            .update("note", Filter::key("1"), Changes::new().increment("stars", 1)),
-        Batch::new().delete("note", Filter::All).require(Query::new("note"), 1),
-        Batch::new().create("note", vec![note("2", "y")]).then(|_| {
-            Err(Error::Aborted { reason: "the continuation refuses".into() })
-        }),
+            .then(|_| Err(Error::Aborted { reason: "the continuation refuses".into() })),
         Batch::new().delete("note", Filter::All).delete("unknown", Filter::All),
     ];
     for batch in failing {
@@ -221,8 +224,11 @@ async fn the_application_sees_the_same_with_and_without_a_log() {
     let mut logged_changes = logged.changes();
     let batches = [
         Batch::new().create("note", vec![note("1", "x"), note("2", "x")]),
-        Batch::new()
-            .step(Step::create_or("note", vec![note("1", "x"), note("3", "x")], OnConflict::Skip)),
+        Batch::new().step(Step::create_or(
+            "note",
+            vec![note("1", "x"), note("3", "x")],
+            OnConflict::Skip,
+        )),
         Batch::new().update("note", Filter::All, Changes::new().increment("stars", 2)),
         Batch::new().find(Query::new("note")).then(|trace| {
             let keys = trace.found(0).iter().map(|row| Key::single(row.get(0).clone())).collect();
@@ -263,9 +269,11 @@ async fn local_only_collections_are_neither_logged_nor_sent_nor_received() {
     let (b, c) = (Device::new(2).await, Device::new(3).await);
     a.create("tag", json!({"owner": 1, "name": "private"})).await;
     assert_eq!(log_of(&a).await, []);
-    let batch = Batch::new()
-        .create("note", vec![note("1", "public")])
-        .update("tag", Filter::All, Changes::new().set("colour", "red"));
+    let batch = Batch::new().create("note", vec![note("1", "public")]).update(
+        "tag",
+        Filter::All,
+        Changes::new().set("colour", "red"),
+    );
     a.storage.execute(batch).await.unwrap();
     assert_eq!(told_last(&a).await.len(), 1, "the same batch, without the local part");
     a.sync(&log).await;
@@ -330,7 +338,8 @@ async fn what_arrives_is_not_logged_again() {
 async fn a_dumped_log_replayed_on_an_empty_device_gives_the_same() {
     let a = Device::new(1).await;
     for n in 0..20_i64 {
-        a.create("note", json!({"id": format!("{n}"), "title": format!("t{}", n % 3), "stars": n})).await;
+        a.create("note", json!({"id": format!("{n}"), "title": format!("t{}", n % 3), "stars": n}))
+            .await;
         a.create("tag", json!({"owner": n % 4, "name": format!("{n}")})).await;
     }
     a.update("note", json!({"title": "t1"}), json!({"stars": {"$inc": 10}})).await;

@@ -359,3 +359,6 @@ fn said(panic: &(dyn std::any::Any + Send)) -> &str {
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("it said nothing")
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,7 @@ impl OwnSchema {
     /// # Errors
     /// [`DemoError::Sqlite`](crate::DemoError::Sqlite).
     pub fn read(path: &Path) -> Result<Self> {
-        let read = || {
+        let read = || -> rusqlite::Result<Self> {
             let conn = open(path)?;
             let number = |sql: &str| conn.query_row(sql, [], |row| row.get(0));
             let numbers = [number("PRAGMA user_version")?, number("PRAGMA application_id")?];

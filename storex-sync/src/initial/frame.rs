@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::error::{Result, SyncError};
 use crate::meta::Devices;
 use crate::pack::{Packer, Unpacker};
+use crate::parked::Parked;
 use crate::sync::Place;
 
 const VERSION: u64 = 1;
@@ -23,6 +24,7 @@ pub(crate) enum Frame {
     Finish,
     Finished,
     Failed { reason: String },
+    Parked(Vec<Parked>),
 }
 
 /// Who sends, and what is to come.
@@ -116,6 +118,18 @@ impl Frame {
                 packer.uint(7);
                 packer.str(reason);
             }
+            Self::Parked(parked) => {
+                packer.array(2);
+                packer.uint(8);
+                packer.array(parked.len());
+                for parked in parked {
+                    packer.array(4);
+                    packer.device(parked.device);
+                    packer.uint(parked.sequence);
+                    packer.str(&parked.reason);
+                    packer.bin(&parked.payload);
+                }
+            }
         }
         packer.out
     }
@@ -133,6 +147,7 @@ impl Frame {
             (5, 1) => Self::Finish,
             (6, 1) => Self::Finished,
             (7, 2) => Self::Failed { reason: unpacker.str()?.to_owned() },
+            (8, 2) => Self::Parked(decode_parked(&mut unpacker)?),
             _ => return Err(SyncError::corrupt(WHAT, format!("the kind {kind} is not known"))),
         };
         unpacker.end()?;
@@ -158,9 +173,25 @@ impl Frame {
             Self::Finish => "a finish",
             Self::Finished => "a finished",
             Self::Failed { .. } => "a failure",
+            Self::Parked(_) => "parked transactions",
         };
         SyncError::Protocol { during, reason: format!("{reason} came where it has no place") }
     }
+}
+
+fn decode_parked(unpacker: &mut Unpacker<'_>) -> Result<Vec<Parked>> {
+    let count = unpacker.array()?;
+    let mut parked = Vec::new();
+    for _ in 0..count {
+        unpacker.tuple(4)?;
+        parked.push(Parked {
+            device: unpacker.device()?,
+            sequence: unpacker.uint()?,
+            reason: unpacker.str()?.to_owned(),
+            payload: unpacker.bin()?.to_vec(),
+        });
+    }
+    Ok(parked)
 }
 
 fn bare(packer: &mut Packer, kind: u64) {

@@ -8,6 +8,8 @@
 //!                                        ◀──  Received     a few pages may be under way
 //!   Tombstones: clocks of deleted objects ─▶
 //!                                        ◀──  Received
+//!   Parked: transactions that wait       ──▶  parked, and tried at the end
+//!                                        ◀──  Received
 //!   Finish                               ──▶  takes over devices and place
 //!                                        ◀──  Finished
 //! ```

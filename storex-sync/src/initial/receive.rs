@@ -17,6 +17,7 @@ use crate::key_code;
 use crate::log::{CLOCK, clock_key, clock_record, read_clock_rows, sort_clock_records};
 use crate::merge::{Action, merge_object};
 use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, read_meta, write_meta};
+use crate::parked::park;
 use crate::sync::{Place, read_place};
 
 const DURING: &str = "receiving the initial sync";
@@ -54,6 +55,14 @@ pub(crate) async fn run(
                 report.tombstones += tombstones.objects.len() as u64;
                 let incoming = receiver.tombstones(tombstones)?;
                 receiver.commit(incoming).await?;
+            }
+            Frame::Parked(parked) => {
+                let batch = Batch::new().step(park(parked));
+                sync.replica
+                    .storage
+                    .apply(batch)
+                    .await
+                    .during("parking what the sender had parked")?;
             }
             Frame::Finish => break,
             other => return Err(other.unexpected(DURING)),

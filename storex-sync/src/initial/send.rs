@@ -53,6 +53,7 @@ pub(crate) async fn run(
     for (place, (_, numbers)) in collections.iter().enumerate() {
         sender.send_tombstones(place, numbers).await?;
     }
+    sender.send_parked().await?;
     sender.finish().await
 }
 
@@ -190,6 +191,15 @@ impl Sender<'_> {
                 _ => return Ok(()),
             }
         }
+    }
+
+    /// What is parked here counts as followed in the table of devices, so the receiver would never ask for it: it is
+    /// parked there too, and tried at the end.
+    async fn send_parked(&mut self) -> Result<()> {
+        for parked in crate::parked::parked(&self.sync.replica.storage).await? {
+            self.send_page(Frame::Parked(vec![parked])).await?;
+        }
+        Ok(())
     }
 
     async fn send_page(&mut self, frame: Frame) -> Result<()> {

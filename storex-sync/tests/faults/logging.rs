@@ -88,12 +88,8 @@ async fn l09_whatever_way_is_taken_it_is_logged() {
     let (a, b) = (Device::new(1).await, Device::new(2).await);
     let notes: Vec<_> = (0..3).map(|n| json!({"id": n.to_string(), "title": "bulk"})).collect();
     a.storage.dynamic("note").unwrap().create_many(&notes).await.unwrap();
-    let replaced = Record::new(vec![
-        Value::from("0"),
-        Value::from("replaced"),
-        Value::Null,
-        Value::Null,
-    ]);
+    let replaced =
+        Record::new(vec![Value::from("0"), Value::from("replaced"), Value::Null, Value::Null]);
     let order: Vec<String> = a
         .storage
         .registry()
@@ -124,15 +120,17 @@ async fn l09_whatever_way_is_taken_it_is_logged() {
 async fn l10_a_create_without_a_key_is_refused_and_not_logged() {
     let backend = Arc::new(MemoryBackend::new());
     let runtime = Arc::new(TestRuntime::new(1));
-    let without_auto_pk =
-        Storage::builder(Arc::clone(&backend), schema().build().unwrap(), Arc::clone(&runtime) as _)
-            .middleware(SyncLog::new())
-            .open()
-            .await
-            .unwrap();
+    let without_auto_pk = Storage::builder(
+        Arc::clone(&backend),
+        schema().build().unwrap(),
+        Arc::clone(&runtime) as _,
+    )
+    .middleware(SyncLog::new())
+    .open()
+    .await
+    .unwrap();
     let device = Device { runtime, backend, storage: without_auto_pk };
-    let created =
-        device.storage.dynamic("note").unwrap().create(json!({"title": "no key"})).await;
+    let created = device.storage.dynamic("note").unwrap().create(json!({"title": "no key"})).await;
     assert!(matches!(created, Err(Error::MissingField { .. })), "{created:?}");
     assert_eq!(log_of(&device).await, []);
     assert_eq!(count(&device, "_storex_clock").await, 0);

@@ -134,8 +134,7 @@ async fn l14_a_delete_reaches_an_object_that_came_by_initial_sync() {
 
     // The same for rows that are older than sync on both.
     let old = [json!({"id": "old", "title": "older than sync"})];
-    let (c, d) =
-        (Device::with_old_notes(3, &old).await, Device::with_old_notes(4, &old).await);
+    let (c, d) = (Device::with_old_notes(3, &old).await, Device::with_old_notes(4, &old).await);
     let log = shared_log();
     c.delete("note", json!({})).await;
     c.sync(&log).await;

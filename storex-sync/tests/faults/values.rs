@@ -42,8 +42,7 @@ async fn l20_every_value_keeps_its_type() {
     let texts =
         ["2026-01-01T00:00:00.000Z", "null", "0", "NaN", "", "\u{0}\u{10ffff}👩‍👩‍👧‍👦\u{202e}", "$inc"];
     let ints = [0, -1, i64::MIN, i64::MAX, (1 << 53) + 1];
-    let floats =
-        [0.1, -0.0, f64::MAX, f64::MIN_POSITIVE, 5e-324, f64::INFINITY, f64::NEG_INFINITY];
+    let floats = [0.1, -0.0, f64::MAX, f64::MIN_POSITIVE, 5e-324, f64::INFINITY, f64::NEG_INFINITY];
     let jsons = [
         json!({"at": "2026-01-01T00:00:00Z", "n": 9_007_199_254_740_993_i64, "$inc": {"x": [1.5, null]}}),
         json!("a text"),

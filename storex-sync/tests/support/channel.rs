@@ -37,8 +37,7 @@ impl Watched {
     pub fn pair(cut_at: usize) -> (Self, Self) {
         let (here, there) = MemoryChannel::pair();
         let line = Arc::new(Line::default());
-        let end =
-            |inner| Self { inner, line: Arc::clone(&line), cut_at, on_frame: None };
+        let end = |inner| Self { inner, line: Arc::clone(&line), cut_at, on_frame: None };
         (end(here), end(there))
     }
 

@@ -154,7 +154,8 @@ impl ScriptedLog {
         if let Some(hook) = before {
             hook().await;
         }
-        let failed = || SyncError::Transport { during: "a scripted request", reason: "lost".into() };
+        let failed =
+            || SyncError::Transport { during: "a scripted request", reason: "lost".into() };
         let result = match fault {
             Fault::None => request().await,
             Fault::Fail => Err(failed()),

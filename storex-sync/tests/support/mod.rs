@@ -40,9 +40,7 @@ pub fn schema() -> RegistryBuilder {
                 .field("address", FieldType::String)
                 .relation(RelationDefinition::child_of("user")),
         )
-        .collection(
-            Definition::new("login").field("name", FieldType::String).unique(["name"]),
-        )
+        .collection(Definition::new("login").field("name", FieldType::String).unique(["name"]))
         .collection(
             Definition::new("sample")
                 .optional("text", FieldType::String)

@@ -9,6 +9,7 @@ pub mod process;
 pub mod rng;
 pub mod schema;
 pub mod steps;
+pub mod story;
 
 /// Whether the long form of the tests was asked for.
 #[must_use]

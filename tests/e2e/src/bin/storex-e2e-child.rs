@@ -1,0 +1,239 @@
+//! The process that the tests kill. Its first argument says what it does; see `main`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a part of the tests: what fails panics
+
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use storex_core::{Runtime, Storage, TokioRuntime};
+use storex_e2e::ops::{self, Op};
+use storex_e2e::process::{Notes, Told};
+use storex_e2e::rng::Rng;
+use storex_e2e::steps::{self, phase, step};
+use storex_e2e::{block_on, schema, story};
+use storex_sqlite::{Durability, SqliteBackend};
+use storex_sync::{BackendSharedLog, InitialSync, MemoryChannel, Sync};
+
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Outcome {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        // The script, killed at the k-th step (0: never).
+        ["story", dir, k] => block_on(tell_story(Path::new(dir), k.parse()?)),
+        // Random writes and syncs without an end.
+        ["live", dir, seed, life] => {
+            block_on(live(Path::new(dir), seed.parse()?, life.parse::<u64>()?))
+        }
+        // An initial sync from B to A.
+        ["receive", dir, page] => block_on(receive_alone(Path::new(dir), page.parse()?)),
+        // Writes to A, beside another process that does so too.
+        ["write", dir, name, count, sync] => {
+            block_on(write(Path::new(dir), name, count.parse()?, *sync == "sync"))
+        }
+        // Holds a lock on a database until its input ends.
+        ["hold", path, lock] => hold(Path::new(path), lock),
+        // Writes until it fails.
+        ["until-failure", dir, count] => block_on(until_failure(Path::new(dir), count.parse()?)),
+        // One write and one exchange, with `Durability::Normal`.
+        ["normal", dir] => block_on(normal(Path::new(dir))),
+        _ => Err(format!("no such task: {args:?}").into()),
+    }
+}
+
+fn runtime() -> Arc<dyn Runtime> {
+    Arc::new(TokioRuntime)
+}
+
+#[allow(clippy::print_stdout)] // the parent listens
+fn say(line: &str) {
+    println!("{line}");
+    std::io::stdout().flush().expect("the parent listens");
+}
+
+/// A device, and where it notes what was acknowledged to it.
+struct Device {
+    storage: Storage,
+    notes: Notes,
+}
+
+impl Device {
+    async fn open(path: &Path, notes: &Path) -> Outcome<Self> {
+        let notes = Notes::begin(notes)?;
+        Ok(Self { storage: schema::open_sqlite(path, runtime()).await?, notes })
+    }
+
+    async fn perform(&mut self, op: &Op) -> Outcome {
+        let touched = ops::perform(&self.storage, op).await?;
+        step("child.before_note");
+        self.notes.note(&Told::Written(touched))?;
+        step("child.after_note");
+        Ok(())
+    }
+
+    async fn sync(&mut self, dir: &Path) -> Outcome {
+        let log = shared_log(dir).await?;
+        story::sync(&self.storage, Arc::clone(&log)).await?;
+        step("child.before_note");
+        self.notes.note(&Told::Synced)?;
+        log.close().await?;
+        Ok(())
+    }
+
+    async fn receive(&mut self, sender: &Path, page: u64) -> Outcome {
+        let from = schema::open_sqlite(sender, runtime()).await?;
+        let (mut here, mut there) = MemoryChannel::pair();
+        let sender = InitialSync::open(&from).await?.page(page);
+        let receiver = InitialSync::open(&self.storage).await?.page(page);
+        let (sent, received) = tokio::join!(sender.send(&mut here), receiver.receive(&mut there));
+        sent?;
+        received?;
+        self.notes.note(&Told::Received)?;
+        from.close().await?;
+        Ok(())
+    }
+}
+
+async fn shared_log(dir: &Path) -> Outcome<Arc<BackendSharedLog>> {
+    let backend = SqliteBackend::open(dir.join("shared.db"))?;
+    Ok(Arc::new(BackendSharedLog::open(backend, runtime()).await?))
+}
+
+async fn tell_story(dir: &Path, k: u64) -> Outcome {
+    steps::kill_at(k, dir.join("killed"));
+    phase("open");
+    let mut a = Device::open(&dir.join("a.db"), &dir.join("notes")).await?;
+    phase("begin");
+    for op in ops::beginning("a") {
+        a.perform(&op).await?;
+    }
+    phase("receive");
+    a.receive(&dir.join("b.db"), 3).await?;
+    for (n, part) in story::parts().iter().enumerate() {
+        phase(["write 1", "write 2", "write 3"][n]);
+        for op in part {
+            a.perform(op).await?;
+        }
+        phase(["sync 1", "sync 2", "sync 3"][n]);
+        a.sync(dir).await?;
+        if n == 0 {
+            phase("sync C");
+            let c = schema::open_sqlite(&dir.join("c.db"), runtime()).await?;
+            let log = shared_log(dir).await?;
+            story::sync(&c, Arc::clone(&log)).await?;
+            c.close().await?;
+            log.close().await?;
+        }
+    }
+    phase("close");
+    a.storage.close().await?;
+    std::fs::write(dir.join("steps"), steps::seen().join("\n"))?;
+    Ok(())
+}
+
+async fn live(dir: &Path, seed: u64, life: u64) -> Outcome {
+    say("started");
+    let notes = dir.join(format!("notes-{life}"));
+    let mut a = Device::open(&dir.join("a.db"), &notes).await?;
+    say("opened");
+    let mut rng = Rng::new(seed ^ (life << 32));
+    for number in 0..100_000 {
+        if rng.below(7) == 0 {
+            a.sync(dir).await?;
+            say("synced");
+        } else {
+            a.perform(&ops::random(&mut rng, "a", life * 100_000 + number)).await?;
+            say("written");
+        }
+    }
+    Err("nobody has killed this process".into())
+}
+
+async fn receive_alone(dir: &Path, page: u64) -> Outcome {
+    say("started");
+    let mut a = Device::open(&dir.join("a.db"), &dir.join("notes")).await?;
+    say("opened");
+    a.receive(&dir.join("b.db"), page).await?;
+    a.storage.close().await?;
+    Ok(())
+}
+
+async fn write(dir: &Path, name: &str, count: u64, sync: bool) -> Outcome {
+    say("started");
+    // Both processes begin at once, when the parent lets them.
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    let mut a = Device::open(&dir.join("a.db"), &dir.join(format!("notes-{name}"))).await?;
+    let mut rng = Rng::new(name.bytes().map(u64::from).sum());
+    for op in ops::beginning(name) {
+        a.perform(&op).await?;
+    }
+    for number in 0..count {
+        a.perform(&ops::random(&mut rng, name, number)).await?;
+        if sync && number % 10 == 9 {
+            a.sync(dir).await?;
+        }
+        say("written");
+    }
+    a.storage.close().await?;
+    Ok(())
+}
+
+fn hold(path: &Path, lock: &str) -> Outcome {
+    let conn = Connection::open(path)?;
+    conn.execute_batch(&format!("BEGIN {lock}"))?;
+    if lock == "EXCLUSIVE" {
+        conn.execute_batch("CREATE TABLE IF NOT EXISTS held (x)")?;
+    }
+    say("held");
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    conn.execute_batch("ROLLBACK")?;
+    Ok(())
+}
+
+/// Ends with 0 when nothing has failed, and with 7 when a write or the opening has failed with an error of kind `Io` or
+/// `Full`, which it says.
+async fn until_failure(dir: &Path, count: u64) -> Outcome {
+    let failed = |error: storex_core::Error| -> Outcome {
+        say(&format!("{:?}: {error}", error.kind()));
+        std::process::exit(7);
+    };
+    let path = dir.join("a.db");
+    let mut notes = Notes::begin(&dir.join("notes"))?;
+    let storage = match schema::open_sqlite(&path, runtime()).await {
+        Ok(storage) => storage,
+        Err(error) => return failed(error),
+    };
+    say("opened");
+    let mut rng = Rng::new(1);
+    let random = (0..count).map(|number| ops::random(&mut rng, "a", number));
+    for op in ops::beginning("a").into_iter().chain(random) {
+        match ops::perform(&storage, &op).await {
+            Ok(touched) => notes.note(&Told::Written(touched))?,
+            Err(error) => return failed(error),
+        }
+    }
+    match storage.close().await {
+        Ok(()) => Ok(()),
+        Err(error) => failed(error),
+    }
+}
+
+async fn normal(dir: &Path) -> Outcome {
+    let open = |name: &str| -> Outcome<SqliteBackend> {
+        let path: PathBuf = dir.join(name);
+        Ok(SqliteBackend::builder(path).durability(Durability::Normal).build()?)
+    };
+    let a = schema::open(open("a.db")?, runtime()).await?;
+    let log = Arc::new(BackendSharedLog::open(open("shared.db")?, runtime()).await?);
+    let sync = Sync::open(&a, log.clone()).await?;
+    sync.sync_once().await?;
+    for op in ops::beginning("a") {
+        ops::perform(&a, &op).await?;
+    }
+    sync.sync_once().await?;
+    a.close().await?;
+    log.close().await?;
+    Ok(())
+}

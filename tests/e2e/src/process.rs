@@ -1,0 +1,198 @@
+//! Child processes, and what they tell.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+
+use serde::{Deserialize, Serialize};
+
+use crate::ops::Touched;
+use crate::place::Place;
+
+/// A line of the file in which a child notes what was acknowledged to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Told {
+    /// A write returned `Ok`, and what it touched.
+    Written(Vec<Touched>),
+    /// An exchange with the shared log returned `Ok`.
+    Synced,
+    /// The initial sync returned `Ok`.
+    Received,
+}
+
+/// Where a child notes what was acknowledged to it: on disk before it goes on.
+#[derive(Debug)]
+pub struct Notes(File);
+
+impl Notes {
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn begin(path: &Path) -> io::Result<Self> {
+        Ok(Self(OpenOptions::new().create(true).truncate(true).write(true).open(path)?))
+    }
+
+    /// Notes a line.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn note(&mut self, told: &Told) -> io::Result<()> {
+        let mut line = serde_json::to_vec(told)?;
+        line.push(b'\n');
+        self.0.write_all(&line)?;
+        self.0.sync_data()
+    }
+
+    /// Reads a file; a last line that was cut off counts for nothing.
+    ///
+    /// # Panics
+    /// When there is something else in it.
+    #[must_use]
+    pub fn read(path: &Path) -> Vec<Told> {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let told = whole.lines().map(|line| serde_json::from_str(line).expect("a line of ours"));
+        told.collect()
+    }
+
+    /// The writes among what was told.
+    #[must_use]
+    pub fn writes(told: &[Told]) -> Vec<Vec<Touched>> {
+        let writes = told.iter().filter_map(|told| match told {
+            Told::Written(touched) => Some(touched.clone()),
+            _ => None,
+        });
+        writes.collect()
+    }
+
+    /// How many logged writes were acknowledged before the last exchange: they must be in the shared log.
+    #[must_use]
+    pub fn written_before_sync(told: &[Told]) -> u64 {
+        let end = told.iter().rposition(|told| *told == Told::Synced).unwrap_or(0);
+        Self::writes(&told[..end]).iter().filter(|touched| !touched.is_empty()).count() as u64
+    }
+}
+
+/// A child process. Dropped while it runs, it is killed.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+    what: String,
+}
+
+impl Process {
+    /// Starts the program.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start(program: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(args);
+        Self::spawn(command)
+    }
+
+    /// Starts the command.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn spawn(mut command: Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let what = format!("{command:?}");
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{what}: {error}"));
+        let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        Self { stdin: child.stdin.take(), stdout, child, what }
+    }
+
+    /// The next line that the child says; `None` when it says no more.
+    ///
+    /// # Panics
+    /// When the pipe fails.
+    pub fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let read = self.stdout.read_line(&mut line).expect("the child's output");
+        (read > 0).then(|| line.trim_end().to_owned())
+    }
+
+    /// Waits for this line; `false` when the child ends without saying it.
+    pub fn wait_for(&mut self, line: &str) -> bool {
+        while let Some(said) = self.line() {
+            if said == line {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Lets a child go on that waits for its input to end.
+    pub fn let_go(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Kills it with SIGKILL.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("a kill");
+    }
+
+    /// Waits for its end, and tells whether it was killed (`true`) or came to its end (`false`).
+    ///
+    /// # Panics
+    /// When it failed.
+    pub fn was_killed(mut self) -> bool {
+        let status = self.child.wait().expect("the child's status");
+        let killed = is_killed(status);
+        assert!(killed || status.success(), "{}: {status}", self.what);
+        killed
+    }
+
+    /// Waits for its end and tells its exit code.
+    ///
+    /// # Panics
+    /// When it was killed.
+    pub fn code(mut self) -> i32 {
+        let status = self.child.wait().expect("the child's status");
+        status.code().unwrap_or_else(|| panic!("{}: {status}", self.what))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether it was ended by SIGKILL.
+#[must_use]
+pub fn is_killed(status: ExitStatus) -> bool {
+    use std::os::unix::process::ExitStatusExt as _;
+    // A tracer ends as its tracee does, or with the shell's number for it.
+    status.signal() == Some(9) || status.code() == Some(128 + 9)
+}
+
+/// The text of a path.
+///
+/// # Panics
+/// When it is not Unicode.
+#[must_use]
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("a Unicode path")
+}
+
+/// Runs the child to its end and tells whether it was killed.
+#[must_use]
+pub fn run(program: &str, mode: &str, place: &Place, args: &[&str]) -> bool {
+    let mut all = vec![mode, text(place.path())];
+    all.extend(args);
+    let mut process = Process::start(program, &all);
+    process.let_go();
+    process.was_killed()
+}
