@@ -7,6 +7,9 @@ use crate::error::{Result, SyncError};
 use crate::meta::Devices;
 use crate::stamp::{Device, Hlc, Stamp};
 
+/// Nobody deletes an object so often; a greater life is damaged or forged, and would run over.
+pub(crate) const MAX_LIFE: u32 = 1 << 30;
+
 /// What the merge has to know of an object.
 ///
 /// `life` is the causal length of its existence (as in causal-length sets: Yu, Rostad, "A Low-Cost Set CRDT Based on
@@ -100,7 +103,10 @@ impl Clock {
         let what = "the clock of an object";
         let mut reader = Reader::new(bytes, what);
         let life = reader.varint_u32()?;
-        let hlc = Hlc(u64::from_be_bytes(reader.array()?));
+        if life == 0 || life > MAX_LIFE {
+            return Err(SyncError::corrupt(what, format!("no object has the life {life}")));
+        }
+        let hlc = Hlc(u64::from_be_bytes(reader.array()?)).checked(what)?;
         let device = read_device(&mut reader, devices)?;
         let mut fields: SmallVec<[(u32, Stamp); 2]> = SmallVec::new();
         while !reader.is_empty() {
@@ -109,7 +115,7 @@ impl Clock {
                 return Err(SyncError::corrupt(what, "its fields are not in order"));
             }
             let difference = unzigzag(reader.varint()?);
-            let hlc = Hlc(hlc.0.wrapping_add(difference.cast_unsigned()));
+            let hlc = Hlc(hlc.0.wrapping_add(difference.cast_unsigned())).checked(what)?;
             fields.push((field, Stamp { hlc, device: read_device(&mut reader, devices)? }));
         }
         Ok(Self { life, row: Stamp { hlc, device }, fields })

@@ -6,7 +6,7 @@ use std::time::Duration;
 use storex_core::{Runtime, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::error::Result;
+use crate::error::{Result, SyncError, describe};
 use crate::sync::{Sync, SyncReport};
 
 /// What continuous sync is doing.
@@ -151,31 +151,18 @@ impl Task {
         if let Err(error) = &result {
             tracing::warn!(error = %describe(error), "an exchange failed; it is tried again");
         }
-        let mut waiting = waiting.into_iter();
-        if let Some(first) = waiting.next() {
-            let again = match &result {
+        if let [_, _, ..] = waiting.as_slice() {
+            result = result.map_err(|error| SyncError::Joined(Arc::new(error)));
+        }
+        for answer in waiting {
+            let answered = match &result {
                 Ok(report) => Ok(report.clone()),
-                Err(error) => Err(describe(error)),
+                Err(SyncError::Joined(error)) => Err(SyncError::Joined(Arc::clone(error))),
+                // There is one caller only.
+                Err(_) => std::mem::replace(&mut result, Ok(SyncReport::default())),
             };
-            let _ = first.send(std::mem::replace(&mut result, Ok(SyncReport::default())));
-            for answer in waiting {
-                let _ = answer.send(again.clone().map_err(|reason| crate::SyncError::Transport {
-                    during: "the exchange",
-                    reason,
-                }));
-            }
+            // Nobody listening any more is fine.
+            let _ = answer.send(answered);
         }
     }
-}
-
-/// An error with its causes in one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

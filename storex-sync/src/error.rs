@@ -84,6 +84,9 @@ pub enum SyncError {
     /// The shared log is not the one that this device synced with before.
     #[error("the shared log is another one than before: it was replaced or wiped")]
     LogReplaced,
+    /// The exchange that several callers waited for failed.
+    #[error(transparent)]
+    Joined(std::sync::Arc<SyncError>),
 }
 
 impl SyncError {
@@ -98,6 +101,7 @@ impl SyncError {
             Self::Protocol { .. } | Self::Remote { .. } => ErrorKind::Other,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Gap { .. } | Self::Forked { .. } | Self::LogReplaced => ErrorKind::Conflict,
+            Self::Joined(error) => error.kind(),
         }
     }
 
@@ -110,6 +114,7 @@ impl SyncError {
             | Self::Closed { .. }
             | Self::Remote { .. }
             | Self::Gap { .. } => true,
+            Self::Joined(error) => error.is_retryable(),
             _ => false,
         }
     }
@@ -132,5 +137,17 @@ impl<T> During<T> for storex_core::Result<T> {
 
 /// Inside a continuation only the storage's error may travel: gives the batch up, with the reason.
 pub(crate) fn abort(error: &SyncError) -> Error {
-    Error::Aborted { reason: error.to_string() }
+    Error::Aborted { reason: describe(error) }
+}
+
+/// An error with its causes in one line.
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

@@ -1,7 +1,8 @@
 //! The binary form of a primary key, under which an object's clock is stored.
 //!
 //! Keys that a database takes for the same have the same code: an integer and a float of the same value, a number and
-//! a timestamp. A UUID in its usual text form takes 17 bytes.
+//! a timestamp. (A boolean has a code of its own: a field that holds booleans holds no numbers beside them.) A UUID in its
+//! usual text form takes 17 bytes.
 
 use storex_core::{Key, Value};
 
@@ -62,10 +63,11 @@ fn encode_int(code: &mut Vec<u8>, int: i64) {
     write_varint(code, zigzag(int));
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+/// The integer that a float equals, if there is one. Within the bounds no cast rounds.
+#[allow(clippy::cast_possible_truncation)]
 fn as_exact_int(float: f64) -> Option<i64> {
-    let int = float as i64;
-    (int as f64 == float && int.unsigned_abs() <= 1 << 53).then_some(int)
+    const TWO_63: f64 = 9_223_372_036_854_775_808.0;
+    (float.trunc() == float && (-TWO_63..TWO_63).contains(&float)).then_some(float as i64)
 }
 
 /// Only the one usual spelling (lower case, hyphens): every other text must come back as it was.

@@ -8,6 +8,8 @@ use std::fmt;
 
 use storex_core::Timestamp;
 
+use crate::error::{Result, SyncError};
+
 /// A device, and which life of it: a database that is restored from a backup begins a new incarnation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Device {
@@ -31,14 +33,21 @@ impl fmt::Display for Device {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Hlc(pub u64);
 
+/// The last millisecond that is believed of a wall clock: the end of the year 9999.
+const LAST_WALL: u64 = 253_402_300_799_999;
+
 impl Hlc {
     /// Older than everything that was ever stamped: what was in the database before sync.
     pub const ZERO: Self = Self(0);
 
+    /// No clock comes so far: the wall clock ends with the year 9999, and the counter has centuries from there to here. A
+    /// greater reading is damaged or forged, and is refused, because nothing could be stamped after it.
+    pub(crate) const LIMIT: Self = Self((LAST_WALL + (1 << 44)) << 16);
+
     /// The first of the readings that follow both the wall clock and the last reading.
     #[must_use]
     pub fn next(self, now: Timestamp) -> Self {
-        let wall = u64::try_from(now.0).unwrap_or(0).min((1 << 48) - 1) << 16;
+        let wall = u64::try_from(now.0).unwrap_or(0).min(LAST_WALL) << 16;
         Self(wall.max(self.0.saturating_add(1)))
     }
 
@@ -46,6 +55,15 @@ impl Hlc {
     #[must_use]
     pub fn plus(self, n: u64) -> Self {
         Self(self.0.saturating_add(n))
+    }
+
+    /// A reading that came from elsewhere, unless it is beyond [`Hlc::LIMIT`].
+    pub(crate) fn checked(self, what: &'static str) -> Result<Self> {
+        if self <= Self::LIMIT {
+            return Ok(self);
+        }
+        let reason = format!("no clock has come to {} yet", self.0);
+        Err(SyncError::corrupt(what, reason))
     }
 
     /// The milliseconds of the reading.
@@ -90,7 +108,11 @@ mod tests {
     #[test]
     fn times_before_1970_and_after_the_range_are_clamped() {
         assert_eq!(Hlc::ZERO.next(Timestamp(-1)), Hlc(1));
-        assert_eq!(Hlc::ZERO.next(Timestamp(i64::MAX)).millis(), Timestamp((1 << 48) - 1));
+        let last = Hlc::ZERO.next(Timestamp(i64::MAX));
+        assert_eq!(last.millis(), Timestamp(253_402_300_799_999));
+        assert!(last.next(Timestamp(i64::MAX)) > last, "time goes on after the end of the range");
+        assert!(last.plus(1 << 50) < Hlc::LIMIT);
+        assert!(Hlc::LIMIT.plus(1 << 40) > Hlc::LIMIT, "no overflow near the limit");
         assert_eq!(Hlc(u64::MAX).next(Timestamp(0)), Hlc(u64::MAX));
     }
 }

@@ -2,15 +2,13 @@
 
 use storex_core::{Name, Value};
 
+use crate::clock::MAX_LIFE;
 use crate::error::{Result, SyncError};
 use crate::pack::{Packer, Unpacker};
 use crate::stamp::{Device, Hlc, Stamp};
 
 /// The version of the form. A reader refuses what is newer.
 const VERSION: u64 = 1;
-
-/// Nobody deletes an object so often; a greater life is forged, and would run over.
-const MAX_LIFE: u32 = 1 << 30;
 
 /// What one batch has changed: whole, or not at all.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -145,12 +143,15 @@ impl Transaction {
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let what = "a transaction";
         let mut unpacker = Unpacker::new(bytes, what);
-        unpacker.tuple(4)?;
+        let parts = unpacker.array()?;
         let version = unpacker.uint()?;
         if version != VERSION {
             let reason =
                 format!("it has version {version}, of which this program knows nothing; update it");
             return Err(SyncError::corrupt(what, reason));
+        }
+        if parts != 4 {
+            return Err(SyncError::corrupt(what, "it has another number of parts than four"));
         }
         let header = read_header(&mut unpacker)?;
         let shapes = read_shapes(&mut unpacker)?;
@@ -160,6 +161,7 @@ impl Transaction {
             entries.push(read_entry(&mut unpacker, &shapes)?);
         }
         unpacker.end()?;
+        header.hlc.plus(entries.len() as u64).checked(what)?;
         Ok(Self { header, shapes, entries })
     }
 }
@@ -174,7 +176,7 @@ fn read_header(unpacker: &mut Unpacker<'_>) -> Result<Header> {
     let mut seen = Vec::new();
     for _ in 0..count {
         unpacker.tuple(2)?;
-        seen.push((unpacker.device()?, unpacker.hlc()?));
+        seen.push((unpacker.device()?, unpacker.hlc()?.checked("a transaction")?));
     }
     Ok(Header { device, sequence, hlc, seen, schema })
 }

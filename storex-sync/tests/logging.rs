@@ -71,7 +71,7 @@ async fn creates_updates_and_deletes() {
     a.update("note", json!({"title": "a"}), json!({"title": "c", "body": "new"})).await;
     assert_eq!(
         told_last(&a).await,
-        ["update note 1 life 1 title=c body=new", "update note 3 life 1 title=c body=new"]
+        ["update note 1 life 1 body=new title=c", "update note 3 life 1 body=new title=c"]
     );
     a.update("note", json!({"id": "1"}), json!({"stars": {"$inc": -1}, "body": null})).await;
     let mut last = told_last(&a).await;

@@ -326,12 +326,16 @@ impl Writer {
     fn close(self, readers: &Readers) -> Result<()> {
         readers.close();
         let failed = |source| error::failed("close the database", None, source);
-        // Another process that reads can hold up a checkpoint; that is no error, it will make one itself.
+        // Another process that reads can hold up a checkpoint, and so can a full disk. Nothing is lost: what was written
+        // stays in the `-wal` file, and whoever uses the database next goes on from there.
         let checkpointed = self
             .conn
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
             .or_else(|error| match error::classify(&error).0 {
-                ErrorKind::Busy => Ok(()),
+                ErrorKind::Busy | ErrorKind::Full => {
+                    tracing::warn!(%error, "the checkpoint was left to the next who opens the database");
+                    Ok(())
+                }
                 _ => Err(error),
             });
         let closed = self.conn.close().map_err(|(_, source)| source);

@@ -25,7 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Brings A's rows to B, each side in a task of its own.
 pub(crate) async fn initial(
     devices: Sides<&Storage>,
-    runtime: &Arc<dyn Runtime>,
     observer: &Arc<dyn Observer>,
 ) -> Result<InitialFigures> {
     let (mut here, mut there) = MemoryChannel::pair();
@@ -34,8 +33,8 @@ pub(crate) async fn initial(
     let receiver = InitialSync::open(devices.b).await.during("preparing the initial sync on B")?;
     let receiver = receiver.on_progress(move |progress| telling.rows(progress.done, progress.total));
     let begin = Instant::now();
-    let sent = task(runtime, async move { sender.send(&mut here).await });
-    let received = task(runtime, async move { receiver.receive(&mut there).await });
+    let sent = beside(move || async move { sender.send(&mut here).await });
+    let received = beside(move || async move { receiver.receive(&mut there).await });
     let (sent, received) = tokio::join!(sent, received);
     let gone = DemoError::Gone { during: "the initial sync" };
     let (Some(sent), Some(received)) = (sent, received) else { return Err(gone) };
@@ -57,15 +56,21 @@ fn figures(report: &InitialSyncReport, elapsed: Duration) -> InitialFigures {
 }
 
 /// Runs beside the caller; `None` when it did not come to its end.
-async fn task<T: Send + 'static>(
-    runtime: &Arc<dyn Runtime>,
-    work: impl Future<Output = T> + Send + 'static,
-) -> Option<T> {
+///
+/// On a thread of its own: the future of an initial sync cannot be handed from thread to thread, so it cannot be spawned.
+async fn beside<T, F>(work: impl FnOnce() -> F + Send + 'static) -> Option<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T>,
+{
     let (done, result) = oneshot::channel();
-    runtime.spawn(Box::pin(async move {
+    let runtime = tokio::runtime::Handle::current();
+    let thread = std::thread::Builder::new().name("storex-initial-sync".to_owned());
+    let started = thread.spawn(move || {
         // Nobody waiting any more is no error.
-        let _ = done.send(work.await);
-    }));
+        let _ = done.send(runtime.block_on(work()));
+    });
+    started.ok()?;
     result.await.ok()
 }
 

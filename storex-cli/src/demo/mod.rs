@@ -197,7 +197,7 @@ async fn show(
 ) -> Result<(Report, Script)> {
     let mut report = Report::default();
     observer.phase("initial sync");
-    report.initial_sync = exchange::initial(devices, runtime, observer).await?;
+    report.initial_sync = exchange::initial(devices, observer).await?;
     observer.phase("editing both sides");
     let script = Editor::new(devices, &**runtime).run(&prepared.adoption.foreign_keys).await?;
     report.edits = script.counts;

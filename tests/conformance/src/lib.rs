@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // this is a test library: a failed case panics
 
 pub mod backend;
+pub mod channel;
 mod harness;
 mod pass_through;
 mod run;
 mod runtime;
+pub mod scripts;
+pub mod shared_log;
 mod support;
 
 pub use harness::Harness;

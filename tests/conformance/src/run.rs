@@ -3,15 +3,12 @@
 #[cfg(not(target_family = "wasm"))]
 use std::future::Future;
 
-#[cfg(not(target_family = "wasm"))]
-use crate::Harness;
-
 /// Runs one case to its end: one thread, and a clock that stands still unless everything waits for it.
 ///
 /// # Panics
 /// When the case fails.
 #[cfg(not(target_family = "wasm"))]
-pub fn run_case<F: Future<Output = ()>>(make: fn() -> Harness, case: fn(Harness) -> F) {
+pub fn run_case<H, F: Future<Output = ()>>(make: fn() -> H, case: fn(H) -> F) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().start_paused(true).build().expect("a runtime can be made");
     runtime.block_on(async move { case(make()).await });
@@ -47,8 +44,8 @@ macro_rules! __storex_case {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __storex_suite {
-    ($make:expr; $suite:ident: $($file:ident { $($case:ident)* })*) => {
-        fn __storex_make() -> $crate::Harness {
+    ($make:expr => $harness:path; $suite:ident: $($file:ident { $($case:ident)* })*) => {
+        fn __storex_make() -> $harness {
             $make()
         }
         $(mod $file {

@@ -8,7 +8,7 @@ use std::task::Poll;
 use serde_json::{Value as Json, json};
 use storex_core::{
     Batch, BatchOutcome, Definition, DynamicCollection, Error, ErrorKind, FieldType, Filter, Key,
-    Query, Record, Registry, Result, StepOutcome, Storage, Value,
+    Query, Record, Registry, Result, StepOutcome, Storage,
 };
 
 use crate::Harness;
@@ -53,7 +53,8 @@ pub(crate) async fn numbers<N: Into<Option<i64>> + Copy>(
     objects: &[(i64, N)],
 ) -> (Storage, DynamicCollection) {
     let (storage, collection) = open_one(h, numbered()).await;
-    let records = objects.iter().map(|(id, n)| record![*id, Into::<Option<i64>>::into(*n)]).collect();
+    let records =
+        objects.iter().map(|(id, n)| record![*id, Into::<Option<i64>>::into(*n)]).collect();
     storage.execute(Batch::new().create(OBJECT, records)).await.expect("the objects are created");
     (storage, collection)
 }

@@ -214,6 +214,27 @@ pub fn standing(path: &Path) -> Option<Standing> {
     if path.exists() { read_standing(&open(path)) } else { None }
 }
 
+impl Standing {
+    /// Whether something of the device was applied. (A device is known before: clocks refer to it.)
+    #[must_use]
+    pub fn has_applied(&self, device: Device) -> bool {
+        self.applied.get(&device).is_some_and(|last| *last > 0)
+    }
+}
+
+/// Compares contents and says which objects differ.
+///
+/// # Panics
+/// When they differ.
+pub fn assert_same(found: &Contents, expected: &Contents, what: &str, path: &Path) {
+    let objects: BTreeSet<&Object> = found.keys().chain(expected.keys()).collect();
+    let differ = objects.into_iter().filter(|object| found.get(object) != expected.get(object));
+    let lines: Vec<String> = differ
+        .map(|it| format!("{it:?}\n  found    {:?}\n  expected {:?}", found.get(it), expected.get(it)))
+        .collect();
+    assert!(lines.is_empty(), "{}: {what}:\n{}", path.display(), lines.join("\n"));
+}
+
 impl Universe {
     /// Reads the shared log and the devices' own logs.
     ///
@@ -392,9 +413,9 @@ pub fn check_device(path: &Path, universe: &Universe, sender: Option<&Standing>)
     check_stamps(&own, &standing);
     let expected = fold(universe.seen_by(&standing));
     let lives = clock_lives(&conn);
-    match sender.filter(|sender| !standing.applied.contains_key(&sender.me)) {
+    match sender.filter(|sender| !standing.has_applied(sender.me)) {
         None => {
-            assert_eq!(found, expected.rows, "{}: rows are not what was logged", path.display());
+            assert_same(&found, &expected.rows, "rows are not what was logged", path);
             assert_eq!(lives, lives_by_collection(&expected), "{}: clocks", path.display());
             check_rules(&found);
         }

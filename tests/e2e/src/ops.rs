@@ -18,6 +18,7 @@ use crate::rng::Rng;
 use crate::schema::Member;
 
 /// A write.
+#[allow(missing_docs)] // the fields say what they are
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
     /// A team comes: many creates at once, their keys by `AutoPk`.
@@ -76,6 +77,13 @@ pub fn cell(value: &Value) -> String {
 #[must_use]
 pub fn bytes_cell(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
+    // Long ones by length and a checksum (FNV-1a), so that a difference can be read.
+    if bytes.len() > 16 {
+        let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        return format!("b{} bytes, {hash:016x}", bytes.len());
+    }
     bytes.iter().fold(String::from("b"), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -98,7 +106,7 @@ async fn attempt(storage: &Storage, op: &Op) -> Result<Vec<Touched>> {
     let batch = match op {
         Op::Gather { team, size } => {
             let query = Query::new("member").filter(team_filter(team));
-            let body = Value::Text(format!("the text of {team} ").repeat(40));
+            let body = Value::Text(format!("the text of {team} ").repeat(8));
             let member = |n: &i64| {
                 let body = if n % 2 == 0 { Value::Null } else { body.clone() };
                 let title = format!("title of {team}");

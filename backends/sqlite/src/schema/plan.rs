@@ -8,11 +8,10 @@
 //! table is a rowid table, and only what is small or has a compound key (storex's own clocks and cursors, link tables)
 //! is kept WITHOUT ROWID, which saves the second copy of the key.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use rusqlite::Connection;
-use storex_core::{Collection, FieldType, Index, KeyFormat, Registry, Result};
+use rusqlite::{Connection, ErrorCode};
+use storex_core::{Collection, Error, FieldType, Index, KeyFormat, Registry, Result};
 
 use crate::error;
 use crate::schema::check::{check, mismatch};
@@ -47,8 +46,7 @@ fn make(conn: &Connection, registry: &Registry) -> Result<()> {
     // Another process may have been quicker: look again, now that nobody else can write.
     let made = missing(conn, registry).and_then(|statements| {
         statements.iter().try_for_each(|(collection, sql)| {
-            conn.execute_batch(sql)
-                .map_err(|source| error::failed("make the table", Some(collection.name()), source))
+            conn.execute_batch(sql).map_err(|source| not_made(collection, source))
         })
     });
     let ended = match made {
@@ -59,6 +57,16 @@ fn make(conn: &Connection, registry: &Registry) -> Result<()> {
         let _ = conn.execute_batch("ROLLBACK");
     }
     ended
+}
+
+fn not_made(collection: &Collection, source: rusqlite::Error) -> Error {
+    match &source {
+        rusqlite::Error::SqliteFailure(code, message) if code.code == ErrorCode::ConstraintViolation => {
+            let said = message.as_deref().unwrap_or("the objects that there are break it");
+            mismatch(collection, format!("a unique index cannot be made: {said}"))
+        }
+        _ => error::failed("make the table", Some(collection.name()), source),
+    }
 }
 
 /// The statements that make what is missing. Changes nothing.
@@ -90,28 +98,16 @@ fn live(conn: &Connection, collection: &Collection) -> Result<Option<LiveTable>>
         .map_err(|source| error::failed("read the schema", Some(collection.name()), source))
 }
 
-/// SQLite does not tell `Note` from `note`.
 fn check_names(registry: &Registry) -> Result<()> {
-    let mut tables: HashMap<String, &Collection> = HashMap::new();
-    for collection in registry.collections() {
-        let table = collection.table().to_ascii_lowercase();
-        if table.starts_with("sqlite_") {
-            return Err(mismatch(collection, "SQLite keeps names that begin with `sqlite_` for itself"));
+    let kept = |collection: &&Arc<Collection>| {
+        collection.table().get(..7).is_some_and(|begin| begin.eq_ignore_ascii_case("sqlite_"))
+    };
+    match registry.collections().iter().find(kept) {
+        Some(collection) => {
+            Err(mismatch(collection, "SQLite keeps names that begin with `sqlite_` for itself; choose another table"))
         }
-        if let Some(other) = tables.insert(table, collection) {
-            let reason = format!("SQLite does not tell its table from that of collection `{}`", other.name());
-            return Err(mismatch(collection, reason));
-        }
-        let mut columns: HashMap<String, &str> = HashMap::new();
-        for field in collection.fields() {
-            if let Some(other) = columns.insert(field.column.to_ascii_lowercase(), &field.name) {
-                let reason =
-                    format!("SQLite does not tell the column of field `{}` from that of `{other}`", field.name);
-                return Err(mismatch(collection, reason));
-            }
-        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// The type that a column of ours is declared with.

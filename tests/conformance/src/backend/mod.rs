@@ -39,7 +39,7 @@ pub mod values;
 #[macro_export]
 macro_rules! backend_conformance {
     ($make:expr) => {
-        $crate::__storex_suite! { $make; backend:
+        $crate::__storex_suite! { $make => $crate::Harness; backend:
             schemas {
                 an_indexed_text_field
                 an_index_on_a_child_of_relation

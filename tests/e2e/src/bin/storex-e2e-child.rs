@@ -75,7 +75,7 @@ impl Device {
 
     async fn sync(&mut self, dir: &Path) -> Outcome {
         let log = shared_log(dir).await?;
-        story::sync(&self.storage, Arc::clone(&log)).await?;
+        story::sync(&self.storage, log.clone()).await?;
         step("child.before_note");
         self.notes.note(&Told::Synced)?;
         log.close().await?;
@@ -122,7 +122,7 @@ async fn tell_story(dir: &Path, k: u64) -> Outcome {
             phase("sync C");
             let c = schema::open_sqlite(&dir.join("c.db"), runtime()).await?;
             let log = shared_log(dir).await?;
-            story::sync(&c, Arc::clone(&log)).await?;
+            story::sync(&c, log.clone()).await?;
             c.close().await?;
             log.close().await?;
         }
