@@ -55,7 +55,7 @@ pub enum DemoError {
         during: &'static str,
         /// Why.
         #[source]
-        source: storex_core::Error,
+        source: Box<storex_core::Error>,
     },
     /// Sync failed.
     #[error("{during} failed")]
@@ -64,7 +64,7 @@ pub enum DemoError {
         during: &'static str,
         /// Why.
         #[source]
-        source: storex_sync::SyncError,
+        source: Box<storex_sync::SyncError>,
     },
     /// Continuous sync went on for long and did not come to an end.
     #[error("the devices are not in step {seconds} s after the last exchange: {reason}")]
@@ -106,13 +106,13 @@ pub(crate) trait During<T> {
 
 impl<T> During<T> for storex_core::Result<T> {
     fn during(self, during: &'static str) -> Result<T> {
-        self.map_err(|source| DemoError::Storage { during, source })
+        self.map_err(|source| DemoError::Storage { during, source: Box::new(source) })
     }
 }
 
 impl<T> During<T> for storex_sync::Result<T> {
     fn during(self, during: &'static str) -> Result<T> {
-        self.map_err(|source| DemoError::Sync { during, source })
+        self.map_err(|source| DemoError::Sync { during, source: Box::new(source) })
     }
 }
 

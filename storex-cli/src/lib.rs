@@ -4,3 +4,13 @@ pub mod demo;
 mod error;
 
 pub use error::{DemoError, Result, describe};
+
+/// The examples of the README are compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}
+
+/// The examples of the guide are compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide.md")]
+mod guide {}

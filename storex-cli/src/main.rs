@@ -16,7 +16,9 @@ use tokio::sync::oneshot;
 /// storex keeps the databases of several devices in step.
 #[derive(Debug, Parser)]
 #[command(name = "storex", version, arg_required_else_help = true)]
-#[command(after_help = "STOREX_LOG=debug (or storex_sync=trace, ..) shows on standard error what happens inside.")]
+#[command(
+    after_help = "STOREX_LOG=debug (or storex_sync=trace, ..) shows on standard error what happens inside."
+)]
 struct Command {
     #[command(subcommand)]
     action: Action,
@@ -48,7 +50,8 @@ struct Demo {
 fn main() -> ExitCode {
     let Command { action: Action::Demo(arguments) } = Command::parse();
     log_to_stderr();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the system gives no threads: {error}")),
@@ -59,7 +62,6 @@ fn main() -> ExitCode {
     code
 }
 
-/// The demo runs beside us, so that it can be interrupted wherever it is; its temporary folder is ours and goes with us.
 async fn demo(arguments: Demo) -> ExitCode {
     let folder = match &arguments.keep {
         Some(path) => Folder::kept(path),
@@ -69,10 +71,18 @@ async fn demo(arguments: Demo) -> ExitCode {
         Ok(folder) => Arc::new(folder),
         Err(error) => return fail(&describe(&error)),
     };
+    let code = demo_in(&folder, arguments).await;
+    // Not left to the last owner: the demo may still be running.
+    folder.remove_if_temporary();
+    code
+}
+
+/// The demo runs beside us, so that it can be interrupted wherever it is.
+async fn demo_in(folder: &Arc<Folder>, arguments: Demo) -> ExitCode {
     let options = Options { from: arguments.from, ..Options::default() };
     let progress = Arc::new(Progress::new());
     let (done, result) = oneshot::channel();
-    let (working_in, observer) = (Arc::clone(&folder), Arc::<Progress>::clone(&progress));
+    let (working_in, observer) = (Arc::clone(folder), Arc::<Progress>::clone(&progress));
     TokioRuntime.spawn(Box::pin(async move {
         let _ = done.send(demo::run(&options, &working_in, observer).await);
     }));
@@ -81,7 +91,6 @@ async fn demo(arguments: Demo) -> ExitCode {
         _ = tokio::signal::ctrl_c() => {
             progress.clear();
             eprintln!("storex: interrupted");
-            folder.remove_if_temporary();
             return ExitCode::from(130);
         }
     };
@@ -149,14 +158,18 @@ impl Progress {
 
 impl Observer for Progress {
     fn phase(&self, what: &'static str) {
+        self.bar.unset_length();
         self.style("{spinner} {msg}");
         self.bar.set_message(what);
         self.bar.tick();
     }
 
     fn rows(&self, done: u64, total: u64) {
-        self.style("{spinner} {msg} {wide_bar} {human_pos}/{human_len} rows");
-        self.bar.set_length(total);
+        // The first time it is told, and whenever there turn out to be more.
+        if self.bar.length() != Some(total) {
+            self.style("{spinner} {msg} {wide_bar} {human_pos}/{human_len} rows");
+            self.bar.set_length(total);
+        }
         self.bar.set_position(done);
     }
 }

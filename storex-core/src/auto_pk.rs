@@ -293,7 +293,7 @@ impl State {
     }
 
     fn integer(&mut self, runtime: &dyn Runtime, node_bits: u32, count_bits: u32) -> i64 {
-        let now = (runtime.now().0 - EPOCH_2020).clamp(0, (1 << 41) - 1);
+        let now = runtime.now().0.saturating_sub(EPOCH_2020).clamp(0, (1 << 41) - 1);
         if now > self.int_ms {
             self.int_ms = now;
             self.int_count = 0;

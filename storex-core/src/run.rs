@@ -195,6 +195,10 @@ impl BatchRun {
                     continue;
                 }
                 Task::Delete(collection, keys) => {
+                    // From here on they are gone: the batch may create them again, and delete them again.
+                    for key in &keys {
+                        self.deleting.remove(&(Name::clone(&collection), key.clone()));
+                    }
                     (Step::Delete { collection, filter: Filter::Keys(keys) }, None)
                 }
             };

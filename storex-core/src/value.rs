@@ -281,7 +281,7 @@ mod tests {
         );
         assert_eq!(Value::Int(i64::MAX).compare(&Value::from(9.3e18)), Ordering::Less);
         assert_eq!(
-            Value::Int(i64::MIN).compare(&Value::from(-9.223_372_036_854_775_808e18)),
+            Value::Int(i64::MIN).compare(&Value::from(-9.223_372_036_854_776e18)),
             Ordering::Equal
         );
         assert_eq!(Value::Int(1).compare(&Value::from(1.5)), Ordering::Less);

@@ -17,9 +17,9 @@ use crate::log::{
 };
 use crate::merge::{Action, Incoming, merge};
 use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, read_meta, write_meta};
-use crate::parked::{PARKED, Parked, park};
+use crate::parked::{PARKED, Parked, WaitsFor, park};
 use crate::shared_log::SealedTransaction;
-use crate::stamp::{Device, Hlc};
+use crate::stamp::{Device, Hlc, Stamp};
 use crate::transaction::{EntryKind, Transaction};
 
 /// What applying a page of transactions has done.
@@ -29,7 +29,8 @@ pub struct Applied {
     pub transactions: u64,
     /// Their entries.
     pub entries: u64,
-    /// Transactions that could not be applied and were parked.
+    /// Transactions that could not be applied and were parked. One that could be applied later in the same exchange, when
+    /// what it waited for had come, is counted among the applied ones too.
     pub parked: u64,
     /// Writes of which neither had seen the other.
     pub conflicts: Vec<Conflict>,
@@ -94,7 +95,7 @@ impl Replica {
     ) -> Result<Applied> {
         let incoming: Vec<IncomingTransaction> =
             sealed.into_iter().map(|sealed| self.resolve(sealed)).collect();
-        match self.apply_page(incoming.clone(), cursor.clone(), false).await {
+        match self.apply_page(incoming.clone(), cursor.clone(), How::Together).await {
             Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
                 tracing::debug!(error = %source, "a page was refused; applying it one by one");
                 self.apply_singly(incoming, cursor).await
@@ -103,22 +104,36 @@ impl Replica {
         }
     }
 
-    /// Tries parked transactions again; those that can be applied now are no longer parked.
-    pub(crate) async fn retry_parked(&self) -> Result<Applied> {
+    /// Tries parked transactions again; those that can be applied now are no longer parked. One may wait for another, so
+    /// it goes on as long as it helps.
+    pub(crate) async fn retry_parked(&self, parked: Vec<Parked>) -> Result<Applied> {
         let mut applied = Applied::default();
-        for parked in crate::parked::parked(&self.storage).await? {
-            let incoming = self.resolve(SealedTransaction {
-                device: parked.device,
-                sequence: parked.sequence,
-                payload: parked.payload,
-            });
-            match self.apply_page(vec![incoming], None, true).await {
-                Ok(one) => applied.add(one),
-                Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {}
-                Err(error) => return Err(error),
+        let mut waiting: Vec<IncomingTransaction> = parked
+            .into_iter()
+            .map(|parked| {
+                let Parked { device, sequence, payload, .. } = parked;
+                self.resolve(SealedTransaction { device, sequence, payload })
+            })
+            .filter(|incoming| incoming.refused.is_none())
+            .collect();
+        loop {
+            let mut still = Vec::new();
+            let before = waiting.len();
+            for incoming in waiting {
+                match self.apply_page(vec![incoming.clone()], None, How::Again).await {
+                    Ok(one) if one.transactions > 0 => applied.add(one),
+                    Ok(_) => still.push(incoming),
+                    Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
+                        still.push(incoming);
+                    }
+                    Err(error) => return Err(error),
+                }
             }
+            if still.len() == before {
+                return Ok(applied);
+            }
+            waiting = still;
         }
-        Ok(applied)
     }
 
     async fn apply_singly(
@@ -128,16 +143,21 @@ impl Replica {
     ) -> Result<Applied> {
         let mut applied = Applied::default();
         for mut one in incoming {
-            match self.apply_page(vec![one.clone()], None, false).await {
+            match self.apply_page(vec![one.clone()], None, How::InOrder).await {
                 Ok(done) => applied.add(done),
                 Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
-                    one.refused = Some(source.to_string());
-                    applied.add(self.apply_page(vec![one], None, false).await?);
+                    // What is in its way may go; a value that no rule allows stays what it is.
+                    let waits_for = match source.kind() {
+                        ErrorKind::Conflict => WaitsFor::Change,
+                        _ => WaitsFor::Update,
+                    };
+                    one.refused = Some(Refusal { reason: source.to_string(), waits_for });
+                    applied.add(self.apply_page(vec![one], None, How::InOrder).await?);
                 }
                 Err(error) => return Err(error),
             }
         }
-        applied.add(self.apply_page(Vec::new(), cursor, false).await?);
+        applied.add(self.apply_page(Vec::new(), cursor, How::Together).await?);
         Ok(applied)
     }
 
@@ -145,9 +165,9 @@ impl Replica {
         &self,
         incoming: Vec<IncomingTransaction>,
         cursor: Option<(String, Vec<u8>)>,
-        again: bool,
+        how: How,
     ) -> Result<Applied> {
-        let page = Arc::new(Page::new(incoming, cursor, again));
+        let page = Arc::new(Page::new(incoming, cursor, how));
         let batch = {
             let page = Arc::clone(&page);
             Batch::new()
@@ -174,6 +194,7 @@ impl Replica {
             }
             Err(error) => (Transaction::default(), Some(error.to_string())),
         };
+        let refused = refused.map(|reason| Refusal { reason, waits_for: WaitsFor::Update });
         IncomingTransaction { sealed, transaction, shapes, refused }
     }
 
@@ -205,7 +226,7 @@ impl Replica {
         let numbers = self
             .numbers
             .get(&shape.collection)
-            .ok_or_else(|| format!("collection `{}` has no number here", shape.collection))?;
+            .ok_or_else(|| format!("collection `{}` is kept local here", shape.collection))?;
         let positions = shape
             .fields
             .iter()
@@ -222,13 +243,14 @@ impl Replica {
         if key != collection.primary_key() || values.iter().any(|at| collection.is_key(*at)) {
             return Err(format!("collection `{}` has another primary key here", shape.collection));
         }
-        let fields = values.iter().filter_map(|at| numbers.fields.get(*at).copied()).collect();
+        let number = |at: &usize| numbers.fields.get(*at).copied();
+        let others = (0..collection.fields().len()).filter(|at| !positions.contains(at));
         Ok(ResolvedShape {
             collection: Arc::clone(collection),
             numbers: Arc::clone(numbers),
-            whole: positions.len() == collection.fields().len(),
+            fields: values.iter().filter_map(number).collect(),
+            others: others.filter_map(|at| number(&at)).collect(),
             values: values.to_vec(),
-            fields,
         })
     }
 }
@@ -268,19 +290,38 @@ struct IncomingTransaction {
     transaction: Transaction,
     shapes: Vec<Arc<ResolvedShape>>,
     /// Why it cannot be applied.
-    refused: Option<String>,
+    refused: Option<Refusal>,
+}
+
+/// Why a transaction cannot be applied, and what would help.
+#[derive(Debug, Clone)]
+struct Refusal {
+    reason: String,
+    waits_for: WaitsFor,
+}
+
+/// How transactions are applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// A page at once: each object is written once, with what all of them make of it.
+    Together,
+    /// One, write by write in its own order: what its author could do in that order can be done here (two objects that
+    /// exchange a unique value, say).
+    InOrder,
+    /// As [`How::InOrder`], one that was parked before.
+    Again,
 }
 
 #[derive(Debug)]
 struct ResolvedShape {
     collection: Arc<Collection>,
     numbers: Arc<Numbers>,
-    /// Whether it has all fields of the collection.
-    whole: bool,
     /// Positions of the fields behind the key.
     values: Vec<usize>,
     /// Their numbers.
     fields: Vec<u32>,
+    /// The numbers of the collection's other fields: the author's schema does not have them, or they were not changed.
+    others: Vec<u32>,
 }
 
 /// A page of transactions on its way into the database. Its functions are continuations: they may be called again.
@@ -288,8 +329,7 @@ struct ResolvedShape {
 struct Page {
     incoming: Vec<IncomingTransaction>,
     cursor: Option<(String, Vec<u8>)>,
-    /// Whether the transactions were parked before.
-    again: bool,
+    how: How,
     objects: Vec<Object>,
     /// Per transaction and entry: which object.
     object_of: Vec<Vec<usize>>,
@@ -327,7 +367,7 @@ impl Page {
     fn new(
         incoming: Vec<IncomingTransaction>,
         cursor: Option<(String, Vec<u8>)>,
-        again: bool,
+        how: How,
     ) -> Self {
         let mut objects: Vec<Object> = Vec::new();
         let mut known: HashMap<(i64, Vec<u8>), usize> = HashMap::new();
@@ -356,7 +396,7 @@ impl Page {
             object_of.push(places);
         }
         let (applied, failure) = (Mutex::default(), Mutex::default());
-        Self { incoming, cursor, again, objects, object_of, applied, failure }
+        Self { incoming, cursor, how, objects, object_of, applied, failure }
     }
 
     fn fail(&self, error: SyncError) -> storex_core::Error {
@@ -446,13 +486,19 @@ impl Page {
         mut devices: Devices,
         mut works: Vec<Work>,
     ) -> Result<Vec<Step>> {
+        let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
         let mut applied = Applied::default();
         let mut parked = Vec::new();
         let mut taken = Vec::new();
+        let mut steps = Vec::new();
         for (one, places) in self.incoming.iter().zip(&self.object_of) {
             let SealedTransaction { device, sequence, .. } = one.sealed;
-            let known = devices.find(device).map_or(0, |known| known.sequence);
-            if !self.again {
+            if device == me {
+                // A log does not give us back what is ours; whatever it is, it is here already.
+                continue;
+            }
+            if self.how != How::Again {
+                let known = devices.find(device).map_or(0, |known| known.sequence);
                 if sequence <= known {
                     continue;
                 }
@@ -463,13 +509,13 @@ impl Page {
             let count = one.transaction.entries.len() as u64;
             let mut last = Hlc::ZERO;
             match one.refused.clone().or_else(|| missing(one, places, &works)) {
-                Some(reason) => {
+                Some(Refusal { reason, waits_for }) => {
                     let payload = one.sealed.payload.clone();
-                    parked.push(Parked { device, sequence, reason, payload });
+                    parked.push(Parked { device, sequence, waits_for, reason, payload });
                     applied.parked += 1;
                 }
                 None => {
-                    self.fold_transaction(one, places, &mut works, &mut applied);
+                    steps.extend(self.fold_transaction(one, places, &mut works, &mut applied));
                     applied.transactions += 1;
                     applied.entries += count;
                     taken.push((device, sequence));
@@ -479,16 +525,20 @@ impl Page {
             devices.advance(device, sequence, last);
             head.hlc = head.hlc.max(last);
         }
-        let mut steps = self.write_rows(&mut works);
+        if self.how == How::Again {
+            if taken.is_empty() {
+                // It is parked as it was.
+                return Ok(Vec::new());
+            }
+            steps.push(unpark(taken.into_iter()));
+        }
+        steps.extend(self.write_rows(&mut works));
         steps.extend(self.write_clocks(&works, &mut devices));
         if !parked.is_empty() {
             steps.push(park(parked));
         }
-        if self.again && !taken.is_empty() {
-            steps.push(unpark(taken.into_iter()));
-        }
         let mut meta = Vec::new();
-        if !self.incoming.is_empty() {
+        if applied != Applied::default() {
             meta.push((HEAD, head.encode()));
         }
         if devices.is_changed() {
@@ -504,13 +554,15 @@ impl Page {
         Ok(steps)
     }
 
+    /// Folds a transaction into the objects; gives its writes one by one, unless they are written together in the end.
     fn fold_transaction(
         &self,
         one: &IncomingTransaction,
         places: &[usize],
         works: &mut [Work],
         applied: &mut Applied,
-    ) {
+    ) -> Vec<Step> {
+        let mut steps = Vec::new();
         let transaction = &one.transaction;
         for (n, (entry, at)) in transaction.entries.iter().zip(places).enumerate() {
             let shape = &one.shapes[entry.shape];
@@ -523,7 +575,13 @@ impl Page {
             };
             let merged = merge(work.clock.as_ref(), incoming, |stamp| transaction.had_seen(stamp));
             work.row.act(&merged.action, shape, entry);
-            if let Some(clock) = merged.clock {
+            if self.how != How::Together {
+                steps.extend(std::mem::take(&mut work.row).step(&self.objects[*at]));
+            }
+            if let Some(mut clock) = merged.clock {
+                if entry.kind == EntryKind::Create {
+                    shape.settle(&merged.action, &mut clock);
+                }
                 work.clock = Some(clock);
                 work.clock_changed = true;
             }
@@ -543,6 +601,7 @@ impl Page {
                 });
             }
         }
+        steps
     }
 
     /// Deletes first, so that what they free (a unique value) is free; then updates, then whole rows.
@@ -556,14 +615,7 @@ impl Page {
                 Row::Keep => {}
                 Row::Delete => deletes.entry(name()).or_default().push(object.key.clone()),
                 Row::Put(record) => puts.entry(name()).or_default().push(record),
-                Row::Set(values) => {
-                    let changes =
-                        values.into_iter().fold(Changes::new(), |changes, (at, value)| {
-                            changes.set(Name::clone(&object.collection.fields()[at].name), value)
-                        });
-                    let filter = Filter::Keys(vec![object.key.clone()]);
-                    updates.push(Step::Update { collection: name(), filter, changes });
-                }
+                row @ Row::Set(_) => updates.extend(row.step(object)),
             }
         }
         let deletes = deletes
@@ -590,7 +642,7 @@ impl Page {
 
 /// Why a transaction cannot be applied: an object that it changes is not here. Looked up before the first of its entries
 /// is applied, so that it is applied whole or parked whole.
-fn missing(one: &IncomingTransaction, places: &[usize], works: &[Work]) -> Option<String> {
+fn missing(one: &IncomingTransaction, places: &[usize], works: &[Work]) -> Option<Refusal> {
     let mut life_of: HashMap<usize, u32> = HashMap::new();
     for (entry, at) in one.transaction.entries.iter().zip(places) {
         let stored = works[*at].clock.as_ref().map_or(0, |clock| clock.life);
@@ -604,11 +656,12 @@ fn missing(one: &IncomingTransaction, places: &[usize], works: &[Work]) -> Optio
                     .take(shape.collection.primary_key().len())
                     .map(|value| value.value().clone()),
             );
-            return Some(format!(
+            let reason = format!(
                 "object {key} of collection `{}` is not here, although it was there where it was changed: \
-                 this device needs an initial sync",
+                 its creation is still to come, or this device needs an initial sync",
                 shape.collection.name()
-            ));
+            );
+            return Some(Refusal { reason, waits_for: WaitsFor::Change });
         }
         life_of.insert(*at, life.max(entry.life));
     }
@@ -628,7 +681,38 @@ fn unpark(transactions: impl Iterator<Item = (Device, u64)>) -> Step {
     Step::Delete { collection: PARKED.into(), filter: Filter::Keys(keys) }
 }
 
+impl ResolvedShape {
+    /// What a create says of fields that its author does not have: where it made the object they were never written. With
+    /// all fields in it, one stamp may say it all.
+    fn settle(&self, action: &Action, clock: &mut Clock) {
+        if *action == Action::Put {
+            self.others.iter().for_each(|field| clock.set(*field, Stamp::ZERO));
+        } else if self.others.is_empty() {
+            clock.compact(&self.fields);
+        }
+    }
+}
+
 impl Row {
+    /// The step that writes it.
+    fn step(self, object: &Object) -> Option<Step> {
+        let collection = Name::clone(object.collection.name());
+        let filter = Filter::Keys(vec![object.key.clone()]);
+        match self {
+            Self::Keep => None,
+            Self::Put(record) => {
+                Some(Step::create_or(collection, vec![record], OnConflict::Replace))
+            }
+            Self::Delete => Some(Step::Delete { collection, filter }),
+            Self::Set(values) => {
+                let changes = values.into_iter().fold(Changes::new(), |changes, (at, value)| {
+                    changes.set(Name::clone(&object.collection.fields()[at].name), value)
+                });
+                Some(Step::Update { collection, filter, changes })
+            }
+        }
+    }
+
     fn act(&mut self, action: &Action, shape: &ResolvedShape, entry: &crate::Entry) {
         match action {
             Action::Keep | Action::Missing => {}
@@ -639,7 +723,6 @@ impl Row {
                 for (at, value) in positions.zip(&entry.values) {
                     record.set(*at, value.value().clone());
                 }
-                debug_assert!(shape.whole || entry.kind == EntryKind::Create);
                 *self = Self::Put(record);
             }
             Action::Set(taken) => {

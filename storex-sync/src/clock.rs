@@ -68,6 +68,16 @@ impl Clock {
         }
     }
 
+    /// Gives the row the stamp that all these fields have, if they have one in common. They must be all fields there are,
+    /// because the row's stamp counts for every field that is not listed.
+    pub(crate) fn compact(&mut self, all: &[u32]) {
+        let Some(first) = all.first().map(|field| self.stamp(*field)) else { return };
+        if first != self.row && all.iter().all(|field| self.stamp(*field) == first) {
+            self.row = first;
+            self.fields.retain(|(field, stamp)| *stamp != first && !all.contains(field));
+        }
+    }
+
     /// The newest stamp of the object.
     #[must_use]
     pub fn newest(&self) -> Stamp {

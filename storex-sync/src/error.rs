@@ -86,7 +86,7 @@ pub enum SyncError {
     LogReplaced,
     /// The exchange that several callers waited for failed.
     #[error(transparent)]
-    Joined(std::sync::Arc<SyncError>),
+    Joined(std::sync::Arc<Self>),
 }
 
 impl SyncError {

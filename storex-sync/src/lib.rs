@@ -69,6 +69,8 @@ mod apply;
 mod bytes;
 mod channel;
 mod clock;
+#[cfg(test)]
+mod codec_tests;
 mod continuous;
 mod error;
 mod initial;
@@ -92,7 +94,7 @@ pub use error::{Result, SyncError};
 pub use initial::{InitialSync, InitialSyncReport, Progress};
 pub use log::SyncLog;
 pub use merge::{Action, FieldConflict, Incoming, Merged, merge, merge_object};
-pub use parked::{Parked, parked};
+pub use parked::{Parked, WaitsFor, parked};
 pub use shared_log::{
     BackendSharedLog, Cursor, LogId, MemorySharedLog, Page, SealedTransaction, SharedSyncLog,
 };

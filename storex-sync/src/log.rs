@@ -12,7 +12,7 @@
 //! transaction apart. The stamp is drawn inside the transaction, from the stored head, so two processes on one database
 //! never draw the same one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -26,8 +26,8 @@ use crate::clock::Clock;
 use crate::error::{Result, SyncError, abort};
 use crate::log_entries::{Touched, touched};
 use crate::meta::{
-    CATALOGUE, Catalogue, DEVICES, Devices, HEAD, Head, Numbers, meta_definition, meta_row,
-    read_meta, write_meta,
+    CATALOGUE, Catalogue, DEVICES, Devices, HEAD, Head, LOCAL_ONLY, Numbers, decode_names,
+    encode_names, meta_definition, meta_row, read_meta, write_meta,
 };
 use crate::stamp::{Device, Hlc};
 use crate::transaction::Header;
@@ -51,7 +51,7 @@ pub(crate) const CLOCK: &str = "_storex_clock";
 /// ```
 #[derive(Debug, Default)]
 pub struct SyncLog {
-    local_only: HashSet<Name>,
+    local_only: BTreeSet<Name>,
     opened: OnceLock<Opened>,
 }
 
@@ -62,13 +62,20 @@ struct Opened {
     schema: u64,
 }
 
-/// The numbers of all synced collections, read once when the storage is opened.
+/// The numbers of all synced collections, read once when the storage is opened; those kept local are not among them.
 #[derive(Debug, Default)]
 pub(crate) struct AllNumbers(HashMap<Name, Arc<Numbers>>);
 
 impl AllNumbers {
-    pub(crate) fn new(registry: &Registry, catalogue: &Catalogue) -> Result<Self> {
-        let synced = registry.collections().iter().filter(|collection| !collection.is_reserved());
+    pub(crate) fn new(
+        registry: &Registry,
+        catalogue: &Catalogue,
+        local_only: &BTreeSet<Name>,
+    ) -> Result<Self> {
+        let synced = registry
+            .collections()
+            .iter()
+            .filter(|it| !it.is_reserved() && !local_only.contains(it.name()));
         let numbers =
             synced.map(|it| Ok((Name::clone(it.name()), Arc::new(catalogue.numbers(it)?))));
         Ok(Self(numbers.collect::<Result<_>>()?))
@@ -76,10 +83,6 @@ impl AllNumbers {
 
     pub(crate) fn get(&self, collection: &str) -> Option<&Arc<Numbers>> {
         self.0.get(collection)
-    }
-
-    fn remove(&mut self, collection: &Name) {
-        self.0.remove(collection);
     }
 }
 
@@ -90,7 +93,7 @@ impl SyncLog {
         Self::default()
     }
 
-    /// Leaves collections out: they are neither logged nor sent.
+    /// Leaves collections out: they are neither logged nor sent, and what others hold under the same name is not taken.
     #[must_use]
     pub fn local_only<N: Into<Name>>(mut self, collections: impl IntoIterator<Item = N>) -> Self {
         self.local_only.extend(collections.into_iter().map(Into::into));
@@ -102,7 +105,9 @@ impl SyncLog {
         let mut id = [0; 16];
         cx.runtime.fill_random(&mut id);
         let registry = Arc::clone(cx.registry);
-        let batch = Batch::new().step(read_meta(&[HEAD, DEVICES, CATALOGUE])).then(move |trace| {
+        let local_only = encode_names(&self.local_only);
+        let read = read_meta(&[HEAD, DEVICES, CATALOGUE, LOCAL_ONLY]);
+        let batch = Batch::new().step(read).then(move |trace| {
             let rows = trace.found(0);
             let mut write = Vec::new();
             if meta_row(rows, HEAD).is_none() {
@@ -117,6 +122,9 @@ impl SyncLog {
             };
             if catalogue.extend(&registry) || meta_row(rows, CATALOGUE).is_none() {
                 write.push((CATALOGUE, catalogue.encode()));
+            }
+            if meta_row(rows, LOCAL_ONLY).unwrap_or_default() != local_only {
+                write.push((LOCAL_ONLY, local_only.clone()));
             }
             Ok(if write.is_empty() { Vec::new() } else { vec![write_meta(write)] })
         });
@@ -134,11 +142,13 @@ pub(crate) async fn read_numbers(
         .await
         .map_err(|source| SyncError::Storage { during: "reading the catalogue", source })?;
     let bytes = meta_row(&rows, CATALOGUE).ok_or(SyncError::NoSyncLog)?;
-    AllNumbers::new(registry, &Catalogue::decode(bytes)?)
+    let local_only = decode_names(meta_row(&rows, LOCAL_ONLY).unwrap_or_default())?;
+    AllNumbers::new(registry, &Catalogue::decode(bytes)?, &local_only)
 }
 
 pub(crate) fn catalogue_query() -> Query {
-    Query::new(crate::meta::META).filter(Filter::key(CATALOGUE))
+    let keys = vec![Key::single(CATALOGUE), Key::single(LOCAL_ONLY)];
+    Query::new(crate::meta::META).filter(Filter::Keys(keys))
 }
 
 #[cfg_attr(not(target_family = "wasm"), async_trait)]
@@ -168,12 +178,13 @@ impl Middleware for SyncLog {
             cx.registry.collection(name)?;
         }
         self.prepare(cx).await?;
-        let mut numbers = read_numbers(cx.backend.find(catalogue_query()), cx.registry)
-            .await
-            .map_err(|error| abort(&error))?;
-        for name in &self.local_only {
-            numbers.remove(name);
-        }
+        let numbers = read_numbers(cx.backend.find(catalogue_query()), cx.registry).await.map_err(
+            |error| match error {
+                // Its class must not be lost: a lock, say, may be free later.
+                SyncError::Storage { source, .. } => source,
+                other => abort(&other),
+            },
+        )?;
         let opened = Opened { numbers: Arc::new(numbers), schema: cx.registry.fingerprint() };
         // A builder opens its middleware once.
         let _ = self.opened.set(opened);

@@ -11,7 +11,8 @@
 //! | nothing, or a smaller life | update | *missing*: its create never came here; to be parked |
 //!
 //! The result depends on the stored clock and the write only, not on the log, and not on the order in which concurrent
-//! writes arrive.
+//! writes arrive. A field that a create does not carry, because its author's schema does not have it, counts as never
+//! written: whoever knows the field keeps what is there.
 
 use crate::clock::Clock;
 use crate::stamp::Stamp;
@@ -80,7 +81,7 @@ pub fn merge(
     }
     if incoming.life < own.life {
         // Whoever brought the object to its present life had not seen this write, unless it is one and the same device.
-        let lost = !own.is_alive() && own.row.device != incoming.stamp.device;
+        let lost = own.row.device != incoming.stamp.device;
         let conflict = FieldConflict { field: None, incoming_won: false };
         return Merged {
             action: Action::Keep,
@@ -140,16 +141,6 @@ fn merge_fields(own: &Clock, incoming: Incoming<'_>, had_seen: impl Fn(Stamp) ->
             conflicts.push(FieldConflict { field: Some(*field), incoming_won: wins });
         }
     }
-    if incoming.kind == EntryKind::Create && taken.len() == incoming.fields.len() {
-        // Every field the author knows is newer: one stamp says it all, but for fields that only we know.
-        let mut whole = Clock::created(own.life, incoming.stamp);
-        for (field, stamp) in &clock.fields {
-            if !incoming.fields.contains(field) {
-                whole.set(*field, *stamp);
-            }
-        }
-        clock = whole;
-    }
     let changed = clock != *own;
     Merged {
         action: if taken.is_empty() { Action::Keep } else { Action::Set(taken) },
@@ -158,18 +149,31 @@ fn merge_fields(own: &Clock, incoming: Incoming<'_>, had_seen: impl Fn(Stamp) ->
     }
 }
 
-/// Merges a whole object with its clock, as initial sync brings it: the same rules, for all fields at once. Of two objects
+/// Merges a whole object with its clock, as initial sync brings it: the same rules, for all fields at once. Of two values
 /// older than sync the arriving one is taken.
 ///
-/// `fields` are the numbers of all fields but the key's.
+/// `fields` are the numbers of the fields that arrive, without the key's; `others` those of the fields that the sender does
+/// not have: as far as it knows nobody has written them.
 #[must_use]
-pub fn merge_object(own: Option<&Clock>, incoming: &Clock, fields: &[u32]) -> Merged {
+pub fn merge_object(
+    own: Option<&Clock>,
+    incoming: &Clock,
+    fields: &[u32],
+    others: &[u32],
+) -> Merged {
     let done = |action, clock| Merged { action, clock, conflicts: Vec::new() };
+    let arriving = || {
+        let mut clock = incoming.clone();
+        if clock.is_alive() {
+            others.iter().for_each(|field| clock.set(*field, Stamp::ZERO));
+        }
+        clock
+    };
     let whole = if incoming.is_alive() { Action::Put } else { Action::Delete };
-    let Some(own) = own else { return done(whole, Some(incoming.clone())) };
+    let Some(own) = own else { return done(whole, Some(arriving())) };
     if incoming.life != own.life {
         return if incoming.life > own.life {
-            done(whole, Some(incoming.clone()))
+            done(whole, Some(arriving()))
         } else {
             done(Action::Keep, None)
         };
@@ -178,27 +182,18 @@ pub fn merge_object(own: Option<&Clock>, incoming: &Clock, fields: &[u32]) -> Me
         return done(Action::Keep, (incoming.row > own.row).then(|| incoming.clone()));
     }
     let mut clock = own.clone();
-    clock.row = own.row.max(incoming.row);
     let mut taken = Vec::new();
-    let mut stamps: Vec<(u32, Stamp)> = Vec::with_capacity(fields.len());
     for (at, field) in fields.iter().enumerate() {
         let (known, arriving) = (own.stamp(*field), incoming.stamp(*field));
-        if arriving > known {
+        if arriving > known || (arriving == known && known == Stamp::ZERO) {
             taken.push(at);
         }
-        stamps.push((*field, known.max(arriving)));
-    }
-    // Fields that are not in our schema keep what is known of them.
-    let known = own.fields.iter().chain(&incoming.fields).map(|(field, _)| *field);
-    let foreign: Vec<u32> = known.filter(|field| !fields.contains(field)).collect();
-    stamps.extend(
-        foreign.into_iter().map(|field| (field, own.stamp(field).max(incoming.stamp(field)))),
-    );
-    clock.fields.clear();
-    for (field, stamp) in stamps {
-        clock.set(field, stamp);
+        clock.set(*field, known.max(arriving));
     }
     let changed = clock != *own;
+    if changed && others.is_empty() {
+        clock.compact(fields);
+    }
     let action = if taken.is_empty() { Action::Keep } else { Action::Set(taken) };
     done(action, changed.then_some(clock))
 }

@@ -1,13 +1,15 @@
 //! What sync keeps about the whole database: who we are, whom we know, what the collections are called in clocks.
 //!
-//! Three small rows of the collection `_storex_meta`:
+//! Small rows of the collection `_storex_meta`:
 //! - `head`: this device's number, the number of its next transaction, its clock's last reading; written with every
 //!   logged transaction;
 //! - `devices`: every device that this database has heard of, with the last transaction of it that was applied here;
 //!   a device's place in this list is its number in packed clocks, so the list only grows;
-//! - `catalogue`: collections and fields by number, so that clocks need no names; it only grows too.
+//! - `catalogue`: collections and fields by number, so that clocks need no names; it only grows too;
+//! - `local_only`: the collections that this device keeps to itself;
+//! - `cursor`: where this device is in its shared log.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use storex_core::{
@@ -23,6 +25,7 @@ pub(crate) const META: &str = "_storex_meta";
 pub(crate) const HEAD: &str = "head";
 pub(crate) const DEVICES: &str = "devices";
 pub(crate) const CATALOGUE: &str = "catalogue";
+pub(crate) const LOCAL_ONLY: &str = "local_only";
 
 pub(crate) fn meta_definition() -> Definition {
     Definition::new(META)
@@ -114,7 +117,7 @@ impl Devices {
     }
 
     pub(crate) fn find(&self, device: Device) -> Option<&Known> {
-        self.list.iter().find(|known| known.device == device)
+        self.iter().find(|known| known.device == device)
     }
 
     /// The number of a device; a new one gets the next.
@@ -129,10 +132,14 @@ impl Devices {
 
     /// Notes how far a device was followed; never goes back.
     pub(crate) fn advance(&mut self, device: Device, sequence: u64, hlc: Hlc) {
-        let number = self.number(device);
-        let Some(known) = usize::try_from(number).ok().and_then(|at| self.list.get_mut(at)) else {
-            return;
-        };
+        // Whoever says that they are nobody gets a place of their own: nobody's is not kept.
+        let at = self.list.iter().skip(1).position(|known| known.device == device);
+        let at = at.map_or(self.list.len(), |at| at + 1);
+        if at == self.list.len() {
+            self.changed = true;
+            self.list.push(Known { device, ..Known::default() });
+        }
+        let Some(known) = self.list.get_mut(at) else { return };
         if known.sequence < sequence || known.hlc < hlc {
             self.changed = true;
         }
@@ -167,7 +174,8 @@ impl Devices {
         while !reader.is_empty() {
             let device = Device { id: reader.array()?, incarnation: reader.varint_u32()? };
             let sequence = reader.varint()?;
-            list.push(Known { device, sequence, hlc: Hlc(u64::from_be_bytes(reader.array()?)) });
+            let hlc = Hlc(u64::from_be_bytes(reader.array()?)).checked("the table of devices")?;
+            list.push(Known { device, sequence, hlc });
         }
         Ok(Self { list, changed: false })
     }
@@ -239,14 +247,10 @@ impl Catalogue {
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        let text = |out: &mut Vec<u8>, text: &str| {
-            write_varint(out, text.len() as u64);
-            out.extend(text.as_bytes());
-        };
         for entry in &self.collections {
-            text(&mut out, &entry.name);
+            write_name(&mut out, &entry.name);
             write_varint(&mut out, entry.fields.len() as u64);
-            entry.fields.iter().for_each(|field| text(&mut out, field));
+            entry.fields.iter().for_each(|field| write_name(&mut out, field));
         }
         out
     }
@@ -254,18 +258,13 @@ impl Catalogue {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         let what = "the catalogue";
         let mut reader = Reader::new(bytes, what);
-        let text = |reader: &mut Reader<'_>| -> Result<Name> {
-            let len = reader.varint_usize()?;
-            let text = std::str::from_utf8(reader.take(len)?);
-            Ok(text.map_err(|_| SyncError::corrupt(what, "a name is not UTF-8"))?.into())
-        };
         let mut catalogue = Self::default();
         while !reader.is_empty() {
-            let name = text(&mut reader)?;
+            let name = read_name(&mut reader, what)?;
             let count = reader.varint_usize()?;
             let mut fields = Vec::new();
             for _ in 0..count {
-                fields.push(text(&mut reader)?);
+                fields.push(read_name(&mut reader, what)?);
             }
             catalogue.by_name.insert(Name::clone(&name), catalogue.collections.len());
             catalogue.collections.push(CatalogueEntry { name, fields });
@@ -281,4 +280,32 @@ pub(crate) struct Numbers {
     pub(crate) collection: i64,
     /// The fields', by position in the schema.
     pub(crate) fields: Vec<u32>,
+}
+
+fn write_name(out: &mut Vec<u8>, name: &str) {
+    write_varint(out, name.len() as u64);
+    out.extend(name.as_bytes());
+}
+
+fn read_name(reader: &mut Reader<'_>, what: &'static str) -> Result<Name> {
+    let len = reader.varint_usize()?;
+    let text = std::str::from_utf8(reader.take(len)?);
+    Ok(text.map_err(|_| SyncError::corrupt(what, "a name is not UTF-8"))?.into())
+}
+
+/// The row `local_only`: names, in order.
+pub(crate) fn encode_names(names: &BTreeSet<Name>) -> Vec<u8> {
+    let mut out = Vec::new();
+    names.iter().for_each(|name| write_name(&mut out, name));
+    out
+}
+
+pub(crate) fn decode_names(bytes: &[u8]) -> Result<BTreeSet<Name>> {
+    let what = "the list of local collections";
+    let mut reader = Reader::new(bytes, what);
+    let mut names = BTreeSet::new();
+    while !reader.is_empty() {
+        names.insert(read_name(&mut reader, what)?);
+    }
+    Ok(names)
 }

@@ -1,6 +1,6 @@
 //! What cannot be applied is parked with its reason; everything else flows on.
 
-use storex_core::{Definition, FieldType, OnConflict, Query, Record, Step, Storage, Value};
+use storex_core::{Definition, FieldType, OnConflict, Query, Record, Step, Storage, Value, field};
 
 use crate::error::{During, Result, SyncError};
 use crate::stamp::Device;
@@ -14,10 +14,21 @@ pub struct Parked {
     pub device: Device,
     /// Its number.
     pub sequence: u64,
+    /// What it waits for.
+    pub waits_for: WaitsFor,
     /// Why it could not be applied.
     pub reason: String,
     /// Its bytes.
     pub payload: Vec<u8>,
+}
+
+/// What has to happen before a parked transaction can be applied. It is tried again by itself then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// Another program or schema: this one does not know what is in the transaction. Tried when sync begins.
+    Update,
+    /// Other data: something that it changes is not here, or something is in its way. Tried when something has arrived.
+    Change,
 }
 
 pub(crate) fn parked_definition() -> Definition {
@@ -26,9 +37,24 @@ pub(crate) fn parked_definition() -> Definition {
         .field("device", FieldType::Binary)
         .field("incarnation", FieldType::Int)
         .field("sequence", FieldType::Int)
+        .field("waits_for", FieldType::Int)
         .field("reason", FieldType::String)
         .field("transaction", FieldType::Binary)
         .primary_key(["device", "incarnation", "sequence"])
+}
+
+impl WaitsFor {
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Update => 0,
+            Self::Change => 1,
+        }
+    }
+
+    /// Whatever a later version adds is tried when anything has changed.
+    pub(crate) fn from_code(code: u64) -> Self {
+        if code == 0 { Self::Update } else { Self::Change }
+    }
 }
 
 impl Parked {
@@ -37,12 +63,13 @@ impl Parked {
             Value::Bytes(self.device.id.to_vec()),
             Value::Int(i64::from(self.device.incarnation)),
             Value::Int(i64::try_from(self.sequence).unwrap_or(i64::MAX)),
+            Value::from(self.waits_for.code()),
             Value::Text(self.reason),
             Value::Bytes(self.payload),
         ])
     }
 
-    fn from_record(record: &Record) -> Result<Self> {
+    pub(crate) fn from_record(record: &Record) -> Result<Self> {
         let wrong = || SyncError::corrupt("a parked transaction", "its row has the wrong types");
         let id = record.get(0).as_bytes().and_then(|id| id.try_into().ok()).ok_or_else(wrong)?;
         let number =
@@ -51,8 +78,9 @@ impl Parked {
         Ok(Self {
             device: Device { id, incarnation },
             sequence: number(2)?,
-            reason: record.get(3).as_text().unwrap_or_default().to_owned(),
-            payload: record.get(4).as_bytes().unwrap_or_default().to_vec(),
+            waits_for: WaitsFor::from_code(number(3)?),
+            reason: record.get(4).as_text().unwrap_or_default().to_owned(),
+            payload: record.get(5).as_bytes().unwrap_or_default().to_vec(),
         })
     }
 }
@@ -68,7 +96,17 @@ pub(crate) fn park(parked: Vec<Parked>) -> Step {
 /// # Errors
 /// [`SyncError::Storage`].
 pub async fn parked(storage: &Storage) -> Result<Vec<Parked>> {
-    let rows = storage.find(Query::new(PARKED)).await.during("reading what is parked")?;
+    find(storage, Query::new(PARKED)).await
+}
+
+/// What is parked and waits for this.
+pub(crate) async fn waiting(storage: &Storage, waits_for: WaitsFor) -> Result<Vec<Parked>> {
+    let filter = field("waits_for").eq(waits_for.code());
+    find(storage, Query::new(PARKED).filter(filter)).await
+}
+
+async fn find(storage: &Storage, query: Query) -> Result<Vec<Parked>> {
+    let rows = storage.find(query).await.during("reading what is parked")?;
     let mut parked = rows.iter().map(Parked::from_record).collect::<Result<Vec<_>>>()?;
     parked.sort_by_key(|parked| (parked.device, parked.sequence));
     Ok(parked)

@@ -9,6 +9,7 @@ use crate::error::{During, Result, SyncError};
 use crate::log::LOG;
 use crate::meta::{META, meta_row};
 use crate::pack::{Packer, Unpacker};
+use crate::parked::{WaitsFor, parked, waiting};
 use crate::shared_log::{Cursor, LogId, Page, SealedTransaction, SharedSyncLog};
 use crate::stamp::Device;
 
@@ -78,8 +79,13 @@ pub struct Sync {
     log: Arc<dyn SharedSyncLog>,
     limits: Limits,
     /// One exchange at a time.
-    running: Arc<tokio::sync::Mutex<()>>,
+    running: Arc<tokio::sync::Mutex<Begun>>,
 }
+
+/// Whether an exchange has gone through since this sync was opened: the log knows this device, and is the right one; what
+/// waited for an update of the program was tried.
+#[derive(Debug, Default)]
+struct Begun(bool);
 
 /// The name of the row of `_storex_meta` that keeps where we are in the shared log.
 const CURSOR: &str = "cursor";
@@ -156,7 +162,9 @@ impl Sync {
     }
 
     /// Sends what was written here and applies what others wrote, until both are through. With nothing to do it costs one
-    /// request. A second call waits for the first.
+    /// request (and one more the first time). A second call waits for the first.
+    ///
+    /// What is parked is tried again when something has arrived that it may have waited for.
     ///
     /// Cancel-safe: what was sent and not noted yet is sent again and passed over by the log; what was received and not
     /// committed is received again.
@@ -164,15 +172,32 @@ impl Sync {
     /// # Errors
     /// [`SyncError`]; what was done before stays done.
     pub async fn sync_once(&self) -> Result<SyncReport> {
-        let _one_at_a_time = self.running.lock().await;
+        let mut begun = self.running.lock().await;
         let device = self.device().await?;
         let mut report = SyncReport::default();
-        let mut place = match read_place(&self.replica.storage).await? {
-            Some(place) => place,
-            None => Place { log: self.log.register(device).await?, cursor: Cursor::default() },
+        let place = read_place(&self.replica.storage).await?;
+        let mut place = match place {
+            Some(place) if begun.0 => place,
+            place => {
+                // A device that got its place by initial sync is not known to the log yet.
+                let log = self.log.register(device).await?;
+                let place = place.unwrap_or(Place { log, cursor: Cursor::default() });
+                if place.log != log {
+                    return Err(SyncError::LogReplaced);
+                }
+                place
+            }
         };
         self.send(device, &mut report).await?;
         self.receive(device, &mut place, &mut report).await?;
+        let storage = &self.replica.storage;
+        let retry = match begun.0 {
+            false => parked(storage).await?,
+            true if report.received.transactions > 0 => waiting(storage, WaitsFor::Change).await?,
+            true => Vec::new(),
+        };
+        report.received.add(self.replica.retry_parked(retry).await?);
+        begun.0 = true;
         Ok(report)
     }
 
@@ -182,7 +207,7 @@ impl Sync {
     /// [`SyncError::Storage`].
     pub async fn retry_parked(&self) -> Result<Applied> {
         let _one_at_a_time = self.running.lock().await;
-        self.replica.retry_parked().await
+        self.replica.retry_parked(parked(&self.replica.storage).await?).await
     }
 
     async fn send(&self, device: Device, report: &mut SyncReport) -> Result<()> {
@@ -241,6 +266,10 @@ impl Sync {
                 return Err(SyncError::LogReplaced);
             }
             let arrived = !transactions.is_empty();
+            if more && !arrived && cursor == place.cursor {
+                let reason = "it says that more follows, and gives nothing".to_owned();
+                return Err(SyncError::Protocol { during: "reading the shared log", reason });
+            }
             if cursor != place.cursor || arrived {
                 place.cursor = cursor;
                 tracing::trace!(target: "storex::step", step = "sync.before_apply");

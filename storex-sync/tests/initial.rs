@@ -11,9 +11,7 @@ use storex_sync::{
     Channel, InitialSync, InitialSyncReport, MemoryChannel, Progress, Result, SyncError,
 };
 use support::channel::Watched;
-use support::{
-    Device, assert_in_step, count, dump, dump_all, log_of, pump, settle, shared_log,
-};
+use support::{Device, assert_in_step, count, dump, dump_all, log_of, pump, settle, shared_log};
 
 /// Runs an initial sync over a watched channel, with small pages.
 async fn run(
@@ -180,7 +178,7 @@ async fn writes_during_the_pump_arrive_once() {
         assert_ne!(dump(&a).await, dump(&b).await, "the test has written during the pump");
         a.sync(&log).await;
         let report = b.sync(&log).await;
-        assert_eq!(report.received.parked, 0);
+        assert_eq!(storex_sync::parked(&b.storage).await.unwrap(), []);
         assert_in_step(&[&a, &b]).await;
         let everything = log.len() as u64;
         assert!(report.received.transactions < everything, "what came by the pump is passed over");
@@ -208,7 +206,10 @@ async fn writes_on_the_receiver_during_the_pump_win_over_what_they_had_seen() {
     let (sent, received) = run(&a, &b, (here, there)).await;
     sent.unwrap();
     received.unwrap();
-    assert_eq!(b.storage.dynamic("note").unwrap().count(&json!({"title": "from A"})).await.unwrap(), 0);
+    assert_eq!(
+        b.storage.dynamic("note").unwrap().count(&json!({"title": "from A"})).await.unwrap(),
+        0
+    );
     settle(&[&a, &b], &log).await;
     assert_in_step(&[&a, &b]).await;
     assert_eq!(b.title("n0").await.as_deref(), Some("seen by B"));
@@ -247,6 +248,7 @@ async fn a_channel_that_breaks_at_any_frame_is_a_clean_error_and_can_be_taken_up
             }
         }
         // B works with what it has got.
+        let seen = b.title("n0").await.is_some();
         b.retitle("n0", "seen on B").await;
         b.note("b", "from B").await;
         let (sent, received) = run(&a, &b, Watched::pair(usize::MAX)).await;
@@ -255,6 +257,8 @@ async fn a_channel_that_breaks_at_any_frame_is_a_clean_error_and_can_be_taken_up
         settle(&[&a, &b], &log).await;
         assert_in_step(&[&a, &b]).await;
         assert_eq!(storex_sync::parked(&b.storage).await.unwrap(), []);
+        let winner = if seen { "seen on B" } else { "from A's future" };
+        assert_eq!(a.title("n0").await.as_deref(), Some(winner), "frame {cut_at}");
     }
 }
 
@@ -263,17 +267,19 @@ async fn a_channel_that_breaks_at_any_frame_is_a_clean_error_and_can_be_taken_up
 async fn after_a_broken_line_the_log_alone_brings_the_rest() {
     for cut_at in 0..14 {
         let log = shared_log();
-        let (a, b) = (Device::new(1).await, Device::new(2).await);
+        let (a, b) = (Device::skewed(1, 3_600_000).await, Device::new(2).await);
         for n in 0..9 {
             a.note(&format!("n{n}"), "x").await;
         }
         a.delete("note", json!({"id": "n3"})).await;
-        let (sent, _) = run(&a, &b, Watched::pair(cut_at)).await;
+        let (_, _) = run(&a, &b, Watched::pair(cut_at)).await;
+        let seen = count(&b, "note").await;
         b.update("note", json!({"title": "x"}), json!({"title": "seen on B"})).await;
-        settle(&[&b, &a], &log).await;
+        // B's updates come to the log before A's creates.
         settle(&[&b, &a], &log).await;
         assert_in_step(&[&a, &b]).await;
-        drop(sent);
+        let edited = a.storage.dynamic("note").unwrap().count(&json!({"title": "seen on B"})).await;
+        assert_eq!(edited.unwrap(), seen, "frame {cut_at}");
     }
 }
 
@@ -290,8 +296,10 @@ async fn a_schema_that_does_not_fit_is_refused_before_the_first_row() {
                 .optional("colour", FieldType::String),
         )
     };
-    let cases: [(_, _, &[&str]); 2] =
-        [(larger(), support::schema(), &["extra"]), (wider(), support::schema(), &["colour", "note"])];
+    let cases: [(_, _, &[&str]); 2] = [
+        (larger(), support::schema(), &["extra"]),
+        (wider(), support::schema(), &["colour", "note"]),
+    ];
     for (theirs, ours, words) in cases {
         let (a, b) = (Device::with(1, theirs).await, Device::with(2, ours).await);
         a.note("n", "x").await;

@@ -1,7 +1,7 @@
 //! The conformance suite on the reference backend.
 #![allow(missing_docs)]
 
-use storex_conformance::{Harness, PassThrough, backend_conformance};
+use storex_conformance::{Harness, PassThrough, backend_conformance, scripts};
 use storex_memory::MemoryBackend;
 
 mod plain {
@@ -23,4 +23,11 @@ mod behind_a_middleware {
     }
 
     backend_conformance!(memory);
+}
+
+/// The same for random scripts; that scripts find faults is shown in the crate of the suite.
+#[tokio::test]
+async fn scripts_tell_no_middleware_from_one_that_changes_nothing() {
+    let plain = || Harness::new(MemoryBackend::new);
+    scripts::run(plain, || plain().middleware(|| PassThrough)).await;
 }

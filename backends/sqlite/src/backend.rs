@@ -80,7 +80,10 @@ impl SqliteBackend {
             return Err(error::other(
                 "open the database",
                 ErrorKind::Io,
-                format!("`{}` is a directory or empty; give the path of a database file", config.path.display()),
+                format!(
+                    "`{}` is a directory or empty; give the path of a database file",
+                    config.path.display()
+                ),
                 "not the path of a file",
             ));
         }
@@ -201,7 +204,8 @@ impl Running {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         let handle = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The last handle on the backend may be dropped by a continuation, on the writer's own thread.
-        if let Some(handle) = handle.filter(|handle| handle.thread().id() != thread::current().id()) {
+        if let Some(handle) = handle.filter(|handle| handle.thread().id() != thread::current().id())
+        {
             let _ = handle.join();
         }
     }

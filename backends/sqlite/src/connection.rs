@@ -16,20 +16,25 @@ const CACHED_STATEMENTS: usize = 512;
 /// After a checkpoint the `-wal` file is cut down to this size: one very large batch does not take the space for good.
 const WAL_KEPT_BYTES: u32 = 64 << 20;
 
+/// The writer's page cache. SQLite's 2 MB are soon too small for the upper pages of a few indices, and a write by a random
+/// key then reads its pages again and again.
+const WRITER_CACHE_KIB: u32 = 16 << 10;
+
 /// Opens the file, making it if it is not there, and checks that it is a database that may be written. Changes nothing.
 pub(crate) fn open(config: &Config) -> Result<Connection> {
     let path = &config.path;
     let failed = |source| failed_to_open(path, source);
     let conn = connect(path, config.busy_timeout, OpenFlags::SQLITE_OPEN_CREATE).map_err(failed)?;
-    // The first thing that reads the file: here it turns out to be no database, or locked.
-    conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)?;
-    // SQLite opens a file that it may not write for reading, and says nothing.
+    // SQLite opens a file that it may not write for reading, and says nothing. Asked before the first read: a database in
+    // write-ahead mode cannot even be read then, which SQLite calls a file that cannot be opened.
     if conn.is_readonly("main").map_err(failed)? {
         return Err(failed(rusqlite::Error::SqliteFailure(
             rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY),
             None,
         )));
     }
+    // The first thing that reads the file: here it turns out to be no database, or locked.
+    conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)?;
     Ok(conn)
 }
 
@@ -55,7 +60,8 @@ pub(crate) fn make_writer(conn: &Connection, config: &Config) -> Result<()> {
         Durability::Normal => "NORMAL",
     };
     conn.execute_batch(&format!(
-        "PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = {WAL_KEPT_BYTES}"
+        "PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = ON; PRAGMA cache_size = -{WRITER_CACHE_KIB}; \
+         PRAGMA journal_size_limit = {WAL_KEPT_BYTES}"
     ))
     .map_err(failed)
 }

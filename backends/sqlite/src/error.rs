@@ -11,7 +11,11 @@ use crate::table::Table;
 pub(crate) const BACKEND: &str = "sqlite";
 
 /// An error of SQLite while we were doing `operation`.
-pub(crate) fn failed(operation: &'static str, collection: Option<&Name>, source: rusqlite::Error) -> Error {
+pub(crate) fn failed(
+    operation: &'static str,
+    collection: Option<&Name>,
+    source: rusqlite::Error,
+) -> Error {
     let (kind, hint) = classify(&source);
     Error::Backend {
         backend: BACKEND,
@@ -127,28 +131,43 @@ pub(crate) fn classify(error: &rusqlite::Error) -> (ErrorKind, String) {
             ErrorKind::ReadOnly,
             "the database may only be read; check the permissions of the file and its directory",
         ),
-        ffi::SQLITE_IOERR => (
-            ErrorKind::Io,
-            "reading or writing the disk failed; check the disk, then try again",
-        ),
+        // The index of the write-ahead log could not be made larger.
+        _ if code.extended_code == ffi::SQLITE_IOERR_SHMSIZE => {
+            (ErrorKind::Full, "no space is left; nothing was written; make room, then try again")
+        }
+        ffi::SQLITE_IOERR => {
+            (ErrorKind::Io, "reading or writing the disk failed; check the disk, then try again")
+        }
         ffi::SQLITE_CORRUPT => (
             ErrorKind::Corrupt,
             "the database is damaged; run `integrity_check`, restore a backup or sync again from another device",
         ),
-        ffi::SQLITE_NOTADB => (ErrorKind::Corrupt, "the file is no SQLite database; give another path"),
-        ffi::SQLITE_FULL => (ErrorKind::Full, "no space is left; nothing was written; make room, then try again"),
+        ffi::SQLITE_NOTADB => {
+            (ErrorKind::Corrupt, "the file is no SQLite database; give another path")
+        }
+        ffi::SQLITE_FULL => {
+            (ErrorKind::Full, "no space is left; nothing was written; make room, then try again")
+        }
         ffi::SQLITE_CANTOPEN => (
             ErrorKind::Io,
             "the file cannot be opened; check that its directory exists and may be written",
         ),
-        ffi::SQLITE_PERM | ffi::SQLITE_AUTH => (ErrorKind::Io, "access was denied; check the file's permissions"),
-        ffi::SQLITE_NOLFS => (ErrorKind::Full, "the file system takes no larger file; move the database"),
+        ffi::SQLITE_PERM | ffi::SQLITE_AUTH => {
+            (ErrorKind::Io, "access was denied; check the file's permissions")
+        }
+        ffi::SQLITE_NOLFS => {
+            (ErrorKind::Full, "the file system takes no larger file; move the database")
+        }
         ffi::SQLITE_TOOBIG => (
             ErrorKind::Invalid,
             "a value is larger than SQLite takes (1,000,000,000 bytes); store it in pieces",
         ),
-        ffi::SQLITE_NOMEM => (ErrorKind::Other, "out of memory; make the batch or the page smaller"),
-        ffi::SQLITE_CONSTRAINT => (ErrorKind::Conflict, "a rule of the database refused the write; see the cause"),
+        ffi::SQLITE_NOMEM => {
+            (ErrorKind::Other, "out of memory; make the batch or the page smaller")
+        }
+        ffi::SQLITE_CONSTRAINT => {
+            (ErrorKind::Conflict, "a rule of the database refused the write; see the cause")
+        }
         ffi::SQLITE_SCHEMA => (ErrorKind::Busy, "the schema was changed meanwhile; try again"),
         _ => (
             ErrorKind::Other,

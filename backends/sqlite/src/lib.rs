@@ -1,4 +1,55 @@
-//! The SQLite backend of storex.
+//! The SQLite backend of storex: new databases, and existing ones in place.
+//!
+//! ```text
+//!   execute(batch) ──▶ queue ──▶ writer thread ──▶ BEGIN IMMEDIATE · batch · batch · batch · COMMIT ──▶ answers
+//!                                (one connection)   what waits shares one commit, each behind its savepoint
+//!
+//!   find, count    ──▶ by a few keys: on the caller's thread, if a connection is free
+//!                  └─▶ queue ──▶ reader threads (a small pool of connections, read only)
+//!
+//!                                     shop.db   shop.db-wal   shop.db-shm     write-ahead log: nobody waits for a reader
+//! ```
+//!
+//! - [`SqliteBackend`] keeps collections in STRICT tables which it makes when they are missing, and works on the tables
+//!   of an existing database as they are. [`adopt`] reads such a database's schema into definitions, [`copy_schema`] makes
+//!   an empty database with the same tables.
+//! - [`Durability`] says when a write is safe: at once, or when it is flushed.
+//! - Every failure is an [`Error`](storex_core::Error) with a kind and a hint what to do; a write that fails has written
+//!   nothing.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use serde_json::json;
+//! use storex_core::{AutoPk, Definition, Direction, FieldType, Query, Registry, Storage, TokioRuntime, field};
+//! use storex_sqlite::SqliteBackend;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("notes.db");
+//! let registry = Registry::builder()
+//!     .collection(
+//!         Definition::new("note")
+//!             .field("title", FieldType::String)
+//!             .field("stars", FieldType::Int)
+//!             .index(["stars"]),
+//!     )
+//!     .build()?;
+//! let storage = Storage::builder(SqliteBackend::open(&path)?, registry, Arc::new(TokioRuntime))
+//!     .middleware(AutoPk::new())
+//!     .open()
+//!     .await?;
+//!
+//! storage.dynamic("note")?.create(json!({"title": "Hello", "stars": 5})).await?;
+//! let best = Query::new("note").filter(field("stars").gte(3)).order_by("stars", Direction::Descending);
+//! assert_eq!(storage.find(best).await?.len(), 1);
+//!
+//! let report = storage.custom("integrity_check", json!({})).await?;
+//! assert_eq!(report["ok"], true);
+//! storage.close().await?; // leaves `notes.db` alone, without a lock and without a log beside it
+//! # Ok(()) }
+//! ```
 
 mod adopt;
 mod backend;

@@ -49,12 +49,11 @@ pub(crate) fn matching(conn: &Connection, table: &Table, filter: &Filter) -> Res
 
 /// All matching objects of a filter that SQLite cannot take.
 pub(crate) fn scan(conn: &Connection, table: &Table, filter: &Filter) -> Result<Vec<Record>> {
-    let all: Vec<usize> = (0..table.columns.len()).collect();
     let mut statement = prepare(conn, table, &table.sql.select)?;
     let mut rows = statement.raw_query();
     let mut records = Vec::new();
     while let Some(row) = next(&mut rows, table)? {
-        let record = record(table, &all, row)?;
+        let record = record(table, &table.all, row)?;
         if filter.matches(&table.collection, &record) {
             records.push(record);
         }
@@ -63,10 +62,15 @@ pub(crate) fn scan(conn: &Connection, table: &Table, filter: &Filter) -> Result<
 }
 
 /// The keys in the first columns of a statement's rows.
-pub(crate) fn returned_keys(table: &Table, rows: &mut Rows<'_>, operation: &'static str) -> Result<Vec<Key>> {
+pub(crate) fn returned_keys(
+    table: &Table,
+    rows: &mut Rows<'_>,
+    operation: &'static str,
+) -> Result<Vec<Key>> {
     let mut keys = Vec::new();
     loop {
-        let row = rows.next().map_err(|source| error::failed_write(operation, table, None, source))?;
+        let row =
+            rows.next().map_err(|source| error::failed_write(operation, table, None, source))?;
         let Some(row) = row else { return Ok(keys) };
         let values = record(table, table.collection.primary_key(), row)?.into_values();
         keys.push(Key::compound(values));
@@ -74,14 +78,13 @@ pub(crate) fn returned_keys(table: &Table, rows: &mut Rows<'_>, operation: &'sta
 }
 
 fn by_keys(conn: &Connection, table: &Table, keys: &[Key]) -> Result<Vec<Record>> {
-    let all: Vec<usize> = (0..table.columns.len()).collect();
     let mut statement = prepare(conn, table, &table.sql.select_key)?;
     let mut records = Vec::with_capacity(keys.len());
     for key in keys {
         bind_key(&mut statement, 1, key).map_err(|source| failed(table, source))?;
         let mut rows = statement.raw_query();
         if let Some(row) = next(&mut rows, table)? {
-            records.push(record(table, &all, row)?);
+            records.push(record(table, &table.all, row)?);
         }
     }
     Ok(records)
@@ -129,7 +132,12 @@ fn select_columns(table: &Table, selected: &[usize]) -> String {
     format!("SELECT {columns} FROM {}", table.name)
 }
 
-fn rows_of(conn: &Connection, table: &Table, sql: &Sql<'_>, selected: &[usize]) -> Result<Vec<Record>> {
+fn rows_of(
+    conn: &Connection,
+    table: &Table,
+    sql: &Sql<'_>,
+    selected: &[usize],
+) -> Result<Vec<Record>> {
     let mut statement = prepare(conn, table, &sql.text)?;
     bind_all(&mut statement, &sql.params).map_err(|source| failed(table, source))?;
     let mut rows = statement.raw_query();
@@ -155,7 +163,11 @@ fn count_sql(conn: &Connection, table: &Table, filter: &Filter) -> Option<Result
     Some(counted().map_err(|source| failed(table, source)))
 }
 
-pub(crate) fn prepare<'c>(conn: &'c Connection, table: &Table, sql: &str) -> Result<CachedStatement<'c>> {
+pub(crate) fn prepare<'c>(
+    conn: &'c Connection,
+    table: &Table,
+    sql: &str,
+) -> Result<CachedStatement<'c>> {
     conn.prepare_cached(sql).map_err(|source| failed(table, source))
 }
 

@@ -53,9 +53,12 @@ struct State {
     closed: bool,
 }
 
-/// Something to do with a connection (or with the reason why there is none).
+/// What is to be done with a connection, or with the reason why there is none.
+type Read = Box<dyn FnOnce(Result<&Connection>) + Send>;
+
+/// A read on its way to a thread.
 struct Work {
-    run: Box<dyn FnOnce(Result<&Connection>) + Send>,
+    run: Read,
     /// Dropped when it is done.
     _ticket: Ticket,
 }
@@ -86,7 +89,10 @@ impl Readers {
     }
 
     /// Reads on the caller's thread; `None` when no connection is free.
-    pub(crate) fn inline<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Option<Result<T>> {
+    pub(crate) fn inline<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T>,
+    ) -> Option<Result<T>> {
         let _ticket = match self.pool.admit() {
             Ok(ticket) => ticket,
             Err(error) => return Some(Err(error)),
@@ -137,7 +143,9 @@ impl Readers {
         match started {
             Ok(handle) => threads.handles.push(handle),
             // Those that there are will do it.
-            Err(error) if !threads.handles.is_empty() => tracing::warn!(%error, "no further reader thread"),
+            Err(error) if !threads.handles.is_empty() => {
+                tracing::warn!(%error, "no further reader thread")
+            }
             Err(source) => {
                 let hint = "the system gives no more threads";
                 return Err(error::other("start a reader thread", ErrorKind::Io, hint, source));
@@ -199,7 +207,9 @@ impl Pool {
     fn run(&self, work: Work) {
         // Always one for a thread: there are no more threads than connections.
         match self.lend(usize::MAX) {
-            Ok(lent) => (work.run)(lent.as_ref().and_then(|lent| lent.conn.as_ref()).ok_or(Error::Closed)),
+            Ok(lent) => {
+                (work.run)(lent.as_ref().and_then(|lent| lent.conn.as_ref()).ok_or(Error::Closed))
+            }
             Err(error) => (work.run)(Err(error)),
         }
     }

@@ -80,7 +80,12 @@ impl<'a> Sql<'a> {
         if self.params.len() > MOST_PARAMS { Err(TooLarge) } else { Ok(()) }
     }
 
-    fn condition(&mut self, table: &Table, filter: &'a Filter, depth: usize) -> Result<(), TooLarge> {
+    fn condition(
+        &mut self,
+        table: &Table,
+        filter: &'a Filter,
+        depth: usize,
+    ) -> Result<(), TooLarge> {
         if depth > DEEPEST {
             return Err(TooLarge);
         }
@@ -240,7 +245,8 @@ impl<'a> Sql<'a> {
             return self.after_row(table, &fields, word);
         }
         // Says no more than what follows, but in a form for which SQLite uses an index.
-        if let Some((at, direction, value)) = fields.first().filter(|(.., value)| !value.is_null()) {
+        if let Some((at, direction, value)) = fields.first().filter(|(.., value)| !value.is_null())
+        {
             let op = match direction {
                 Direction::Ascending => Some(Comparison::Gte),
                 Direction::Descending => table.column(*at).never_null.then_some(Comparison::Lte),
@@ -341,13 +347,13 @@ fn binary(table: &Table, at: usize) -> Cow<'_, str> {
 
 /// How a position is compared as one row: where all fields go the same way and none can be null.
 fn row_comparison(table: &Table, fields: &[(usize, Direction, &Value)]) -> Option<&'static str> {
-    let never_null =
-        |(at, _, value): &(usize, Direction, &Value)| table.column(*at).never_null && !value.is_null();
+    let never_null = |(at, _, value): &(usize, Direction, &Value)| {
+        table.column(*at).never_null && !value.is_null()
+    };
     let (_, direction, _) = fields.first()?;
-    (fields.iter().all(never_null) && fields.iter().all(|(_, other, _)| other == direction)).then_some(
-        match direction {
+    (fields.iter().all(never_null) && fields.iter().all(|(_, other, _)| other == direction))
+        .then_some(match direction {
             Direction::Ascending => ") > (",
             Direction::Descending => ") < (",
-        },
-    )
+        })
 }

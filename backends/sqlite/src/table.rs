@@ -5,13 +5,16 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use storex_core::{Collection, Name};
 
 use crate::error::Violated;
 use crate::schema::inspect::{LiveTable, quote};
 use crate::value::Reading;
+
+/// How many kinds of updates of a table are remembered.
+const UPDATES_KEPT: usize = 256;
 
 /// The tables of a registry, by collection.
 pub(crate) type Tables = HashMap<Name, Arc<Table>>;
@@ -23,7 +26,11 @@ pub(crate) struct Table {
     pub(crate) name: String,
     /// By field.
     pub(crate) columns: Vec<Column>,
+    /// All fields.
+    pub(crate) all: Vec<usize>,
     pub(crate) sql: Texts,
+    /// `UPDATE .. SET ..` by the fields that are set: an application has few kinds of updates, and uses them often.
+    updates: Mutex<HashMap<Vec<usize>, Arc<UpdateTexts>>>,
     /// SQLite's words for each rule of uniqueness that a write may break.
     uniques: Vec<(String, Violated)>,
 }
@@ -39,23 +46,32 @@ pub(crate) struct Column {
     pub(crate) binary: bool,
 }
 
+/// The SQL of an update. The new values are the first parameters.
+#[derive(Debug)]
+pub(crate) struct UpdateTexts {
+    /// Of everything; a WHERE may follow.
+    pub(crate) set: String,
+    /// Of one object: the key's values are the last parameters.
+    pub(crate) set_key: Arc<str>,
+}
+
 /// The SQL of everyday statements. Keys are the last parameters, in the order of the key's fields.
 #[derive(Debug)]
 pub(crate) struct Texts {
     /// Every field is a parameter.
-    pub(crate) insert: String,
+    pub(crate) insert: Arc<str>,
     /// As `insert`; an object with the same key stays.
-    pub(crate) insert_or_skip: String,
+    pub(crate) insert_or_skip: Arc<str>,
     /// As `insert`; an object with the same key gets the values. It keeps its rowid, and nothing is deleted, so that no
     /// trigger and no cascade runs.
-    pub(crate) insert_or_replace: String,
-    /// All fields but the key's, then the key; `None` when there are no other fields.
-    pub(crate) replace: Option<String>,
+    pub(crate) insert_or_replace: Arc<str>,
+    /// The fields that are not part of the key.
+    pub(crate) others: Vec<usize>,
     /// All fields, by key.
     pub(crate) select_key: String,
     /// Whether there is an object with the key.
     pub(crate) exists_key: String,
-    pub(crate) delete_key: String,
+    pub(crate) delete_key: Arc<str>,
     /// `SELECT` all fields `FROM` the table.
     pub(crate) select: String,
     /// The key's columns, for RETURNING.
@@ -73,13 +89,16 @@ impl Table {
                     name: quote(&field.column),
                     reading: Reading::of(&field.field_type),
                     never_null: column.is_some_and(|column| live.never_null(column)),
-                    binary: column.is_none_or(|column| column.collation.eq_ignore_ascii_case("BINARY")),
+                    binary: column
+                        .is_none_or(|column| column.collation.eq_ignore_ascii_case("BINARY")),
                 }
             })
             .collect();
         let name = quote(&live.name);
         Self {
+            all: (0..columns.len()).collect(),
             sql: Texts::new(collection, &name, &columns),
+            updates: Mutex::default(),
             uniques: uniques(collection, live),
             collection: Arc::clone(collection),
             name,
@@ -99,13 +118,31 @@ impl Table {
 
     /// The key's fields, for messages.
     pub(crate) fn key_label(&self) -> String {
-        let key = self.collection.primary_key().iter().filter_map(|at| self.collection.fields().get(*at));
+        let key =
+            self.collection.primary_key().iter().filter_map(|at| self.collection.fields().get(*at));
         key.map(|field| &*field.name).collect::<Vec<_>>().join(", ")
     }
 
-    /// `"k1" = ?n AND "k2" = ?n+1 ..`
-    pub(crate) fn where_key(&self, first: usize) -> String {
-        where_key(&self.collection, &self.columns, first)
+    /// The SQL of an update of these fields.
+    pub(crate) fn update(&self, fields: &[usize]) -> Arc<UpdateTexts> {
+        let mut updates = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(texts) = updates.get(fields) {
+            return Arc::clone(texts);
+        }
+        let columns = fields.iter().map(|at| self.column(*at));
+        let set: Vec<String> = columns
+            .enumerate()
+            .map(|(n, column)| format!("{} = ?{}", column.name, n + 1))
+            .collect();
+        let set = format!("UPDATE {} SET {}", self.name, set.join(", "));
+        let by_key = where_key(&self.collection, &self.columns, fields.len() + 1);
+        let texts = Arc::new(UpdateTexts { set_key: format!("{set} WHERE {by_key}").into(), set });
+        // A program that makes up ever new combinations of fields does not fill the memory with them.
+        if updates.len() >= UPDATES_KEPT {
+            updates.clear();
+        }
+        updates.insert(fields.to_vec(), Arc::clone(&texts));
+        texts
     }
 
     /// A column of a field; the registry's positions are always there.
@@ -121,35 +158,25 @@ impl Texts {
         let key: Vec<&str> =
             collection.primary_key().iter().map(|at| columns[*at].name.as_str()).collect();
         let key_columns = key.join(", ");
-        let others: Vec<&Column> = columns
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| !collection.is_key(*at))
-            .map(|(_, column)| column)
-            .collect();
+        let others: Vec<usize> = (0..columns.len()).filter(|at| !collection.is_key(*at)).collect();
         let by_key = where_key(collection, columns, 1);
         let insert = format!("INSERT INTO {table}({all}) VALUES ({marks})");
         let update = others
             .iter()
-            .map(|column| format!("{0} = excluded.{0}", column.name))
+            .map(|at| format!("{0} = excluded.{0}", columns[*at].name))
             .collect::<Vec<_>>()
             .join(", ");
         let on_conflict =
             if update.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {update}") };
-        let replace = (!others.is_empty()).then(|| {
-            let set: Vec<String> =
-                others.iter().enumerate().map(|(n, column)| format!("{} = ?{}", column.name, n + 1)).collect();
-            let by_key = where_key(collection, columns, others.len() + 1);
-            format!("UPDATE {table} SET {} WHERE {by_key}", set.join(", "))
-        });
         Self {
-            insert_or_skip: format!("{insert} ON CONFLICT({key_columns}) DO NOTHING"),
-            insert_or_replace: format!("{insert} ON CONFLICT({key_columns}) DO {on_conflict}"),
-            insert,
-            replace,
+            insert_or_skip: format!("{insert} ON CONFLICT({key_columns}) DO NOTHING").into(),
+            insert_or_replace: format!("{insert} ON CONFLICT({key_columns}) DO {on_conflict}")
+                .into(),
+            insert: insert.into(),
+            others,
             select_key: format!("SELECT {all} FROM {table} WHERE {by_key}"),
             exists_key: format!("SELECT 1 FROM {table} WHERE {by_key}"),
-            delete_key: format!("DELETE FROM {table} WHERE {by_key}"),
+            delete_key: format!("DELETE FROM {table} WHERE {by_key}").into(),
             select: format!("SELECT {all} FROM {table}"),
             key_columns,
         }
@@ -174,7 +201,8 @@ fn where_key(collection: &Collection, columns: &[Column], first: usize) -> Strin
 
 fn uniques(collection: &Collection, live: &LiveTable) -> Vec<(String, Violated)> {
     let field_of = |column: &str| {
-        let field = collection.fields().iter().find(|field| field.column.eq_ignore_ascii_case(column));
+        let field =
+            collection.fields().iter().find(|field| field.column.eq_ignore_ascii_case(column));
         field.map_or_else(|| column.to_owned(), |field| field.name.to_string())
     };
     let key: Vec<&str> =
@@ -184,7 +212,8 @@ fn uniques(collection: &Collection, live: &LiveTable) -> Vec<(String, Violated)>
             && columns.iter().all(|column| key.iter().any(|own| own.eq_ignore_ascii_case(column)))
     };
     let message = |columns: &[&str]| {
-        let named: Vec<String> = columns.iter().map(|column| format!("{}.{column}", live.name)).collect();
+        let named: Vec<String> =
+            columns.iter().map(|column| format!("{}.{column}", live.name)).collect();
         format!("UNIQUE constraint failed: {}", named.join(", "))
     };
     let primary: Vec<&str> = live.primary_key().iter().map(|column| column.name.as_str()).collect();
@@ -203,7 +232,9 @@ fn uniques(collection: &Collection, live: &LiveTable) -> Vec<(String, Violated)>
         let violated = if is_key(columns) {
             Violated::Key
         } else {
-            Violated::Index(columns.iter().map(|column| field_of(column)).collect::<Vec<_>>().join(", "))
+            Violated::Index(
+                columns.iter().map(|column| field_of(column)).collect::<Vec<_>>().join(", "),
+            )
         };
         uniques.push((message(columns), violated));
     }

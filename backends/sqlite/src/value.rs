@@ -8,7 +8,9 @@ use std::rc::Rc;
 
 use rusqlite::Statement;
 use rusqlite::types::{ToSql, ToSqlOutput, Value as SqlValue, ValueRef};
-use storex_core::{Collection, Error, ErrorKind, Field, FieldType, Key, KeyFormat, Timestamp, Value};
+use storex_core::{
+    Collection, Error, ErrorKind, Field, FieldType, Key, KeyFormat, Timestamp, Value,
+};
 
 use crate::error;
 
@@ -40,7 +42,10 @@ pub(crate) enum Param<'a> {
 }
 
 /// Binds parameters by position.
-pub(crate) fn bind_all(statement: &mut Statement<'_>, params: &[Param<'_>]) -> rusqlite::Result<()> {
+pub(crate) fn bind_all(
+    statement: &mut Statement<'_>,
+    params: &[Param<'_>],
+) -> rusqlite::Result<()> {
     for (n, param) in params.iter().enumerate() {
         match param {
             Param::Value(value) => statement.raw_bind_parameter(n + 1, Bound(value))?,
@@ -52,7 +57,11 @@ pub(crate) fn bind_all(statement: &mut Statement<'_>, params: &[Param<'_>]) -> r
 }
 
 /// Binds a key's values from parameter `first` on.
-pub(crate) fn bind_key(statement: &mut Statement<'_>, first: usize, key: &Key) -> rusqlite::Result<()> {
+pub(crate) fn bind_key(
+    statement: &mut Statement<'_>,
+    first: usize,
+    key: &Key,
+) -> rusqlite::Result<()> {
     for (n, value) in key.values().iter().enumerate() {
         statement.raw_bind_parameter(first + n, Bound(value))?;
     }
@@ -94,7 +103,9 @@ impl Reading {
                 KeyFormat::Bytes => Self::Bytes,
                 KeyFormat::Int => Self::Int,
             },
-            FieldType::Text | FieldType::String | FieldType::Url | FieldType::RandomKey => Self::Text,
+            FieldType::Text | FieldType::String | FieldType::Url | FieldType::RandomKey => {
+                Self::Text
+            }
             FieldType::Json => Self::Json,
             FieldType::DateTime | FieldType::Timestamp => Self::Timestamp,
             FieldType::Boolean => Self::Bool,

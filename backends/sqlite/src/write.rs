@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use rusqlite::Connection;
+use rusqlite::{CachedStatement, Connection, Statement};
 use storex_core::{
-    BatchRun, Change, Changes, Collection, Create, Error, Filter, Key, OnConflict, Record, Result,
-    Step, StepOutcome, Value, apply_changes,
+    BatchRun, Change, Changes, Collection, Create, Error, Filter, Key, Name, OnConflict, Record,
+    Result, Step, StepOutcome, Value, apply_changes,
 };
 
 use crate::error::{self, BACKEND, failed_write};
@@ -13,102 +13,255 @@ use crate::read;
 use crate::sql::{Sql, TooLarge};
 use crate::table::{Table, Tables};
 use crate::trace;
-use crate::value::{Bound, bind_all, bind_key};
+use crate::value::{Bound, Param, bind_all, bind_key};
+
+/// So many statements are at hand during a batch.
+const HELD: usize = 8;
 
 /// Runs a batch to its end inside the transaction that is open.
 pub(crate) fn run(conn: &Connection, tables: &Tables, run: &mut BatchRun) -> Result<()> {
+    let mut writing = Writing { conn, tables, held: Vec::with_capacity(HELD) };
     while let Some(step) = run.next_step()? {
-        let outcome = execute(conn, tables, step)?;
+        let outcome = writing.execute(step)?;
         run.record(outcome)?;
         trace::step("sqlite.step");
     }
     Ok(())
 }
 
-fn execute(conn: &Connection, tables: &Tables, step: &Step) -> Result<StepOutcome> {
-    let table = |name: &storex_core::Name| -> Result<&Arc<Table>> {
-        tables.get(name).ok_or_else(|| Error::UnknownCollection { collection: name.clone() })
-    };
-    match step {
-        Step::Create(it) => create(conn, table(&it.collection)?, it),
-        Step::Update { collection, filter, changes } => {
-            let table = table(collection)?;
-            if changes.is_relative() {
-                update_relative(conn, table, filter, changes)
-            } else {
-                update(conn, table, filter, changes)
+/// One batch.
+struct Writing<'c> {
+    conn: &'c Connection,
+    tables: &'c Tables,
+    /// The statements that were used last, by the text that the table keeps. A batch of a thousand small steps uses a few
+    /// of them over and over; finding them in the connection's cache costs a sixteenth of such a step.
+    held: Vec<(Arc<str>, CachedStatement<'c>)>,
+}
+
+impl<'c> Writing<'c> {
+    fn execute(&mut self, step: &Step) -> Result<StepOutcome> {
+        match step {
+            Step::Create(it) => self.create(self.table(&it.collection)?, it),
+            Step::Update { collection, filter, changes } => {
+                let table = self.table(collection)?;
+                if changes.is_relative() {
+                    self.update_relative(table, filter, changes)
+                } else {
+                    self.update(table, filter, changes)
+                }
+            }
+            Step::Delete { collection, filter } => self.delete(self.table(collection)?, filter),
+            Step::Find(query) => {
+                let table = self.table(&query.collection)?;
+                Ok(StepOutcome::Found(read::find(self.conn, table, query)?))
+            }
+            Step::Count(query) => {
+                let table = self.table(&query.collection)?;
+                Ok(StepOutcome::Counted(read::count(self.conn, table, query)?))
+            }
+            other => {
+                Err(Error::Unsupported { backend: BACKEND, what: format!("the step {other:?}") })
             }
         }
-        Step::Delete { collection, filter } => delete(conn, table(collection)?, filter),
-        Step::Find(query) => {
-            Ok(StepOutcome::Found(read::find(conn, table(&query.collection)?, query)?))
-        }
-        Step::Count(query) => {
-            Ok(StepOutcome::Counted(read::count(conn, table(&query.collection)?, query)?))
-        }
-        other => Err(Error::Unsupported { backend: BACKEND, what: format!("the step {other:?}") }),
     }
-}
 
-fn create(conn: &Connection, table: &Table, create: &Create) -> Result<StepOutcome> {
-    const OPERATION: &str = "create";
-    let text = match create.on_conflict {
-        OnConflict::Fail => &table.sql.insert,
-        OnConflict::Skip => &table.sql.insert_or_skip,
-        OnConflict::Replace => &table.sql.insert_or_replace,
-    };
-    let mut skipped = Vec::new();
-    let mut statement = read::prepare(conn, table, text)?;
-    for (at, record) in create.records.iter().enumerate() {
-        for (n, value) in record.values().iter().enumerate() {
-            statement
-                .raw_bind_parameter(n + 1, Bound(value))
-                .map_err(|source| error::failed(OPERATION, Some(table.collection.name()), source))?;
+    fn table(&self, name: &Name) -> Result<&'c Table> {
+        let table = self.tables.get(name);
+        table
+            .map(|table| &**table)
+            .ok_or_else(|| Error::UnknownCollection { collection: name.clone() })
+    }
+
+    /// A statement; [`Writing::keep`] it after use.
+    fn statement(&mut self, table: &Table, text: &Arc<str>) -> Result<CachedStatement<'c>> {
+        match self.held.iter().position(|(held, _)| Arc::ptr_eq(held, text)) {
+            Some(at) => Ok(self.held.swap_remove(at).1),
+            None => read::prepare(self.conn, table, text),
         }
-        let written = match statement.raw_execute() {
-            Ok(rows) => rows > 0,
-            Err(source) => resolve(conn, table, create.on_conflict, record, source)?,
+    }
+
+    fn keep(&mut self, text: &Arc<str>, statement: CachedStatement<'c>) {
+        if self.held.len() == HELD {
+            self.held.remove(0);
+        }
+        self.held.push((Arc::clone(text), statement));
+    }
+
+    fn create(&mut self, table: &Table, create: &Create) -> Result<StepOutcome> {
+        let text = match create.on_conflict {
+            OnConflict::Fail => &table.sql.insert,
+            OnConflict::Skip => &table.sql.insert_or_skip,
+            OnConflict::Replace => &table.sql.insert_or_replace,
         };
-        match create.on_conflict {
-            OnConflict::Skip if !written => skipped.push(at),
-            // A table without other fields than its key has nothing to replace.
-            OnConflict::Replace if table.sql.replace.is_none() => {}
-            _ if !written => return Err(ignored(table)),
-            _ => {}
+        let mut skipped = Vec::new();
+        let mut statement = self.statement(table, text)?;
+        for (at, record) in create.records.iter().enumerate() {
+            for (n, value) in record.values().iter().enumerate() {
+                statement.raw_bind_parameter(n + 1, Bound(value)).map_err(|source| {
+                    error::failed("create", Some(table.collection.name()), source)
+                })?;
+            }
+            let written = match statement.raw_execute() {
+                Ok(rows) => rows > 0,
+                Err(source) => self.resolve(table, create.on_conflict, record, source)?,
+            };
+            match create.on_conflict {
+                OnConflict::Skip if !written => skipped.push(at),
+                // A table without other fields than its key has nothing to replace.
+                OnConflict::Replace if table.sql.others.is_empty() => {}
+                _ if !written => return Err(ignored(table)),
+                _ => {}
+            }
         }
+        self.keep(text, statement);
+        Ok(StepOutcome::Created { skipped })
     }
-    Ok(StepOutcome::Created { skipped })
-}
 
-/// An insert that broke a rule of uniqueness. Which rule SQLite notices first is its own affair; ours is that the key
-/// comes first: an object with the same key is skipped or replaced, whatever else it has in common with the record.
-fn resolve(
-    conn: &Connection,
-    table: &Table,
-    on_conflict: OnConflict,
-    record: &Record,
-    source: rusqlite::Error,
-) -> Result<bool> {
-    const OPERATION: &str = "create";
-    let key = table.collection.key_of(record);
-    let error = failed_write(OPERATION, table, Some(&|| key.to_string()), source);
-    if !matches!(error, Error::UniqueViolation { .. }) || conn.is_autocommit() {
-        return Err(error);
-    }
-    if !read::exists(conn, table, &key)? {
-        return Err(error);
-    }
-    match (on_conflict, &table.sql.replace) {
-        (OnConflict::Fail, _) => Err(Error::AlreadyExists {
-            collection: table.collection.name().clone(),
-            key: key.to_string(),
-        }),
-        (OnConflict::Replace, Some(text)) => {
-            let mut statement = read::prepare(conn, table, text)?;
-            let others = record.values().iter().enumerate().filter(|(at, _)| !table.collection.is_key(*at));
-            write_by_key(&mut statement, table, others.map(|(_, value)| value), &key)
+    /// An insert that broke a rule of uniqueness. Which rule SQLite notices first is its own affair; ours is that the key
+    /// comes first: an object with the same key is skipped or replaced, whatever else it has in common with the record.
+    fn resolve(
+        &mut self,
+        table: &Table,
+        on_conflict: OnConflict,
+        record: &Record,
+        source: rusqlite::Error,
+    ) -> Result<bool> {
+        let key = table.collection.key_of(record);
+        let error = failed_write("create", table, Some(&|| key.to_string()), source);
+        if !matches!(error, Error::UniqueViolation { .. }) || self.conn.is_autocommit() {
+            return Err(error);
         }
-        _ => Ok(false),
+        if !read::exists(self.conn, table, &key)? {
+            return Err(error);
+        }
+        match on_conflict {
+            OnConflict::Fail => Err(Error::AlreadyExists {
+                collection: table.collection.name().clone(),
+                key: key.to_string(),
+            }),
+            OnConflict::Skip => Ok(false),
+            OnConflict::Replace => {
+                let others = &table.sql.others;
+                let mut statement = self.statement(table, &table.update(others).set_key)?;
+                write_by_key(&mut statement, table, others.iter().map(|at| record.get(*at)), &key)
+            }
+        }
+    }
+
+    fn update(&mut self, table: &Table, filter: &Filter, changes: &Changes) -> Result<StepOutcome> {
+        let texts = table.update(&changed_fields(&table.collection, changes)?);
+        let values = || {
+            changes.iter().map(|(_, change)| match change {
+                Change::Set(value) => value,
+                // Relative changes go another way.
+                _ => &Value::Null,
+            })
+        };
+        let scanned;
+        let keys = match filter {
+            Filter::Keys(keys) => keys,
+            filter => {
+                let mut sql = Sql::new(&texts.set);
+                sql.params.extend(values().map(Param::Value));
+                match sql.filter(table, filter, None) {
+                    Ok(()) => return Ok(updated(self.returning(table, sql, "update")?)),
+                    Err(TooLarge) => scanned = self.scanned_keys(table, filter)?,
+                }
+                &scanned
+            }
+        };
+        let mut statement = self.statement(table, &texts.set_key)?;
+        let mut touched = Vec::with_capacity(keys.len());
+        for key in keys {
+            if write_by_key(&mut statement, table, values(), key)? {
+                touched.push(key.clone());
+            }
+        }
+        self.keep(&texts.set_key, statement);
+        Ok(updated(touched))
+    }
+
+    /// Increments are core's arithmetic: SQLite would turn an overflow into a float.
+    fn update_relative(
+        &mut self,
+        table: &Table,
+        filter: &Filter,
+        changes: &Changes,
+    ) -> Result<StepOutcome> {
+        let collection = &table.collection;
+        let fields = changed_fields(collection, changes)?;
+        let mut found = read::matching(self.conn, table, filter)?;
+        if !matches!(filter, Filter::Keys(_)) {
+            found.sort_by_cached_key(|record| collection.key_of(record));
+        }
+        let text = &table.update(&fields).set_key;
+        let mut statement = self.statement(table, text)?;
+        let mut keys = Vec::with_capacity(found.len());
+        let mut records = Vec::with_capacity(found.len());
+        for mut record in found {
+            let key = collection.key_of(&record);
+            apply_changes(collection, changes, &mut record)?;
+            let values = fields.iter().map(|at| record.get(*at));
+            if write_by_key(&mut statement, table, values, &key)? {
+                keys.push(key);
+                records.push(record);
+            }
+        }
+        self.keep(text, statement);
+        Ok(StepOutcome::Updated { keys, records })
+    }
+
+    fn delete(&mut self, table: &Table, filter: &Filter) -> Result<StepOutcome> {
+        let scanned;
+        let keys = match filter {
+            Filter::Keys(keys) => keys,
+            filter => {
+                let mut sql = Sql::new("DELETE FROM ");
+                sql.push(&table.name);
+                match sql.filter(table, filter, None) {
+                    Ok(()) => {
+                        let keys = self.returning(table, sql, "delete")?;
+                        return Ok(StepOutcome::Deleted { keys });
+                    }
+                    Err(TooLarge) => scanned = self.scanned_keys(table, filter)?,
+                }
+                &scanned
+            }
+        };
+        let text = &table.sql.delete_key;
+        let mut statement = self.statement(table, text)?;
+        let mut deleted = Vec::with_capacity(keys.len());
+        for key in keys {
+            let rows = bind_key(&mut statement, 1, key).and_then(|()| statement.raw_execute());
+            if rows.map_err(|source| failed_write("delete", table, None, source))? > 0 {
+                deleted.push(key.clone());
+            }
+        }
+        self.keep(text, statement);
+        Ok(StepOutcome::Deleted { keys: deleted })
+    }
+
+    /// Runs a statement with `RETURNING` the key: exactly the rows it has touched, by key.
+    fn returning(
+        &self,
+        table: &Table,
+        mut sql: Sql<'_>,
+        operation: &'static str,
+    ) -> Result<Vec<Key>> {
+        sql.push(" RETURNING ");
+        sql.push(&table.sql.key_columns);
+        let mut statement = read::prepare(self.conn, table, &sql.text)?;
+        bind_all(&mut statement, &sql.params)
+            .map_err(|source| error::failed(operation, Some(table.collection.name()), source))?;
+        let mut keys = read::returned_keys(table, &mut statement.raw_query(), operation)?;
+        keys.sort();
+        Ok(keys)
+    }
+
+    /// The keys that a filter matches which SQLite cannot take.
+    fn scanned_keys(&self, table: &Table, filter: &Filter) -> Result<Vec<Key>> {
+        let records = read::scan(self.conn, table, filter)?;
+        Ok(records.iter().map(|record| table.collection.key_of(record)).collect())
     }
 }
 
@@ -122,7 +275,7 @@ fn ignored(table: &Table) -> Error {
 
 /// Binds values and then the key, and executes: whether the object was there.
 fn write_by_key<'v>(
-    statement: &mut rusqlite::Statement<'_>,
+    statement: &mut Statement<'_>,
     table: &Table,
     values: impl Iterator<Item = &'v Value>,
     key: &Key,
@@ -139,120 +292,10 @@ fn write_by_key<'v>(
     execute().map(|rows| rows > 0).map_err(|source| failed_write("update", table, None, source))
 }
 
-/// `UPDATE t SET a = ?1, b = ?2`
-fn update_text(table: &Table, fields: &[usize]) -> String {
-    let set: Vec<String> = fields
-        .iter()
-        .enumerate()
-        .map(|(n, at)| format!("{} = ?{}", table.column(*at).name, n + 1))
-        .collect();
-    format!("UPDATE {} SET {}", table.name, set.join(", "))
-}
-
 fn changed_fields(collection: &Collection, changes: &Changes) -> Result<Vec<usize>> {
     changes.iter().map(|(name, _)| collection.require(name)).collect()
 }
 
-fn update(conn: &Connection, table: &Table, filter: &Filter, changes: &Changes) -> Result<StepOutcome> {
-    let fields = changed_fields(&table.collection, changes)?;
-    let text = update_text(table, &fields);
-    let values = || {
-        changes.iter().map(|(_, change)| match change {
-            Change::Set(value) => value,
-            // Relative changes go another way.
-            _ => &Value::Null,
-        })
-    };
-    let keys = match filter {
-        Filter::Keys(keys) => keys.clone(),
-        filter => {
-            let mut sql = Sql::new(&text);
-            sql.params.extend(values().map(crate::value::Param::Value));
-            match sql.filter(table, filter, None) {
-                Ok(()) => return Ok(updated(returning(conn, table, sql, "update")?)),
-                Err(TooLarge) => keys_of(table, &read::scan(conn, table, filter)?),
-            }
-        }
-    };
-    let text = format!("{text} WHERE {}", table.where_key(fields.len() + 1));
-    let mut statement = read::prepare(conn, table, &text)?;
-    let mut touched = Vec::with_capacity(keys.len());
-    for key in keys {
-        if write_by_key(&mut statement, table, values(), &key)? {
-            touched.push(key);
-        }
-    }
-    Ok(updated(touched))
-}
-
 fn updated(keys: Vec<Key>) -> StepOutcome {
     StepOutcome::Updated { keys, records: Vec::new() }
-}
-
-fn keys_of(table: &Table, records: &[Record]) -> Vec<Key> {
-    records.iter().map(|record| table.collection.key_of(record)).collect()
-}
-
-/// Runs a statement with `RETURNING` the key: exactly the rows it has touched, by key.
-fn returning(conn: &Connection, table: &Table, mut sql: Sql<'_>, operation: &'static str) -> Result<Vec<Key>> {
-    sql.push(" RETURNING ");
-    sql.push(&table.sql.key_columns);
-    let mut statement = read::prepare(conn, table, &sql.text)?;
-    bind_all(&mut statement, &sql.params)
-        .map_err(|source| error::failed(operation, Some(table.collection.name()), source))?;
-    let mut keys = read::returned_keys(table, &mut statement.raw_query(), operation)?;
-    keys.sort();
-    Ok(keys)
-}
-
-/// Increments are core's arithmetic: SQLite would turn an overflow into a float.
-fn update_relative(conn: &Connection, table: &Table, filter: &Filter, changes: &Changes) -> Result<StepOutcome> {
-    let collection = &table.collection;
-    let fields = changed_fields(collection, changes)?;
-    let text =
-        format!("{} WHERE {}", update_text(table, &fields), table.where_key(fields.len() + 1));
-    let mut found = read::matching(conn, table, filter)?;
-    if !matches!(filter, Filter::Keys(_)) {
-        found.sort_by_cached_key(|record| collection.key_of(record));
-    }
-    let mut statement = read::prepare(conn, table, &text)?;
-    let (mut keys, mut records) = (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
-    for mut record in found {
-        let key = collection.key_of(&record);
-        apply_changes(collection, changes, &mut record)?;
-        if write_by_key(&mut statement, table, fields.iter().map(|at| record.get(*at)), &key)? {
-            keys.push(key);
-            records.push(record);
-        }
-    }
-    Ok(StepOutcome::Updated { keys, records })
-}
-
-fn delete(conn: &Connection, table: &Table, filter: &Filter) -> Result<StepOutcome> {
-    const OPERATION: &str = "delete";
-    let keys = match filter {
-        Filter::Keys(keys) => keys.clone(),
-        filter => {
-            let mut sql = Sql::new("DELETE FROM ");
-            sql.push(&table.name);
-            match sql.filter(table, filter, None) {
-                Ok(()) => {
-                    return Ok(StepOutcome::Deleted { keys: returning(conn, table, sql, OPERATION)? });
-                }
-                Err(TooLarge) => keys_of(table, &read::scan(conn, table, filter)?),
-            }
-        }
-    };
-    let mut statement = read::prepare(conn, table, &table.sql.delete_key)?;
-    let mut deleted = Vec::with_capacity(keys.len());
-    for key in keys {
-        let mut execute = || {
-            bind_key(&mut statement, 1, &key)?;
-            statement.raw_execute()
-        };
-        if execute().map_err(|source| failed_write(OPERATION, table, None, source))? > 0 {
-            deleted.push(key);
-        }
-    }
-    Ok(StepOutcome::Deleted { keys: deleted })
 }

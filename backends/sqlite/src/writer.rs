@@ -28,7 +28,9 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 use futures_channel::oneshot;
 use rusqlite::Connection;
-use storex_core::{Batch, BatchOutcome, BatchRun, Error, ErrorKind, Origin, Registry, Result, Step};
+use storex_core::{
+    Batch, BatchOutcome, BatchRun, Error, ErrorKind, Origin, Registry, Result, Step,
+};
 
 use crate::config::Config;
 use crate::connection;
@@ -50,9 +52,15 @@ const SMALL_BATCH_RECORDS: usize = 32;
 
 /// What the writer is asked for.
 pub(crate) enum Job {
-    Execute { batch: Batch, reply: Reply },
+    Execute {
+        batch: Batch,
+        reply: Reply,
+    },
     /// Finish: everything sent before has run.
-    Close { readers: Arc<Readers>, reply: oneshot::Sender<Result<()>> },
+    Close {
+        readers: Arc<Readers>,
+        reply: oneshot::Sender<Result<()>>,
+    },
 }
 
 type Reply = oneshot::Sender<Result<BatchOutcome>>;
@@ -71,7 +79,8 @@ pub(crate) fn start(
         .name("storex-sqlite-writer".to_owned())
         .spawn(move || {
             let prepared = connection::open(&config).and_then(|conn| {
-                let tables = schema::prepare(&conn, &registry, || connection::make_writer(&conn, &config))?;
+                let tables =
+                    schema::prepare(&conn, &registry, || connection::make_writer(&conn, &config))?;
                 Ok((conn, Arc::new(tables)))
             });
             match prepared {
@@ -94,7 +103,12 @@ pub(crate) fn start(
             }
         })
         .map_err(|source| {
-            error::other("start the writer thread", ErrorKind::Io, "the system gives no more threads", source)
+            error::other(
+                "start the writer thread",
+                ErrorKind::Io,
+                "the system gives no more threads",
+                source,
+            )
         })?;
     Ok((jobs, opened, thread))
 }
@@ -236,7 +250,10 @@ impl Writer {
             rusqlite::Error::SqliteFailure(code, _)
                 if code.extended_code & 0xff == rusqlite::ffi::SQLITE_CONSTRAINT =>
             {
-                Error::ConstraintViolation { collection: "(batch)".into(), reason: source.to_string() }
+                Error::ConstraintViolation {
+                    collection: "(batch)".into(),
+                    reason: source.to_string(),
+                }
             }
             _ => error::failed("commit", None, source),
         }
@@ -268,7 +285,8 @@ impl Writer {
     fn begin(&mut self, origin: Origin) -> rusqlite::Result<()> {
         let wanted = origin == Origin::Local;
         if self.foreign_keys != wanted {
-            let text = if wanted { "PRAGMA foreign_keys = ON" } else { "PRAGMA foreign_keys = OFF" };
+            let text =
+                if wanted { "PRAGMA foreign_keys = ON" } else { "PRAGMA foreign_keys = OFF" };
             self.conn.execute_batch(text)?;
             self.foreign_keys = wanted;
         }

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use rusqlite::Connection;
 use rusqlite::types::Value as SqlValue;
-use storex_core::{Affinity, Collection, Definition, FieldType, Registry, Value};
 use std::sync::Arc;
+use storex_core::{Affinity, Collection, Definition, FieldType, Registry, Value};
 
 const COLUMNS: [(&str, Affinity); 5] = [
     ("TEXT", Affinity::Text),
@@ -59,7 +59,8 @@ impl Fixture {
 
     fn stored(&self, column: &str, value: &Value) -> SqlValue {
         self.conn.execute(&format!("INSERT INTO t({column}) VALUES (?1)"), [sql(value)]).unwrap();
-        let stored = self.conn.query_row(&format!("SELECT {column} FROM t"), [], |row| row.get(0)).unwrap();
+        let stored =
+            self.conn.query_row(&format!("SELECT {column} FROM t"), [], |row| row.get(0)).unwrap();
         self.conn.execute("DELETE FROM t", []).unwrap();
         stored
     }
@@ -78,22 +79,108 @@ fn the_edges() {
     let fixture = Fixture::new();
     let p51 = 1_i64 << 51;
     let p53 = 1_i64 << 53;
-    for int in [0, 1, -1, p51, p51 + 1, p53, p53 + 1, i64::MAX, i64::MIN, i64::MAX - 1, i64::MIN + 1, i64::MAX - 512] {
+    for int in [
+        0,
+        1,
+        -1,
+        p51,
+        p51 + 1,
+        p53,
+        p53 + 1,
+        i64::MAX,
+        i64::MIN,
+        i64::MAX - 1,
+        i64::MIN + 1,
+        i64::MAX - 512,
+    ] {
         fixture.check(&Value::Int(int));
         fixture.check(&Value::from(int as f64));
         fixture.check(&Value::from(int.to_string()));
         fixture.check(&Value::from(format!("{int}.0")));
     }
-    for float in [0.5, -0.0, 1e15, 1e16, 1e18, 9.2e18, 1e19, 1e300, 5e-324, f64::MAX, f64::INFINITY, f64::NEG_INFINITY, 0.1, 1.0 / 3.0, 123456789.123456789] {
+    for float in [
+        0.5,
+        -0.0,
+        1e15,
+        1e16,
+        1e18,
+        9.2e18,
+        1e19,
+        1e300,
+        5e-324,
+        f64::MAX,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        0.1,
+        1.0 / 3.0,
+        123456789.123456789,
+    ] {
         fixture.check(&Value::from(float));
         fixture.check(&Value::from(float.to_string()));
         fixture.check(&Value::from(format!("{float:e}")));
     }
     for text in [
-        "", " ", "+5", "-5", "+-5", "5.", ".5", ".", "-", "+", "5e", "5e+", "e5", "1e5", "1E5", "1e+5", "1e-5", " 5", "5 ", "\t5\n", "\u{a0}5", "5 6", "0x10",
-        "1_000", "inf", "Infinity", "nan", "NaN", "007", "0.0", "-0", "-0.0", "1e400", "-1e400", "1e-400", "9223372036854775807", "9223372036854775808",
-        "-9223372036854775808", "-9223372036854775809", "9223372036854775807.0", "9223372036854775806.5", "4503599627370497.0", "99999999999999999999", "1.0e0",
-        "5\0", "5\0abc", "\0", "5 \0 ", " 5\0 6", "5e\0", "\u{b}5\u{c}", "123abc", "ten", "٣", "2251799813685248.0", "1e15", "12345678901234567890123", "0.1e1", "1e18", "1.5e1", "00000000000000000000000005",
+        "",
+        " ",
+        "+5",
+        "-5",
+        "+-5",
+        "5.",
+        ".5",
+        ".",
+        "-",
+        "+",
+        "5e",
+        "5e+",
+        "e5",
+        "1e5",
+        "1E5",
+        "1e+5",
+        "1e-5",
+        " 5",
+        "5 ",
+        "\t5\n",
+        "\u{a0}5",
+        "5 6",
+        "0x10",
+        "1_000",
+        "inf",
+        "Infinity",
+        "nan",
+        "NaN",
+        "007",
+        "0.0",
+        "-0",
+        "-0.0",
+        "1e400",
+        "-1e400",
+        "1e-400",
+        "9223372036854775807",
+        "9223372036854775808",
+        "-9223372036854775808",
+        "-9223372036854775809",
+        "9223372036854775807.0",
+        "9223372036854775806.5",
+        "4503599627370497.0",
+        "99999999999999999999",
+        "1.0e0",
+        "5\0",
+        "5\0abc",
+        "\0",
+        "5 \0 ",
+        " 5\0 6",
+        "5e\0",
+        "\u{b}5\u{c}",
+        "123abc",
+        "ten",
+        "٣",
+        "2251799813685248.0",
+        "1e15",
+        "12345678901234567890123",
+        "0.1e1",
+        "1e18",
+        "1.5e1",
+        "00000000000000000000000005",
     ] {
         fixture.check(&Value::from(text));
     }

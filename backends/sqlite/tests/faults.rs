@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use storex_core::{
-    Backend, Batch, Changes, Definition, Error, ErrorKind, FieldType, Filter, KeyFormat, OnConflict, Query, Registry, Step, Value,
+    Backend, Batch, Changes, Definition, Error, ErrorKind, FieldType, Filter, KeyFormat,
+    OnConflict, Query, Registry, Step, Value,
 };
 use storex_sqlite::SqliteBackend;
 use support::record;
@@ -136,7 +137,8 @@ fn child_path() -> std::path::PathBuf {
 async fn process_that_counts() {
     let backend = opened(&child_path()).await;
     for _ in 0..100 {
-        let batch = Batch::new().update("counter", Filter::key(1), Changes::new().increment("n", 1));
+        let batch =
+            Batch::new().update("counter", Filter::key(1), Changes::new().increment("n", 1));
         backend.execute(batch).await.unwrap();
     }
     backend.close().await.unwrap();
@@ -147,10 +149,15 @@ async fn two_processes_lose_no_write() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     let backend = opened(&path).await;
-    backend.execute(Batch::new().create("counter", vec![record([1.into(), 0.into()])])).await.unwrap();
-    let children: Vec<_> = (0..2).map(|_| child("process_that_counts", &path, 0).spawn().unwrap()).collect();
+    backend
+        .execute(Batch::new().create("counter", vec![record([1.into(), 0.into()])]))
+        .await
+        .unwrap();
+    let children: Vec<_> =
+        (0..2).map(|_| child("process_that_counts", &path, 0).spawn().unwrap()).collect();
     for _ in 0..100 {
-        let batch = Batch::new().update("counter", Filter::key(1), Changes::new().increment("n", 1));
+        let batch =
+            Batch::new().update("counter", Filter::key(1), Changes::new().increment("n", 1));
         backend.execute(batch).await.unwrap();
     }
     for child in children {
@@ -182,9 +189,14 @@ async fn process_that_is_killed() {
     let kill = KillAt(std::sync::atomic::AtomicUsize::new(step));
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(kill)).unwrap();
     for n in 1..=4 {
-        let batch = Batch::new()
-            .create("item", vec![record([n.into(), "x".into()])])
-            .then(move |_| Ok(vec![Step::create_or("counter", vec![record([1.into(), n.into()])], OnConflict::Replace)]));
+        let batch =
+            Batch::new().create("item", vec![record([n.into(), "x".into()])]).then(move |_| {
+                Ok(vec![Step::create_or(
+                    "counter",
+                    vec![record([1.into(), n.into()])],
+                    OnConflict::Replace,
+                )])
+            });
         backend.execute(batch).await.unwrap();
         println!("acknowledged {n}");
     }
@@ -205,7 +217,10 @@ async fn a_process_that_is_killed_at_any_step_leaves_all_or_nothing() {
         let counter = backend.find(Query::new("counter")).await.unwrap();
         let counted = counter.first().map_or(0, |it| it.get(1).as_int().unwrap());
         assert_eq!(items, counted, "step {step}: the batch is torn");
-        assert!(items == acknowledged || items == acknowledged + 1, "step {step}: {items} items, {acknowledged} acknowledged");
+        assert!(
+            items == acknowledged || items == acknowledged + 1,
+            "step {step}: {items} items, {acknowledged} acknowledged"
+        );
         // Five steps per write: begin, two executed, before and after the commit.
         assert_eq!(items, (step as i64).div_euclid(5).min(4), "step {step}");
     }
@@ -249,7 +264,8 @@ mod unix {
         }
         match child.output() {
             Ok(output) => {
-                let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+                let said = String::from_utf8_lossy(&output.stdout).into_owned()
+                    + &String::from_utf8_lossy(&output.stderr);
                 assert!(output.status.success() && said.contains("1 passed"), "{said}");
             }
             // The test binary lies where nobody else may run it.
@@ -263,7 +279,10 @@ mod unix {
     impl SmallDisk {
         fn new() -> Option<Self> {
             let dir = tempfile::tempdir().unwrap();
-            let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=600k", "tmpfs"]).arg(dir.path()).output();
+            let mounted = Command::new("mount")
+                .args(["-t", "tmpfs", "-o", "size=600k", "tmpfs"])
+                .arg(dir.path())
+                .output();
             mounted.is_ok_and(|output| output.status.success()).then_some(Self(dir))
         }
     }
@@ -282,7 +301,15 @@ mod unix {
         std::fs::write(&ballast, vec![1; 200_000]).unwrap();
         let backend = opened(&path).await;
         let body = "x".repeat(10_000);
-        let create = |n: i64| Batch::new().create("item", vec![record([n.into(), body.as_str().into()]), record([(-n).into(), body.as_str().into()])]);
+        let create = |n: i64| {
+            Batch::new().create(
+                "item",
+                vec![
+                    record([n.into(), body.as_str().into()]),
+                    record([(-n).into(), body.as_str().into()]),
+                ],
+            )
+        };
         let mut written = 0;
         let error = loop {
             match backend.execute(create(written + 1)).await {

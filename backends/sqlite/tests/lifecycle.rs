@@ -9,13 +9,18 @@ use std::sync::mpsc;
 use rusqlite::Connection;
 use serde_json::json;
 use storex_core::{
-    Backend, Batch, Changes, CustomOperation, Definition, Error, ErrorKind, FieldType, Filter, KeyFormat, Query, Registry, Result, Value, field,
+    Backend, Batch, Changes, CustomOperation, Definition, Error, ErrorKind, FieldType, Filter,
+    KeyFormat, Query, Registry, Result, Value, field,
 };
 use storex_sqlite::{Durability, SqliteBackend};
 use support::record;
 
 fn note() -> Definition {
-    Definition::new("note").field("title", FieldType::String).optional("n", FieldType::Int).index(["n"]).unique(["title", "n"])
+    Definition::new("note")
+        .field("title", FieldType::String)
+        .optional("n", FieldType::Int)
+        .index(["n"])
+        .unique(["title", "n"])
 }
 
 fn registry(definitions: impl IntoIterator<Item = Definition>) -> Arc<Registry> {
@@ -42,7 +47,8 @@ fn beside(path: &Path, suffix: &str) -> bool {
 fn schema(path: &Path) -> (i64, Vec<String>) {
     let conn = Connection::open(path).unwrap();
     let version = conn.query_row("PRAGMA schema_version", [], |row| row.get(0)).unwrap();
-    let mut sql = conn.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
+    let mut sql =
+        conn.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
     let sql = sql.query_map([], |row| row.get(0)).unwrap().map(rusqlite::Result::unwrap).collect();
     (version, sql)
 }
@@ -59,7 +65,10 @@ async fn closing_leaves_no_lock_and_no_log_behind() {
     backend.close().await.unwrap();
     assert!(!beside(&path, "-wal") && !beside(&path, "-shm"));
     let conn = Connection::open(&path).unwrap();
-    conn.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; DELETE FROM note; COMMIT").unwrap();
+    conn.execute_batch(
+        "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; DELETE FROM note; COMMIT",
+    )
+    .unwrap();
     backend.close().await.unwrap();
 
     let closed = |result: Result<()>| assert!(matches!(result, Err(Error::Closed)), "{result:?}");
@@ -102,9 +111,19 @@ async fn opening_again_changes_nothing() {
     let definitions = || {
         [
             note(),
-            Definition::new("a \"quoted\" name, with: signs").key_format(KeyFormat::Int).optional("x,y", FieldType::Float).index(["x,y"]),
-            Definition::new("link").field("a", FieldType::Int).field("b", FieldType::Binary).primary_key(["a", "b"]),
-            Definition::new("_storex_state").field("key", FieldType::String).field("blob", FieldType::Binary).primary_key(["key"]).reserved(),
+            Definition::new("a \"quoted\" name, with: signs")
+                .key_format(KeyFormat::Int)
+                .optional("x,y", FieldType::Float)
+                .index(["x,y"]),
+            Definition::new("link")
+                .field("a", FieldType::Int)
+                .field("b", FieldType::Binary)
+                .primary_key(["a", "b"]),
+            Definition::new("_storex_state")
+                .field("key", FieldType::String)
+                .field("blob", FieldType::Binary)
+                .primary_key(["key"])
+                .reserved(),
         ]
     };
     let backend = SqliteBackend::open(&path).unwrap();
@@ -114,7 +133,12 @@ async fn opening_again_changes_nothing() {
     let before = schema(&path);
     for table in &before.1 {
         let without_rowid = table.contains("WITHOUT ROWID");
-        assert_eq!(without_rowid, table.starts_with("CREATE TABLE \"link\"") || table.starts_with("CREATE TABLE \"_storex"), "{table}");
+        assert_eq!(
+            without_rowid,
+            table.starts_with("CREATE TABLE \"link\"")
+                || table.starts_with("CREATE TABLE \"_storex"),
+            "{table}"
+        );
         assert!(table.contains("STRICT") || table.contains("INDEX"), "{table}");
     }
     // The same backend, and another one, and twice.
@@ -142,19 +166,60 @@ async fn collections_and_indices_that_are_new_are_made() {
 #[tokio::test]
 async fn a_table_that_does_not_fit_is_refused_by_name_and_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
-    let thing = || Definition::new("thing").field("title", FieldType::String).optional("n", FieldType::Int);
+    let thing =
+        || Definition::new("thing").field("title", FieldType::String).optional("n", FieldType::Int);
     for (sql, definition, said) in [
-        ("CREATE TABLE thing(id TEXT PRIMARY KEY NOT NULL, title TEXT NOT NULL) STRICT", thing(), "no column `n`"),
-        ("CREATE TABLE thing(id TEXT NOT NULL, title TEXT PRIMARY KEY NOT NULL, n INTEGER) STRICT", thing(), "primary key"),
-        ("CREATE TABLE thing(id TEXT NOT NULL, title TEXT NOT NULL, n INTEGER, PRIMARY KEY(id, title)) STRICT", thing(), "primary key"),
-        ("CREATE TABLE thing(id TEXT PRIMARY KEY NOT NULL, title TEXT NOT NULL, n TEXT) STRICT", thing(), "`n` is declared TEXT"),
-        ("CREATE TABLE thing(id TEXT PRIMARY KEY NOT NULL, title TEXT, n INTEGER) STRICT", thing(), "`title`"),
-        ("CREATE TABLE thing(id TEXT PRIMARY KEY NOT NULL, title TEXT NOT NULL, n INTEGER NOT NULL) STRICT", thing(), "`n` may not"),
-        ("CREATE TABLE thing(id TEXT PRIMARY KEY NOT NULL, title TEXT NOT NULL, n INTEGER, must INT NOT NULL) STRICT", thing(), "`must`"),
+        (
+            "CREATE TABLE thing(id TEXT PRIMARY KEY NOT NULL, title TEXT NOT NULL) STRICT",
+            thing(),
+            "no column `n`",
+        ),
+        (
+            "CREATE TABLE thing(id TEXT NOT NULL, title TEXT PRIMARY KEY NOT NULL, n INTEGER) STRICT",
+            thing(),
+            "primary key",
+        ),
+        (
+            "CREATE TABLE thing(id TEXT NOT NULL, title TEXT NOT NULL, n INTEGER, PRIMARY KEY(id, title)) STRICT",
+            thing(),
+            "primary key",
+        ),
+        (
+            "CREATE TABLE thing(id TEXT PRIMARY KEY NOT NULL, title TEXT NOT NULL, n TEXT) STRICT",
+            thing(),
+            "`n` is declared TEXT",
+        ),
+        (
+            "CREATE TABLE thing(id TEXT PRIMARY KEY NOT NULL, title TEXT, n INTEGER) STRICT",
+            thing(),
+            "`title`",
+        ),
+        (
+            "CREATE TABLE thing(id TEXT PRIMARY KEY NOT NULL, title TEXT NOT NULL, n INTEGER NOT NULL) STRICT",
+            thing(),
+            "`n` may not",
+        ),
+        (
+            "CREATE TABLE thing(id TEXT PRIMARY KEY NOT NULL, title TEXT NOT NULL, n INTEGER, must INT NOT NULL) STRICT",
+            thing(),
+            "`must`",
+        ),
         ("CREATE VIEW thing AS SELECT 1 AS id", thing(), "view"),
-        ("CREATE TABLE t(id TEXT, v)", Definition::new("thing").adopted("t").optional("v", FieldType::Int), "primary key"),
-        ("", Definition::new("thing").adopted("gone").optional("v", FieldType::Int), "no table `gone`"),
-        ("CREATE TABLE t(id TEXT PRIMARY KEY NOT NULL, v AS (1))", Definition::new("thing").adopted("t").optional("v", FieldType::Int), "generated"),
+        (
+            "CREATE TABLE t(id TEXT, v)",
+            Definition::new("thing").adopted("t").optional("v", FieldType::Int),
+            "primary key",
+        ),
+        (
+            "",
+            Definition::new("thing").adopted("gone").optional("v", FieldType::Int),
+            "no table `gone`",
+        ),
+        (
+            "CREATE TABLE t(id TEXT PRIMARY KEY NOT NULL, v AS (1))",
+            Definition::new("thing").adopted("t").optional("v", FieldType::Int),
+            "generated",
+        ),
     ] {
         let path = dir.path().join("bad.db");
         let _ = std::fs::remove_file(&path);
@@ -162,7 +227,10 @@ async fn a_table_that_does_not_fit_is_refused_by_name_and_left_as_it_is() {
         let before = std::fs::read(&path).unwrap();
         let backend = SqliteBackend::open(&path).unwrap();
         let error = backend.open(registry([note(), definition])).await.unwrap_err();
-        assert!(matches!(&error, Error::SchemaMismatch { collection, .. } if &**collection == "thing"), "{error}");
+        assert!(
+            matches!(&error, Error::SchemaMismatch { collection, .. } if &**collection == "thing"),
+            "{error}"
+        );
         assert!(error.to_string().contains(said), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), before, "{sql}");
         assert!(!beside(&path, "-wal"));
@@ -173,7 +241,10 @@ async fn a_table_that_does_not_fit_is_refused_by_name_and_left_as_it_is() {
 async fn names_that_sqlite_keeps_for_itself_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let backend = SqliteBackend::open(dir.path().join("a.db")).unwrap();
-    let error = backend.open(registry([Definition::new("sqlite_x").optional("x", FieldType::Int)])).await.unwrap_err();
+    let error = backend
+        .open(registry([Definition::new("sqlite_x").optional("x", FieldType::Int)]))
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::SchemaMismatch { .. }), "{error}");
 }
 
@@ -189,7 +260,10 @@ async fn a_unique_index_that_does_not_hold_is_not_made() {
     let before = schema(&path);
     let more = Definition::new("more").optional("x", FieldType::Int);
     let error = backend.open(registry([more, note().unique(["n"])])).await.unwrap_err();
-    assert!(matches!(&error, Error::SchemaMismatch { collection, reason } if &**collection == "note" && reason.contains('n')), "{error}");
+    assert!(
+        matches!(&error, Error::SchemaMismatch { collection, reason } if &**collection == "note" && reason.contains('n')),
+        "{error}"
+    );
     assert_eq!(schema(&path).1, before.1);
 }
 
@@ -217,24 +291,42 @@ async fn a_read_does_not_wait_for_a_write_and_sees_what_was_acknowledged() {
     let gone = std::sync::Mutex::new(gone);
     let slow = create("b").then(move |_| {
         // Holds the transaction open until the reads have been answered.
-        gone.lock().unwrap().recv().map_err(|_| Error::Aborted { reason: "the test is over".into() })?;
+        gone.lock()
+            .unwrap()
+            .recv()
+            .map_err(|_| Error::Aborted { reason: "the test is over".into() })?;
         Ok(Vec::new())
     });
     let reads = async {
         for _ in 0..50 {
             assert_eq!(backend.count(Query::new("note")).await.unwrap(), 1);
-            assert_eq!(backend.find(Query::new("note").filter(Filter::key("a"))).await.unwrap().len(), 1);
-            assert_eq!(backend.find(Query::new("note").filter(Filter::key("b"))).await.unwrap().len(), 0);
+            assert_eq!(
+                backend.find(Query::new("note").filter(Filter::key("a"))).await.unwrap().len(),
+                1
+            );
+            assert_eq!(
+                backend.find(Query::new("note").filter(Filter::key("b"))).await.unwrap().len(),
+                0
+            );
         }
         go.send(()).unwrap();
     };
     let (written, ()) = tokio::join!(backend.execute(slow), reads);
     written.unwrap();
     for n in 0..200 {
-        backend.execute(Batch::new().update("note", Filter::key("b"), Changes::new().set("n", n))).await.unwrap();
+        backend
+            .execute(Batch::new().update("note", Filter::key("b"), Changes::new().set("n", n)))
+            .await
+            .unwrap();
         let inline = backend.find(Query::new("note").filter(Filter::key("b"))).await.unwrap();
         assert_eq!(inline[0].get(2), &Value::Int(n));
-        assert_eq!(backend.count(Query::new("note").filter(field("n").eq(n).and(field("title").eq("b")))).await.unwrap(), 1);
+        assert_eq!(
+            backend
+                .count(Query::new("note").filter(field("n").eq(n).and(field("title").eq("b"))))
+                .await
+                .unwrap(),
+            1
+        );
     }
 }
 
@@ -251,7 +343,8 @@ async fn many_reads_at_once_share_few_readers() {
         let backend = Arc::clone(&backend);
         async move {
             let all = backend.count(Query::new("note")).await?;
-            let one = backend.find(Query::new("note").filter(Filter::key(format!("n{n:02}")))).await?;
+            let one =
+                backend.find(Query::new("note").filter(Filter::key(format!("n{n:02}")))).await?;
             Ok::<_, Error>((all, one.len()))
         }
     };
@@ -269,7 +362,10 @@ async fn a_write_that_nobody_waits_for_is_done_whole_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let backend = opened(&dir.path().join("a.db")).await;
     for n in 0..50 {
-        let batch = create(&format!("a{n}")).create("note", vec![record([format!("b{n}").into(), format!("b{n}").into(), Value::Null])]);
+        let batch = create(&format!("a{n}")).create(
+            "note",
+            vec![record([format!("b{n}").into(), format!("b{n}").into(), Value::Null])],
+        );
         let mut write = Box::pin(backend.execute(batch));
         tokio::select! {
             biased;
@@ -324,10 +420,14 @@ async fn the_integrity_check_tells_what_is_wrong() {
         "SELECT printf('INSERT INTO sqlite_schema VALUES (%Q, %Q, %Q, %d, %Q)', type, name, tbl_name, rootpage, sql) \
          FROM sqlite_schema WHERE name = 'note:index:n'",
     );
-    conn.execute_batch("PRAGMA writable_schema = ON; DELETE FROM sqlite_schema WHERE name = 'note:index:n'").unwrap();
+    conn.execute_batch(
+        "PRAGMA writable_schema = ON; DELETE FROM sqlite_schema WHERE name = 'note:index:n'",
+    )
+    .unwrap();
     drop(conn);
     let conn = Connection::open(&path).unwrap();
-    conn.execute_batch("INSERT INTO note VALUES ('b', 'b', 2); PRAGMA writable_schema = ON").unwrap();
+    conn.execute_batch("INSERT INTO note VALUES ('b', 'b', 2); PRAGMA writable_schema = ON")
+        .unwrap();
     conn.execute_batch(&again).unwrap();
     drop(conn);
     let backend = opened(&path).await;

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use storex_core::{Affinity, Collection, Field, FieldType, KeyFormat, Name, Record, Runtime, Value};
+use storex_core::{
+    Affinity, Collection, Field, FieldType, KeyFormat, Name, Record, Runtime, Value,
+};
 use storex_sqlite::ForeignKey;
 
 use super::report::Sides;
@@ -63,6 +65,8 @@ pub(crate) struct Table {
     pointing: Vec<usize>,
     /// Foreign keys that point here.
     pub(crate) referrers: Vec<ForeignKey>,
+    /// For a table whose key only points to others: values of each of the key's fields.
+    pub(crate) linked: Vec<Vec<Value>>,
 }
 
 fn same_name(a: &str, b: &str) -> bool {
@@ -98,12 +102,16 @@ impl Table {
             |at: usize| collection.indices().iter().any(|it| it.unique && it.fields.contains(&at));
         let mut editable: Vec<usize> = (0..collection.fields().len())
             .filter(|at| {
-                !collection.is_key(*at) && !unique(*at) && !pointing.contains(at) && !pointed_to(*at)
+                !collection.is_key(*at)
+                    && !unique(*at)
+                    && !pointing.contains(at)
+                    && !pointed_to(*at)
             })
             .collect();
         editable.sort_by_key(|at| !is_text(&collection.fields()[*at]));
         let used = vec![false; rows.len()];
-        Self { collection: Arc::clone(collection), rows, used, editable, pointing, referrers }
+        let (collection, linked) = (Arc::clone(collection), Vec::new());
+        Self { collection, rows, used, editable, pointing, referrers, linked }
     }
 
     pub(crate) fn name(&self) -> &Name {
@@ -117,6 +125,12 @@ impl Table {
     /// The rows that the script has not used yet.
     pub(crate) fn unused(&self) -> Vec<usize> {
         (0..self.rows.len()).filter(|n| !self.used[*n]).collect()
+    }
+
+    /// Whether the key has several fields, which all point to other tables.
+    pub(crate) fn is_link(&self) -> bool {
+        let key = self.collection.primary_key();
+        key.len() > 1 && key.iter().all(|at| self.pointing.contains(at))
     }
 
     pub(crate) fn take(&mut self, row: usize) {
@@ -147,6 +161,10 @@ impl Table {
                 _ => Value::Text(remark.to_owned()),
             },
             Value::Text(text) if text.is_empty() => Value::Text(remark.to_owned()),
+            // Still a date, in the same month.
+            Value::Text(text) if is_date(text) => {
+                Value::Text(format!("{}1{n}{}", &text[..8], &text[10..]))
+            }
             Value::Text(text) => Value::Text(format!("{text} ({remark})")),
             Value::Int(int) => Value::Int(int.checked_add(n)?),
             Value::Float(float) => Value::from(float + 0.25 * n as f64),
@@ -163,7 +181,12 @@ impl Table {
 
     /// A new row after the model of another: with a fresh key, fresh unique values, and the same references. `None`: that
     /// cannot be done here.
-    pub(crate) fn new_row(&self, model: &Record, side: Side, runtime: &dyn Runtime) -> Option<Record> {
+    pub(crate) fn new_row(
+        &self,
+        model: &Record,
+        side: Side,
+        runtime: &dyn Runtime,
+    ) -> Option<Record> {
         let mut row = model.clone();
         self.fresh_key(&mut row, side, runtime)?;
         for index in self.collection.indices().iter().filter(|index| index.unique) {
@@ -175,7 +198,8 @@ impl Table {
                 let value = match row.get(at) {
                     // Nulls are not compared.
                     Value::Null => Value::Null,
-                    value => fresh_value(value, side, runtime).or(self.field(at).nullable.then_some(Value::Null))?,
+                    value => fresh_value(value, side, runtime)
+                        .or(self.field(at).nullable.then_some(Value::Null))?,
                 };
                 Some((at, value))
             });
@@ -193,7 +217,9 @@ impl Table {
             }
             let value = match (&self.field(*at).field_type, row.get(*at)) {
                 // AutoPk fills it in.
-                (FieldType::AutoPk(_) | FieldType::Dynamic(Affinity::Integer), Value::Int(_)) => Value::Null,
+                (FieldType::AutoPk(_) | FieldType::Dynamic(Affinity::Integer), Value::Int(_)) => {
+                    Value::Null
+                }
                 (_, Value::Text(text)) if is_uuid(text) => Value::Null,
                 (_, value) => fresh_value(value, side, runtime)?,
             };
@@ -206,12 +232,12 @@ impl Table {
                 let value = fresh_value(row.get(*at), side, runtime)?;
                 row.set(*at, value);
             }
-            // A row that links others: two of them that are not linked yet.
+            // A row that links others: two of them, which are not linked yet, with some luck.
             None => {
-                let at = key.last()?;
-                let others = self.rows.iter().map(|row| row.get(*at));
-                let other = others.filter(|value| *value != row.get(*at)).nth(random(runtime, self.rows.len() - 1))?;
-                row.set(*at, other.clone());
+                for (n, at) in key.iter().enumerate() {
+                    let values = self.linked.get(n)?;
+                    row.set(*at, values.get(random(runtime, values.len()))?.clone());
+                }
             }
         }
         Some(())
@@ -223,6 +249,17 @@ fn is_text(field: &Field) -> bool {
         field.field_type,
         FieldType::Dynamic(Affinity::Text) | FieldType::String | FieldType::Text
     )
+}
+
+/// A text that begins as SQLite writes dates: `2025-12-31`.
+fn is_date(text: &str) -> bool {
+    let begin = text.as_bytes().get(..10);
+    begin.is_some_and(|begin| {
+        begin.iter().enumerate().all(|(n, byte)| match n {
+            4 | 7 => *byte == b'-',
+            _ => byte.is_ascii_digit(),
+        })
+    })
 }
 
 /// The form of a UUID, as texts keep it.
@@ -263,5 +300,19 @@ pub(crate) fn wants_uuid(collection: &Collection, key: &Value) -> bool {
         (FieldType::AutoPk(format), _) => *format == KeyFormat::Text,
         (_, Value::Text(text)) => is_uuid(text),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_and_uuids_are_known_from_other_texts() {
+        assert!(is_date("2025-12-31") && is_date("2025-12-31 23:59:59"));
+        assert!(!is_date("2025-12-3") && !is_date("a text of ten") && !is_date("2025_12_31"));
+        assert!(!is_date("ÄÖÜäöüß"));
+        assert!(is_uuid("018f4c7a-0000-7000-8000-000000000001"));
+        assert!(!is_uuid("018f4c7a-0000-7000-8000-00000000000g") && !is_uuid("018f4c7a"));
     }
 }

@@ -61,6 +61,12 @@ impl OwnSchema {
         self.objects.iter().filter(|(kind, ..)| kind == "table").map(|(_, name, _)| name.as_str())
     }
 
+    /// Whether there are triggers.
+    #[must_use]
+    pub fn has_triggers(&self) -> bool {
+        self.objects.iter().any(|(kind, ..)| kind == "trigger")
+    }
+
     /// What is not as in `other`, in sentences about `who`.
     #[must_use]
     pub fn differences(&self, other: &Self, who: &str) -> Vec<String> {
@@ -69,7 +75,9 @@ impl OwnSchema {
             match self.objects.iter().find(|(k, n, _)| (k, n) == (kind, name)) {
                 None => told.push(format!("{who} has no {kind} `{name}`, which the original has")),
                 Some((.., own)) if own != sql => {
-                    told.push(format!("{kind} `{name}` of {who} is not declared as in the original"));
+                    told.push(format!(
+                        "{kind} `{name}` of {who} is not declared as in the original"
+                    ));
                 }
                 Some(_) => {}
             }
@@ -114,7 +122,11 @@ pub fn compare(a: &Path, b: &Path, tables: &[ComparedTable]) -> Result<Compariso
             comparison.differences.push(format!("table `{}` has other columns in B", table.name));
             continue;
         }
-        let mut told = Told { table: &table.name, differences: &mut comparison.differences, untold: &mut untold };
+        let mut told = Told {
+            table: &table.name,
+            differences: &mut comparison.differences,
+            untold: &mut untold,
+        };
         let (a, b) = compare_table(&conn_a, &conn_b, &rows_a, &mut told).with("reading", b)?;
         comparison.tables.push(TableRows { table: table.name.clone(), a, b });
     }
@@ -124,6 +136,16 @@ pub fn compare(a: &Path, b: &Path, tables: &[ComparedTable]) -> Result<Compariso
     conn_a.close().map_err(|(_, error)| error).with("closing", a)?;
     conn_b.close().map_err(|(_, error)| error).with("closing", b)?;
     Ok(comparison)
+}
+
+/// How many rows point to rows that are not there; `None`: SQLite cannot tell, as a foreign key points to nothing that
+/// could be unique.
+pub(super) fn dangling(path: &Path) -> Result<Option<i64>> {
+    let conn = open(path).with("opening", path)?;
+    let count =
+        conn.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0));
+    conn.close().map_err(|(_, error)| error).with("closing", path)?;
+    Ok(count.ok())
 }
 
 /// For writing too: the last one to close a database takes the files beside it away, if it may write.
@@ -186,7 +208,8 @@ fn compare_table(
     rows: &Rows,
     told: &mut Told<'_>,
 ) -> rusqlite::Result<(u64, u64)> {
-    let (mut statement_a, mut statement_b) = (conn_a.prepare(&rows.sql)?, conn_b.prepare(&rows.sql)?);
+    let (mut statement_a, mut statement_b) =
+        (conn_a.prepare(&rows.sql)?, conn_b.prepare(&rows.sql)?);
     let (mut of_a, mut of_b) = (statement_a.query([])?, statement_b.query([])?);
     let (mut count_a, mut count_b) = (0, 0);
     let (mut a, mut b) = (of_a.next()?, of_b.next()?);
@@ -240,7 +263,11 @@ pub(super) fn same(a: ValueRef<'_>, b: ValueRef<'_>) -> bool {
 }
 
 /// SQLite's order of values: null, numbers, texts, bytes.
-fn compare_keys(a: &rusqlite::Row<'_>, b: &rusqlite::Row<'_>, len: usize) -> rusqlite::Result<Ordering> {
+fn compare_keys(
+    a: &rusqlite::Row<'_>,
+    b: &rusqlite::Row<'_>,
+    len: usize,
+) -> rusqlite::Result<Ordering> {
     for n in 0..len {
         let order = compare_values(a.get_ref(n)?, b.get_ref(n)?);
         if order.is_ne() {
@@ -267,7 +294,10 @@ fn compare_values(a: ValueRef<'_>, b: ValueRef<'_>) -> Ordering {
     }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "rows are only lined up by it; they are compared exactly")]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "rows are only lined up by it; they are compared exactly"
+)]
 fn number(value: ValueRef<'_>) -> Option<f64> {
     match value {
         ValueRef::Integer(int) => Some(int as f64),
@@ -297,11 +327,14 @@ pub(super) fn shown(value: ValueRef<'_>) -> String {
         ValueRef::Real(real) => format!("{real:?}"),
         ValueRef::Text(bytes) => {
             let text = String::from_utf8_lossy(bytes);
-            let mut short: String = text.chars().take(LEN).collect();
-            if short.len() < text.len() {
-                short.push('…');
+            let len = text.chars().count();
+            if len <= LEN {
+                return format!("{text:?}");
             }
-            format!("{short:?}")
+            // What differs is as often at the end as at the beginning.
+            let begin: String = text.chars().take(LEN / 2).collect();
+            let end: String = text.chars().skip(len - LEN / 2).collect();
+            format!("{:?}", format!("{begin}…{end}"))
         }
         ValueRef::Blob(bytes) => {
             let mut hex = String::from("x'");
@@ -335,8 +368,10 @@ mod tests {
 
     #[test]
     fn equal_content_is_equal_whatever_the_order_of_the_rows() {
-        let a = r#"INSERT INTO "a ""b"(k, v) VALUES (1, x'00'), ('x', NULL), (x'01', 2.5), (0, 'ü');"#;
-        let b = r#"INSERT INTO "a ""b"(k, v) VALUES (x'01', 2.5), (0, 'ü'), (1, x'00'), ('x', NULL);"#;
+        let a =
+            r#"INSERT INTO "a ""b"(k, v) VALUES (1, x'00'), ('x', NULL), (x'01', 2.5), (0, 'ü');"#;
+        let b =
+            r#"INSERT INTO "a ""b"(k, v) VALUES (x'01', 2.5), (0, 'ü'), (1, x'00'), ('x', NULL);"#;
         assert_eq!(differences(a, b), Vec::<String>::new());
     }
 
@@ -344,10 +379,7 @@ mod tests {
     fn a_row_too_many_on_either_side_is_told() {
         let a = r#"INSERT INTO "a ""b"(k) VALUES (1), (2), (4);"#;
         let b = r#"INSERT INTO "a ""b"(k) VALUES (2), (3), (4);"#;
-        assert_eq!(
-            differences(a, b),
-            ["`a \"b` 1 is in A only", "`a \"b` 3 is in B only"]
-        );
+        assert_eq!(differences(a, b), ["`a \"b` 1 is in A only", "`a \"b` 3 is in B only"]);
     }
 
     #[test]
@@ -357,6 +389,16 @@ mod tests {
         assert_eq!(differences(a, b), ["`a \"b` 1, column `v`: 1 in A, \"1\" in B"]);
         let b = r#"INSERT INTO "a ""b"(k, v) VALUES (1, NULL);"#;
         assert_eq!(differences(a, b).len(), 2, "the generated column differs too");
+    }
+
+    #[test]
+    fn a_long_text_is_shown_by_both_its_ends() {
+        let text = format!("begin{}end", "ü".repeat(100));
+        let shown = shown(ValueRef::Text(text.as_bytes()));
+        assert!(
+            shown.starts_with("\"beginü") && shown.contains("ü…ü") && shown.ends_with("üend\""),
+            "{shown}"
+        );
     }
 
     #[test]
@@ -372,10 +414,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let sql = "CREATE TABLE t(k PRIMARY KEY); CREATE INDEX i ON t(k);";
         let a = OwnSchema::read(&database(folder.path(), "a.db", sql)).unwrap();
-        let with_ours = format!("{sql} CREATE TABLE _storex_log(k); CREATE INDEX j ON _storex_log(k);");
+        let with_ours =
+            format!("{sql} CREATE TABLE _storex_log(k); CREATE INDEX j ON _storex_log(k);");
         let b = OwnSchema::read(&database(folder.path(), "b.db", &with_ours)).unwrap();
         assert_eq!(b.differences(&a, "B"), Vec::<String>::new());
-        let other = "CREATE TABLE t(k PRIMARY KEY, v); CREATE VIEW w AS SELECT 1; PRAGMA user_version = 3;";
+        let other =
+            "CREATE TABLE t(k PRIMARY KEY, v); CREATE VIEW w AS SELECT 1; PRAGMA user_version = 3;";
         let c = OwnSchema::read(&database(folder.path(), "c.db", other)).unwrap();
         assert_eq!(
             c.differences(&a, "C"),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use storex_core::{
-    Batch, Changes, Collection, ErrorKind, Filter, Key, Name, Query, Record, Runtime, Storage,
-    Value, field,
+    Batch, Changes, Collection, Direction, ErrorKind, Filter, Key, Name, Query, Record, Runtime,
+    Storage, Value, field,
 };
 use storex_sqlite::ForeignKey;
 
@@ -115,13 +115,36 @@ impl<'a> Editor<'a> {
             let query = Query::new(Name::clone(collection.name())).limit(ROWS);
             let rows = self.devices.a.find(query).await.during("reading rows to edit")?;
             if !rows.is_empty() {
-                tables.push(Table::new(collection, rows, foreign_keys));
+                let mut table = Table::new(collection, rows, foreign_keys);
+                if table.is_link() {
+                    table.linked = self.read_linked(&table).await?;
+                }
+                tables.push(table);
             }
             if tables.len() == TABLES {
                 break;
             }
         }
         Ok(tables)
+    }
+
+    /// Values of the key's fields from both ends of the table.
+    async fn read_linked(&self, table: &Table) -> Result<Vec<Vec<Value>>> {
+        let mut linked = Vec::new();
+        for at in table.collection.primary_key() {
+            let field = &table.field(*at).name;
+            let mut values = Vec::new();
+            for direction in [Direction::Ascending, Direction::Descending] {
+                let query = Query::new(Name::clone(table.name()))
+                    .order_by(Name::clone(field), direction)
+                    .limit(ROWS)
+                    .select([Name::clone(field)]);
+                let found = self.devices.a.find(query).await.during("reading rows to link")?;
+                values.extend(found.into_iter().map(|record| record.get(0).clone()));
+            }
+            linked.push(values);
+        }
+        Ok(linked)
     }
 
     /// One side deletes a row, the other changes it later: it is gone.
@@ -153,8 +176,14 @@ impl<'a> Editor<'a> {
             if self.update(deleter.other(), &place, table, at, &value).await? {
                 let mut written = Sides { a: None, b: None };
                 *written.of_mut(deleter.other()) = Some(value);
-                let field = (Name::clone(&table.field(at).name), Name::clone(&table.field(at).column));
-                self.script.conflicts.push(Conflict { row: place, field, written, winner: deleter });
+                let field =
+                    (Name::clone(&table.field(at).name), Name::clone(&table.field(at).column));
+                self.script.conflicts.push(Conflict {
+                    row: place,
+                    field,
+                    written,
+                    winner: deleter,
+                });
             }
             return Ok(true);
         }
@@ -196,7 +225,11 @@ impl<'a> Editor<'a> {
                 continue;
             }
             let winner = first.other();
-            self.expect(&place, "changed on both sides", Some(vec![(column.clone(), later.clone())]));
+            self.expect(
+                &place,
+                "changed on both sides",
+                Some(vec![(column.clone(), later.clone())]),
+            );
             let mut written = Sides { a: Some(earlier.clone()), b: Some(earlier) };
             *written.of_mut(winner) = Some(later);
             let field = (Name::clone(&table.field(at).name), column);
@@ -219,6 +252,9 @@ impl<'a> Editor<'a> {
 
     async fn different_fields_in(&mut self, table: &mut Table) -> Result<bool> {
         let fields = table.editable.clone();
+        if fields.len() < 2 {
+            return Ok(false);
+        }
         for row in table.unused().into_iter().take(TRIES) {
             let record = table.rows[row].clone();
             let place = Place::new(&table.collection, table.collection.key_of(&record));
@@ -272,37 +308,74 @@ impl<'a> Editor<'a> {
         Ok(())
     }
 
-    /// Creates rows after the model of others.
+    /// Creates rows after the model of others: in one transaction, or one by one where the database refuses some.
     async fn inserts(&mut self, table: &Table, side: Side) -> Result<()> {
         // What was edited is there to be seen as it was edited, and what was deleted is no model.
         let models = table.unused();
-        let mut inserted = 0;
-        for model in models.into_iter().take(INSERTS * TRIES) {
-            if inserted == INSERTS {
-                break;
-            }
-            let Some(record) = table.new_row(&table.rows[model], side, self.runtime) else { continue };
-            let batch = Batch::new().create(Name::clone(table.name()), vec![record.clone()]);
-            let outcome = match self.devices.of(side).execute(batch).await {
-                Err(error) if is_refusal(error.kind()) => {
-                    tracing::debug!(%error, table = %table.name(), "a new row was refused");
-                    continue;
-                }
-                outcome => outcome.during("creating a row")?,
-            };
-            let keys = outcome.of_step(0).flat_map(|executed| executed.keys(&table.collection));
-            for key in keys {
-                let values = (0..table.collection.fields().len())
-                    .filter(|at| !table.collection.is_key(*at))
-                    .map(|at| (Name::clone(&table.field(at).column), record.get(at).clone()))
-                    .collect();
-                let place = Place::new(&table.collection, key);
-                self.expect(&place, "created", Some(values));
-                self.script.counts.of_mut(side).inserts += 1;
-                inserted += 1;
+        let models = models.iter().cycle().take(models.len().min(1) * INSERTS * TRIES);
+        let mut records: Vec<Record> = models
+            .filter_map(|model| table.new_row(&table.rows[*model], side, self.runtime))
+            .collect();
+        if table.is_link() {
+            records = self.not_there(table, side, records).await?;
+        }
+        let all: Vec<Record> = records.iter().take(INSERTS).cloned().collect();
+        if self.create(table, side, all).await? > 0 {
+            return Ok(());
+        }
+        let mut created = 0;
+        for record in records {
+            if created < INSERTS {
+                created += self.create(table, side, vec![record]).await?;
             }
         }
         Ok(())
+    }
+
+    /// Leaves out what is there already, and what stands there twice.
+    async fn not_there(
+        &self,
+        table: &Table,
+        side: Side,
+        mut records: Vec<Record>,
+    ) -> Result<Vec<Record>> {
+        let mut known: Vec<Key> = Vec::new();
+        let keys = records.iter().map(|record| table.collection.key_of(record)).collect();
+        let query = Query::new(Name::clone(table.name())).filter(Filter::Keys(keys));
+        let there = self.devices.of(side).find(query).await.during("looking for linked rows")?;
+        known.extend(there.iter().map(|record| table.collection.key_of(record)));
+        records.retain(|record| {
+            let key = table.collection.key_of(record);
+            let new = !known.contains(&key);
+            known.push(key);
+            new
+        });
+        Ok(records)
+    }
+
+    /// Creates rows, all or none, and tells how many.
+    async fn create(&mut self, table: &Table, side: Side, records: Vec<Record>) -> Result<usize> {
+        if records.is_empty() {
+            return Ok(0);
+        }
+        let batch = Batch::new().create(Name::clone(table.name()), records.clone());
+        let outcome = match self.devices.of(side).execute(batch).await {
+            Err(error) if is_refusal(error.kind()) => {
+                tracing::debug!(%error, table = %table.name(), "new rows were refused");
+                return Ok(0);
+            }
+            outcome => outcome.during("creating rows")?,
+        };
+        let keys = outcome.of_step(0).flat_map(|executed| executed.keys(&table.collection));
+        for (key, record) in keys.zip(&records) {
+            let values = (0..table.collection.fields().len())
+                .filter(|at| !table.collection.is_key(*at))
+                .map(|at| (Name::clone(&table.field(at).column), record.get(at).clone()))
+                .collect();
+            self.expect(&Place::new(&table.collection, key), "created", Some(values));
+        }
+        self.script.counts.of_mut(side).inserts += records.len() as u64;
+        Ok(records.len())
     }
 
     /// Whether nothing points to the row, and the table does not become much emptier.
@@ -359,7 +432,8 @@ impl<'a> Editor<'a> {
 
     async fn delete(&mut self, side: Side, place: &Place) -> Result<bool> {
         let filter = Filter::Keys(vec![place.key.clone()]);
-        let done = self.write(side, Batch::new().delete(Name::clone(&place.collection), filter)).await?;
+        let done =
+            self.write(side, Batch::new().delete(Name::clone(&place.collection), filter)).await?;
         self.script.counts.of_mut(side).deletes += u64::from(done);
         Ok(done)
     }
@@ -409,8 +483,12 @@ impl Script {
                 values.iter().flatten().map(|(column, _)| Name::clone(column)).collect();
             match (read_row(conn, row, &columns)?, values) {
                 (None, None) => {}
-                (Some(_), None) => differences.push(format!("{place}, is still there in {}", who.name())),
-                (None, Some(_)) => differences.push(format!("{place}, is not there in {}", who.name())),
+                (Some(_), None) => {
+                    differences.push(format!("{place}, is still there in {}", who.name()))
+                }
+                (None, Some(_)) => {
+                    differences.push(format!("{place}, is not there in {}", who.name()))
+                }
                 (Some(found), Some(values)) => {
                     for ((column, wanted), found) in values.iter().zip(&found) {
                         let wanted = sql_value(wanted);
@@ -481,7 +559,8 @@ fn read_row(
 ) -> rusqlite::Result<Option<Vec<rusqlite::types::Value>>> {
     let list: Vec<String> = columns.iter().map(|column| quote(column)).collect();
     let list = if list.is_empty() { "1".to_owned() } else { list.join(", ") };
-    let key: Vec<String> = row.key_columns.iter().map(|column| format!("{} = ?", quote(column))).collect();
+    let key: Vec<String> =
+        row.key_columns.iter().map(|column| format!("{} = ?", quote(column))).collect();
     let sql = format!("SELECT {list} FROM {} WHERE {}", quote(&row.table), key.join(" AND "));
     conn.prepare_cached(&sql)?
         .query_row(params_from_iter(row.key.values().iter().map(sql_value)), |found| {

@@ -31,7 +31,8 @@ pub(crate) async fn initial(
     let telling = Arc::clone(observer);
     let sender = InitialSync::open(devices.a).await.during("preparing the initial sync on A")?;
     let receiver = InitialSync::open(devices.b).await.during("preparing the initial sync on B")?;
-    let receiver = receiver.on_progress(move |progress| telling.rows(progress.done, progress.total));
+    let receiver =
+        receiver.on_progress(move |progress| telling.rows(progress.done, progress.total));
     let begin = Instant::now();
     let sent = beside(move || async move { sender.send(&mut here).await });
     let received = beside(move || async move { receiver.receive(&mut there).await });
@@ -41,7 +42,10 @@ pub(crate) async fn initial(
     let received = match (sent, received) {
         (Ok(_), Ok(received)) => received,
         // When one side gives up the other one says no more than that.
-        (Err(error), Err(storex_sync::SyncError::Remote { .. } | storex_sync::SyncError::Closed { .. }))
+        (
+            Err(error),
+            Err(storex_sync::SyncError::Remote { .. } | storex_sync::SyncError::Closed { .. }),
+        )
         | (Err(error), Ok(_)) => return Err(error).during("the initial sync, on A,"),
         (_, Err(error)) => return Err(error).during("the initial sync, on B,"),
     };
@@ -117,7 +121,12 @@ impl SharedSyncLog for Counted {
         Ok(())
     }
 
-    async fn read(&self, reader: Device, after: &Cursor, limit: usize) -> storex_sync::Result<Page> {
+    async fn read(
+        &self,
+        reader: Device,
+        after: &Cursor,
+        limit: usize,
+    ) -> storex_sync::Result<Page> {
         let page = self.log.read(reader, after, limit).await?;
         self.received.add(&page.transactions);
         Ok(page)
@@ -180,7 +189,10 @@ impl Running {
     async fn parked(&self, name: &str) -> Result<Vec<String>> {
         let parked = parked(&self.storage).await.during("reading what is parked")?;
         let told = parked.into_iter().map(|it| {
-            format!("{name} could not apply transaction {} of device {}: {}", it.sequence, it.device, it.reason)
+            format!(
+                "{name} could not apply transaction {} of device {}: {}",
+                it.sequence, it.device, it.reason
+            )
         });
         Ok(told.collect())
     }
@@ -210,7 +222,8 @@ pub(crate) async fn until_in_step(
         [("A", a_to_b, b.log.received.total()), ("B", b_to_a, a.log.received.total())]
     {
         if sent != received {
-            problems.push(format!("of what {name} sent ({sent}) the other side received {received}"));
+            problems
+                .push(format!("of what {name} sent ({sent}) the other side received {received}"));
         }
     }
     // Stopped and closed whatever came of it.

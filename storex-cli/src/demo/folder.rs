@@ -79,6 +79,7 @@ impl Folder {
     pub fn remove_if_temporary(&self) {
         if self.temporary.is_some()
             && let Err(error) = fs::remove_dir_all(&self.path)
+            && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(%error, folder = %self.path.display(), "could not be removed");
         }

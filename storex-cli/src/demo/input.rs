@@ -34,12 +34,16 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
         match back_up(from, to) {
             // Somebody left it in the middle of a transaction, and it is not ours to roll that back.
             Err(error) if code(&error) == Some(ffi::SQLITE_READONLY_ROLLBACK) => {
+                fs::remove_file(to).with("removing", to)?;
                 copy_files(from, to, "-journal")?;
             }
             copied => copied.map_err(|source| unreadable(from, &source))?,
         }
     }
-    settle(to).map_err(|source| unreadable(from, &source))
+    match settle(to).map_err(|source| unreadable(from, &source))? {
+        Some(problem) => Err(refuse(from, format!("does not pass SQLite's own check: {problem}"))),
+        None => Ok(()),
+    }
 }
 
 fn refuse(path: &Path, reason: impl Into<String>) -> DemoError {
@@ -145,10 +149,20 @@ fn open(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
     Ok(conn)
 }
 
-/// Opens the copy once: recovers what was open, and takes out what an earlier storex has left (its identity belongs to
-/// the original, which may be in use).
-fn settle(copy: &Path) -> rusqlite::Result<()> {
+/// Opens the copy once: recovers what was open, checks it, and takes out what an earlier storex has left (its identity
+/// belongs to the original, which may be in use). Gives what is wrong with it.
+fn settle(copy: &Path) -> rusqlite::Result<Option<String>> {
     let conn = open(copy, OpenFlags::empty())?;
+    let checked = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0));
+    match checked {
+        Ok(said) if said == "ok" => {}
+        Ok(said) => return Ok(Some(said.replace('\n', " "))),
+        Err(error) if code(&error).is_some_and(|code| code & 0xff != ffi::SQLITE_ERROR) => {
+            return Err(error);
+        }
+        // It needs a function or collation that is not there; adopting it tells which tables do.
+        Err(error) => tracing::debug!(%error, "SQLite could not check the database"),
+    }
     let own: Vec<String> = conn
         .prepare(
             "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE '\\_storex\\_%' ESCAPE '\\'",
@@ -158,5 +172,6 @@ fn settle(copy: &Path) -> rusqlite::Result<()> {
     for table in own {
         conn.execute_batch(&format!("DROP TABLE {}", super::quote(&table)))?;
     }
-    conn.close().map_err(|(_, error)| error)
+    conn.close().map_err(|(_, error)| error)?;
+    Ok(None)
 }

@@ -29,8 +29,8 @@ use tokio::time::Instant;
 pub use compare::{ComparedTable, Comparison, OwnSchema, compare};
 pub use folder::Folder;
 pub use report::{
-    ConflictOutcome, ContinuousFigures, EditCounts, Exchanged, InitialFigures, LeftOutTable, Report,
-    Sides, TableRows,
+    ConflictOutcome, ContinuousFigures, EditCounts, Exchanged, InitialFigures, LeftOutTable,
+    Report, Sides, TableRows,
 };
 pub use sample::create as create_sample;
 
@@ -78,7 +78,11 @@ impl Observer for Silent {}
 ///
 /// # Errors
 /// [`DemoError`].
-pub async fn run(options: &Options, folder: &Folder, observer: Arc<dyn Observer>) -> Result<Report> {
+pub async fn run(
+    options: &Options,
+    folder: &Folder,
+    observer: Arc<dyn Observer>,
+) -> Result<Report> {
     let begin = Instant::now();
     observer.phase("copying the database");
     let prepared = match prepare(options, folder) {
@@ -119,6 +123,8 @@ struct Prepared {
     registry: Registry,
     /// The collections whose keys are UUIDs.
     uuids: Vec<Name>,
+    /// Rows that point to nothing, which the original has already; `None`: SQLite cannot tell.
+    dangling: Option<i64>,
 }
 
 /// Makes `a.db`, and `b.db` without rows.
@@ -147,7 +153,8 @@ fn prepare(options: &Options, folder: &Folder) -> Result<Prepared> {
     let registry = Registry::builder().collections(adoption.definitions.iter().cloned()).build();
     let registry = registry.during("taking in the tables")?;
     let uuids = with_uuids(&a, &registry)?;
-    Ok(Prepared { schema, adoption, registry, uuids })
+    let dangling = compare::dangling(&a)?;
+    Ok(Prepared { schema, adoption, registry, uuids, dangling })
 }
 
 /// The collections whose keys are UUIDs: AutoPk is to make the new ones too.
@@ -236,6 +243,13 @@ fn judge(report: &mut Report, script: &Script, prepared: &Prepared, folder: &Fol
             report.conflicts = script.conflicts(&conn).with("reading", path)?;
         }
         conn.close().map_err(|(_, error)| error).with("closing", path)?;
+        let dangling = compare::dangling(path)?;
+        if dangling > prepared.dangling {
+            let more = dangling.unwrap_or(0) - prepared.dangling.unwrap_or(0);
+            report
+                .differences
+                .push(format!("{more} rows of {} point to rows that are not there", side.name()));
+        }
     }
     report.left_out = prepared
         .adoption
@@ -245,13 +259,21 @@ fn judge(report: &mut Report, script: &Script, prepared: &Prepared, folder: &Fol
         .collect();
     report.notes = prepared.adoption.notes.iter().map(note).collect();
     report.equal = report.differences.is_empty();
+    if !report.equal && prepared.schema.has_triggers() {
+        let hint = "the database has triggers, and what they write is not synced: that may be why";
+        report.differences.push(hint.to_owned());
+    }
     Ok(())
 }
 
 fn note(note: &storex_sqlite::Note) -> String {
     let subject = [note.table.as_deref(), note.subject.as_deref()];
-    let subject: Vec<&str> = subject.into_iter().flatten().collect();
-    if subject.is_empty() { note.text.clone() } else { format!("{} {}", subject.join("."), note.text) }
+    let subject: Vec<String> = subject.into_iter().flatten().map(|it| format!("`{it}`")).collect();
+    if subject.is_empty() {
+        note.text.clone()
+    } else {
+        format!("{} {}", subject.join("."), note.text)
+    }
 }
 
 /// A name in SQL.

@@ -209,7 +209,11 @@ impl fmt::Display for Report {
 impl Report {
     fn fmt_steps(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let initial = &self.initial_sync;
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and small enough")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "positive, and small enough"
+        )]
         let speed = grouped(initial.rows_per_second.round() as u64);
         writeln!(
             f,
@@ -225,10 +229,7 @@ impl Report {
         writeln!(
             f,
             "                    in step after {:.2} s, an exchange every {} ms ({} on A, {} on B)",
-            continuous.seconds,
-            continuous.interval_ms,
-            continuous.rounds.a,
-            continuous.rounds.b
+            continuous.seconds, continuous.interval_ms, continuous.rounds.a, continuous.rounds.b
         )
     }
 
@@ -246,7 +247,8 @@ impl Report {
     }
 
     fn fmt_tables(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.tables.iter().map(|table| table.table.chars().count()).max().unwrap_or(0).max(5);
+        let width =
+            self.tables.iter().map(|table| table.table.chars().count()).max().unwrap_or(0).max(5);
         writeln!(f)?;
         writeln!(f, "  {}  {:>9}  {:>9}", pad("table", width), "rows in A", "rows in B")?;
         for TableRows { table, a, b } in &self.tables {
@@ -268,6 +270,9 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped() {
-        assert_eq!(["0", "999", "1,000", "1,234,567"], [0, 999, 1000, 1_234_567].map(grouped).as_slice());
+        assert_eq!(
+            ["0", "999", "1,000", "1,234,567"],
+            [0, 999, 1000, 1_234_567].map(grouped).as_slice()
+        );
     }
 }

@@ -81,17 +81,49 @@ const CATEGORIES: [&str; 24] = [
 ];
 
 const FIRST_NAMES: [&str; 16] = [
-    "Ada", "Björn", "Chloé", "Dimitris", "Ewa", "Faïza", "Gökhan", "Hana", "Iñaki", "Júlia", "美咲",
-    "Øystein", "Владимир", "עדינה", "अमृता", "Zoë",
+    "Ada",
+    "Björn",
+    "Chloé",
+    "Dimitris",
+    "Ewa",
+    "Faïza",
+    "Gökhan",
+    "Hana",
+    "Iñaki",
+    "Júlia",
+    "美咲",
+    "Øystein",
+    "Владимир",
+    "עדינה",
+    "अमृता",
+    "Zoë",
 ];
 
 const LAST_NAMES: [&str; 12] = [
-    "O'Neill", "Müller", "Nguyễn", "García", "Smith", "Łukasiewicz", "Åkesson", "D’Angelo", "山本",
-    "Петрова", "Silva", "van der Berg",
+    "O'Neill",
+    "Müller",
+    "Nguyễn",
+    "García",
+    "Smith",
+    "Łukasiewicz",
+    "Åkesson",
+    "D’Angelo",
+    "山本",
+    "Петрова",
+    "Silva",
+    "van der Berg",
 ];
 
 const CITIES: [&str; 10] = [
-    "Zürich", "Kraków", "São Paulo", "東京", "Reykjavík", "Αθήνα", "Montréal", "İstanbul", "Köln",
+    "Zürich",
+    "Kraków",
+    "São Paulo",
+    "東京",
+    "Reykjavík",
+    "Αθήνα",
+    "Montréal",
+    "İstanbul",
+    "Köln",
     "Hồ Chí Minh",
 ];
 
@@ -103,11 +135,18 @@ const THINGS: [&str; 12] = [
     "score", "basket",
 ];
 
-const TAGS: [&str; 8] = ["new", "sale", "gift", "handmade", "fragile", "✨ staff pick", "last one", "x-large"];
+const TAGS: [&str; 8] =
+    ["new", "sale", "gift", "handmade", "fragile", "✨ staff pick", "last one", "x-large"];
 
 const NOTES: [&str; 8] = [
-    "call back", "asked for a quote", "naïve question", "🎉 anniversary", "wrong size",
-    "two lines\nand a tab\there", "“quoted”, 'twice'", "لا شيء",
+    "call back",
+    "asked for a quote",
+    "naïve question",
+    "🎉 anniversary",
+    "wrong size",
+    "two lines\nand a tab\there",
+    "“quoted”, 'twice'",
+    "لا شيء",
 ];
 
 /// SplitMix64 (Steele, Lea, Flood; "Fast Splittable Pseudorandom Number Generators", 2014): the same on every machine.
@@ -353,7 +392,9 @@ mod tests {
         let conn = Connection::open(&path).unwrap();
         let count = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
         let tables: Vec<String> = conn
-            .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
+            .prepare(
+                "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'",
+            )
             .unwrap()
             .query_map([], |row| row.get(0))
             .unwrap()

@@ -1,7 +1,11 @@
 //! From a record to a struct.
 
-use serde::de::value::{MapDeserializer, SeqDeserializer, StringDeserializer};
-use serde::de::{self, DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
+use serde::de::value::{
+    MapAccessDeserializer, SeqDeserializer, StrDeserializer, StringDeserializer,
+};
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 use super::Message;
@@ -19,28 +23,54 @@ pub(crate) fn from_record<T: DeserializeOwned>(
 ) -> Result<T> {
     let fields = selected.iter().zip(record.values()).filter_map(|(at, value)| {
         let field = collection.fields().get(*at)?;
-        Some((&*field.name, FieldValue { field, value }))
+        Some(FieldValue { field, value })
     });
-    T::deserialize(MapDeserializer::new(fields)).map_err(|message: Message| {
-        Error::invalid(
-            collection.name(),
-            format!("an object in the database does not fit the struct: {}", message.0),
-        )
-    })
+    T::deserialize(MapAccessDeserializer::new(Fields { rest: fields, current: None })).map_err(
+        |message: Message| {
+            Error::invalid(
+                collection.name(),
+                format!("an object in the database does not fit the struct: {}", message.0),
+            )
+        },
+    )
+}
+
+/// The fields of a record as the entries of a map.
+struct Fields<'a, I> {
+    rest: I,
+    current: Option<FieldValue<'a>>,
+}
+
+impl<'a, 'de, I: Iterator<Item = FieldValue<'a>>> MapAccess<'de> for Fields<'a, I> {
+    type Error = Message;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Message> {
+        self.current = self.rest.next();
+        match self.current {
+            Some(current) => {
+                let name: StrDeserializer<'_, Message> = (*current.field.name).into_deserializer();
+                seed.deserialize(name).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Message> {
+        let Some(current) = self.current.take() else {
+            return Err(de::Error::custom("a value is asked for before its name"));
+        };
+        seed.deserialize(current)
+            .map_err(|message| Message(format!("field `{}`: {}", current.field.name, message.0)))
+    }
 }
 
 #[derive(Clone, Copy)]
 struct FieldValue<'a> {
     field: &'a Field,
     value: &'a Value,
-}
-
-impl<'de> IntoDeserializer<'de, Message> for FieldValue<'_> {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
-    }
 }
 
 impl FieldValue<'_> {
@@ -138,7 +168,7 @@ impl<'de> Deserializer<'de> for FieldValue<'_> {
                 .clone()
                 .deserialize_enum(name, variants, visitor)
                 .map_err(|error| Message(error.to_string())),
-            _ => Err(de::Error::custom(format!("field `{}` is no enum", self.field.name))),
+            _ => Err(de::Error::custom(format!("{} is no enum", self.value.kind()))),
         }
     }
 

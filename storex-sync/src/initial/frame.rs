@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::error::{Result, SyncError};
 use crate::meta::Devices;
 use crate::pack::{Packer, Unpacker};
-use crate::parked::Parked;
+use crate::parked::{Parked, WaitsFor};
 use crate::sync::Place;
 
 const VERSION: u64 = 1;
@@ -123,9 +123,10 @@ impl Frame {
                 packer.uint(8);
                 packer.array(parked.len());
                 for parked in parked {
-                    packer.array(4);
+                    packer.array(5);
                     packer.device(parked.device);
                     packer.uint(parked.sequence);
+                    packer.uint(u64::from(parked.waits_for.code()));
                     packer.str(&parked.reason);
                     packer.bin(&parked.payload);
                 }
@@ -139,7 +140,7 @@ impl Frame {
         let parts = unpacker.array()?;
         let kind = unpacker.uint()?;
         let frame = match (kind, parts) {
-            (0, 6) => Self::Hello(Hello::decode(&mut unpacker)?),
+            (0, 2..) => Self::Hello(Hello::decode(&mut unpacker, parts)?),
             (1, 1) => Self::Accept,
             (2, 4) => Self::Rows(Rows::decode(&mut unpacker)?),
             (3, 4) => Self::Tombstones(Tombstones::decode(&mut unpacker)?),
@@ -183,10 +184,11 @@ fn decode_parked(unpacker: &mut Unpacker<'_>) -> Result<Vec<Parked>> {
     let count = unpacker.array()?;
     let mut parked = Vec::new();
     for _ in 0..count {
-        unpacker.tuple(4)?;
+        unpacker.tuple(5)?;
         parked.push(Parked {
             device: unpacker.device()?,
             sequence: unpacker.uint()?,
+            waits_for: WaitsFor::from_code(unpacker.uint()?),
             reason: unpacker.str()?.to_owned(),
             payload: unpacker.bin()?.to_vec(),
         });
@@ -200,13 +202,16 @@ fn bare(packer: &mut Packer, kind: u64) {
 }
 
 impl Hello {
-    fn decode(unpacker: &mut Unpacker<'_>) -> Result<Self> {
+    fn decode(unpacker: &mut Unpacker<'_>, parts: usize) -> Result<Self> {
         let version = unpacker.uint()?;
         if version != VERSION {
             let reason = format!(
                 "the sender speaks version {version}, this program version {VERSION}; update the older"
             );
             return Err(SyncError::corrupt(WHAT, reason));
+        }
+        if parts != 6 {
+            return Err(SyncError::corrupt(WHAT, "a hello has another number of parts than six"));
         }
         let schema = unpacker.uint()?;
         let devices = Devices::decode(unpacker.bin()?)?;
@@ -258,6 +263,9 @@ impl Rows {
         let mut rows = Vec::new();
         for _ in 0..count {
             let len = unpacker.array()?;
+            if len == 0 {
+                return Err(SyncError::corrupt(WHAT, "a row has nothing in it"));
+            }
             let clock = unpacker.bin()?.to_vec();
             let mut values = Vec::new();
             for _ in 1..len {

@@ -4,11 +4,11 @@
 //!   sender                                    receiver
 //!   Hello: who, schema, devices, place   ──▶
 //!                                        ◀──  Accept (or Failed, with the reason)
-//!   Rows: a page of a collection, clocks ──▶  merged and committed, then
-//!                                        ◀──  Received     a few pages may be under way
-//!   Tombstones: clocks of deleted objects ─▶
-//!                                        ◀──  Received
 //!   Parked: transactions that wait       ──▶  parked, and tried at the end
+//!                                        ◀──  Received     a few pages may be under way
+//!   Tombstones: clocks of deleted objects ─▶  merged and committed
+//!                                        ◀──  Received
+//!   Rows: a page of a collection, clocks ──▶  merged and committed
 //!                                        ◀──  Received
 //!   Finish                               ──▶  takes over devices and place
 //!                                        ◀──  Finished
@@ -18,7 +18,7 @@
 //! arrives through the shared log: the receiver goes on from where the sender was *before* the first page, and what it
 //! has already is passed over by its clocks. So nothing falls between the two.
 
-mod frame;
+pub(crate) mod frame;
 mod receive;
 mod send;
 
@@ -29,7 +29,7 @@ use storex_core::{MaybeSend, MaybeSync, Name, Storage};
 
 use crate::apply::Replica;
 use crate::channel::Channel;
-use crate::error::Result;
+use crate::error::{Result, describe};
 
 /// How far an initial sync has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,7 +179,7 @@ async fn give_up(channel: &mut dyn Channel, result: &Result<InitialSyncReport>) 
     if matches!(error, crate::SyncError::Remote { .. } | crate::SyncError::Closed { .. }) {
         return;
     }
-    let frame = frame::Frame::Failed { reason: error.to_string() };
+    let frame = frame::Frame::Failed { reason: describe(error) };
     if let Err(error) = channel.send(frame.encode()).await {
         tracing::debug!(%error, "the other side could not be told of the failure");
     }

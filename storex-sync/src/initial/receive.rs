@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use storex_core::{
-    Batch, Changes, Collection, Filter, Key, Name, OnConflict, Query, Record, Step, Timestamp,
-    Trace,
+    Batch, Changes, Collection, FieldDefault, Filter, Key, Name, OnConflict, Query, Record, Step,
+    Timestamp, Trace,
 };
 
 use super::frame::{CollectionHello, Frame, Hello, Rows, Tombstones, translate};
@@ -17,7 +17,7 @@ use crate::key_code;
 use crate::log::{CLOCK, clock_key, clock_record, read_clock_rows, sort_clock_records};
 use crate::merge::{Action, merge_object};
 use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, read_meta, write_meta};
-use crate::parked::park;
+use crate::parked::{Parked, park, parked};
 use crate::sync::{Place, read_place};
 
 const DURING: &str = "receiving the initial sync";
@@ -36,7 +36,8 @@ pub(crate) async fn run(
         objects: receiver.hello.collections.iter().map(|it| (Name::clone(&it.name), 0)).collect(),
         ..InitialSyncReport::default()
     };
-    let mut total = receiver.hello.collections.iter().map(|it| it.count).sum::<u64>();
+    let counts = receiver.hello.collections.iter().map(|it| it.count);
+    let mut total = counts.fold(0, u64::saturating_add);
     let mut done = 0;
     loop {
         match Frame::receive(channel, DURING).await? {
@@ -56,14 +57,7 @@ pub(crate) async fn run(
                 let incoming = receiver.tombstones(tombstones)?;
                 receiver.commit(incoming).await?;
             }
-            Frame::Parked(parked) => {
-                let batch = Batch::new().step(park(parked));
-                sync.replica
-                    .storage
-                    .apply(batch)
-                    .await
-                    .during("parking what the sender had parked")?;
-            }
+            Frame::Parked(parked) => receiver.park(parked).await?,
             Frame::Finish => break,
             other => return Err(other.unexpected(DURING)),
         }
@@ -73,7 +67,7 @@ pub(crate) async fn run(
     // The sender may forget what it has sent once we say so.
     sync.replica.storage.flush().await.during("making what arrived durable")?;
     channel.send(Frame::Finished.encode()).await?;
-    sync.replica.retry_parked().await?;
+    sync.replica.retry_parked(parked(&sync.replica.storage).await?).await?;
     Ok(report)
 }
 
@@ -91,6 +85,8 @@ struct Target {
     positions: Vec<usize>,
     /// From the sender's field numbers to ours.
     translation: HashMap<u32, u32>,
+    /// The numbers of our fields that the sender does not have.
+    others: Vec<u32>,
 }
 
 /// An object that arrives.
@@ -111,9 +107,9 @@ struct ArrivingPage {
     /// Positions of the fields behind the key, and their numbers.
     values: Vec<usize>,
     fields: Vec<u32>,
+    /// The numbers of the fields that do not arrive.
+    others: Vec<u32>,
     objects: Vec<Arriving>,
-    /// Whether the rows have all fields of the collection.
-    whole: bool,
 }
 
 impl<'a> Receiver<'a> {
@@ -125,30 +121,50 @@ impl<'a> Receiver<'a> {
     }
 
     fn target(sync: &InitialSync, theirs: &CollectionHello) -> Result<Target> {
-        let refuse = |what: String| SyncError::Protocol {
-            during: "comparing the schemas",
-            reason: format!("the sender has {what}, which this device does not have"),
-        };
+        let refuse =
+            |reason: String| SyncError::Protocol { during: "comparing the schemas", reason };
         let registry = sync.replica.storage.registry();
         let collection = registry.find(&theirs.name).filter(|collection| !collection.is_reserved());
         let numbers = sync.replica.numbers.get(&theirs.name);
         let (Some(collection), Some(numbers)) = (collection, numbers) else {
-            return Err(refuse(format!("a collection `{}`", theirs.name)));
+            let why = if collection.is_some() { "keeps to itself" } else { "does not have" };
+            let reason =
+                format!("the sender has a collection `{}`, which this device {why}", theirs.name);
+            return Err(refuse(reason));
         };
         let mut positions = Vec::new();
         let mut translation = HashMap::new();
         for (field, number) in theirs.fields.iter().zip(&theirs.numbers) {
             let at = collection.position(field).ok_or_else(|| {
-                refuse(format!("a field `{field}` in collection `{}`", theirs.name))
+                refuse(format!(
+                    "the sender has a field `{field}` in collection `{}`, which this device does not have",
+                    theirs.name
+                ))
             })?;
             positions.push(at);
             translation.insert(*number, numbers.fields[at]);
         }
         if !collection.primary_key().iter().all(|at| positions.contains(at)) {
-            return Err(refuse(format!("another primary key in collection `{}`", theirs.name)));
+            let reason =
+                format!("collection `{}` has another primary key at the sender", theirs.name);
+            return Err(refuse(reason));
+        }
+        let mut others = Vec::new();
+        for (at, field) in collection.fields().iter().enumerate() {
+            if positions.contains(&at) {
+                continue;
+            }
+            let filled = !matches!(field.default, None | Some(FieldDefault::Null));
+            if !field.nullable && !filled {
+                return Err(refuse(format!(
+                    "this device requires a field `{}` in collection `{}`, which the sender does not have",
+                    field.name, theirs.name
+                )));
+            }
+            others.push(numbers.fields[at]);
         }
         let (collection, numbers) = (Arc::clone(collection), Arc::clone(numbers));
-        Ok(Target { collection, numbers, positions, translation })
+        Ok(Target { collection, numbers, positions, translation, others })
     }
 
     fn find(&self, at: usize) -> Result<&Target> {
@@ -167,8 +183,8 @@ impl<'a> Receiver<'a> {
             numbers: Arc::clone(&target.numbers),
             fields: values.iter().map(|at| target.numbers.fields[*at]).collect(),
             values,
+            others: target.others.clone(),
             objects,
-            whole: target.positions.len() == collection.fields().len(),
         }
     }
 
@@ -237,6 +253,30 @@ impl<'a> Receiver<'a> {
         Ok(*kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Parks what the sender could not apply, unless it came here another way.
+    async fn park(&self, parked: Vec<Parked>) -> Result<()> {
+        let batch = Batch::new().step(read_meta(&[HEAD, DEVICES])).then(move |trace| {
+            let read = || -> Result<(Head, Devices)> {
+                Ok((Head::among(trace.found(0))?, Devices::among(trace.found(0))?))
+            };
+            let (head, devices) = read().map_err(|error| abort(&error))?;
+            let me = devices.device(head.me);
+            let unknown = parked.iter().filter(|parked| {
+                let known = devices.find(parked.device).map_or(0, |known| known.sequence);
+                Some(parked.device) != me && parked.sequence > known
+            });
+            let unknown: Vec<Parked> = unknown.cloned().collect();
+            Ok(if unknown.is_empty() { Vec::new() } else { vec![park(unknown)] })
+        });
+        self.sync
+            .replica
+            .storage
+            .apply(batch)
+            .await
+            .during("parking what the sender had parked")?;
+        Ok(())
+    }
+
     /// Goes on from where the sender was when it began: what it had applied is here now.
     async fn take_over(&self) -> Result<()> {
         let own_place = read_place(&self.sync.replica.storage).await?;
@@ -266,21 +306,19 @@ impl<'a> Receiver<'a> {
 impl ArrivingPage {
     fn merge(&self, meta: &[Record], trace: &Trace) -> Result<(Vec<Step>, u64)> {
         let mut devices = Devices::among(meta)?;
+        let mut head = Head::among(meta)?;
+        let last = head.hlc;
         let mut own = read_clock_rows(trace.found(0), &devices)?;
         let mut kept = 0;
         let (mut puts, mut updates, mut deletes) = (Vec::new(), Vec::new(), Vec::new());
         let mut clocks = Vec::new();
         for object in &self.objects {
             let stored = own.remove(&(self.numbers.collection, object.code.clone()));
-            let Some(arriving) = &object.clock else {
-                // Older than sync on the sender: taken, unless something is known of it here.
-                match (&stored, &object.record) {
-                    (None, Some(record)) => puts.push(record.clone()),
-                    _ => kept += 1,
-                }
-                continue;
-            };
-            let merged = merge_object(stored.as_ref(), arriving, &self.fields);
+            let unstamped = Clock::unstamped();
+            let arriving = object.clock.as_ref().unwrap_or(&unstamped);
+            // From here on this object has been seen: what is written to it is later.
+            head.hlc = head.hlc.max(arriving.newest().hlc);
+            let merged = merge_object(stored.as_ref(), arriving, &self.fields, &self.others);
             match (merged.action, &object.record) {
                 (Action::Put, Some(record)) => puts.push(record.clone()),
                 (Action::Set(taken), Some(record)) => {
@@ -298,26 +336,35 @@ impl ArrivingPage {
                 (Action::Delete, _) => deletes.push(object.key.clone()),
                 _ => kept += 1,
             }
-            if let Some(clock) = merged.clock {
+            // Older than sync on both sides: it stays without a clock.
+            let unclocked = stored.is_none() && object.clock.is_none();
+            if let Some(clock) = merged.clock.filter(|_| !unclocked) {
                 let clock = clock.encode(&mut devices);
                 clocks.push(clock_record(self.numbers.collection, object.code.clone(), clock));
             }
         }
-        let mut steps = updates;
+        let mut steps = Vec::new();
         let name = || Name::clone(self.collection.name());
         if !deletes.is_empty() {
             steps.push(Step::Delete { collection: name(), filter: Filter::Keys(deletes) });
         }
+        steps.extend(updates);
         if !puts.is_empty() {
-            debug_assert!(self.whole || puts.len() <= self.objects.len());
             steps.push(Step::create_or(name(), puts, OnConflict::Replace));
         }
         if !clocks.is_empty() {
             sort_clock_records(&mut clocks);
             steps.push(Step::create_or(CLOCK, clocks, OnConflict::Replace));
         }
+        let mut rows = Vec::new();
+        if head.hlc > last {
+            rows.push((HEAD, head.encode()));
+        }
         if devices.is_changed() {
-            steps.push(write_meta(vec![(DEVICES, devices.encode())]));
+            rows.push((DEVICES, devices.encode()));
+        }
+        if !rows.is_empty() {
+            steps.push(write_meta(rows));
         }
         Ok((steps, kept))
     }

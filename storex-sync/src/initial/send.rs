@@ -11,7 +11,11 @@ use crate::error::{During, Result, SyncError};
 use crate::key_code;
 use crate::log::{CLOCK, clock_key};
 use crate::meta::{DEVICES, Devices, Numbers, read_meta};
+use crate::parked::{PARKED, Parked};
 use crate::sync::read_place;
+
+/// Parked transactions of a page: few, because each may be large.
+const PARKED_PAGE: u64 = 16;
 
 /// The values of a row, and its packed clock.
 type RowWithClock = (Vec<Value>, Vec<u8>);
@@ -47,13 +51,15 @@ pub(crate) async fn run(
     }
     let report = InitialSyncReport::default();
     let mut sender = Sender { sync, channel, report, done: 0, total, pending: 0 };
-    for (place, (collection, numbers)) in collections.iter().enumerate() {
-        sender.send_rows(place, collection, numbers).await?;
-    }
+    // Before the rows: what is applied here while they are sent is in the rows then.
+    sender.send_parked().await?;
+    // Before the rows too: what deleted objects occupied (a unique value) is free for them then.
     for (place, (_, numbers)) in collections.iter().enumerate() {
         sender.send_tombstones(place, numbers).await?;
     }
-    sender.send_parked().await?;
+    for (place, (collection, numbers)) in collections.iter().enumerate() {
+        sender.send_rows(place, collection, numbers).await?;
+    }
     sender.finish().await
 }
 
@@ -196,10 +202,23 @@ impl Sender<'_> {
     /// What is parked here counts as followed in the table of devices, so the receiver would never ask for it: it is
     /// parked there too, and tried at the end.
     async fn send_parked(&mut self) -> Result<()> {
-        for parked in crate::parked::parked(&self.sync.replica.storage).await? {
-            self.send_page(Frame::Parked(vec![parked])).await?;
+        let storage = &self.sync.replica.storage;
+        let collection = storage.registry().collection(PARKED);
+        let collection = Arc::clone(collection.during("reading what is parked")?);
+        let mut query = Query::new(PARKED).limit(PARKED_PAGE);
+        loop {
+            let rows = storage.find(query.clone()).await.during("reading what is parked")?;
+            let full = rows.len() as u64 == PARKED_PAGE;
+            let next = rows.last().filter(|_| full).map(|it| query.position_of(&collection, it));
+            if !rows.is_empty() {
+                let parked = rows.iter().map(Parked::from_record).collect::<Result<_>>()?;
+                self.send_page(Frame::Parked(parked)).await?;
+            }
+            match next {
+                Some(position) => query.after = Some(position),
+                None => return Ok(()),
+            }
         }
-        Ok(())
     }
 
     async fn send_page(&mut self, frame: Frame) -> Result<()> {

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use storex_core::{Context, Middleware, Next, Operation, Outcome, Result, Step};
 
-/// Passes everything on, but takes every operation apart and puts it together again, continuations included, as a
-/// middleware does that adds something.
+/// Passes everything on, but takes every batch apart and puts it together again, continuations included, as a middleware
+/// does that adds something.
 ///
 /// A backend that passes the suite must pass it behind this one too.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,7 +24,7 @@ impl Middleware for PassThrough {
                 batch.steps = batch.steps.into_iter().map(rebuild).collect();
                 Operation::Execute(batch)
             }
-            other => other.clone(),
+            other => other,
         };
         next.run(cx, operation).await
     }
@@ -35,6 +35,6 @@ fn rebuild(step: Step) -> Step {
         Step::Then(continuation) => Step::then(move |trace| {
             Ok(continuation.call(trace)?.into_iter().map(rebuild).collect())
         }),
-        step => step.clone(),
+        step => step,
     }
 }

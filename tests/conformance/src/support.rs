@@ -1,9 +1,7 @@
 //! What cases have in common: small schemas, and words for what is expected.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::Poll;
+use std::future::Future;
 
 use serde_json::{Value as Json, json};
 use storex_core::{
@@ -171,46 +169,10 @@ pub(crate) async fn assert_objects(storage: &Storage, expected: Json) {
 
 /// Runs two futures side by side to their ends.
 pub(crate) async fn join<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
-    let (mut a, mut b) = (Box::pin(a), Box::pin(b));
-    let (mut of_a, mut of_b) = (None, None);
-    poll_fn(|cx| {
-        if of_a.is_none() {
-            if let Poll::Ready(output) = a.as_mut().poll(cx) {
-                of_a = Some(output);
-            }
-        }
-        if of_b.is_none() {
-            if let Poll::Ready(output) = b.as_mut().poll(cx) {
-                of_b = Some(output);
-            }
-        }
-        match (of_a.take(), of_b.take()) {
-            (Some(a), Some(b)) => Poll::Ready((a, b)),
-            (a, b) => {
-                (of_a, of_b) = (a, b);
-                Poll::Pending
-            }
-        }
-    })
-    .await
+    futures_util::future::join(a, b).await
 }
 
-/// Runs futures side by side to their ends.
+/// Runs futures side by side to their ends, and gives their outputs in order.
 pub(crate) async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let mut running: Vec<(Pin<Box<F>>, Option<F::Output>)> =
-        futures.into_iter().map(|future| (Box::pin(future), None)).collect();
-    poll_fn(|cx| {
-        let mut all = true;
-        for (future, output) in &mut running {
-            if output.is_none() {
-                match future.as_mut().poll(cx) {
-                    Poll::Ready(done) => *output = Some(done),
-                    Poll::Pending => all = false,
-                }
-            }
-        }
-        if all { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    running.into_iter().filter_map(|(_, output)| output).collect()
+    futures_util::future::join_all(futures).await
 }

@@ -1,4 +1,5 @@
 //! The suites for shared logs and channels on the implementations that storex-sync brings along.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // these are tests
 #![allow(missing_docs)]
 
 use std::sync::Arc;

@@ -489,17 +489,20 @@ fn lives_by_collection(folded: &Folded) -> BTreeMap<String, Vec<u32>> {
 /// What [`crate::ops`] promises of the rows: teams are whole and uniform, transfers lose nothing.
 fn check_rules(found: &Contents) {
     let mut teams: BTreeMap<&str, Vec<&BTreeMap<String, String>>> = BTreeMap::new();
-    let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
-    let mut accounts: BTreeMap<&str, usize> = BTreeMap::new();
+    // Per device: what is in its two accounts, and what they were opened with.
+    let mut sums: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
     for ((collection, key), row) in found {
         if collection == "member" {
             teams.entry(&row["team"]).or_default().push(row);
         }
-        let device = key[0].strip_suffix("-one").or_else(|| key[0].strip_suffix("-two"));
-        if let (true, Some(device)) = (collection == "account", device) {
+        let opened = [("-one", 1000), ("-two", 500)];
+        let account = opened.iter().find_map(|(name, opened)| {
+            key[0].strip_suffix(name).filter(|_| collection == "account").zip(Some(opened))
+        });
+        if let Some((device, opened)) = account {
             let balance: i64 = row["balance"][1..].parse().expect("a number");
-            *sums.entry(device).or_default() += balance;
-            *accounts.entry(device).or_default() += 1;
+            let sum = sums.entry(device).or_default();
+            *sum = (sum.0 + balance, sum.1 + opened);
         }
     }
     for (team, members) in teams {
@@ -510,10 +513,8 @@ fn check_rules(found: &Contents) {
             }
         }
     }
-    for (device, sum) in sums {
-        // The second account comes after the first.
-        let expected = if accounts[device] == 2 { 1500 } else { 1000 };
-        assert_eq!(sum, expected, "the accounts of {device}");
+    for (device, (sum, opened)) in sums {
+        assert_eq!(sum, opened, "the accounts of {device}: a transfer is torn");
     }
 }
 

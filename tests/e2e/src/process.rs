@@ -23,7 +23,10 @@ pub enum Told {
 
 /// Where a child notes what was acknowledged to it: on disk before it goes on.
 #[derive(Debug)]
-pub struct Notes(File);
+pub struct Notes {
+    file: File,
+    synced: bool,
+}
 
 impl Notes {
     /// Begins a file.
@@ -31,7 +34,15 @@ impl Notes {
     /// # Errors
     /// The file system's.
     pub fn begin(path: &Path) -> io::Result<Self> {
-        Ok(Self(OpenOptions::new().create(true).truncate(true).write(true).open(path)?))
+        let file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
+        Ok(Self { file, synced: true })
+    }
+
+    /// Does not wait for the disk: for a process whose waiting is made to fail, but that is not killed.
+    #[must_use]
+    pub fn without_waiting(mut self) -> Self {
+        self.synced = false;
+        self
     }
 
     /// Notes a line.
@@ -41,8 +52,8 @@ impl Notes {
     pub fn note(&mut self, told: &Told) -> io::Result<()> {
         let mut line = serde_json::to_vec(told)?;
         line.push(b'\n');
-        self.0.write_all(&line)?;
-        self.0.sync_data()
+        self.file.write_all(&line)?;
+        if self.synced { self.file.sync_data() } else { Ok(()) }
     }
 
     /// Reads a file; a last line that was cut off counts for nothing.
@@ -185,6 +196,36 @@ pub fn is_killed(status: ExitStatus) -> bool {
 #[must_use]
 pub fn text(path: &Path) -> &str {
     path.to_str().expect("a Unicode path")
+}
+
+/// The system calls with which SQLite changes files.
+pub const CALLS: &str = "pwrite64,fsync,fdatasync,ftruncate,unlink,pread64";
+
+/// Runs the child under strace, which makes its system calls fail or kills it in one, as `inject` says. Only calls on this
+/// file are counted. What strace says goes to `strace` in the folder.
+///
+/// # Panics
+/// When it cannot be started.
+#[must_use]
+pub fn traced(program: &str, args: &[&str], place: &Place, file: &str, inject: &str) -> Process {
+    let mut command = Command::new("strace");
+    let (said, file) = (place.file("strace"), place.file(file));
+    command.args(["-f", "-qq", "-o", text(&said), "-P", text(&file)]);
+    if !inject.contains("signal=") {
+        // Quicker, as other calls are not stopped at; but then strace sends no signals.
+        command.arg("--seccomp-bpf");
+    }
+    command.args(["-e", &format!("trace={CALLS}"), "-e", &format!("inject={inject}")]);
+    command.arg(program).args(args);
+    let mut process = Process::spawn(command);
+    process.let_go();
+    process
+}
+
+/// Whether strace has made a call fail.
+#[must_use]
+pub fn has_failed(place: &Place) -> bool {
+    std::fs::read_to_string(place.file("strace")).is_ok_and(|said| said.contains("(INJECTED)"))
 }
 
 /// Runs the child to its end and tells whether it was killed.

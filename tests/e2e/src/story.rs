@@ -170,7 +170,8 @@ pub async fn finish(place: &Place, seed: u64) {
     for _ in 0..3 {
         idle = 0;
         for (name, device) in [("A", &a), ("B", &b), ("C", &c)] {
-            let report = sync(device, log.clone()).await;
+            let sync = Sync::open(device, log.clone()).await.expect("a device");
+            let report = sync.sync_once().await;
             let report = report.unwrap_or_else(|error| panic!("{name} syncs: {error:?}"));
             assert_eq!(report.received.parked, 0, "{name} parks something");
             idle += u32::from(report.is_idle());

@@ -33,16 +33,24 @@ pub(super) fn declare(adoption: &mut Adoption) {
 }
 
 /// The child's definition with the rule, and its place; `None` where a side of it was left out.
-fn declared(adoption: &Adoption, key: &ForeignKey, on_delete: OnDelete) -> Option<(usize, Definition)> {
+fn declared(
+    adoption: &Adoption,
+    key: &ForeignKey,
+    on_delete: OnDelete,
+) -> Option<(usize, Definition)> {
     let find = |table: &str| {
-        adoption.definitions.iter().position(|definition| definition.name().eq_ignore_ascii_case(table))
+        adoption
+            .definitions
+            .iter()
+            .position(|definition| definition.name().eq_ignore_ascii_case(table))
     };
     let (child, target) = (find(&key.table)?, find(&key.target)?);
     let registry = Registry::builder().collections(adoption.definitions.clone()).build().ok()?;
     let names = |at: usize, columns: &[String]| -> Option<Vec<storex_core::Name>> {
         let collection = registry.collection(adoption.definitions[at].name()).ok()?;
         let field = |column: &String| {
-            let field = collection.fields().iter().find(|field| field.column.eq_ignore_ascii_case(column));
+            let field =
+                collection.fields().iter().find(|field| field.column.eq_ignore_ascii_case(column));
             field.map(|field| field.name.clone())
         };
         columns.iter().map(field).collect()
@@ -50,7 +58,8 @@ fn declared(adoption: &Adoption, key: &ForeignKey, on_delete: OnDelete) -> Optio
     let fields = names(child, &key.columns)?;
     let target_fields = names(target, &key.target_columns)?;
     let target = adoption.definitions[target].name().clone();
-    let definition = adoption.definitions[child].clone().foreign_key(fields, target, target_fields, on_delete);
+    let definition =
+        adoption.definitions[child].clone().foreign_key(fields, target, target_fields, on_delete);
     let mut all = adoption.definitions.clone();
     all[child] = definition.clone();
     Registry::builder().collections(all).build().ok().map(|_| (child, definition))

@@ -27,7 +27,12 @@ pub fn copy_schema(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Vec<L
         return Err(error::other(
             "copy a schema",
             ErrorKind::Conflict,
-            format!("{} is not empty: it has the {} `{}`; give a new file", to.display(), object.kind, object.name),
+            format!(
+                "{} is not empty: it has the {} `{}`; give a new file",
+                to.display(),
+                object.kind,
+                object.name
+            ),
             "the database has tables",
         ));
     }
@@ -53,7 +58,8 @@ impl Source {
     fn read(path: &Path) -> rusqlite::Result<Self> {
         let conn = open_to_read(path)?;
         conn.execute_batch("BEGIN")?;
-        let number = |pragma: &str| conn.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0));
+        let number =
+            |pragma: &str| conn.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0));
         Ok(Self {
             objects: objects(&conn)?,
             encoding: conn.query_row("PRAGMA encoding", [], |row| row.get(0))?,

@@ -60,7 +60,8 @@ fn is_number(text: &str) -> bool {
     match hexadecimal {
         Some(digits) => !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
         None => {
-            digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') && digits.parse::<f64>().is_ok()
+            digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+                && digits.parse::<f64>().is_ok()
         }
     }
 }
@@ -73,7 +74,8 @@ fn is_string(text: &str) -> bool {
 /// `x'0aff'`
 fn is_blob(text: &str) -> bool {
     let digits = text.strip_prefix(['x', 'X']).unwrap_or("");
-    is_enclosed(digits, '\'') && digits[1..digits.len() - 1].bytes().all(|byte| byte.is_ascii_hexdigit())
+    is_enclosed(digits, '\'')
+        && digits[1..digits.len() - 1].bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn is_quoted_name(text: &str) -> bool {
@@ -110,7 +112,16 @@ mod tests {
         assert_eq!(of("null"), value(Value::Null));
         assert_eq!(of("TRUE"), value(Value::Int(1)));
         assert_eq!(of("current_timestamp"), Meaning::Now);
-        for expression in ["random()", "'a' || 'b'", "(1 + 2)", "datetime('now')", "CURRENT_DATE", "'a' 'b", "1; DROP TABLE x", "(1) + (2)"] {
+        for expression in [
+            "random()",
+            "'a' || 'b'",
+            "(1 + 2)",
+            "datetime('now')",
+            "CURRENT_DATE",
+            "'a' 'b",
+            "1; DROP TABLE x",
+            "(1) + (2)",
+        ] {
             assert_eq!(of(expression), Meaning::Expression, "{expression}");
         }
     }

@@ -157,13 +157,17 @@ impl Adoption {
         match table.kind {
             Kind::Shadow => {}
             Kind::View => self.note(Some(&table.name), None, "is a view and is left alone"),
-            Kind::Virtual => self.leave_out(&table.name, "is a virtual table, whose rows are not SQLite's own"),
+            Kind::Virtual => {
+                self.leave_out(&table.name, "is a virtual table, whose rows are not SQLite's own")
+            }
             Kind::Table => match table::definition(self, conn, table)? {
-                Ok(definition) => match Registry::builder().collection(definition.clone()).build() {
-                    Ok(_) => self.definitions.push(definition),
-                    // Two columns whose names become one field, say.
-                    Err(error) => self.leave_out(&table.name, error.to_string()),
-                },
+                Ok(definition) => {
+                    match Registry::builder().collection(definition.clone()).build() {
+                        Ok(_) => self.definitions.push(definition),
+                        // Two columns whose names become one field, say.
+                        Err(error) => self.leave_out(&table.name, error.to_string()),
+                    }
+                }
                 Err(reason) => self.leave_out(&table.name, reason),
             },
         }

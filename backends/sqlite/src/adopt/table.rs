@@ -27,7 +27,9 @@ pub(super) fn definition(
     for column in &table.columns {
         match column.generated {
             Some(kind) => {
-                let text = format!("is generated ({kind}) and left out: SQLite computes it on each device");
+                let text = format!(
+                    "is generated ({kind}) and left out: SQLite computes it on each device"
+                );
                 adoption.note(Some(&table.name), Some(&column.name), text);
             }
             None => definition = add_field(adoption, conn, table, column, &key, definition)?,
@@ -55,7 +57,8 @@ fn key_of(table: &LiveTable) -> Result<Vec<&LiveColumn>, String> {
             .iter()
             .map(|name| name.as_ref().and_then(|name| table.column(name)))
             .collect::<Option<_>>()?;
-        let fit = columns.iter().all(|column| table.never_null(column) && column.generated.is_none());
+        let fit =
+            columns.iter().all(|column| table.never_null(column) && column.generated.is_none());
         (index.unique && !index.partial && fit).then_some(columns)
     };
     table.indices.iter().filter_map(candidate).min_by_key(Vec::len).ok_or_else(|| {
@@ -111,8 +114,12 @@ fn null_keys(
         format!("SELECT count(*) FROM {} WHERE {}", quote(&table.name), may_be_null.join(" OR "));
     let rows: i64 = conn.query_row(&sql, [], |row| row.get(0))?;
     Ok((rows > 0).then(|| {
-        let (rows, have) = if rows == 1 { ("1 row".to_owned(), "has") } else { (format!("{rows} rows"), "have") };
-        format!("{rows} {have} a null in the primary key; give {} one first", if rows == "1 row" { "it" } else { "them" })
+        let (rows, have) =
+            if rows == 1 { ("1 row".to_owned(), "has") } else { (format!("{rows} rows"), "have") };
+        format!(
+            "{rows} {have} a null in the primary key; give {} one first",
+            if rows == "1 row" { "it" } else { "them" }
+        )
     }))
 }
 
@@ -166,7 +173,9 @@ fn default(
         Meaning::Expression => None,
     };
     if option.is_none() {
-        let text = format!("has the default {text}, which only SQLite can evaluate: the field must be given");
+        let text = format!(
+            "has the default {text}, which only SQLite can evaluate: the field must be given"
+        );
         adoption.note(Some(&table.name), Some(&column.name), text);
     }
     Ok(option)
@@ -194,7 +203,9 @@ fn field_type(table: &LiveTable, column: &LiveColumn, single_key: bool) -> Field
     }
     match declared.as_str() {
         // The rowid by another name, which SQLite gives when none is given: so does AutoPk.
-        "INT" | "INTEGER" if single_key && table.has_rowid_key() => FieldType::AutoPk(KeyFormat::Int),
+        "INT" | "INTEGER" if single_key && table.has_rowid_key() => {
+            FieldType::AutoPk(KeyFormat::Int)
+        }
         "INT" | "INTEGER" => FieldType::Int,
         "REAL" => FieldType::Float,
         "TEXT" => FieldType::String,
@@ -222,7 +233,11 @@ fn affinity(declared: &str) -> Affinity {
 
 /// storex keeps field names that are empty or begin with `$` for its query language.
 fn field_name(column: &str) -> String {
-    if column.is_empty() || column.starts_with('$') { format!("_{column}") } else { column.to_owned() }
+    if column.is_empty() || column.starts_with('$') {
+        format!("_{column}")
+    } else {
+        column.to_owned()
+    }
 }
 
 fn add_indices(
@@ -277,7 +292,11 @@ fn note_collations(adoption: &mut Adoption, table: &LiveTable) {
     }
 }
 
-fn note_triggers(adoption: &mut Adoption, conn: &Connection, table: &LiveTable) -> rusqlite::Result<()> {
+fn note_triggers(
+    adoption: &mut Adoption,
+    conn: &Connection,
+    table: &LiveTable,
+) -> rusqlite::Result<()> {
     let mut statement = conn.prepare(
         "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE ORDER BY rowid",
     )?;
@@ -322,7 +341,8 @@ fn with_target_key(conn: &Connection, mut key: ForeignKey) -> rusqlite::Result<F
     if key.target_columns.is_empty()
         && let Some(target) = crate::schema::inspect::table(conn, &key.target)?
     {
-        key.target_columns = target.primary_key().iter().map(|column| column.name.clone()).collect();
+        key.target_columns =
+            target.primary_key().iter().map(|column| column.name.clone()).collect();
     }
     Ok(key)
 }

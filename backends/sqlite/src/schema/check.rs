@@ -9,9 +9,14 @@ use crate::schema::plan::declared_type;
 pub(super) fn check(collection: &Collection, live: &LiveTable) -> Result<()> {
     match live.kind {
         Kind::Table => {}
-        Kind::View => return Err(mismatch(collection, format!("`{}` is a view, not a table", live.name))),
+        Kind::View => {
+            return Err(mismatch(collection, format!("`{}` is a view, not a table", live.name)));
+        }
         Kind::Virtual | Kind::Shadow => {
-            return Err(mismatch(collection, format!("`{}` is (part of) a virtual table", live.name)));
+            return Err(mismatch(
+                collection,
+                format!("`{}` is (part of) a virtual table", live.name),
+            ));
         }
     }
     check_columns(collection, live)?;
@@ -50,7 +55,10 @@ fn check_columns(collection: &Collection, live: &LiveTable) -> Result<()> {
         if !column.declared.eq_ignore_ascii_case(declared) {
             return Err(mismatch(
                 collection,
-                format!("column `{}` is declared {} where {declared} is wanted", column.name, column.declared),
+                format!(
+                    "column `{}` is declared {} where {declared} is wanted",
+                    column.name, column.declared
+                ),
             ));
         }
         if !field.nullable && !collection.is_key(at) && !live.never_null(column) {
@@ -84,7 +92,11 @@ fn check_key(collection: &Collection, live: &LiveTable) -> Result<()> {
     let found = if primary.is_empty() { "none".to_owned() } else { primary.join(", ") };
     Err(mismatch(
         collection,
-        format!("table `{}` has another primary key: ({}) is wanted, found: {found}", live.name, key.join(", ")),
+        format!(
+            "table `{}` has another primary key: ({}) is wanted, found: {found}",
+            live.name,
+            key.join(", ")
+        ),
     ))
 }
 
@@ -104,7 +116,10 @@ fn check_strangers(collection: &Collection, live: &LiveTable) -> Result<()> {
     stranger.map_or(Ok(()), |column| {
         Err(mismatch(
             collection,
-            format!("column `{}` must be given, and the collection has no field for it", column.name),
+            format!(
+                "column `{}` must be given, and the collection has no field for it",
+                column.name
+            ),
         ))
     })
 }

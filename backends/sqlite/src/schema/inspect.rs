@@ -61,7 +61,8 @@ impl LiveTable {
 
     /// The columns of the declared primary key, in its order.
     pub(crate) fn primary_key(&self) -> Vec<&LiveColumn> {
-        let mut key: Vec<&LiveColumn> = self.columns.iter().filter(|column| column.key > 0).collect();
+        let mut key: Vec<&LiveColumn> =
+            self.columns.iter().filter(|column| column.key > 0).collect();
         key.sort_by_key(|column| column.key);
         key
     }
@@ -154,8 +155,8 @@ fn columns(conn: &Connection, table: &str) -> rusqlite::Result<Vec<LiveColumn>> 
         .collect::<rusqlite::Result<_>>()?;
     for column in &mut columns {
         let (_, collation, ..) = conn.column_metadata(Some("main"), table, &column.name)?;
-        column.collation =
-            collation.map_or_else(|| "BINARY".to_owned(), |name| name.to_string_lossy().into_owned());
+        column.collation = collation
+            .map_or_else(|| "BINARY".to_owned(), |name| name.to_string_lossy().into_owned());
     }
     Ok(columns)
 }

@@ -33,8 +33,9 @@ pub(crate) fn prepare(
     }
     let mut tables = Tables::with_capacity(registry.collections().len());
     for collection in registry.collections() {
-        let live = live(conn, collection)?
-            .ok_or_else(|| mismatch(collection, format!("table `{}` is gone again", collection.table())))?;
+        let live = live(conn, collection)?.ok_or_else(|| {
+            mismatch(collection, format!("table `{}` is gone again", collection.table()))
+        })?;
         tables.insert(collection.name().clone(), Arc::new(Table::new(collection, &live)));
     }
     Ok(tables)
@@ -61,7 +62,9 @@ fn make(conn: &Connection, registry: &Registry) -> Result<()> {
 
 fn not_made(collection: &Collection, source: rusqlite::Error) -> Error {
     match &source {
-        rusqlite::Error::SqliteFailure(code, message) if code.code == ErrorCode::ConstraintViolation => {
+        rusqlite::Error::SqliteFailure(code, message)
+            if code.code == ErrorCode::ConstraintViolation =>
+        {
             let said = message.as_deref().unwrap_or("the objects that there are break it");
             mismatch(collection, format!("a unique index cannot be made: {said}"))
         }
@@ -77,7 +80,10 @@ fn missing<'a>(conn: &Connection, registry: &'a Registry) -> Result<Vec<(&'a Col
         if let Some(live) = &live {
             check(collection, live)?;
         } else if collection.is_adopted() {
-            return Err(mismatch(collection, format!("there is no table `{}`", collection.table())));
+            return Err(mismatch(
+                collection,
+                format!("there is no table `{}`", collection.table()),
+            ));
         } else {
             statements.push((&**collection, create_table(collection)));
         }
@@ -85,7 +91,9 @@ fn missing<'a>(conn: &Connection, registry: &'a Registry) -> Result<Vec<(&'a Col
             let indices = collection.indices().iter().filter(|index| is_stored(collection, index));
             statements.extend(
                 indices
-                    .filter(|index| !live.as_ref().is_some_and(|live| has_index(live, collection, index)))
+                    .filter(|index| {
+                        !live.as_ref().is_some_and(|live| has_index(live, collection, index))
+                    })
                     .map(|index| (&**collection, create_index(collection, index))),
             );
         }
@@ -103,9 +111,10 @@ fn check_names(registry: &Registry) -> Result<()> {
         collection.table().get(..7).is_some_and(|begin| begin.eq_ignore_ascii_case("sqlite_"))
     };
     match registry.collections().iter().find(kept) {
-        Some(collection) => {
-            Err(mismatch(collection, "SQLite keeps names that begin with `sqlite_` for itself; choose another table"))
-        }
+        Some(collection) => Err(mismatch(
+            collection,
+            "SQLite keeps names that begin with `sqlite_` for itself; choose another table",
+        )),
         None => Ok(()),
     }
 }
@@ -118,10 +127,14 @@ pub(super) fn declared_type(field_type: &FieldType) -> &'static str {
             KeyFormat::Bytes => "BLOB",
             KeyFormat::Int => "INTEGER",
         },
-        FieldType::Text | FieldType::String | FieldType::Json | FieldType::Url | FieldType::RandomKey => {
-            "TEXT"
+        FieldType::Text
+        | FieldType::String
+        | FieldType::Json
+        | FieldType::Url
+        | FieldType::RandomKey => "TEXT",
+        FieldType::DateTime | FieldType::Timestamp | FieldType::Boolean | FieldType::Int => {
+            "INTEGER"
         }
-        FieldType::DateTime | FieldType::Timestamp | FieldType::Boolean | FieldType::Int => "INTEGER",
         FieldType::Float => "REAL",
         FieldType::Blob | FieldType::Binary | FieldType::Media => "BLOB",
         // In a STRICT table ANY keeps every value as it is.
@@ -135,13 +148,18 @@ fn create_table(collection: &Collection) -> String {
     for (at, field) in collection.fields().iter().enumerate() {
         let null = if field.nullable { "" } else { " NOT NULL" };
         let primary = if key == [at] { " PRIMARY KEY" } else { "" };
-        parts.push(format!("{} {}{primary}{null}", quote(&field.column), declared_type(&field.field_type)));
+        parts.push(format!(
+            "{} {}{primary}{null}",
+            quote(&field.column),
+            declared_type(&field.field_type)
+        ));
     }
     if key.len() > 1 {
         parts.push(format!("PRIMARY KEY ({})", columns(collection, key)));
     }
     // An INTEGER PRIMARY KEY is the rowid itself; there is nothing to save.
-    let rowid_key = matches!(key, [at] if declared_type(&collection.fields()[*at].field_type) == "INTEGER");
+    let rowid_key =
+        matches!(key, [at] if declared_type(&collection.fields()[*at].field_type) == "INTEGER");
     let without_rowid = key.len() > 1 || (collection.is_reserved() && !rowid_key);
     let options = if without_rowid { "STRICT, WITHOUT ROWID" } else { "STRICT" };
     format!("CREATE TABLE {} (\n  {}\n) {options}", quote(collection.table()), parts.join(",\n  "))
@@ -160,16 +178,17 @@ fn create_index(collection: &Collection, index: &Index) -> String {
 /// The same for the same index, always; no two indices share one.
 fn index_name(collection: &Collection, index: &Index) -> String {
     let kind = if index.unique { "unique" } else { "index" };
-    let columns: Vec<String> = index
-        .fields
-        .iter()
-        .map(|at| collection.fields()[*at].column.replace(',', ",,"))
-        .collect();
+    let columns: Vec<String> =
+        index.fields.iter().map(|at| collection.fields()[*at].column.replace(',', ",,")).collect();
     format!("{}:{kind}:{}", collection.table().replace(':', "::"), columns.join(","))
 }
 
 fn columns(collection: &Collection, positions: &[usize]) -> String {
-    positions.iter().map(|at| quote(&collection.fields()[*at].column)).collect::<Vec<_>>().join(", ")
+    positions
+        .iter()
+        .map(|at| quote(&collection.fields()[*at].column))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// An index on a long text is a full-text index, which is not SQLite's ordinary one: a copy of all texts, sorted, would

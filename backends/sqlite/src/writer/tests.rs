@@ -19,7 +19,8 @@ struct Fixture {
 
 fn registry() -> Arc<Registry> {
     let note = Definition::new("note").field("id", FieldType::Int).primary_key(["id"]);
-    let note = note.field("body", FieldType::String).optional("parent", FieldType::Int).unique(["body"]);
+    let note =
+        note.field("body", FieldType::String).optional("parent", FieldType::Int).unique(["body"]);
     Arc::new(Registry::builder().collection(note).build().unwrap())
 }
 
@@ -68,7 +69,8 @@ impl Fixture {
         writer.run();
         let count = commits(&path) - before;
         let mut ids = reader.prepare("SELECT id FROM note ORDER BY id").unwrap();
-        let ids = ids.query_map([], |row| row.get(0)).unwrap().map(rusqlite::Result::unwrap).collect();
+        let ids =
+            ids.query_map([], |row| row.get(0)).unwrap().map(rusqlite::Result::unwrap).collect();
         let outcome = |mut answer: oneshot::Receiver<Result<BatchOutcome>>| {
             answer.try_recv().unwrap().expect("every job is answered")
         };
@@ -80,8 +82,13 @@ impl Fixture {
 /// (<https://sqlite.org/fileformat2.html>, 4.1).
 fn commits(path: &Path) -> usize {
     let wal = std::fs::read(path.with_extension("db-wal")).unwrap_or_default();
-    let page = wal.get(8..12).map_or(4096, |size| u32::from_be_bytes(size.try_into().unwrap()) as usize);
-    wal.get(32..).unwrap_or_default().chunks(24 + page).filter(|frame| frame[4..8] != [0; 4]).count()
+    let page =
+        wal.get(8..12).map_or(4096, |size| u32::from_be_bytes(size.try_into().unwrap()) as usize);
+    wal.get(32..)
+        .unwrap_or_default()
+        .chunks(24 + page)
+        .filter(|frame| frame[4..8] != [0; 4])
+        .count()
 }
 
 fn create(id: i64) -> Batch {
@@ -110,7 +117,8 @@ fn one_that_fails_does_not_fail_its_neighbours() {
     for id in [1, 2, 2, 3] {
         // Each batch writes before it fails: that is taken back too.
         let more = create_body(id * 10, &format!("more {}", id * 10));
-        let steps = create(id + 100).steps.into_iter().take(0).chain(more.steps).chain(create(id).steps);
+        let steps =
+            create(id + 100).steps.into_iter().take(0).chain(more.steps).chain(create(id).steps);
         fixture.send(steps.collect());
     }
     let (answers, ids, commits) = fixture.run();
@@ -143,7 +151,9 @@ fn a_continuation_that_panics_fails_its_batch_only() {
     let (answers, ids, _) = fixture.run();
     std::panic::set_hook(quiet);
     assert_eq!(answers.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true, false, true]);
-    assert!(matches!(&answers[2], Err(Error::Aborted { reason }) if reason.contains("in the middle")));
+    assert!(
+        matches!(&answers[2], Err(Error::Aborted { reason }) if reason.contains("in the middle"))
+    );
     assert_eq!(ids, [2, 4]);
 }
 
@@ -164,7 +174,10 @@ fn what_comes_from_sync_is_not_grouped_with_what_is_local() {
     fixture.send(child(4, Origin::Local));
     fixture.send(create(5));
     let (answers, ids, commits) = fixture.run();
-    assert_eq!(answers.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true, true, false, true]);
+    assert_eq!(
+        answers.iter().map(Result::is_ok).collect::<Vec<_>>(),
+        [false, true, true, false, true]
+    );
     assert_eq!((ids, commits), (vec![2, 3, 5], 2));
 }
 
@@ -193,7 +206,8 @@ fn a_commit_that_fails_is_done_again_one_by_one() {
 #[test]
 fn a_full_database_refuses_what_does_not_fit_and_keeps_the_rest() {
     let mut fixture = Fixture::new();
-    let pages: i64 = fixture.writer.conn.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    let pages: i64 =
+        fixture.writer.conn.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
     let limit = format!("PRAGMA max_page_count = {}", pages + 4);
     fixture.writer.conn.query_row(&limit, [], |_| Ok(())).unwrap();
     fixture.send(create(1));

@@ -46,7 +46,9 @@ impl Pair {
         let got = self.sqlite.execute(batch).await;
         match (&expected, &got) {
             (Ok(expected), Ok(got)) => {
-                let outcomes = |it: &BatchOutcome| it.executed().iter().map(|it| it.outcome.clone()).collect::<Vec<_>>();
+                let outcomes = |it: &BatchOutcome| {
+                    it.executed().iter().map(|it| it.outcome.clone()).collect::<Vec<_>>()
+                };
                 assert_eq!(outcomes(got), outcomes(expected));
             }
             (Err(expected), Err(got)) => assert_eq!(got.to_string(), expected.to_string()),
@@ -62,7 +64,11 @@ impl Pair {
         let expected = self.memory.find(query.clone()).await.unwrap();
         let got = self.sqlite.find(query.clone()).await.unwrap();
         assert_eq!(got, expected, "{query:?}");
-        assert_eq!(self.sqlite.count(query.clone()).await.unwrap(), expected.len() as u64, "{query:?}");
+        assert_eq!(
+            self.sqlite.count(query.clone()).await.unwrap(),
+            expected.len() as u64,
+            "{query:?}"
+        );
         got
     }
 
@@ -76,7 +82,11 @@ impl Pair {
         let expected = sorted(self.memory.find(query.clone()).await.unwrap());
         let got = sorted(self.sqlite.find(query.clone()).await.unwrap());
         assert_eq!(got, expected, "{query:?}");
-        assert_eq!(self.sqlite.count(query.clone()).await.unwrap(), expected.len() as u64, "{query:?}");
+        assert_eq!(
+            self.sqlite.count(query.clone()).await.unwrap(),
+            expected.len() as u64,
+            "{query:?}"
+        );
     }
 
     /// Walks the whole result page by page.

@@ -4,6 +4,7 @@
 pub mod atomicity;
 pub mod bad_input;
 pub mod batching;
+pub mod cascades;
 pub mod changes;
 pub mod concurrency;
 pub mod continuations;
@@ -207,6 +208,17 @@ macro_rules! backend_conformance {
                 an_object_with_a_compound_key
                 a_parent_leaves_its_children
                 deleted_objects_are_in_no_index
+            }
+            cascades {
+                children_go_and_pointers_become_null
+                all_of_it_is_told
+                what_another_device_deletes_brings_nothing_with_it
+                a_batch_that_fails_afterwards_brings_nothing_with_it
+                a_circle_ends
+                deleted_created_and_deleted_again
+                nothing_to_delete_brings_nothing_with_it
+                by_several_fields
+                thousands_at_once
             }
             batching {
                 creates_with_a_placeholder

@@ -13,7 +13,7 @@ use storex_e2e::rng::Rng;
 use storex_e2e::steps::{self, phase, step};
 use storex_e2e::{block_on, schema, story};
 use storex_sqlite::{Durability, SqliteBackend};
-use storex_sync::{BackendSharedLog, InitialSync, MemoryChannel, Sync};
+use storex_sync::{BackendSharedLog, InitialSync, MemoryChannel, SharedSyncLog as _, Sync};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -35,8 +35,10 @@ fn main() -> Outcome {
         }
         // Holds a lock on a database until its input ends.
         ["hold", path, lock] => hold(Path::new(path), lock),
-        // Writes until it fails.
-        ["until-failure", dir, count] => block_on(until_failure(Path::new(dir), count.parse()?)),
+        // Writes, whatever fails.
+        ["go-on", dir, count] => block_on(fail_and_go_on(Path::new(dir), count.parse()?)),
+        // Opens a device and says how that went.
+        ["open", path] => block_on(open(Path::new(path))),
         // One write and one exchange, with `Durability::Normal`.
         ["normal", dir] => block_on(normal(Path::new(dir))),
         _ => Err(format!("no such task: {args:?}").into()),
@@ -182,9 +184,11 @@ async fn write(dir: &Path, name: &str, count: u64, sync: bool) -> Outcome {
 
 fn hold(path: &Path, lock: &str) -> Outcome {
     let conn = Connection::open(path)?;
-    conn.execute_batch(&format!("BEGIN {lock}"))?;
-    if lock == "EXCLUSIVE" {
-        conn.execute_batch("CREATE TABLE IF NOT EXISTS held (x)")?;
+    if lock == "READ" {
+        conn.execute_batch("BEGIN")?;
+        conn.query_row("SELECT count(*) FROM member", [], |_| Ok(()))?;
+    } else {
+        conn.execute_batch(&format!("BEGIN {lock}; CREATE TABLE held (x)"))?;
     }
     say("held");
     std::io::stdin().read_to_end(&mut Vec::new())?;
@@ -192,32 +196,41 @@ fn hold(path: &Path, lock: &str) -> Outcome {
     Ok(())
 }
 
-/// Ends with 0 when nothing has failed, and with 7 when a write or the opening has failed with an error of kind `Io` or
-/// `Full`, which it says.
-async fn until_failure(dir: &Path, count: u64) -> Outcome {
-    let failed = |error: storex_core::Error| -> Outcome {
-        say(&format!("{:?}: {error}", error.kind()));
-        std::process::exit(7);
-    };
-    let path = dir.join("a.db");
-    let mut notes = Notes::begin(&dir.join("notes"))?;
-    let storage = match schema::open_sqlite(&path, runtime()).await {
+async fn open(path: &Path) -> Outcome {
+    match schema::open_sqlite(path, runtime()).await {
+        Ok(storage) => {
+            say("opened");
+            Ok(storage.close().await?)
+        }
+        Err(error) => {
+            say(&format!("{:?}: {error}", error.kind()));
+            Ok(())
+        }
+    }
+}
+
+/// Opens and writes; goes on after a write that failed. Says the kind of each failure.
+async fn fail_and_go_on(dir: &Path, count: u64) -> Outcome {
+    let mut notes = Notes::begin(&dir.join("notes"))?.without_waiting();
+    let storage = match schema::open_sqlite(&dir.join("a.db"), runtime()).await {
         Ok(storage) => storage,
-        Err(error) => return failed(error),
+        Err(error) => {
+            say(&format!("{:?} at the opening: {error}", error.kind()));
+            return Ok(());
+        }
     };
-    say("opened");
     let mut rng = Rng::new(1);
     let random = (0..count).map(|number| ops::random(&mut rng, "a", number));
     for op in ops::beginning("a").into_iter().chain(random) {
         match ops::perform(&storage, &op).await {
             Ok(touched) => notes.note(&Told::Written(touched))?,
-            Err(error) => return failed(error),
+            Err(error) => say(&format!("{:?} at {op:?}: {error}", error.kind())),
         }
     }
-    match storage.close().await {
-        Ok(()) => Ok(()),
-        Err(error) => failed(error),
+    if let Err(error) = storage.close().await {
+        say(&format!("{:?} at the closing: {error}", error.kind()));
     }
+    Ok(())
 }
 
 async fn normal(dir: &Path) -> Outcome {
@@ -227,8 +240,10 @@ async fn normal(dir: &Path) -> Outcome {
     };
     let a = schema::open(open("a.db")?, runtime()).await?;
     let log = Arc::new(BackendSharedLog::open(open("shared.db")?, runtime()).await?);
-    let sync = Sync::open(&a, log.clone()).await?;
-    sync.sync_once().await?;
+    let sync = Sync::open(&a, log.clone()).await?.limits(story::LIMITS);
+    log.register(sync.device().await?).await?;
+    a.flush().await?;
+    std::fs::write(dir.join("mark"), "")?;
     for op in ops::beginning("a") {
         ops::perform(&a, &op).await?;
     }

@@ -1,0 +1,34 @@
+//! The conformance suite on SQLite.
+#![allow(missing_docs)]
+
+use storex_conformance::{Harness, PassThrough, backend_conformance};
+use storex_sqlite::{Durability, SqliteBackend};
+
+/// A database of its own, in a folder that goes with the harness.
+fn harness(durability: Durability) -> Harness {
+    let dir = tempfile::tempdir().unwrap();
+    Harness::new(move || {
+        SqliteBackend::builder(dir.path().join("test.db")).durability(durability).build().unwrap()
+    })
+}
+
+mod plain {
+    use super::*;
+
+    fn sqlite() -> Harness {
+        harness(Durability::Full)
+    }
+
+    backend_conformance!(sqlite);
+}
+
+/// A middleware that changes nothing changes nothing.
+mod behind_a_middleware {
+    use super::*;
+
+    fn sqlite() -> Harness {
+        harness(Durability::Normal).middleware(|| PassThrough)
+    }
+
+    backend_conformance!(sqlite);
+}

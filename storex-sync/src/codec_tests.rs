@@ -1,0 +1,500 @@
+//! The forms that are stored and that travel, there and back, and what becomes of bytes that are none. The vectors of
+//! `docs/wire-format.md` are read from there and compared.
+
+use proptest::prelude::*;
+use smallvec::SmallVec;
+use storex_core::{Key, Name, Timestamp, Value};
+
+use crate::clock::{Clock, MAX_LIFE};
+use crate::error::SyncError;
+use crate::initial::frame::{CollectionHello, Frame, Hello, Rows, Tombstones};
+use crate::key_code;
+use crate::meta::{Catalogue, Devices, Head, decode_names, encode_names};
+use crate::parked::{Parked, WaitsFor};
+use crate::shared_log::{Cursor, LogId};
+use crate::stamp::{Device, Hlc, Stamp};
+use crate::sync::Place;
+use crate::transaction::{Entry, EntryKind, EntryValue, Header, Shape, Transaction};
+
+fn device() -> impl Strategy<Value = Device> {
+    // Few, so that they meet again; nobody among them.
+    (0..4_u8, 0..3_u32).prop_map(|(id, incarnation)| Device { id: [id; 16], incarnation })
+}
+
+fn hlc() -> impl Strategy<Value = Hlc> {
+    prop_oneof![0..1000_u64, 0..Hlc::LIMIT.0, Just(Hlc::LIMIT.0)].prop_map(Hlc)
+}
+
+fn stamp() -> impl Strategy<Value = Stamp> {
+    (hlc(), device()).prop_map(|(hlc, device)| Stamp { hlc, device })
+}
+
+fn clock() -> impl Strategy<Value = Clock> {
+    let fields = prop::collection::btree_map(any::<u32>(), stamp(), 0..5);
+    (1..=MAX_LIFE, stamp(), fields).prop_map(|(life, row, fields)| {
+        let fields: SmallVec<_> = fields.into_iter().filter(|(_, stamp)| *stamp != row).collect();
+        Clock { life, row, fields }
+    })
+}
+
+fn devices() -> impl Strategy<Value = Devices> {
+    prop::collection::vec((device(), any::<u64>(), hlc()), 0..6).prop_map(|known| {
+        let mut devices = Devices::new();
+        for (device, sequence, hlc) in known {
+            devices.advance(device, sequence, hlc);
+        }
+        devices
+    })
+}
+
+fn key_value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<i64>().prop_map(Value::Int),
+        (-3..3_i64).prop_map(Value::Int),
+        any::<i64>().prop_map(|at| Value::Timestamp(Timestamp(at))),
+        any::<f64>().prop_filter("NaN is no key", |it| !it.is_nan()).prop_map(Value::from),
+        // Floats that are whole, on both sides of where integers stop being exact.
+        (any::<i64>(), 0..12_u32).prop_map(|(int, shift)| {
+            #[allow(clippy::cast_precision_loss)]
+            Value::from((int >> shift) as f64)
+        }),
+        Just(Value::from(f64::INFINITY)),
+        "[a-f0-9-]{0,4}".prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        any::<[u8; 16]>()
+            .prop_map(|id| { Value::Text(uuid::Uuid::from_bytes(id).hyphenated().to_string()) }),
+        any::<[u8; 16]>().prop_map(|id| {
+            Value::Text(uuid::Uuid::from_bytes(id).hyphenated().to_string().to_uppercase())
+        }),
+        prop::collection::vec(any::<u8>(), 0..20).prop_map(Value::Bytes),
+    ]
+}
+
+/// Other forms of the same value, as another device or database may hold it.
+#[allow(clippy::cast_precision_loss)]
+fn same_otherwise(value: &Value) -> Vec<Value> {
+    let candidates = match value {
+        Value::Int(int) => vec![Value::Timestamp(Timestamp(*int)), Value::from(*int as f64)],
+        Value::Timestamp(at) => vec![Value::Int(at.0), Value::from(at.0 as f64)],
+        Value::Float(float) => {
+            #[allow(clippy::cast_possible_truncation)]
+            let int = *float as i64;
+            vec![Value::Int(int), Value::Timestamp(Timestamp(int))]
+        }
+        _ => Vec::new(),
+    };
+    candidates.into_iter().filter(|other| value.compare(other).is_eq()).collect()
+}
+
+fn frame() -> impl Strategy<Value = Frame> {
+    let hello = (any::<u64>(), devices(), any::<Option<[u8; 3]>>()).prop_map(
+        |(schema, devices, cursor)| {
+            Frame::Hello(Hello {
+                schema,
+                devices: stored(&devices),
+                place: cursor.map(|it| Place { log: LogId([9; 16]), cursor: Cursor(it.to_vec()) }),
+                collections: vec![CollectionHello {
+                    name: "note".into(),
+                    fields: vec!["id".into(), "title".into()],
+                    numbers: vec![0, 7],
+                    count: schema,
+                }],
+            })
+        },
+    );
+    let row = (prop::collection::vec(key_value(), 1..4), prop::collection::vec(any::<u8>(), 0..9));
+    let object =
+        (prop::collection::vec(any::<u8>(), 0..9), prop::collection::vec(any::<u8>(), 0..9));
+    let rows = (0..9_usize, devices(), prop::collection::vec(row, 0..4)).prop_map(
+        |(collection, devices, rows)| {
+            Frame::Rows(Rows { collection, devices: stored(&devices), rows })
+        },
+    );
+    let tombstones = (0..9_usize, devices(), prop::collection::vec(object, 0..4)).prop_map(
+        |(collection, devices, objects)| {
+            Frame::Tombstones(Tombstones { collection, devices: stored(&devices), objects })
+        },
+    );
+    let parked = (device(), any::<u64>(), any::<bool>(), any::<String>()).prop_map(
+        |(device, sequence, update, reason)| {
+            let waits_for = if update { WaitsFor::Update } else { WaitsFor::Change };
+            Frame::Parked(vec![Parked { device, sequence, waits_for, reason, payload: vec![1] }])
+        },
+    );
+    prop_oneof![
+        hello,
+        rows,
+        tombstones,
+        parked,
+        Just(Frame::Accept),
+        Just(Frame::Received),
+        Just(Frame::Finish),
+        Just(Frame::Finished),
+        any::<String>().prop_map(|reason| Frame::Failed { reason }),
+    ]
+}
+
+/// As it is after it was written and read: nothing to write.
+fn stored(devices: &Devices) -> Devices {
+    Devices::decode(&devices.encode()).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn clocks_there_and_back(clocks in prop::collection::vec(clock(), 1..6)) {
+        let mut devices = Devices::new();
+        let bytes: Vec<Vec<u8>> = clocks.iter().map(|clock| clock.encode(&mut devices)).collect();
+        let devices = stored(&devices);
+        for (clock, bytes) in clocks.iter().zip(&bytes) {
+            prop_assert_eq!(&Clock::decode(bytes, &devices).unwrap(), clock);
+            for cut in 0..bytes.len() {
+                if let Ok(read) = Clock::decode(&bytes[..cut], &devices) {
+                    prop_assert!(read.fields.len() < clock.fields.len(), "a shorter list of fields");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_short_form_of_a_fresh_clock_is_the_long_one(hlc in hlc(), life in 1..=MAX_LIFE) {
+        let mut devices = Devices::new();
+        let device = Device { id: [1; 16], incarnation: 0 };
+        let number = devices.number(device);
+        let clock = Clock::created(life, Stamp { hlc, device });
+        prop_assert_eq!(clock.encode(&mut devices), Clock::encode_created(life, hlc, number));
+    }
+
+    #[test]
+    fn any_bytes_are_a_clock_or_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..40), devices in devices()) {
+        if let Ok(clock) = Clock::decode(&bytes, &devices) {
+            prop_assert!((1..=MAX_LIFE).contains(&clock.life));
+            prop_assert!(clock.newest().hlc <= Hlc::LIMIT);
+        }
+        let _ = Devices::decode(&bytes);
+        let _ = Head::decode(&bytes);
+        let _ = Catalogue::decode(&bytes);
+        let _ = decode_names(&bytes);
+        let _ = Place::decode(&bytes);
+        let _ = key_code::decode(&bytes);
+        let _ = Frame::decode(&bytes);
+    }
+
+    #[test]
+    fn a_device_keeps_its_number(all in prop::collection::vec(device(), 1..20)) {
+        let mut devices = Devices::new();
+        let mut numbers = Vec::new();
+        for device in &all {
+            devices.advance(*device, 1, Hlc(1));
+            numbers.push((*device, devices.number(*device)));
+            devices = stored(&devices);
+            for (device, number) in &numbers {
+                prop_assert_eq!(devices.number(*device), *number);
+                prop_assert_eq!(devices.device(*number), Some(*device));
+            }
+            prop_assert!(!devices.is_changed());
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_a_device_never_goes_back(steps in prop::collection::vec((device(), any::<u64>(), hlc()), 1..20)) {
+        let mut devices = Devices::new();
+        for (n, (device, sequence, hlc)) in steps.iter().enumerate() {
+            devices.advance(*device, *sequence, *hlc);
+            devices = stored(&devices);
+            let past = steps[..=n].iter().filter(|(other, ..)| other == device);
+            let known = devices.find(*device).unwrap();
+            prop_assert_eq!(known.sequence, past.clone().map(|it| it.1).max().unwrap());
+            prop_assert_eq!(known.hlc, past.map(|it| it.2).max().unwrap());
+        }
+    }
+
+    #[test]
+    fn key_codes_there_and_back(values in prop::collection::vec(key_value(), 1..4)) {
+        let key = Key::compound(values.clone());
+        let code = key_code::encode(&values);
+        let back = key_code::decode(&code).unwrap();
+        prop_assert_eq!(&back, &key);
+        prop_assert_eq!(&key_code::encode(back.values()), &code);
+        for cut in 0..code.len() {
+            if let Ok(part) = key_code::decode(&code[..cut]) {
+                prop_assert!(part.values().len() < values.len(), "fewer values, never another one");
+            }
+        }
+    }
+
+    #[test]
+    fn keys_have_the_same_code_exactly_when_they_are_the_same(
+        a in prop::collection::vec(key_value(), 1..3), b in prop::collection::vec(key_value(), 1..3)
+    ) {
+        let same = Key::compound(a.clone()) == Key::compound(b.clone());
+        prop_assert_eq!(key_code::encode(&a) == key_code::encode(&b), same);
+        for value in &a {
+            for other in same_otherwise(value) {
+                prop_assert_eq!(key_code::encode([&other]), key_code::encode([value]), "{:?} {:?}", other, value);
+            }
+        }
+    }
+
+    #[test]
+    fn frames_there_and_back(frame in frame(), at in any::<prop::sample::Index>(), to in any::<u8>()) {
+        let bytes = frame.encode();
+        let read = Frame::decode(&bytes).unwrap();
+        prop_assert_eq!(&read.encode(), &bytes);
+        for cut in 0..bytes.len() {
+            prop_assert!(Frame::decode(&bytes[..cut]).is_err());
+        }
+        let mut flipped = bytes;
+        let at = at.index(flipped.len());
+        flipped[at] = to;
+        let _ = Frame::decode(&flipped);
+    }
+
+    #[test]
+    fn small_forms_there_and_back(names in prop::collection::btree_set(any::<String>(), 0..4), me in any::<u32>(), next in any::<u64>(), hlc in hlc()) {
+        let names = names.into_iter().map(Name::from).collect();
+        prop_assert_eq!(decode_names(&encode_names(&names)).unwrap(), names);
+        let head = Head { me, next, hlc };
+        prop_assert_eq!(Head::decode(&head.encode()).unwrap(), head);
+        let place = Place { log: LogId([3; 16]), cursor: Cursor(next.to_be_bytes().to_vec()) };
+        prop_assert_eq!(Place::decode(&place.encode()).unwrap(), place);
+    }
+}
+
+/// Nobody is number 0, is not stored, and lends its number to no one.
+#[test]
+fn nobody_has_a_number_but_no_row() {
+    let nobody = Device::default();
+    let mut devices = Devices::new();
+    assert_eq!(devices.number(nobody), 0);
+    assert!(devices.encode().is_empty());
+    assert!(devices.find(nobody).is_none());
+    // A forged one is followed like any other, so that it is noticed when it comes twice.
+    devices.advance(nobody, 1, Hlc(5));
+    let mut devices = stored(&devices);
+    assert_eq!(devices.find(nobody).map(|known| known.sequence), Some(1));
+    assert_eq!(devices.number(nobody), 0, "data older than sync keeps its stamp");
+}
+
+#[test]
+fn a_frame_of_a_later_version_is_refused_by_its_number() {
+    let told = |bytes: &[u8]| match Frame::decode(bytes) {
+        Err(SyncError::Corrupt { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    };
+    assert!(told(&[0x93, 0x00, 0x02, 0xc0]).contains("version 2"));
+    assert!(told(&[0x91, 0x3f]).contains("63"));
+    // Forged lengths.
+    for kind in [2, 3, 8] {
+        assert!(Frame::decode(&[0x94, kind, 0, 0xc4, 0, 0xdd, 0xff, 0xff, 0xff, 0xff]).is_err());
+        assert!(Frame::decode(&[0x92, kind, 0xdd, 0xff, 0xff, 0xff, 0xff]).is_err());
+    }
+}
+
+// ---- The vectors of the description -----------------------------------------------------------------------------------
+
+/// The bytes under a name in `docs/wire-format.md`: lines of hexadecimal digits, each with a comment behind `|`.
+fn vector(name: &str) -> Vec<u8> {
+    let text = include_str!("../../docs/wire-format.md");
+    let begin = format!("```hex {name}\n");
+    let from = text.find(&begin).unwrap_or_else(|| panic!("no vector `{name}`")) + begin.len();
+    let block = &text[from..from + text[from..].find("```").unwrap()];
+    let digits: String = block
+        .lines()
+        .flat_map(|line| line.split('|').next().unwrap_or_default().chars())
+        .filter(char::is_ascii_hexdigit)
+        .collect();
+    digits
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
+}
+
+/// Compares, and shows both as the description writes them.
+fn assert_vector(name: &str, bytes: &[u8]) {
+    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|it| format!("{it:02x}")).collect() };
+    assert_eq!(hex(bytes), hex(&vector(name)), "vector `{name}`");
+}
+
+const A: Device = Device {
+    id: *b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f",
+    incarnation: 0,
+};
+const B: Device = Device {
+    id: *b"\xb0\xb1\xb2\xb3\xb4\xb5\xb6\xb7\xb8\xb9\xba\xbb\xbc\xbd\xbe\xbf",
+    incarnation: 2,
+};
+
+/// 2026-01-01T00:00:00Z, and so many writes later.
+fn at(n: u64) -> Hlc {
+    Hlc(1_767_225_600_000 << 16).plus(n)
+}
+
+fn first_transaction() -> Transaction {
+    let header = Header {
+        device: A,
+        sequence: 1,
+        hlc: at(0),
+        seen: Vec::new(),
+        schema: 0x0123_4567_89ab_cdef,
+    };
+    let shapes = vec![Shape {
+        collection: "note".into(),
+        key_len: 1,
+        fields: vec!["id".into(), "title".into(), "stars".into()],
+    }];
+    let values = [Value::from("n1"), Value::from("Hello"), Value::Null];
+    let entries = vec![Entry {
+        kind: EntryKind::Create,
+        shape: 0,
+        life: 1,
+        values: values.into_iter().map(EntryValue::Set).collect(),
+    }];
+    Transaction { header, shapes, entries }
+}
+
+fn second_transaction() -> Transaction {
+    let header =
+        Header { device: B, sequence: 300, hlc: at(70_000), seen: vec![(A, at(0))], schema: 1 };
+    let shape = |collection: &str, key_len, fields: &[&str]| Shape {
+        collection: collection.into(),
+        key_len,
+        fields: fields.iter().map(|it| Name::from(*it)).collect(),
+    };
+    let set = |values: Vec<Value>| values.into_iter().map(EntryValue::Set).collect::<Vec<_>>();
+    let mut incremented = set(vec![Value::from("n1")]);
+    incremented.push(EntryValue::Incremented { by: Value::Int(-1), to: Value::Int(41) });
+    let all = vec![
+        Value::Int(i64::MIN),
+        Value::from("k"),
+        Value::Bool(true),
+        Value::from(1.5),
+        Value::Bytes(vec![0xde, 0xad]),
+        Value::Timestamp(Timestamp(-1)),
+        Value::Json(serde_json::json!({"a": [1, null]})),
+    ];
+    Transaction {
+        header,
+        shapes: vec![
+            shape("note", 1, &["id", "stars"]),
+            shape("all", 2, &["x", "y", "flag", "float", "bytes", "at", "json"]),
+            shape("note", 1, &["id"]),
+        ],
+        entries: vec![
+            Entry { kind: EntryKind::Update, shape: 0, life: 1, values: incremented },
+            Entry { kind: EntryKind::Create, shape: 1, life: 3, values: set(all) },
+            Entry { kind: EntryKind::Delete, shape: 2, life: 2, values: set(vec!["n1".into()]) },
+        ],
+    }
+}
+
+#[test]
+fn transactions_are_as_described() {
+    for (name, transaction) in
+        [("transaction 1", first_transaction()), ("transaction 2", second_transaction())]
+    {
+        assert_vector(name, &transaction.encode());
+        assert_eq!(Transaction::decode(&vector(name)).unwrap(), transaction);
+    }
+}
+
+fn known() -> Devices {
+    let mut devices = Devices::new();
+    devices.advance(A, 7, at(3));
+    devices.advance(B, 300, at(70_002));
+    stored(&devices)
+}
+
+#[test]
+fn clocks_and_the_table_of_devices_are_as_described() {
+    let mut devices = known();
+    assert_vector("devices", &devices.encode());
+    let fresh = Clock::created(1, Stamp { hlc: at(0), device: A });
+    let mut edited = Clock::created(3, Stamp { hlc: at(5), device: B });
+    edited.set(2, Stamp { hlc: at(4), device: A });
+    edited.set(300, Stamp { hlc: at(70_000), device: B });
+    let deleted = Clock::created(2, Stamp { hlc: at(1), device: A });
+    let mut older = Clock::unstamped();
+    older.set(1, Stamp { hlc: at(0), device: A });
+    for (name, clock) in [
+        ("clock, created", fresh),
+        ("clock, edited", edited),
+        ("clock, deleted", deleted),
+        ("clock, older than sync", older),
+    ] {
+        assert_vector(name, &clock.encode(&mut devices));
+        assert_eq!(Clock::decode(&vector(name), &devices).unwrap(), clock);
+    }
+}
+
+#[test]
+fn key_codes_are_as_described() {
+    for (name, values) in [
+        ("key, uuid", vec![Value::from("0198c0de-0000-7000-8000-0123456789ab")]),
+        ("key, text", vec![Value::from("n1")]),
+        ("key, integer", vec![Value::Int(-65)]),
+        ("key, float", vec![Value::from(0.5)]),
+        (
+            "key, compound",
+            vec![Value::from(2.0), Value::from(""), Value::Bytes(vec![1]), Value::Bool(true)],
+        ),
+    ] {
+        assert_vector(name, &key_code::encode(&values));
+        assert_eq!(key_code::decode(&vector(name)).unwrap(), Key::compound(values));
+    }
+}
+
+#[test]
+fn frames_are_as_described() {
+    let devices = known();
+    let hello = Hello {
+        schema: 1,
+        devices: devices.clone(),
+        place: Some(Place { log: LogId([0x70; 16]), cursor: Cursor(vec![0, 0, 0, 0, 0, 0, 0, 9]) }),
+        collections: vec![CollectionHello {
+            name: "note".into(),
+            fields: vec!["id".into(), "stars".into()],
+            numbers: vec![0, 2],
+            count: 1,
+        }],
+    };
+    let mut numbers = devices.clone();
+    let clock = |life, hlc, numbers: &mut Devices| {
+        Clock::created(life, Stamp { hlc, device: A }).encode(numbers)
+    };
+    let rows = Rows {
+        collection: 0,
+        devices: devices.clone(),
+        rows: vec![
+            (vec![Value::from("n1"), Value::Int(41)], clock(1, at(0), &mut numbers)),
+            (vec![Value::from("old"), Value::Null], Vec::new()),
+        ],
+    };
+    let code = key_code::encode([&Value::from("n2")]);
+    let tombstones =
+        Tombstones { collection: 0, devices, objects: vec![(code, clock(2, at(1), &mut numbers))] };
+    let parked = Parked {
+        device: B,
+        sequence: 301,
+        waits_for: WaitsFor::Update,
+        reason: "why".into(),
+        payload: vec![0x94],
+    };
+    for (name, frame) in [
+        ("frame, hello", Frame::Hello(hello)),
+        ("frame, accept", Frame::Accept),
+        ("frame, rows", Frame::Rows(rows)),
+        ("frame, tombstones", Frame::Tombstones(tombstones)),
+        ("frame, received", Frame::Received),
+        ("frame, finish", Frame::Finish),
+        ("frame, finished", Frame::Finished),
+        ("frame, failed", Frame::Failed { reason: "why".into() }),
+        ("frame, parked", Frame::Parked(vec![parked])),
+    ] {
+        assert_vector(name, &frame.encode());
+        assert_eq!(Frame::decode(&vector(name)).unwrap(), frame);
+    }
+}

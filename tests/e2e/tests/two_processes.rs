@@ -1,0 +1,110 @@
+//! F13: two processes write to one database at once. L6: no write takes another's place, in whatever millisecond both
+//! were made.
+
+use std::collections::HashSet;
+
+use storex_e2e::audit;
+use storex_e2e::place::Place;
+use storex_e2e::process::{Notes, Process, text};
+use storex_e2e::{block_on, is_long, story};
+use storex_sync::Transaction;
+
+const CHILD: &str = env!("CARGO_BIN_EXE_storex-e2e-child");
+
+fn count() -> u64 {
+    if is_long() { 2000 } else { 250 }
+}
+
+fn start(place: &Place, name: &str, sync: &str) -> Process {
+    let count = count().to_string();
+    let mut child = Process::start(CHILD, &["write", text(place.path()), name, &count, sync]);
+    assert!(child.wait_for("started"), "the child starts");
+    child
+}
+
+/// What was acknowledged to one of several writers is logged, in its order, among what the others have written.
+fn assert_logged(place: &Place, name: &str, own: &[&Transaction]) -> usize {
+    let told = Notes::writes(&Notes::read(&place.file(&format!("notes-{name}"))));
+    let told: Vec<_> = told.into_iter().filter(|touched| !touched.is_empty()).collect();
+    let mut logged = own.iter();
+    for touched in &told {
+        let same = |transaction: &&&Transaction| {
+            let keys = transaction.entries.iter().map(|entry| {
+                let shape = &transaction.shapes[entry.shape];
+                let key = entry.values.iter().take(shape.key_len);
+                (&*shape.collection, key.map(|it| storex_e2e::ops::cell(it.value())).collect())
+            });
+            let told = touched.iter().map(|it| (it.collection.as_str(), it.key.clone()));
+            keys.collect::<Vec<(&str, Vec<String>)>>() == told.collect::<Vec<_>>()
+        };
+        let found = logged.find(same);
+        assert!(found.is_some(), "{name}: an acknowledged write is not in the log: {touched:?}");
+    }
+    told.len()
+}
+
+fn check(place: &Place, names: &[&str]) -> usize {
+    let universe = story::read(place);
+    audit::check_device(&place.a(), &universe, None);
+    let standing = audit::standing(&place.a()).unwrap();
+    // Dense: `of` asks for every number.
+    let own = universe.of(standing.me);
+    let mut stamps = HashSet::new();
+    for transaction in &own {
+        for n in 0..transaction.entries.len() {
+            assert!(stamps.insert(transaction.stamp(n)), "two entries have one stamp");
+        }
+    }
+    let told: usize = names.iter().map(|name| assert_logged(place, name, &own)).sum();
+    assert!(own.len() >= told && own.len() <= told + names.len(), "{} of {told}", own.len());
+    told
+}
+
+#[test]
+fn two_processes_make_one_database_and_write_to_it_at_once() {
+    let place = Place::new();
+    let names = ["left", "right"];
+    let mut children = names.map(|name| start(&place, name, "no"));
+    children.iter_mut().for_each(Process::let_go);
+    for mut child in children {
+        while child.line().is_some() {}
+        assert!(!child.was_killed());
+    }
+    let told = check(&place, &names);
+    assert!(told as u64 > count(), "{told} logged writes are too few to tell");
+}
+
+#[test]
+fn two_processes_write_and_sync_one_database_at_once() {
+    let place = Place::new();
+    block_on(story::prepare(&place, 3));
+    let names = ["left", "right"];
+    let mut children = names.map(|name| start(&place, name, "sync"));
+    children.iter_mut().for_each(Process::let_go);
+    for mut child in children {
+        while child.line().is_some() {}
+        assert!(!child.was_killed());
+    }
+    check(&place, &names);
+    block_on(story::finish(&place, 3));
+}
+
+#[test]
+fn a_process_that_is_killed_does_not_hold_up_another_on_the_same_database() {
+    let place = Place::new();
+    let names = ["left", "right"];
+    let [mut killed, mut other] = names.map(|name| start(&place, name, "no"));
+    killed.let_go();
+    other.let_go();
+    // Somewhere in the middle of both.
+    (0..count() / 4).for_each(|_| assert!(killed.line().is_some()));
+    killed.kill();
+    assert!(killed.was_killed());
+    let mut after = 0;
+    while other.line().is_some() {
+        after += 1;
+    }
+    assert!(!other.was_killed(), "the other one has come to its end");
+    assert!(after > 0, "it has still written");
+    check(&place, &names);
+}
