@@ -122,9 +122,16 @@ fn fail(why: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Only when it is asked for.
 fn log_to_stderr() {
-    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("STOREX_LOG") {
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    if std::env::var_os("STOREX_LOG").is_none_or(|filter| filter.is_empty()) {
+        return;
+    }
+    match tracing_subscriber::EnvFilter::try_from_env("STOREX_LOG") {
+        Ok(filter) => {
+            tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        }
+        Err(error) => eprintln!("storex: STOREX_LOG is passed over: {error}"),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use storex_core::MaybeSend;
+use storex_core::{MaybeSend, MaybeSync};
 use tokio::sync::mpsc;
 
 use crate::error::{Result, SyncError};
@@ -11,7 +11,7 @@ use crate::error::{Result, SyncError};
 /// An ordered, reliable pipe of frames between two devices. Everything else, framing of messages included, lives above.
 #[cfg_attr(not(target_family = "wasm"), async_trait)]
 #[cfg_attr(target_family = "wasm", async_trait(?Send))]
-pub trait Channel: fmt::Debug + MaybeSend + 'static {
+pub trait Channel: fmt::Debug + MaybeSend + MaybeSync + 'static {
     /// Sends a frame; waits while the other side takes no more.
     ///
     /// # Errors

@@ -175,18 +175,10 @@ impl Sync {
         let mut begun = self.running.lock().await;
         let device = self.device().await?;
         let mut report = SyncReport::default();
-        let place = read_place(&self.replica.storage).await?;
-        let mut place = match place {
+        let known = read_place(&self.replica.storage).await?;
+        let mut place = match known {
             Some(place) if begun.0 => place,
-            place => {
-                // A device that got its place by initial sync is not known to the log yet.
-                let log = self.log.register(device).await?;
-                let place = place.unwrap_or(Place { log, cursor: Cursor::default() });
-                if place.log != log {
-                    return Err(SyncError::LogReplaced);
-                }
-                place
-            }
+            known => self.join(device, known).await?,
         };
         self.send(device, &mut report).await?;
         self.receive(device, &mut place, &mut report).await?;
@@ -199,6 +191,21 @@ impl Sync {
         report.received.add(self.replica.retry_parked(retry).await?);
         begun.0 = true;
         Ok(report)
+    }
+
+    /// Makes this device known to the log. One that got its place by initial sync is not known to it yet.
+    async fn join(&self, device: Device, known: Option<Place>) -> Result<Place> {
+        let log = self.log.register(device).await?;
+        match known {
+            Some(place) if place.log == log => Ok(place),
+            Some(_) => Err(SyncError::LogReplaced),
+            None => {
+                // Noted before anything is sent: what one log has got must not be sought in another.
+                let place = Place { log, cursor: Cursor::default() };
+                self.replica.apply(Vec::new(), Some(place.row())).await?;
+                Ok(place)
+            }
+        }
     }
 
     /// Tries what is parked again; what can be applied now is no longer parked.

@@ -421,6 +421,25 @@ async fn another_log_is_noticed_before_anything_is_sent_to_it() {
     assert_eq!(first.len(), 1);
 }
 
+/// Also when the first exchange came no further than sending.
+#[tokio::test(start_paused = true)]
+async fn the_log_is_known_before_the_first_transaction_is_sent() {
+    use storex_sync::{LogId, MemorySharedLog};
+    let first = shared_log();
+    let scripted = ScriptedLog::new(&first);
+    let a = Device::new(1).await;
+    a.note("n", "x").await;
+    scripted.script(Call::Read, [Fault::Fail]);
+    a.join(&scripted).await.sync_once().await.unwrap_err();
+    assert_eq!(first.len(), 1);
+    a.note("m", "x").await;
+    let second = Arc::new(MemorySharedLog::new(LogId([8; 16])));
+    let error = a.join(&second).await.sync_once().await.unwrap_err();
+    assert!(matches!(error, SyncError::LogReplaced), "{error:?}");
+    a.sync(&first).await;
+    assert_eq!(first.len(), 2);
+}
+
 /// A log that gives nothing and says that more follows would be asked for ever.
 #[tokio::test(start_paused = true)]
 async fn a_log_that_never_ends_is_an_error() {

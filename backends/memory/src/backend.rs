@@ -38,6 +38,26 @@ struct Undo {
     before: Option<Record>,
 }
 
+/// Takes back what was done when it goes without a commit: after an error, and after a panic of a continuation.
+struct Transaction<'a> {
+    state: &'a mut State,
+    undo: Vec<Undo>,
+}
+
+impl Transaction<'_> {
+    fn commit(mut self) {
+        self.undo.clear();
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        for change in self.undo.drain(..).rev() {
+            self.state.put_back(change);
+        }
+    }
+}
+
 impl MemoryBackend {
     /// An empty database.
     #[must_use]
@@ -84,17 +104,11 @@ impl Backend for MemoryBackend {
 
     async fn execute(&self, batch: Batch) -> Result<BatchOutcome> {
         let (mut state, registry) = self.lock()?;
-        let mut undo = Vec::new();
         let mut run = BatchRun::new(registry, batch);
-        match state.run(&mut run, &mut undo) {
-            Ok(()) => Ok(run.finish()),
-            Err(error) => {
-                for change in undo.into_iter().rev() {
-                    state.put_back(change);
-                }
-                Err(error)
-            }
-        }
+        let mut transaction = Transaction { state: &mut state, undo: Vec::new() };
+        transaction.state.run(&mut run, &mut transaction.undo)?;
+        transaction.commit();
+        Ok(run.finish())
     }
 
     async fn flush(&self) -> Result<()> {

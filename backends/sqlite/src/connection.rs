@@ -41,8 +41,7 @@ pub(crate) fn open(config: &Config) -> Result<Connection> {
 /// Makes a connection the writer's: write-ahead log, durability, foreign keys.
 pub(crate) fn make_writer(conn: &Connection, config: &Config) -> Result<()> {
     let failed = |source| failed_to_open(&config.path, source);
-    let mode: String =
-        conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
+    let mode = write_ahead(conn).map_err(failed)?;
     if !mode.eq_ignore_ascii_case("wal") {
         return Err(error::other(
             "open the database",
@@ -64,6 +63,22 @@ pub(crate) fn make_writer(conn: &Connection, config: &Config) -> Result<()> {
          PRAGMA journal_size_limit = {WAL_KEPT_BYTES}"
     ))
     .map_err(failed)
+}
+
+/// Puts the database into write-ahead mode, which it keeps, and gives the mode that it is in now.
+///
+/// When several programs open a new database at once, SQLite tells all but one that it is busy, without any patience. So
+/// we wait until we could have all of it, which SQLite has patience for, and look again; by then somebody has done it.
+fn write_ahead(conn: &Connection) -> rusqlite::Result<String> {
+    for _ in 0..20 {
+        match conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)) {
+            Err(error) if error::classify(&error).0 == ErrorKind::Busy => {
+                conn.execute_batch("BEGIN EXCLUSIVE; ROLLBACK")?;
+            }
+            outcome => return outcome,
+        }
+    }
+    conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
 }
 
 /// A connection that reads.

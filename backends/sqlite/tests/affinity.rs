@@ -1,4 +1,5 @@
 //! Core converts what an adopted column is given by SQLite's own rules: what is logged is what is stored.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use proptest::prelude::*;
 use rusqlite::Connection;
@@ -113,7 +114,7 @@ fn the_edges() {
         f64::NEG_INFINITY,
         0.1,
         1.0 / 3.0,
-        123456789.123456789,
+        123_456_789.123_456_79,
     ] {
         fixture.check(&Value::from(float));
         fixture.check(&Value::from(float.to_string()));

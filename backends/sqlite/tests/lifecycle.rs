@@ -1,4 +1,5 @@
 //! Opening, closing, durability, and what the schema on disk must be like.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;
 

@@ -1,10 +1,10 @@
 //! What SQLite gives must be what memory gives.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;
 
 use storex_core::{
-    Batch, Changes, Definition, Direction, Error, FieldType, Filter, KeyFormat, OnConflict, Query,
-    Registry, Step, StepOutcome, Value, field,
+    Batch, Definition, Direction, FieldType, Filter, KeyFormat, Query, Registry, Value, field,
 };
 use support::{Pair, key, record};
 

@@ -1,4 +1,5 @@
 //! Writes do on SQLite what they do in memory.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod support;
 

@@ -184,3 +184,20 @@ async fn give_up(channel: &mut dyn Channel, result: &Result<InitialSyncReport>) 
         tracing::debug!(%error, "the other side could not be told of the failure");
     }
 }
+
+#[cfg(all(test, not(target_family = "wasm")))]
+mod tests {
+    use super::*;
+    use crate::channel::MemoryChannel;
+
+    /// Both sides run as tasks of their own: their futures must be `Send`. Compiling is the test.
+    #[test]
+    fn both_sides_can_be_spawned() {
+        fn sendable<F: Future + Send>(
+            _: impl Fn(&'static InitialSync, &'static mut MemoryChannel) -> F,
+        ) {
+        }
+        sendable(|sync, channel| sync.send(channel));
+        sendable(|sync, channel| sync.receive(channel));
+    }
+}

@@ -1,7 +1,8 @@
 //! What cases have in common: small schemas, and words for what is expected.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::task::Poll;
 
 use serde_json::{Value as Json, json};
 use storex_core::{
@@ -165,6 +166,19 @@ pub(crate) use assert_refused;
 /// Asserts that these objects are what is there.
 pub(crate) async fn assert_objects(storage: &Storage, expected: Json) {
     assert_eq!(json!(dump(storage, OBJECT).await), expected);
+}
+
+/// Lets others run first.
+pub(crate) async fn pass() {
+    let mut passed = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut passed, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Runs two futures side by side to their ends.

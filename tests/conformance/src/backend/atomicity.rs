@@ -1,6 +1,7 @@
 //! A batch is all or nothing.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
@@ -211,4 +212,27 @@ pub async fn a_dropped_future_leaves_all_or_nothing(h: Harness) {
         let count = storage.count(query).await.unwrap();
         assert!(count == 0 || count == 3, "round {round}: {count} of 3 objects");
     }
+}
+
+/// A continuation is the application's code. When it panics, nothing was written, and the storage works on; whoever
+/// waited gets the panic or an error.
+pub async fn a_continuation_that_panics(h: Harness) {
+    // In a browser a panic ends the program.
+    if cfg!(target_family = "wasm") {
+        return;
+    }
+    let (storage, before) = two_collections(&h).await;
+    for _ in 0..3 {
+        let mut steps = good_steps();
+        steps.push(Step::then(|_| panic!("a mistake in a continuation, made on purpose")));
+        let mut execute = pin!(storage.execute(steps.into_iter().collect()));
+        let succeeded = poll_fn(|cx| {
+            let poll = catch_unwind(AssertUnwindSafe(|| execute.as_mut().poll(cx)));
+            poll.map_or(Poll::Ready(false), |poll| poll.map(|result| result.is_ok()))
+        });
+        assert!(!succeeded.await, "the batch succeeds");
+        assert_eq!(everything(&storage).await, before, "something remains");
+    }
+    storage.execute(good_steps().into_iter().collect()).await.expect("the storage works on");
+    assert_ne!(everything(&storage).await, before);
 }

@@ -10,8 +10,8 @@ use storex_core::{
     OpenContext, Operation, Outcome, Query, Result, Step, Storage, field,
 };
 
-use crate::Harness;
 use crate::support::{OBJECT, assert_refused, ids, numbered, record, records, refused, registry};
+use crate::{CaseRuntime, Harness};
 
 /// What middlewares have written down, in order.
 type Diary = Arc<Mutex<Vec<String>>>;
@@ -411,8 +411,11 @@ impl Middleware for FailsToOpen {
 
 /// The database is closed again, so that it can be opened without the middleware.
 pub async fn one_that_fails_to_open_closes_the_database(h: Harness) {
-    let result = h.try_open(registry([numbered()]), vec![Arc::new(FailsToOpen)]).await;
-    refused(result, ErrorKind::Conflict, &["not today"]);
+    let backend = h.backend();
+    let runtime = Arc::new(CaseRuntime::new(1));
+    let builder = Storage::builder(Arc::clone(&backend), registry([numbered()]), runtime);
+    refused(builder.middleware(FailsToOpen).open().await, ErrorKind::Conflict, &["not today"]);
+    assert_refused!(backend.count(Query::new(OBJECT)).await, Error::Closed);
     let storage = h.open(registry([numbered()])).await;
     storage.execute(create(1)).await.unwrap();
 }

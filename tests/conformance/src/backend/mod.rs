@@ -270,6 +270,7 @@ macro_rules! backend_conformance {
                 what_failed_can_be_done_afterwards
                 readers_see_whole_batches
                 a_dropped_future_leaves_all_or_nothing
+                a_continuation_that_panics
             }
             unique {
                 a_second_object_with_the_value_is_refused
