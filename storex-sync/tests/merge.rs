@@ -440,6 +440,32 @@ fn what_is_lost_to_a_later_life_is_told() {
     }
 }
 
+/// A device's own earlier write, when it comes once more behind its own delete, is no conflict.
+#[test]
+fn what_comes_again_behind_its_own_delete_is_no_conflict() {
+    let again = Incoming { kind: EntryKind::Update, life: 1, stamp: stamp(5, 1), fields: &FIELDS };
+    let merged = merge(Some(&Clock::created(2, stamp(10, 1))), again, |_| false);
+    assert_eq!((merged.action, merged.clock, merged.conflicts.len()), (Action::Keep, None, 0));
+}
+
+/// A clock lists a field only while its stamp is another than the row's.
+#[test]
+fn a_clock_lists_no_more_than_it_must() {
+    let mut clock = Clock::created(1, stamp(10, 1));
+    clock.set(5, stamp(10, 1));
+    assert!(clock.fields.is_empty());
+    clock.set(5, stamp(20, 2));
+    clock.set(2, stamp(20, 2));
+    assert_eq!(clock.fields.iter().map(|(field, _)| *field).collect::<Vec<_>>(), [2, 5]);
+    assert_eq!((clock.stamp(2), clock.stamp(9)), (stamp(20, 2), stamp(10, 1)));
+    clock.set(5, stamp(10, 1));
+    assert_eq!(clock.fields.len(), 1);
+    // All fields written anew by somebody else's create: one stamp says it all.
+    let create = Clock::created(1, stamp(30, 3));
+    let merged = merge_object(Some(&clock), &create, &FIELDS, &[]);
+    assert_eq!(merged.clock, Some(create));
+}
+
 #[test]
 fn an_update_of_what_is_not_here_is_missing_and_changes_nothing() {
     let update = Incoming { kind: EntryKind::Update, life: 3, stamp: stamp(9, 2), fields: &FIELDS };

@@ -25,7 +25,8 @@ impl Object for Note {
 
 /// A device: its database, keys for new objects, and the log of its writes.
 async fn open(path: &Path) -> storex_core::Result<Storage> {
-    let note = Definition::new("note").field("title", FieldType::String).field("stars", FieldType::Int);
+    let note =
+        Definition::new("note").field("title", FieldType::String).field("stars", FieldType::Int);
     let registry = Registry::builder().collection(note).build()?;
     let builder = Storage::builder(SqliteBackend::open(path)?, registry, Arc::new(TokioRuntime));
     builder.middleware(AutoPk::new()).middleware(SyncLog::new()).open().await

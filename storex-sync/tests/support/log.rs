@@ -65,7 +65,11 @@ impl fmt::Debug for ScriptedLog {
 
 impl ScriptedLog {
     pub fn new(inner: &Arc<impl SharedSyncLog>) -> Arc<Self> {
-        Arc::new(Self { inner: Arc::clone(inner) as _, state: Mutex::default() })
+        Self::over(Arc::clone(inner) as _)
+    }
+
+    pub fn over(inner: Arc<dyn SharedSyncLog>) -> Arc<Self> {
+        Arc::new(Self { inner, state: Mutex::default() })
     }
 
     /// What happens to the next requests of a kind, in order; then everything goes through.

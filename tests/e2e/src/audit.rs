@@ -230,7 +230,9 @@ pub fn assert_same(found: &Contents, expected: &Contents, what: &str, path: &Pat
     let objects: BTreeSet<&Object> = found.keys().chain(expected.keys()).collect();
     let differ = objects.into_iter().filter(|object| found.get(object) != expected.get(object));
     let lines: Vec<String> = differ
-        .map(|it| format!("{it:?}\n  found    {:?}\n  expected {:?}", found.get(it), expected.get(it)))
+        .map(|it| {
+            format!("{it:?}\n  found    {:?}\n  expected {:?}", found.get(it), expected.get(it))
+        })
         .collect();
     assert!(lines.is_empty(), "{}: {what}:\n{}", path.display(), lines.join("\n"));
 }
@@ -274,10 +276,13 @@ impl Universe {
         let mut found = statement.query([]).expect("rows");
         let mut last: BTreeMap<Device, u64> = BTreeMap::new();
         while let Some(row) = found.next().expect("a row") {
-            let device =
-                Device { id: row.get(1).expect("an id"), incarnation: row.get(2).expect("a number") };
+            let device = Device {
+                id: row.get(1).expect("an id"),
+                incarnation: row.get(2).expect("a number"),
+            };
             let position: i64 = row.get(0).expect("a position");
-            let sequence: u64 = row.get::<_, i64>(3).expect("a number").try_into().expect("positive");
+            let sequence: u64 =
+                row.get::<_, i64>(3).expect("a number").try_into().expect("positive");
             assert_eq!(position, self.shared.len() as i64 + 1, "positions are dense");
             let before = last.insert(device, sequence).unwrap_or(0);
             assert_eq!(sequence, before + 1, "device {device}: numbers are dense, in order");
@@ -288,8 +293,10 @@ impl Universe {
         let mut statement = conn.prepare(sql).expect("a statement");
         let mut found = statement.query([]).expect("rows");
         while let Some(row) = found.next().expect("a row") {
-            let device =
-                Device { id: row.get(0).expect("an id"), incarnation: row.get(1).expect("a number") };
+            let device = Device {
+                id: row.get(0).expect("an id"),
+                incarnation: row.get(1).expect("a number"),
+            };
             let stored: i64 = row.get(2).expect("a number");
             let known = last.get(&device).copied().unwrap_or(0);
             assert_eq!(stored as u64, known, "device {device}: its last number");
@@ -304,7 +311,8 @@ impl Universe {
         let mut found = statement.query([]).expect("rows");
         let mut before = None;
         while let Some(row) = found.next().expect("a row") {
-            let sequence: u64 = row.get::<_, i64>(0).expect("a number").try_into().expect("positive");
+            let sequence: u64 =
+                row.get::<_, i64>(0).expect("a number").try_into().expect("positive");
             assert!(before.is_none_or(|before| sequence == before + 1), "the own log has a gap");
             before = Some(sequence);
             let payload: Vec<u8> = row.get(1).expect("bytes");
@@ -537,7 +545,11 @@ fn check_increments(standing: &Standing, own: &[&Transaction], found: &Contents)
     }
     for (key, sum) in sums {
         let row = &found[&("account".to_owned(), key.clone())];
-        assert_eq!(row["balance"], format!("i{sum}"), "account {key:?}: increments lost or doubled");
+        assert_eq!(
+            row["balance"],
+            format!("i{sum}"),
+            "account {key:?}: increments lost or doubled"
+        );
     }
 }
 
@@ -560,7 +572,8 @@ fn check_acknowledged(universe: &Universe, standing: &Standing) {
 pub fn check_acknowledgements(own: &[&Transaction], before: u64, acknowledged: &[Vec<Touched>]) {
     let before = usize::try_from(before).expect("a small number");
     let logged = &own[before..];
-    let told: Vec<&Vec<Touched>> = acknowledged.iter().filter(|touched| !touched.is_empty()).collect();
+    let told: Vec<&Vec<Touched>> =
+        acknowledged.iter().filter(|touched| !touched.is_empty()).collect();
     assert!(
         logged.len() == told.len() || logged.len() == told.len() + 1,
         "{} writes were acknowledged, {} are logged",

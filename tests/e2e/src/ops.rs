@@ -230,7 +230,12 @@ fn told(registry: &Registry, outcome: &BatchOutcome) -> Vec<Touched> {
                         .filter(|(at, _)| !collection.is_key(*at))
                         .map(|(_, (field, value))| (field.name.to_string(), cell(value)))
                         .collect();
-                    all.extend(by_keys("create", collection.name(), &[key.clone()], &set));
+                    all.extend(by_keys(
+                        "create",
+                        collection.name(),
+                        std::slice::from_ref(key),
+                        &set,
+                    ));
                 }
             }
             (Step::Update { changes, .. }, StepOutcome::Updated { .. }) => {
@@ -259,7 +264,8 @@ fn told(registry: &Registry, outcome: &BatchOutcome) -> Vec<Touched> {
 /// What a device does first: its accounts, a team, a document.
 #[must_use]
 pub fn beginning(device: &str) -> Vec<Op> {
-    let account = |name: &str, balance| Op::OpenAccount { name: format!("{device}-{name}"), balance };
+    let account =
+        |name: &str, balance| Op::OpenAccount { name: format!("{device}-{name}"), balance };
     vec![
         account("one", 1000),
         account("two", 500),

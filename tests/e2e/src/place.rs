@@ -76,7 +76,6 @@ impl Place {
     pub fn shared(&self) -> PathBuf {
         self.file("shared.db")
     }
-
 }
 
 impl Drop for Place {

@@ -1,5 +1,6 @@
 //! Files that are no databases, damaged, locked, read-only, or on a full disk: each gets a typed error that says what to
 //! do, and nothing is half written.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests: what fails panics
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -226,7 +227,10 @@ async fn a_file_or_a_directory_without_the_permission_to_write() {
         set_mode(&place.file("in"), 0o777);
         set_mode(&path, 0o666);
         assert_eq!(fs::read(&path).unwrap(), before, "{what}");
-        assert!(said.starts_with(&format!("{kind}: ")), "without the permission to write {what}: {said}");
+        assert!(
+            said.starts_with(&format!("{kind}: ")),
+            "without the permission to write {what}: {said}"
+        );
         assert!(said.contains("a.db"), "{said}");
         fs::rename(&path, place.a()).unwrap();
         assert_works(&place).await;
@@ -369,7 +373,8 @@ async fn a_full_disk() {
         let after = team(&format!("a-after-{n}"));
         assert_eq!(ops::perform(&storage, &after).await.unwrap().len(), 3);
         for team in ["full", "at-once", "after"] {
-            let filter = storex_core::field("team").gt(format!("a-{team}"))
+            let filter = storex_core::field("team")
+                .gt(format!("a-{team}"))
                 .and(storex_core::field("team").lt(format!("a-{team}~")));
             storage.execute(storex_core::Batch::new().delete("member", filter)).await.unwrap();
         }

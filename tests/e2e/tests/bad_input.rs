@@ -1,5 +1,6 @@
 //! Wrong calls, on SQLite and in memory: each gets a typed error that names the collection and the field, and changes
 //! nothing, neither rows nor log nor clocks.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests: what fails panics
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,8 +8,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use storex_core::{
-    AutoPk, Backend, BatchOutcome, Batch, Changes, Definition, Direction, DynamicCollection,
-    Error, ErrorKind, FieldOption, FieldType, Filter, Key, Object, Query, Record, Registry, Result,
+    AutoPk, Backend, Batch, BatchOutcome, Changes, Definition, Direction, DynamicCollection, Error,
+    ErrorKind, FieldOption, FieldType, Filter, Key, Object, Query, Record, Registry, Result,
     Runtime, Step, Storage, Value, field,
 };
 use storex_e2e::audit;
@@ -122,7 +123,14 @@ impl Subject {
         let mut dump = String::new();
         for collection in self.storage.registry().collections() {
             let query = Query::new(collection.name().clone());
-            let mut lines: Vec<String> = self.storage.find(query).await.unwrap().iter().map(|it| format!("{it:?}")).collect();
+            let mut lines: Vec<String> = self
+                .storage
+                .find(query)
+                .await
+                .unwrap()
+                .iter()
+                .map(|it| format!("{it:?}"))
+                .collect();
             lines.sort();
             dump.push_str(&format!("{}\n{}\n", collection.name(), lines.join("\n")));
         }
@@ -203,7 +211,13 @@ fn after_good_ones(step: Step) -> Batch {
         .create("seat", vec![Record::new(vec!["Z".into(), 1.into(), Value::Null])])
 }
 
-async fn refused_object(what: &str, kind: ErrorKind, named: &[&str], collection: &str, object: Json) {
+async fn refused_object(
+    what: &str,
+    kind: ErrorKind,
+    named: &[&str],
+    collection: &str,
+    object: Json,
+) {
     refused(what, kind, named, async |it: &Subject| {
         it.storage.dynamic(collection)?.create(object.clone()).await
     })
@@ -272,14 +286,46 @@ async fn a_value_of_the_wrong_type() {
             refused_filter(&what, &["person", name], json!({name: {"$eq": value}})).await;
         }
     }
-    refused_object("a key", ErrorKind::Invalid, &["person", "id"], "person", json!({"id": 5, "name": "Eve", "age": 1})).await;
-    refused_object("a compound key", ErrorKind::Invalid, &["seat", "number"], "seat", json!({"row": "A", "number": "1"})).await;
+    refused_object(
+        "a key",
+        ErrorKind::Invalid,
+        &["person", "id"],
+        "person",
+        json!({"id": 5, "name": "Eve", "age": 1}),
+    )
+    .await;
+    refused_object(
+        "a compound key",
+        ErrorKind::Invalid,
+        &["seat", "number"],
+        "seat",
+        json!({"row": "A", "number": "1"}),
+    )
+    .await;
     let wrong = Changes::new().set("age", "36");
-    refused_step("age = text", ErrorKind::Invalid, &["person", "age"], Step::Update { collection: "person".into(), filter: Filter::All, changes: wrong }).await;
+    refused_step(
+        "age = text",
+        ErrorKind::Invalid,
+        &["person", "age"],
+        Step::Update { collection: "person".into(), filter: Filter::All, changes: wrong },
+    )
+    .await;
     let record = Record::new(vec!["B".into(), Value::Float(1.5), Value::Null]);
-    refused_step("number = 1.5", ErrorKind::Invalid, &["seat", "number"], Step::create("seat", vec![record])).await;
+    refused_step(
+        "number = 1.5",
+        ErrorKind::Invalid,
+        &["seat", "number"],
+        Step::create("seat", vec![record]),
+    )
+    .await;
     let record = Record::new(vec!["B".into(), Value::Bytes(vec![1]), Value::Null]);
-    refused_step("number = bytes", ErrorKind::Invalid, &["seat", "number"], Step::create("seat", vec![record])).await;
+    refused_step(
+        "number = bytes",
+        ErrorKind::Invalid,
+        &["seat", "number"],
+        Step::create("seat", vec![record]),
+    )
+    .await;
     refused("the typed face", ErrorKind::Invalid, &["person"], async |it: &Subject| {
         let mistaken = Mistaken { id: String::new(), name: 5, age: "x".to_owned() };
         it.storage.collection::<Mistaken>()?.create(&mistaken).await
@@ -294,8 +340,15 @@ async fn a_value_of_the_wrong_type() {
 #[tokio::test]
 async fn a_record_with_too_few_or_too_many_values() {
     for len in [0, 2, 4] {
-        let record = Record::new(vec![Value::from("B"), 2.into(), Value::Null, Value::Null][..len].to_vec());
-        refused_step(&format!("{len} values"), ErrorKind::Invalid, &["seat"], Step::create("seat", vec![record])).await;
+        let record =
+            Record::new(vec![Value::from("B"), 2.into(), Value::Null, Value::Null][..len].to_vec());
+        refused_step(
+            &format!("{len} values"),
+            ErrorKind::Invalid,
+            &["seat"],
+            Step::create("seat", vec![record]),
+        )
+        .await;
     }
 }
 
@@ -303,12 +356,32 @@ async fn a_record_with_too_few_or_too_many_values() {
 async fn a_required_field_without_a_value() {
     let named = &["person", "age"];
     refused_object("left out", ErrorKind::Invalid, named, "person", json!({"name": "Eve"})).await;
-    refused_object("null", ErrorKind::Invalid, named, "person", json!({"name": "Eve", "age": null})).await;
-    refused_object("a part of the key", ErrorKind::Invalid, &["seat", "number"], "seat", json!({"row": "A"})).await;
+    refused_object(
+        "null",
+        ErrorKind::Invalid,
+        named,
+        "person",
+        json!({"name": "Eve", "age": null}),
+    )
+    .await;
+    refused_object(
+        "a part of the key",
+        ErrorKind::Invalid,
+        &["seat", "number"],
+        "seat",
+        json!({"row": "A"}),
+    )
+    .await;
     refused_changes("set to null", named, json!({"age": null})).await;
     refused_changes("unset", named, json!({"age": {"$unset": true}})).await;
     let record = Record::new(vec!["B".into(), Value::Null, Value::Null]);
-    refused_step("a key of null", ErrorKind::Invalid, &["seat", "number"], Step::create("seat", vec![record])).await;
+    refused_step(
+        "a key of null",
+        ErrorKind::Invalid,
+        &["seat", "number"],
+        Step::create("seat", vec![record]),
+    )
+    .await;
     refused("the typed face", ErrorKind::Invalid, &["person", "name"], async |it: &Subject| {
         let person = Person { id: String::new(), name: None, age: 1 };
         it.storage.collection::<Person>()?.create(&person).await
@@ -320,11 +393,23 @@ async fn a_required_field_without_a_value() {
 async fn a_field_that_there_is_not() {
     let named = &["person", "nickname"];
     let kind = ErrorKind::Invalid;
-    refused_object("create", kind, named, "person", json!({"name": "Eve", "age": 1, "nickname": "E"})).await;
+    refused_object(
+        "create",
+        kind,
+        named,
+        "person",
+        json!({"name": "Eve", "age": 1, "nickname": "E"}),
+    )
+    .await;
     refused_changes("update", named, json!({"nickname": "E"})).await;
     refused_changes("increment", named, json!({"$inc": {"nickname": 1}})).await;
     refused_filter("a filter", named, json!({"nickname": "E"})).await;
-    refused_filter("a filter inside", named, json!({"$or": [{"age": 1}, {"$not": {"nickname": {"$gt": 1}}}]})).await;
+    refused_filter(
+        "a filter inside",
+        named,
+        json!({"$or": [{"age": 1}, {"$not": {"nickname": {"$gt": 1}}}]}),
+    )
+    .await;
     for options in [json!({"order": [["nickname", "asc"]]}), json!({"fields": ["nickname"]})] {
         refused(&format!("{options}"), kind, &["person"], async |it: &Subject| {
             it.people().find_with(&json!({}), &options).await
@@ -340,7 +425,13 @@ async fn a_field_that_there_is_not() {
     })
     .await;
     let filter = field("nickname").eq(1);
-    refused_step("delete", kind, named, Step::Delete { collection: "person".into(), filter: filter.clone() }).await;
+    refused_step(
+        "delete",
+        kind,
+        named,
+        Step::Delete { collection: "person".into(), filter: filter.clone() },
+    )
+    .await;
     let query = Query::new("person").filter(filter);
     refused_step("require", kind, named, Step::Require { query, count: 1 }).await;
     refused("the typed face", kind, named, async |it: &Subject| {
@@ -372,9 +463,21 @@ async fn a_collection_that_there_is_not() {
     .await;
     refused_step("create", kind, named, Step::create("stranger", vec![Record::nulls(1)])).await;
     let all = Filter::All;
-    refused_step("delete", kind, named, Step::Delete { collection: "stranger".into(), filter: all.clone() }).await;
+    refused_step(
+        "delete",
+        kind,
+        named,
+        Step::Delete { collection: "stranger".into(), filter: all.clone() },
+    )
+    .await;
     let changes = Changes::new().set("x", 1);
-    refused_step("update", kind, named, Step::Update { collection: "stranger".into(), filter: all, changes }).await;
+    refused_step(
+        "update",
+        kind,
+        named,
+        Step::Update { collection: "stranger".into(), filter: all, changes },
+    )
+    .await;
     // A name that another collection has in other letters.
     refused("Person", kind, &["Person"], async |it: &Subject| {
         it.storage.dynamic("Person")?.count(&json!({})).await
@@ -385,10 +488,23 @@ async fn a_collection_that_there_is_not() {
 #[tokio::test]
 async fn a_key_that_is_taken() {
     let kind = ErrorKind::Conflict;
-    refused_object("a person", kind, &["person"], "person", json!({"id": "ada", "name": "Eve", "age": 1})).await;
+    refused_object(
+        "a person",
+        kind,
+        &["person"],
+        "person",
+        json!({"id": "ada", "name": "Eve", "age": 1}),
+    )
+    .await;
     refused_object("a seat", kind, &["seat"], "seat", json!({"row": "A", "number": 1})).await;
     let seat = |row: &str| Record::new(vec![row.into(), 1.into(), Value::Null]);
-    refused_step("twice in one step", kind, &["seat"], Step::create("seat", vec![seat("B"), seat("B")])).await;
+    refused_step(
+        "twice in one step",
+        kind,
+        &["seat"],
+        Step::create("seat", vec![seat("B"), seat("B")]),
+    )
+    .await;
     refused("twice in one batch", kind, &["seat"], async |it: &Subject| {
         let batch = Batch::new().create("seat", vec![seat("B")]).create("seat", vec![seat("B")]);
         it.storage.execute(batch).await
@@ -407,7 +523,14 @@ async fn a_key_that_is_taken() {
 async fn a_unique_value_that_is_taken() {
     let kind = ErrorKind::Conflict;
     let mail = "ada@example.org";
-    refused_object("create", kind, &["person"], "person", json!({"name": "Eve", "age": 1, "mail": mail})).await;
+    refused_object(
+        "create",
+        kind,
+        &["person"],
+        "person",
+        json!({"name": "Eve", "age": 1, "mail": mail}),
+    )
+    .await;
     refused("update", kind, &["person"], async |it: &Subject| {
         it.people().update(&json!({"name": "Bob"}), &json!({"mail": mail})).await
     })
@@ -419,7 +542,10 @@ async fn a_unique_value_that_is_taken() {
     for subject in Subject::all().await {
         let eve = json!({"name": "Eve", "age": 1, "mail": mail});
         let error = subject.people().create(eve).await.unwrap_err();
-        assert!(matches!(&error, Error::UniqueViolation { index, .. } if index == "mail"), "{error:?}");
+        assert!(
+            matches!(&error, Error::UniqueViolation { index, .. } if index == "mail"),
+            "{error:?}"
+        );
     }
 }
 
@@ -429,12 +555,23 @@ async fn a_key_that_an_update_would_change() {
     refused_changes("set", named, json!({"id": "eve"})).await;
     refused_changes("set to what it is", named, json!({"id": "ada", "age": 1})).await;
     refused_changes("unset", named, json!({"$unset": {"id": true}})).await;
-    refused("a part of a compound key", ErrorKind::Invalid, &["seat", "number"], async |it: &Subject| {
-        it.storage.dynamic("seat")?.update(&json!({}), &json!({"number": 2})).await
-    })
+    refused(
+        "a part of a compound key",
+        ErrorKind::Invalid,
+        &["seat", "number"],
+        async |it: &Subject| {
+            it.storage.dynamic("seat")?.update(&json!({}), &json!({"number": 2})).await
+        },
+    )
     .await;
     let changes = Changes::new().increment("number", 1);
-    refused_step("an increment", ErrorKind::Invalid, &["seat", "number"], Step::Update { collection: "seat".into(), filter: Filter::All, changes }).await;
+    refused_step(
+        "an increment",
+        ErrorKind::Invalid,
+        &["seat", "number"],
+        Step::Update { collection: "seat".into(), filter: Filter::All, changes },
+    )
+    .await;
     for subject in Subject::all().await {
         let error = subject.people().update(&json!({}), &json!({"id": "x"})).await.unwrap_err();
         assert!(matches!(error, Error::KeyChange { .. }), "{error:?}");
@@ -473,7 +610,8 @@ async fn an_operator_that_there_is_not() {
     }
     refused_changes("no change", &["person"], json!({})).await;
     refused_changes("no object", &["person"], json!(5)).await;
-    refused_changes("a field twice", &["person", "age"], json!({"age": 1, "$inc": {"age": 1}})).await;
+    refused_changes("a field twice", &["person", "age"], json!({"age": 1, "$inc": {"age": 1}}))
+        .await;
 }
 
 #[tokio::test]
@@ -484,13 +622,20 @@ async fn an_increment_that_cannot_be() {
     // Ada's would fit, Bob's does not: neither is incremented.
     refused_changes("past 2^63 - 1", &["person", "age"], json!({"$inc": {"age": 1}})).await;
     let by_nan = Changes::new().increment("weight", f64::NAN);
-    refused_step("by NaN", ErrorKind::Invalid, &["person", "weight"], Step::Update { collection: "person".into(), filter: Filter::All, changes: by_nan }).await;
+    refused_step(
+        "by NaN",
+        ErrorKind::Invalid,
+        &["person", "weight"],
+        Step::Update { collection: "person".into(), filter: Filter::All, changes: by_nan },
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_precondition_or_a_continuation_that_refuses() {
     let query = Query::new("person").filter(field("name").eq("Ada"));
-    refused_step("require", ErrorKind::Conflict, &["person"], Step::Require { query, count: 2 }).await;
+    refused_step("require", ErrorKind::Conflict, &["person"], Step::Require { query, count: 2 })
+        .await;
     let refuse = Step::then(|_| Err(Error::Aborted { reason: "not today".to_owned() }));
     refused_step("abort", ErrorKind::Conflict, &[], refuse).await;
 }
@@ -498,7 +643,9 @@ async fn a_precondition_or_a_continuation_that_refuses() {
 #[tokio::test]
 async fn a_continuation_that_panics_fails_its_batch_only() {
     let call = async |it: &Subject| -> Result<BatchOutcome> {
-        it.storage.execute(after_good_ones(Step::then(|_| panic!("a mistake in the application")))).await
+        it.storage
+            .execute(after_good_ones(Step::then(|_| panic!("a mistake in the application"))))
+            .await
     };
     for subject in Subject::all().await.into_iter().filter(|it| it.name == "sqlite") {
         let before = subject.dump().await;

@@ -1,4 +1,5 @@
 //! Devices on SQLite and a shared log on SQLite, from end to end.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests: what fails panics
 
 use std::process::Command;
 use std::sync::Arc;
@@ -137,7 +138,8 @@ fn nothing_is_sent_or_acknowledged_before_it_is_durable() {
     // Until A is closed, which flushes everything.
     let (mut unsafe_writes, mut commits, mut flushes, mut sent) = (0, 0, 0, 0);
     for line in said.lines() {
-        let is = |call: &str, file: &str| line.contains(call) && line.contains(&format!("/{file}>"));
+        let is =
+            |call: &str, file: &str| line.contains(call) && line.contains(&format!("/{file}>"));
         if is("pwrite64(", "a.db-wal") {
             unsafe_writes += 1;
             commits += 1;

@@ -1,5 +1,6 @@
 //! F7, F9 and F4 below the level of steps, by strace: the n-th write, flush or read of a file fails, or the process is
 //! killed in it, for every n. What was acknowledged is there, what was refused is not, and the error says what happened.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests: what fails panics
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,9 +9,9 @@ use std::sync::Arc;
 use storex_core::TokioRuntime;
 use storex_e2e::audit::{self, Universe};
 use storex_e2e::disk::{has_program, not_run};
+use storex_e2e::ops::{self, Op};
 use storex_e2e::place::Place;
 use storex_e2e::process::{Notes, has_failed, text, traced};
-use storex_e2e::ops::{self, Op};
 use storex_e2e::{block_on, is_long, schema, story};
 
 const CHILD: &str = env!("CARGO_BIN_EXE_storex-e2e-child");
@@ -99,7 +100,10 @@ fn a_flush_that_fails_is_told_and_nothing_is_acknowledged_by_it() {
         let Outcome { calls, writes, kinds } = each_fails(file, "fsync,fdatasync", "EIO");
         println!("{file}: {calls} flushes, {kinds:?}");
         assert!(calls > 0);
-        assert!(file == "a.db" || calls >= writes, "every commit waits for the disk: {calls} of {writes}");
+        assert!(
+            file == "a.db" || calls >= writes,
+            "every commit waits for the disk: {calls} of {writes}"
+        );
         let known = ["Io", "none"];
         assert!(kinds.keys().all(|kind| known.contains(&kind.as_str())), "{kinds:?}");
     }
@@ -144,7 +148,8 @@ fn killed_in_a_system_call_a_row_changed_if_and_only_if_its_entry_is_there() {
             let place = template.copy();
             let args = ["story", text(place.path()), "0"];
             let calls = "pwrite64,fsync,ftruncate,unlink";
-            let killed = traced(CHILD, &args, &place, file, &format!("{calls}:signal=KILL:when={n}"));
+            let killed =
+                traced(CHILD, &args, &place, file, &format!("{calls}:signal=KILL:when={n}"));
             if !killed.was_killed() {
                 break;
             }

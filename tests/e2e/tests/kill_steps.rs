@@ -1,5 +1,6 @@
 //! F5: the process is killed at every named step of writing, syncing and receiving. After each kill: a row changed if and
 //! only if its entry is there, what was acknowledged is there, and the devices get in step again.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests: what fails panics
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -61,7 +62,9 @@ fn killed_at_every_named_step_a_row_changed_if_and_only_if_its_entry_is_there() 
     let points = points.into_inner().unwrap();
     let kills: u64 = points.values().sum();
     let (writes, syncs) = (writes.into_inner(), syncs.into_inner());
-    println!("{kills} kills, {writes} logged writes and {syncs} exchanges acknowledged before them");
+    println!(
+        "{kills} kills, {writes} logged writes and {syncs} exchanges acknowledged before them"
+    );
     println!("{points:#?}");
     // Every step that there is in a whole run was fatal once.
     assert!(kills >= steps.len() as u64, "{kills} kills for {} steps", steps.len());

@@ -1,5 +1,6 @@
 //! F13: two processes write to one database at once. L6: no write takes another's place, in whatever millisecond both
 //! were made.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests: what fails panics
 
 use std::collections::HashSet;
 
@@ -107,4 +108,21 @@ fn a_process_that_is_killed_does_not_hold_up_another_on_the_same_database() {
     assert!(!other.was_killed(), "the other one has come to its end");
     assert!(after > 0, "it has still written");
     check(&place, &names);
+}
+
+#[test]
+fn several_processes_that_open_a_new_database_at_once_all_get_it() {
+    for round in 0..if is_long() { 100 } else { 8 } {
+        let place = Place::new();
+        let names = ["north", "east", "south", "west"];
+        let args = |name| ["write", text(place.path()), name, "1", "no"];
+        let mut children = names.map(|name| Process::start(CHILD, &args(name)));
+        children.iter_mut().for_each(|child| assert!(child.wait_for("started")));
+        children.iter_mut().for_each(Process::let_go);
+        for mut child in children {
+            while child.line().is_some() {}
+            assert!(!child.was_killed(), "round {round}");
+        }
+        check(&place, &names);
+    }
 }

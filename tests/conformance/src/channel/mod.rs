@@ -1,4 +1,4 @@
-//! The cases for [`Channel`](storex_sync::Channel). A case's name says what it asserts.
+//! The cases for [`Channel`]. A case's name says what it asserts.
 #![allow(missing_docs)] // see above
 
 pub mod frames;

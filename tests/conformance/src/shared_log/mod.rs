@@ -1,4 +1,4 @@
-//! The cases for [`SharedSyncLog`](storex_sync::SharedSyncLog). A case's name says what it asserts.
+//! The cases for [`SharedSyncLog`]. A case's name says what it asserts.
 #![allow(missing_docs)] // see above
 
 pub mod appending;

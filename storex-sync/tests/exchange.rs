@@ -1,0 +1,264 @@
+//! [`Sync`]: what one exchange costs, sends and receives, and what becomes of it when it is cut short.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::disallowed_methods)] // the tests own the time
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use storex_sync::{Limits, LogId, MemorySharedLog, SharedSyncLog, SyncError};
+use support::log::{Call, Fault, ScriptedLog};
+use support::{Device, assert_in_step, count, settle, shared_log};
+use tokio::time::{advance, sleep, timeout};
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_with_nothing_to_do_is_one_request() {
+    let log = ScriptedLog::new(&shared_log());
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    let sync = a.join(&log).await;
+    sync.sync_once().await.unwrap();
+    assert_eq!(log.calls(), [Call::Register, Call::Read]);
+    for _ in 0..3 {
+        log.forget();
+        assert!(sync.sync_once().await.unwrap().is_idle());
+        assert_eq!(log.calls(), [Call::Read]);
+    }
+    // Also when there is history, own and foreign.
+    b.note("b", "x").await;
+    a.note("a", "x").await;
+    b.sync(&log).await;
+    sync.sync_once().await.unwrap();
+    log.forget();
+    assert!(sync.sync_once().await.unwrap().is_idle());
+    assert_eq!(log.calls(), [Call::Read]);
+    assert_eq!(log.delivered()[0].1, []);
+}
+
+/// C25.
+#[tokio::test(start_paused = true)]
+async fn twenty_exchanges_at_once_send_each_transaction_once() {
+    for one_value in [true, false] {
+        let inner = shared_log();
+        let log = ScriptedLog::new(&inner);
+        let (a, b) = (Device::new(1).await, Device::new(2).await);
+        b.note("from b", "x").await;
+        b.sync(&log).await;
+        log.forget();
+        for n in 0..30 {
+            a.note(&format!("{n}"), "x").await;
+        }
+        log.script(Call::Append, [Fault::Delay(Duration::from_secs(1)); 3]);
+        let shared = a.join(&log).await;
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            // One value and its clones, or twenty that know nothing of each other, as in twenty tabs.
+            let sync = if one_value { shared.clone() } else { a.join(&log).await };
+            calls.spawn(async move { sync.sync_once().await.unwrap() });
+        }
+        let reports = calls.join_all().await;
+        assert_eq!(inner.len(), 31, "each transaction is in the log once");
+        let received: u64 = reports.iter().map(|report| report.received.transactions).sum();
+        assert_eq!(received, 1, "what arrives is applied once");
+        if one_value {
+            assert_eq!(log.most_running(), 1);
+            let sent: usize = log.appended().iter().map(Vec::len).sum();
+            assert_eq!(sent, 30);
+        }
+        b.sync(&log).await;
+        assert_in_step(&[&a, &b]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_arrived_is_acknowledged_only_after_it_was_applied() {
+    let log = ScriptedLog::new(&shared_log());
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    for n in 0..4 {
+        a.note(&format!("{n}"), "x").await;
+    }
+    a.sync(&log).await;
+    let counts: Arc<Mutex<Vec<u64>>> = Arc::default();
+    for _ in 0..2 {
+        let (counts, reader) = (Arc::clone(&counts), b.clone());
+        log.before(Call::Acknowledge, move || {
+            let (counts, reader) = (Arc::clone(&counts), reader.clone());
+            async move {
+                let there = count(&reader, "note").await;
+                counts.lock().unwrap().push(there);
+            }
+        });
+    }
+    let two = Limits { bytes: 250, transactions: 10 };
+    b.join(&log).await.limits(two).sync_once().await.unwrap();
+    assert_eq!(*counts.lock().unwrap(), [2, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_carries_so_much_and_at_least_one_transaction() {
+    let inner = shared_log();
+    let log = ScriptedLog::new(&inner);
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    let large = "x".repeat(10_000);
+    for (n, title) in ["a", "b", &large, "c", "d", "e"].into_iter().enumerate() {
+        a.note(&format!("{n}"), title).await;
+    }
+    let pages = |limits: Limits| {
+        let (a, log) = (a.clone(), Arc::clone(&log));
+        async move {
+            log.forget();
+            log.script(Call::Append, [Fault::None; 20]);
+            a.join(&log).await.limits(limits).sync_once().await.unwrap();
+            let pages: Vec<usize> = log.appended().iter().map(Vec::len).collect();
+            pages
+        }
+    };
+    // By bytes: the large one goes alone.
+    assert_eq!(pages(Limits { bytes: 1_000, transactions: 100 }).await, [2, 1, 3]);
+    // Receiving by the same limit.
+    log.forget();
+    let limits = Limits { bytes: 1_000, transactions: 100 };
+    b.join(&log).await.limits(limits).sync_once().await.unwrap();
+    let received: Vec<usize> = log.delivered().iter().map(|(_, page)| page.len()).collect();
+    assert_eq!(received, [2, 1, 3]);
+    assert_in_step(&[&a, &b]).await;
+    // By number.
+    for n in 6..11 {
+        a.note(&format!("{n}"), "x").await;
+    }
+    assert_eq!(pages(Limits { bytes: usize::MAX, transactions: 2 }).await, [2, 2, 1]);
+    // Nonsense still makes progress.
+    a.note("11", "x").await;
+    a.note("12", "x").await;
+    assert_eq!(pages(Limits { bytes: 0, transactions: 0 }).await, [1, 1]);
+    b.join(&log).await.limits(Limits { bytes: 0, transactions: 0 }).sync_once().await.unwrap();
+    assert_in_step(&[&a, &b]).await;
+}
+
+/// What is written while an exchange is under way goes out with the next one, or with this one; never not at all.
+#[tokio::test(start_paused = true)]
+async fn writes_during_an_exchange_go_out() {
+    let inner = shared_log();
+    let log = ScriptedLog::new(&inner);
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    a.note("1", "x").await;
+    for call in [Call::Append, Call::Read] {
+        let writer = a.clone();
+        log.before(call, move || {
+            let writer = writer.clone();
+            async move { writer.note(&format!("before {call:?}"), "x").await }
+        });
+        let writer = a.clone();
+        log.after(call, move || {
+            let writer = writer.clone();
+            async move { writer.note(&format!("after {call:?}"), "x").await }
+        });
+    }
+    let sync = a.join(&log).await;
+    sync.sync_once().await.unwrap();
+    assert_eq!(count(&a, "note").await, 5);
+    sync.sync_once().await.unwrap();
+    assert_eq!((sync.unsent().await.unwrap(), inner.len()), (0, 5));
+    b.sync(&log).await;
+    assert_in_step(&[&a, &b]).await;
+}
+
+/// The future is dropped at every point where it waits; the next exchange finds everything in order.
+#[tokio::test(start_paused = true)]
+async fn an_exchange_can_be_cancelled_anywhere() {
+    let delay = Duration::from_secs(1);
+    for cut in 0..8_u32 {
+        let inner = shared_log();
+        let log = ScriptedLog::new(&inner);
+        let (a, b) = (Device::new(1).await, Device::new(2).await);
+        b.note("b", "x").await;
+        b.sync(&inner).await;
+        a.note("a", "x").await;
+        for call in [Call::Register, Call::Append, Call::Read, Call::Acknowledge] {
+            // Each request is slow on its way there and on its way back.
+            log.script(call, [Fault::Delay(delay)]);
+            log.after(call, move || sleep(delay));
+        }
+        let sync = a.join(&log).await;
+        let whole = timeout(delay * cut + delay / 2, sync.sync_once()).await;
+        assert!(whole.is_err(), "{cut}");
+        log.heal();
+        timeout(Duration::from_secs(60), sync.sync_once()).await.unwrap().unwrap();
+        settle(&[&a, &b], &inner).await;
+        assert_in_step(&[&a, &b]).await;
+        assert_eq!(inner.len(), 2, "cut {cut}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_log_is_noticed_before_anything_is_sent_to_it() {
+    let first = shared_log();
+    let a = Device::new(1).await;
+    a.sync(&first).await;
+    a.note("n", "x").await;
+    let second = Arc::new(MemorySharedLog::new(LogId([8; 16])));
+    let error = a.join(&second).await.sync_once().await.unwrap_err();
+    assert!(matches!(error, SyncError::LogReplaced), "{error:?}");
+    assert!(second.is_empty());
+    assert_eq!(count(&a, "_storex_log").await, 1, "nothing was taken for sent");
+    a.sync(&first).await;
+    assert_eq!(first.len(), 1);
+}
+
+/// Also when the first exchange came no further than sending.
+#[tokio::test(start_paused = true)]
+async fn the_log_is_known_before_the_first_transaction_is_sent() {
+    let first = shared_log();
+    let scripted = ScriptedLog::new(&first);
+    let a = Device::new(1).await;
+    a.note("n", "x").await;
+    scripted.script(Call::Read, [Fault::Fail]);
+    a.join(&scripted).await.sync_once().await.unwrap_err();
+    assert_eq!(first.len(), 1);
+    a.note("m", "x").await;
+    let second = Arc::new(MemorySharedLog::new(LogId([8; 16])));
+    let error = a.join(&second).await.sync_once().await.unwrap_err();
+    assert!(matches!(error, SyncError::LogReplaced), "{error:?}");
+    a.sync(&first).await;
+    assert_eq!(first.len(), 2);
+}
+
+/// A log that gives nothing and says that more follows would be asked for ever.
+#[tokio::test(start_paused = true)]
+async fn a_log_that_never_ends_is_an_error() {
+    #[derive(Debug)]
+    struct Endless;
+    #[async_trait::async_trait]
+    impl SharedSyncLog for Endless {
+        async fn register(
+            &self,
+            _: storex_sync::Device,
+        ) -> storex_sync::Result<storex_sync::LogId> {
+            Ok(storex_sync::LogId([1; 16]))
+        }
+        async fn append(&self, _: &[storex_sync::SealedTransaction]) -> storex_sync::Result<()> {
+            Ok(())
+        }
+        async fn read(
+            &self,
+            _: storex_sync::Device,
+            after: &storex_sync::Cursor,
+            _: usize,
+        ) -> storex_sync::Result<storex_sync::Page> {
+            advance(Duration::from_millis(1)).await;
+            let (log, cursor) = (storex_sync::LogId([1; 16]), after.clone());
+            Ok(storex_sync::Page { log, transactions: Vec::new(), cursor, more: true })
+        }
+        async fn acknowledge(
+            &self,
+            _: storex_sync::Device,
+            _: &storex_sync::Cursor,
+        ) -> storex_sync::Result<()> {
+            Ok(())
+        }
+    }
+    let a = Device::new(1).await;
+    let sync = a.join(&Arc::new(Endless)).await;
+    let result = timeout(Duration::from_secs(10), sync.sync_once()).await.expect("it must end");
+    assert!(matches!(result, Err(SyncError::Protocol { .. })), "{result:?}");
+}
