@@ -19,13 +19,19 @@ fn merging(criterion: &mut Criterion) {
     let fields = [1, 2, 3, 4, 5];
     criterion.bench_function("merge_create_over_alive", |bencher| {
         bencher.iter(|| {
-            let incoming = Incoming { kind: EntryKind::Create, life: 1, stamp: stamp(2, 2), fields: &fields };
+            let incoming =
+                Incoming { kind: EntryKind::Create, life: 1, stamp: stamp(2, 2), fields: &fields };
             merge(Some(&own), incoming, |_| true)
         });
     });
     criterion.bench_function("merge_update_of_one_field", |bencher| {
         bencher.iter(|| {
-            let incoming = Incoming { kind: EntryKind::Update, life: 1, stamp: stamp(2, 2), fields: &fields[..1] };
+            let incoming = Incoming {
+                kind: EntryKind::Update,
+                life: 1,
+                stamp: stamp(2, 2),
+                fields: &fields[..1],
+            };
             merge(Some(&own), incoming, |_| true)
         });
     });

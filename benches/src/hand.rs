@@ -66,17 +66,29 @@ impl Hand {
         self.begin();
         {
             let c = &self.connection;
-            let mut insert = c.prepare_cached("INSERT INTO note VALUES(?1,?2,?3,?4,?5,?6)").unwrap();
+            let mut insert =
+                c.prepare_cached("INSERT INTO note VALUES(?1,?2,?3,?4,?5,?6)").unwrap();
             let mut log = c.prepare_cached("INSERT INTO log VALUES(?1,1,?2,0,?3)").unwrap();
             let mut clock = c.prepare_cached("INSERT INTO state VALUES(1,?1,?2)").unwrap();
             let mut payload = Vec::with_capacity(512);
             for note in notes {
                 self.stamp += 1;
                 insert
-                    .execute(params![note.id, note.title, note.body, note.tags, note.created_at, note.updated_at])
+                    .execute(params![
+                        note.id,
+                        note.title,
+                        note.body,
+                        note.tags,
+                        note.created_at,
+                        note.updated_at
+                    ])
                     .unwrap();
                 payload.clear();
-                pack(&mut payload, &[&note.title, &note.body, &note.tags], &[note.created_at, note.updated_at]);
+                pack(
+                    &mut payload,
+                    &[&note.title, &note.body, &note.tags],
+                    &[note.created_at, note.updated_at],
+                );
                 log.execute(params![self.stamp, note.id, payload]).unwrap();
                 clock.execute(params![note.id, state(self.stamp)]).unwrap();
             }
@@ -90,8 +102,11 @@ impl Hand {
         {
             let c = &self.connection;
             let mut log = c.prepare_cached("INSERT INTO log VALUES(?1,1,?2,1,?3)").unwrap();
-            let mut read = c.prepare_cached("SELECT clock FROM state WHERE collection=1 AND key=?1").unwrap();
-            let mut write = c.prepare_cached("UPDATE state SET clock=?2 WHERE collection=1 AND key=?1").unwrap();
+            let mut read =
+                c.prepare_cached("SELECT clock FROM state WHERE collection=1 AND key=?1").unwrap();
+            let mut write = c
+                .prepare_cached("UPDATE state SET clock=?2 WHERE collection=1 AND key=?1")
+                .unwrap();
             let mut payload = Vec::with_capacity(512);
             for update in updates {
                 self.stamp += 1;
@@ -102,11 +117,14 @@ impl Hand {
                 payload.clear();
                 pack(&mut payload, &[update.field, &update.text], &[]);
                 log.execute(params![self.stamp, update.id, payload]).unwrap();
-                let clock: Option<Vec<u8>> = read.query_row([&update.id], |row| row.get(0)).optional().unwrap();
+                let clock: Option<Vec<u8>> =
+                    read.query_row([&update.id], |row| row.get(0)).optional().unwrap();
                 let mut clock = clock.unwrap_or_default();
                 let field = u8::try_from(update.field.len()).unwrap_or(0);
                 match clock[10..].chunks(10).position(|known| known[0] == field) {
-                    Some(at) => clock[11 + at * 10..19 + at * 10].copy_from_slice(&self.stamp.to_be_bytes()),
+                    Some(at) => {
+                        clock[11 + at * 10..19 + at * 10].copy_from_slice(&self.stamp.to_be_bytes())
+                    }
                     None => {
                         clock.push(field);
                         clock.extend(self.stamp.to_be_bytes());
@@ -126,7 +144,9 @@ impl Hand {
             let c = &self.connection;
             let mut delete = c.prepare_cached("DELETE FROM note WHERE id=?1").unwrap();
             let mut log = c.prepare_cached("INSERT INTO log VALUES(?1,1,?2,2,NULL)").unwrap();
-            let mut clock = c.prepare_cached("UPDATE state SET clock=?2 WHERE collection=1 AND key=?1").unwrap();
+            let mut clock = c
+                .prepare_cached("UPDATE state SET clock=?2 WHERE collection=1 AND key=?1")
+                .unwrap();
             for id in ids {
                 self.stamp += 1;
                 delete.execute([id]).unwrap();
@@ -142,7 +162,9 @@ impl Hand {
     pub fn get(&self, id: &str) -> Option<Note> {
         let mut select = self
             .connection
-            .prepare_cached("SELECT id, title, body, tags, created_at, updated_at FROM note WHERE id=?1")
+            .prepare_cached(
+                "SELECT id, title, body, tags, created_at, updated_at FROM note WHERE id=?1",
+            )
             .unwrap();
         select.query_row([id], read_note).optional().unwrap()
     }

@@ -102,7 +102,9 @@ async fn reads(report: &mut Report, hand: &Hand, ours: &Ours, notes: &[Note]) {
     report.turn("read_by_key_vs_hand", some.len(), by_hand, by_us);
     let spans: Vec<(i64, i64)> =
         some.windows(2).step_by(8).map(|pair| (pair[0].created_at, pair[1].created_at)).collect();
-    let by_hand = seconds(|| spans.iter().for_each(|(from, to)| assert!(!hand.between(*from, *to).is_empty())));
+    let by_hand = seconds(|| {
+        spans.iter().for_each(|(from, to)| assert!(!hand.between(*from, *to).is_empty()))
+    });
     let by_us = seconds_of(async {
         for (from, to) in &spans {
             assert!(!ours.between(*from, *to).await.is_empty());

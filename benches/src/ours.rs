@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use storex_core::{Batch, Changes, Filter, Key, Registry, Step, Storage, TokioRuntime, TypedCollection};
+use storex_core::{
+    Batch, Changes, Filter, Key, Registry, Step, Storage, TokioRuntime, TypedCollection,
+};
 use storex_sqlite::{Durability, SqliteBackend};
 use storex_sync::SyncLog;
 
@@ -69,7 +71,11 @@ impl Ours {
     pub async fn between(&self, from: i64, to: i64) -> Vec<Note> {
         self.notes()
             .query()
-            .filter(storex_core::field("created_at").gte(from).and(storex_core::field("created_at").lt(to)))
+            .filter(
+                storex_core::field("created_at")
+                    .gte(from)
+                    .and(storex_core::field("created_at").lt(to)),
+            )
             .order_by("created_at", storex_core::Direction::Ascending)
             .all()
             .await

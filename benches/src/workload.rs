@@ -48,9 +48,10 @@ pub struct Update {
 }
 
 const WORDS: [&str; 32] = [
-    "time", "river", "stone", "letter", "window", "garden", "number", "people", "water", "light", "music", "paper",
-    "morning", "evening", "summer", "winter", "market", "station", "village", "mountain", "bridge", "kitchen", "doctor",
-    "teacher", "student", "engine", "signal", "memory", "storage", "network", "device", "channel",
+    "time", "river", "stone", "letter", "window", "garden", "number", "people", "water", "light",
+    "music", "paper", "morning", "evening", "summer", "winter", "market", "station", "village",
+    "mountain", "bridge", "kitchen", "doctor", "teacher", "student", "engine", "signal", "memory",
+    "storage", "network", "device", "channel",
 ];
 
 /// SplitMix64.

@@ -1,6 +1,6 @@
 //! Files that are no databases, damaged, locked, read-only, or on a full disk: each gets a typed error that says what to
 //! do, and nothing is half written.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests: what fails panics
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

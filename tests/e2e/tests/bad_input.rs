@@ -1,6 +1,6 @@
 //! Wrong calls, on SQLite and in memory: each gets a typed error that names the collection and the field, and changes
 //! nothing, neither rows nor log nor clocks.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests: what fails panics
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! Devices on SQLite and a shared log on SQLite, from end to end.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests: what fails panics
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::process::Command;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! F7, F9 and F4 below the level of steps, by strace: the n-th write, flush or read of a file fails, or the process is
 //! killed in it, for every n. What was acknowledged is there, what was refused is not, and the error says what happened.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests: what fails panics
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::collections::BTreeMap;
 use std::path::Path;

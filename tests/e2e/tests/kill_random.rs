@@ -1,6 +1,6 @@
 //! F4: the process is killed with `kill -9` at random moments, again and again on the same databases, while another
 //! device writes to the same shared log. A failure names its seed: `STOREX_SEED=<seed>` repeats its choices.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests: what fails panics
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::sync::Arc;
 use std::time::Duration;

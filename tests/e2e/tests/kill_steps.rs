@@ -1,6 +1,6 @@
 //! F5: the process is killed at every named step of writing, syncing and receiving. After each kill: a row changed if and
 //! only if its entry is there, what was acknowledged is there, and the devices get in step again.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests: what fails panics
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

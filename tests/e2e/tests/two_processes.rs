@@ -1,6 +1,6 @@
 //! F13: two processes write to one database at once. L6: no write takes another's place, in whatever millisecond both
 //! were made.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests: what fails panics
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::collections::HashSet;
 
