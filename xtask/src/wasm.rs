@@ -10,7 +10,7 @@ use crate::setup::Found;
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// The crates that must work in a browser.
-const PACKAGES: [&str; 4] = ["storex-core", "storex-sync", "storex-memory", "storex-conformance"];
+const PACKAGES: [&str; 3] = ["storex-core", "storex-sync", "storex-memory"];
 
 /// Has `wasm-toolchain.sh` make sure of the target's standard library.
 pub(crate) fn standard_library(workspace: &Workspace) -> Result<Found> {

@@ -69,6 +69,10 @@ impl Fixture {
 
 fn assert_same(column: &str, value: &Value, stored: &SqlValue, ours: &Value) {
     let same = match (stored, &sql(ours)) {
+        // SQLite reads a text of more than 15 digits to the nearest float or the one beside it; core to the nearest.
+        (SqlValue::Real(a), SqlValue::Real(b)) if matches!(value, Value::Text(_)) => {
+            a.to_bits().abs_diff(b.to_bits()) <= 1
+        }
         (SqlValue::Real(a), SqlValue::Real(b)) => a.to_bits() == b.to_bits(),
         (a, b) => a == b,
     };
@@ -190,6 +194,8 @@ fn the_edges() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn any_number_like_text(text in "[ ]?[+-]?[0-9]{0,20}[.]?[0-9]{0,18}([eE][+-]?[0-9]{1,3})?[ ]?") {
         Fixture::new().check(&Value::from(text));

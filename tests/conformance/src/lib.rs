@@ -58,6 +58,7 @@
 //! [`shared_log_conformance!`] and [`channel_conformance!`] do the same for the traits of
 //! [`storex-sync`](storex_sync).
 // This is a test library: a case that fails panics.
+#![cfg_attr(target_family = "wasm", allow(clippy::arc_with_non_send_sync))] // a browser has one thread
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod backend;

@@ -30,10 +30,10 @@ pub async fn sync(
     Sync::open(storage, log).await?.limits(LIMITS).sync_once().await
 }
 
-/// The writes of A between its exchanges: the same in every run.
+/// The writes of A between its exchanges: the same in every run with this seed.
 #[must_use]
-pub fn parts() -> [Vec<Op>; 3] {
-    let mut rng = Rng::new(2026);
+pub fn parts(seed: u64) -> [Vec<Op>; 3] {
+    let mut rng = Rng::new(seed);
     let mut number = 0;
     [11, 11, 8].map(|count| {
         let part = (0..count).map(|_| {
@@ -173,7 +173,6 @@ pub async fn finish(place: &Place, seed: u64) {
             let sync = Sync::open(device, log.clone()).await.expect("a device");
             let report = sync.sync_once().await;
             let report = report.unwrap_or_else(|error| panic!("{name} syncs: {error:?}"));
-            assert_eq!(report.received.parked, 0, "{name} parks something");
             idle += u32::from(report.is_idle());
         }
     }
@@ -194,6 +193,8 @@ pub fn check_equal(place: &Place) {
     let expected = universe.fold();
     for path in [place.a(), place.b(), place.c()] {
         audit::check_device(&path, &universe, None);
+        let parked = audit::standing(&path).map(|standing| standing.parked);
+        assert!(parked.is_some_and(|parked| parked.is_empty()), "{}: is parked", path.display());
         audit::assert_same(&audit::contents(&path), &expected.rows, "not as the others", &path);
     }
 }

@@ -2,7 +2,6 @@
 //! nothing, neither rows nor log nor clocks.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -13,10 +12,10 @@ use storex_core::{
     Runtime, Step, Storage, Value, field,
 };
 use storex_e2e::audit;
+use storex_e2e::place::Place;
 use storex_memory::{MemoryBackend, TestRuntime};
 use storex_sqlite::SqliteBackend;
 use storex_sync::SyncLog;
-use tempfile::TempDir;
 
 fn registry() -> Registry {
     Registry::builder()
@@ -92,7 +91,7 @@ impl Object for Stranger {
 struct Subject {
     name: &'static str,
     storage: Storage,
-    file: Option<(TempDir, PathBuf)>,
+    place: Option<Place>,
 }
 
 impl Subject {
@@ -107,14 +106,14 @@ impl Subject {
         people.create(json!({"id": "bob", "name": "Bob", "age": i64::MAX})).await.unwrap();
         let seats = storage.dynamic("seat").unwrap();
         seats.create(json!({"row": "A", "number": 1})).await.unwrap();
-        Self { name, storage, file: None }
+        Self { name, storage, place: None }
     }
 
     async fn all() -> Vec<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("bad input.db");
+        let place = Place::new();
+        let path = place.a();
         let mut sqlite = Self::open("sqlite", SqliteBackend::open(&path).unwrap()).await;
-        sqlite.file = Some((dir, path));
+        sqlite.place = Some(place);
         vec![Self::open("memory", MemoryBackend::new()).await, sqlite]
     }
 
@@ -134,8 +133,8 @@ impl Subject {
             lines.sort();
             dump.push_str(&format!("{}\n{}\n", collection.name(), lines.join("\n")));
         }
-        if let Some((_, path)) = &self.file {
-            dump.push_str(&audit::everything(path));
+        if let Some(place) = &self.place {
+            dump.push_str(&audit::everything(&place.a()));
         }
         dump
     }

@@ -146,7 +146,7 @@ fn killed_in_a_system_call_a_row_changed_if_and_only_if_its_entry_is_there() {
     for file in ["a.db", "a.db-wal", "shared.db", "shared.db-wal", "c.db-wal"] {
         for n in (1..).step_by(apart) {
             let place = template.copy();
-            let args = ["story", text(place.path()), "0"];
+            let args = ["story", text(place.path()), "11", "0"];
             let calls = "pwrite64,fsync,ftruncate,unlink";
             let killed =
                 traced(CHILD, &args, &place, file, &format!("{calls}:signal=KILL:when={n}"));

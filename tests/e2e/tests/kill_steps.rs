@@ -8,14 +8,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use storex_e2e::place::Place;
 use storex_e2e::process::{Notes, Told, run};
-use storex_e2e::{block_on, story};
+use storex_e2e::{block_on, is_long, story};
 
 const CHILD: &str = env!("CARGO_BIN_EXE_storex-e2e-child");
 
+fn seeds() -> Vec<u64> {
+    match std::env::var("STOREX_SEED") {
+        Ok(seed) => vec![seed.parse().expect("STOREX_SEED is a number")],
+        Err(_) if is_long() => (2026..2032).collect(),
+        Err(_) => vec![2026],
+    }
+}
+
 /// One run: killed at the k-th step (0: never). Tells where that was, and what was acknowledged before.
-fn run_to(template: &Place, k: u64) -> (Option<String>, Vec<Told>) {
+fn run_to(template: &Place, seed: u64, k: u64) -> (Option<String>, Vec<Told>) {
     let place = template.copy();
-    let killed = run(CHILD, "story", &place, &[&k.to_string()]);
+    let killed = run(CHILD, "story", &place, &[&seed.to_string(), &k.to_string()]);
     let told = Notes::read(&place.file("notes"));
     story::check_crash(&place, 0, &told);
     block_on(story::finish(&place, k));
@@ -25,10 +33,15 @@ fn run_to(template: &Place, k: u64) -> (Option<String>, Vec<Told>) {
 
 #[test]
 fn killed_at_every_named_step_a_row_changed_if_and_only_if_its_entry_is_there() {
+    seeds().into_iter().for_each(sweep);
+}
+
+fn sweep(seed: u64) {
+    println!("STOREX_SEED={seed}");
     let template = Place::new();
-    block_on(story::prepare(&template, 7));
+    block_on(story::prepare(&template, seed));
     let whole = template.copy();
-    assert!(!run(CHILD, "story", &whole, &["0"]), "nobody has killed it");
+    assert!(!run(CHILD, "story", &whole, &[&seed.to_string(), "0"]), "nobody has killed it");
     let steps = std::fs::read_to_string(whole.file("steps")).unwrap();
     let steps: Vec<&str> = steps.lines().collect();
     block_on(story::finish(&whole, 0));
@@ -43,7 +56,7 @@ fn killed_at_every_named_step_a_row_changed_if_and_only_if_its_entry_is_there() 
                 // Until a run comes to its end without reaching its step.
                 while survived.load(Ordering::SeqCst) == 0 {
                     let k = next.fetch_add(1, Ordering::SeqCst);
-                    let (step, told) = run_to(&template, k);
+                    let (step, told) = run_to(&template, seed, k);
                     let written = Notes::writes(&told).iter().filter(|it| !it.is_empty()).count();
                     writes.fetch_add(written as u64, Ordering::SeqCst);
                     let synced = told.iter().filter(|told| **told == Told::Synced).count();

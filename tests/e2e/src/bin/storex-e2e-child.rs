@@ -22,7 +22,7 @@ fn main() -> Outcome {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args.as_slice() {
         // The script, killed at the k-th step (0: never).
-        ["story", dir, k] => block_on(tell_story(Path::new(dir), k.parse()?)),
+        ["story", dir, seed, k] => block_on(tell_story(Path::new(dir), seed.parse()?, k.parse()?)),
         // Random writes and syncs without an end.
         ["live", dir, seed, life] => {
             block_on(live(Path::new(dir), seed.parse()?, life.parse::<u64>()?))
@@ -103,7 +103,7 @@ async fn shared_log(dir: &Path) -> Outcome<Arc<BackendSharedLog>> {
     Ok(Arc::new(BackendSharedLog::open(backend, runtime()).await?))
 }
 
-async fn tell_story(dir: &Path, k: u64) -> Outcome {
+async fn tell_story(dir: &Path, seed: u64, k: u64) -> Outcome {
     steps::kill_at(k, dir.join("killed"));
     phase("open");
     let mut a = Device::open(&dir.join("a.db"), &dir.join("notes")).await?;
@@ -113,7 +113,7 @@ async fn tell_story(dir: &Path, k: u64) -> Outcome {
     }
     phase("receive");
     a.receive(&dir.join("b.db"), 3).await?;
-    for (n, part) in story::parts().iter().enumerate() {
+    for (n, part) in story::parts(seed).iter().enumerate() {
         phase(["write 1", "write 2", "write 3"][n]);
         for op in part {
             a.perform(op).await?;
