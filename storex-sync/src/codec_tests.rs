@@ -263,6 +263,21 @@ proptest! {
     }
 }
 
+/// Where floats leave the integers behind.
+#[test]
+fn floats_at_the_edge_of_the_integers_keep_their_own_code() {
+    let two_63 = 9_223_372_036_854_775_808.0;
+    let code = |value: Value| key_code::encode([&value]);
+    assert_ne!(code(Value::from(two_63)), code(Value::Int(i64::MAX)));
+    assert_eq!(code(Value::from(-two_63)), code(Value::Int(i64::MIN)));
+    assert_eq!(code(Value::from(two_63 / 2.0)), code(Value::Int(1 << 62)));
+    assert_eq!(code(Value::Float(-0.0)), code(Value::Int(0)));
+    for float in [two_63, f64::MAX, f64::INFINITY, f64::NEG_INFINITY, 0.5, 5e-324] {
+        let back = key_code::decode(&code(Value::from(float))).unwrap();
+        assert_eq!(back.values(), [Value::from(float)]);
+    }
+}
+
 /// Nobody is number 0, is not stored, and lends its number to no one.
 #[test]
 fn nobody_has_a_number_but_no_row() {

@@ -13,7 +13,7 @@ use serde_json::json;
 use storex_core::{Name, Timestamp, Value};
 use storex_sync::{
     Device as Id, Entry, EntryKind, EntryValue, Header, Hlc, LogId, MemorySharedLog,
-    SealedTransaction, Shape, SharedSyncLog, SyncError, Transaction,
+    SealedTransaction, Shape, SharedSyncLog, Stamp, SyncError, Transaction,
 };
 use support::{Device, dump_all};
 
@@ -244,6 +244,21 @@ fn what_contradicts_itself_is_refused() {
         assert!(refused(&|it| it.header.hlc = Hlc(hlc)).contains("clock"), "{hlc}");
         assert!(refused(&|it| it.header.seen[0].1 = Hlc(hlc)).contains("clock"), "{hlc}");
     }
+}
+
+#[test]
+fn a_device_had_seen_its_own_writes_those_it_says_and_what_is_older_than_sync() {
+    let transaction = small();
+    let by = |id: u8, incarnation, hlc| Stamp {
+        hlc: Hlc(hlc),
+        device: Id { id: [id; 16], incarnation },
+    };
+    assert!(transaction.had_seen(by(1, 0, u64::MAX)), "its own");
+    assert!(transaction.had_seen(Stamp::ZERO));
+    assert!(transaction.had_seen(by(2, 3, 5)));
+    assert!(!transaction.had_seen(by(2, 3, 6)), "later than it says");
+    assert!(!transaction.had_seen(by(2, 0, 5)), "another life of the device");
+    assert!(!transaction.had_seen(by(3, 0, 1)), "a device it does not speak of");
 }
 
 /// A later version is recognized by its number, whatever else it has become.

@@ -205,6 +205,53 @@ async fn another_log_is_noticed_before_anything_is_sent_to_it() {
     assert_eq!(first.len(), 1);
 }
 
+/// It is exchanged while the program runs.
+#[tokio::test(start_paused = true)]
+async fn another_log_is_noticed_in_the_middle_too() {
+    #[derive(Debug)]
+    struct Swapped(Mutex<Arc<MemorySharedLog>>);
+    impl Swapped {
+        fn now(&self) -> Arc<MemorySharedLog> {
+            Arc::clone(&self.0.lock().unwrap())
+        }
+    }
+    #[async_trait::async_trait]
+    impl SharedSyncLog for Swapped {
+        async fn register(&self, device: storex_sync::Device) -> storex_sync::Result<LogId> {
+            self.now().register(device).await
+        }
+        async fn append(&self, all: &[storex_sync::SealedTransaction]) -> storex_sync::Result<()> {
+            self.now().append(all).await
+        }
+        async fn read(
+            &self,
+            reader: storex_sync::Device,
+            after: &storex_sync::Cursor,
+            limit: usize,
+        ) -> storex_sync::Result<storex_sync::Page> {
+            self.now().read(reader, after, limit).await
+        }
+        async fn acknowledge(
+            &self,
+            reader: storex_sync::Device,
+            cursor: &storex_sync::Cursor,
+        ) -> storex_sync::Result<()> {
+            self.now().acknowledge(reader, cursor).await
+        }
+    }
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    let log = Arc::new(Swapped(Mutex::new(shared_log())));
+    let sync = a.join(&log).await;
+    sync.sync_once().await.unwrap();
+    let second = Arc::new(MemorySharedLog::new(LogId([8; 16])));
+    b.note("n", "in the other log").await;
+    b.sync(&second).await;
+    *log.0.lock().unwrap() = second;
+    let error = sync.sync_once().await.unwrap_err();
+    assert!(matches!(error, SyncError::LogReplaced), "{error:?}");
+    assert_eq!(count(&a, "note").await, 0, "nothing of it was taken");
+}
+
 /// Also when the first exchange came no further than sending.
 #[tokio::test(start_paused = true)]
 async fn the_log_is_known_before_the_first_transaction_is_sent() {

@@ -419,6 +419,22 @@ async fn what_is_parked_on_the_sender_is_not_lost_to_the_receiver() {
     }
 }
 
+/// A receiver that has a log of its own already stays with it.
+#[tokio::test(start_paused = true)]
+async fn a_receiver_with_a_log_of_its_own_keeps_it() {
+    use storex_sync::{LogId, MemorySharedLog};
+    let (mine, theirs) = (shared_log(), Arc::new(MemorySharedLog::new(LogId([8; 16]))));
+    let (a, b, c) = (Device::new(1).await, Device::new(2).await, Device::new(3).await);
+    a.note("a", "x").await;
+    a.sync(&theirs).await;
+    b.sync(&mine).await;
+    pump(&a, &b).await;
+    b.note("b", "x").await;
+    b.sync(&mine).await;
+    c.sync(&mine).await;
+    assert_eq!((count(&b, "note").await, count(&c, "note").await), (2, 1));
+}
+
 /// After a hand-over the log knows the receiver, although it never registered from the beginning.
 #[tokio::test(start_paused = true)]
 async fn after_the_hand_over_the_log_knows_the_receiver() {

@@ -368,6 +368,27 @@ async fn a_dumped_log_replayed_on_an_empty_device_gives_the_same() {
     assert_eq!(dump(&b).await, dump(&a).await);
 }
 
+/// The clocks that the author keeps are those that everybody else makes of the log: entry by entry.
+#[tokio::test(start_paused = true)]
+async fn the_clocks_of_the_author_agree_with_the_log() {
+    let log = shared_log();
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    let many: Vec<_> = (0..5).map(|n| json!({"id": format!("{n}"), "title": "x"})).collect();
+    a.storage.dynamic("note").unwrap().create_many(&many).await.unwrap();
+    a.update("note", json!({"id": {"$in": ["1", "2"]}}), json!({"title": "y"})).await;
+    a.delete("note", json!({"id": {"$in": ["3", "4"]}})).await;
+    a.storage.dynamic("note").unwrap().create_many(&many[3..]).await.unwrap();
+    a.sync(&log).await;
+    b.sync(&log).await;
+    // Life and reading; behind them stands the author's number, which is another in each database.
+    let clocks = |dump: support::Dump| -> Vec<Vec<u8>> {
+        let clocks = dump["_storex_clock"].iter();
+        clocks.map(|row| row.get(2).as_bytes().unwrap()[..9].to_vec()).collect()
+    };
+    let (of_a, of_b) = (clocks(dump_all(&a).await), clocks(dump_all(&b).await));
+    assert_eq!((of_a.len(), &of_a), (5, &of_b));
+}
+
 /// C5.
 #[tokio::test(start_paused = true)]
 async fn values_are_those_of_the_time_of_the_write() {

@@ -146,6 +146,10 @@ async fn a_create_by_an_older_program_does_not_touch_fields_that_it_does_not_kno
                 (&note["title"], &note["colour"]),
                 (&json!("old, but later"), &json!("red"))
             );
+            // An edit of the field alone, which had not seen the older program's create and has the earlier stamp.
+            newest.update("note", json!({}), json!({"colour": "green"})).await;
+            settle(&[&newest, &new], &log).await;
+            assert_in_step(&[&new, &newest]).await;
             // A later edit of the field is not taken for an earlier one.
             new.update("note", json!({}), json!({"colour": "blue"})).await;
             settle(&[&new, &newest], &log).await;
@@ -153,6 +157,36 @@ async fn a_create_by_an_older_program_does_not_touch_fields_that_it_does_not_kno
             assert_eq!(newest.get("note", "n").await.unwrap()["colour"], "blue");
         }
     }
+}
+
+/// The same, with an edit of that field that neither had seen the create nor is later than it.
+#[tokio::test(start_paused = true)]
+async fn a_create_by_an_older_program_does_not_make_fields_newer_that_it_does_not_know() {
+    use storex_core::{Definition, FieldType};
+    let newer = || {
+        support::schema().collection(
+            Definition::new("note")
+                .version(2)
+                .field("title", FieldType::String)
+                .optional("body", FieldType::Text)
+                .optional("stars", FieldType::Int)
+                .optional("colour", FieldType::String),
+        )
+    };
+    let log = shared_log();
+    let old = Device::skewed(1, 5_000).await;
+    let (new, newest) = (Device::with(2, newer()).await, Device::with(3, newer()).await);
+    new.create("note", json!({"id": "n", "title": "new", "colour": "red"})).await;
+    settle(&[&new, &newest], &log).await;
+    newest.update("note", json!({}), json!({"colour": "green"})).await;
+    old.create("note", json!({"id": "n", "title": "old, but later"})).await;
+    // `new` hears of the older program's create first.
+    old.sync(&log).await;
+    new.sync(&log).await;
+    settle(&[&newest, &new], &log).await;
+    assert_in_step(&[&new, &newest]).await;
+    let note = new.get("note", "n").await.unwrap();
+    assert_eq!((&note["title"], &note["colour"]), (&json!("old, but later"), &json!("green")));
 }
 
 // ---- The algebra ----------------------------------------------------------------------------------------------------

@@ -33,6 +33,9 @@ async fn r14_with_five_seconds_of_skew_an_edit_of_what_was_seen_wins() {
     b.sync(&log).await;
     assert_eq!(b.title("n").await.as_deref(), Some("A edit"), "B has seen it");
     b.retitle("n", "B edit").await;
+    b.sync(&log).await;
+    let report = a.sync(&log).await;
+    assert_eq!(report.received.conflicts, [], "B had seen what it has overwritten");
     for _ in 0..4 {
         settle(&[&a, &b], &log).await;
     }
