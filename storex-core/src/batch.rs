@@ -19,6 +19,10 @@ use crate::value::{Name, Value};
 /// (In IndexedDB a transaction ends as soon as anything but one of its own requests is awaited, so no asynchronous code
 /// may run inside one.) A continuation must be callable again: a batch may be run a second time after a failure.
 ///
+/// The transaction covers exactly the collections that the steps name, and those that a delete brings with it. Collections
+/// that only a continuation touches are named with [`Batch::touching`]: IndexedDB has to know them before it begins, and
+/// batches that have nothing in common can then run beside each other.
+///
 /// ```
 /// use storex_core::{Batch, Changes, Filter};
 ///
@@ -31,6 +35,8 @@ use crate::value::{Name, Value};
 pub struct Batch {
     /// The steps, in order.
     pub steps: Vec<Step>,
+    /// Collections that continuations touch beside those that the steps name.
+    pub touching: Vec<Name>,
     /// Where the writes come from.
     pub origin: Origin,
 }
@@ -272,6 +278,14 @@ impl Batch {
         self.step(Step::Require { query, count })
     }
 
+    /// Names collections that continuations touch beside those that the steps name. A continuation that goes beyond is
+    /// refused, on every backend.
+    #[must_use]
+    pub fn touching<N: Into<Name>>(mut self, collections: impl IntoIterator<Item = N>) -> Self {
+        self.touching.extend(collections.into_iter().map(Into::into));
+        self
+    }
+
     /// Adds a continuation.
     #[must_use]
     pub fn then(
@@ -284,7 +298,7 @@ impl Batch {
 
 impl FromIterator<Step> for Batch {
     fn from_iter<T: IntoIterator<Item = Step>>(steps: T) -> Self {
-        Self { steps: steps.into_iter().collect(), origin: Origin::Local }
+        Self { steps: steps.into_iter().collect(), ..Self::default() }
     }
 }
 

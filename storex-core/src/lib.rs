@@ -82,6 +82,7 @@ mod record;
 mod run;
 mod runtime;
 mod schema;
+mod scope;
 mod serde_face;
 mod storage;
 mod typed;
@@ -104,6 +105,8 @@ pub use run::{BatchOutcome, BatchRun, Executed, StepOutcome, Trace, created};
 pub use runtime::Runtime;
 #[cfg(all(feature = "tokio-runtime", not(target_family = "wasm")))]
 pub use runtime::TokioRuntime;
+#[cfg(all(feature = "web-runtime", target_family = "wasm"))]
+pub use runtime::WebRuntime;
 pub use schema::{
     Affinity, Collection, Default as FieldDefault, Definition, Field, FieldOption, FieldType,
     Index, IndexDefinition, KeyFormat, OnDelete, Referrer, Registry, RegistryBuilder, Relation,

@@ -12,7 +12,7 @@
 //! commit()?; Ok(run.finish())
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::batch::{Batch, Create, Link, OnConflict, Origin, Step};
@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::record::{Key, Record};
 use crate::schema::{Collection, Registry};
+use crate::scope;
 use crate::value::Name;
 
 /// What a step did.
@@ -127,6 +128,7 @@ impl BatchOutcome {
 #[derive(Debug)]
 pub struct BatchRun {
     registry: Arc<Registry>,
+    scope: BTreeSet<Name>,
     /// Where the batch comes from: what a delete brings with it has been logged on the device that made it, so a batch of
     /// sync holds it already.
     origin: Origin,
@@ -160,9 +162,11 @@ impl BatchRun {
     #[must_use]
     pub fn new(registry: Arc<Registry>, batch: Batch) -> Self {
         let origin = batch.origin;
+        let scope = scope::of(&batch, &registry);
         let steps = batch.steps.into_iter().enumerate();
         Self {
             registry,
+            scope,
             origin,
             queue: steps.map(|(n, step)| (n, Task::Step(step))).rev().collect(),
             deleting: Deleting::new(),
@@ -253,6 +257,12 @@ impl BatchRun {
         BatchOutcome { executed: self.trace.executed, placeholders: self.placeholders }
     }
 
+    /// The collections that the batch may touch, by name: a backend that locks collections locks these. One that the
+    /// registry does not know may be among them; the step that names it is refused when it comes.
+    pub fn collections(&self) -> impl Iterator<Item = &Name> {
+        self.scope.iter()
+    }
+
     /// The registry that the batch is checked against.
     #[must_use]
     pub fn registry(&self) -> &Arc<Registry> {
@@ -260,6 +270,9 @@ impl BatchRun {
     }
 
     fn check(&mut self, step: Step) -> Result<Step> {
+        if let Some(collection) = step.collection() {
+            scope::check(&self.scope, self.registry.collection(collection)?)?;
+        }
         Ok(match step {
             Step::Create(create) => Step::Create(self.check_create(create)?),
             Step::Update { collection, mut filter, mut changes } => {

@@ -1,6 +1,6 @@
 //! Applying what other devices wrote: one transaction per page, with rows, clocks and cursor.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use storex_core::{
@@ -172,6 +172,8 @@ impl Replica {
             let page = Arc::clone(&page);
             Batch::new()
                 .step(read_meta(&[HEAD, DEVICES]))
+                .touching([CLOCK, PARKED])
+                .touching(page.collections())
                 .then(move |trace| Ok(Arc::clone(&page).read(trace)))
         };
         let executed = self.storage.apply(batch).await;
@@ -397,6 +399,11 @@ impl Page {
         }
         let (applied, failure) = (Mutex::default(), Mutex::default());
         Self { incoming, cursor, how, objects, object_of, applied, failure }
+    }
+
+    /// The collections of the objects that the page is about.
+    fn collections(&self) -> BTreeSet<Name> {
+        self.objects.iter().map(|object| Name::clone(object.collection.name())).collect()
     }
 
     fn fail(&self, error: SyncError) -> storex_core::Error {

@@ -87,6 +87,8 @@ mod sync;
 mod transaction;
 
 pub use apply::{Applied, Conflict};
+#[cfg(all(feature = "web", target_family = "wasm"))]
+pub use channel::MessagePortChannel;
 pub use channel::{Channel, MemoryChannel};
 pub use clock::Clock;
 pub use continuous::{ContinuousSync, Phase, SyncStatus};

@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::error::{Result, SyncError, abort};
 use crate::log_entries::{Touched, touched};
 use crate::meta::{
-    CATALOGUE, Catalogue, DEVICES, Devices, HEAD, Head, LOCAL_ONLY, Numbers, decode_names,
+    CATALOGUE, Catalogue, DEVICES, Devices, HEAD, Head, LOCAL_ONLY, META, Numbers, decode_names,
     encode_names, meta_definition, meta_row, read_meta, write_meta,
 };
 use crate::stamp::{Device, Hlc};
@@ -209,7 +209,8 @@ impl Middleware for SyncLog {
             numbers,
             schema,
         });
-        batch.steps.push(Step::then(move |trace| Arc::clone(&writer).begin(trace)));
+        batch =
+            batch.touching([META, CLOCK, LOG]).then(move |trace| Arc::clone(&writer).begin(trace));
         let outcome = next.run(cx, Operation::Execute(batch)).await?;
         Ok(match outcome {
             Outcome::Executed(mut executed) => {

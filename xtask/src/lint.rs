@@ -29,9 +29,17 @@ pub(crate) fn parts(workspace: &Workspace, report: &mut Report) {
 
     let wasm = wasm::standard_library(workspace);
     report.part("wasm32 check", &wasm, |_| run::check(wasm::cargo(workspace, "check", &[])));
-    let wasm_clippy = wasm.and(clippy).and_then(|_| wasm::same_compiler_as_clippy());
+    let there = wasm.as_ref().map_err(Clone::clone).map(drop);
+    let wasm_clippy = there.clone().and(clippy).and_then(|_| wasm::same_compiler_as_clippy());
     report.part("wasm32 clippy", &wasm_clippy, |_| {
-        run::check(wasm::cargo(workspace, "clippy", &["--", "-D", "warnings"]))
+        run::check(wasm::cargo(workspace, "clippy", &["--", "-D", "warnings"]))?;
+        let args = ["--all-targets", "--", "-D", "warnings"];
+        run::check(wasm::cargo_for(workspace, "clippy", &wasm::BROWSER_ONLY, &args))
+    });
+    report.part("wasm32 rustdoc", &there, |()| {
+        let mut doc = wasm::cargo_for(workspace, "doc", &["storex-indexeddb"], &["--no-deps"]);
+        doc.env("RUSTDOCFLAGS", "-D warnings");
+        run::check(doc)
     });
 
     report.part("rustdoc", &c_compiler, |_| {

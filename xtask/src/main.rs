@@ -5,15 +5,21 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
 
 mod bench;
+mod browser;
+mod browser_test;
 mod demo;
 mod examples;
 mod lint;
 mod machine_paths;
+mod node;
 mod report;
 mod run;
+mod scratch;
 mod setup;
 mod test;
 mod wasm;
+mod wasm_binary;
+mod wasm_test;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -23,11 +29,13 @@ use run::{Result, Workspace};
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
-  setup            install what this machine lacks to build and check storex
+  setup            install what this machine lacks to build and check storex, the browser included
   demo [args..]    run `storex demo` with these arguments
   lint             formatting, clippy, wasm32, documentation, machine-specific paths
-  test [--long]    lint, then every test, documentation example, example and the demo
-  bench [args..]   run the benchmark suite with these arguments (--json for a machine)
+  test [--long]    lint, then every test, documentation example, example, the demo and `browser`
+  browser [--long] the tests in a browser: wasm tests, scenarios with real tabs, the size
+  bench [args..]   run the benchmark suite with these arguments (--json for a machine);
+                   `bench browser` runs the browser's, against Dexie
   help             print this
 
 `test --long` sets STOREX_LONG=1, for which some tests run longer and with more seeds.";
@@ -65,6 +73,10 @@ fn dispatch() -> Result<ExitCode> {
         Some("test") => {
             only_flags(&rest, &["--long"])?;
             Ok(test::test(&workspace, !rest.is_empty()))
+        }
+        Some("browser") => {
+            only_flags(&rest, &["--long"])?;
+            Ok(browser_test::browser(&workspace, !rest.is_empty()))
         }
         Some("bench") => bench::bench(&workspace, &rest),
         _ => Err(format!("no command `{}`; see `cargo xtask help`", command.display())),

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -54,6 +55,24 @@ pub(crate) fn check(mut command: Command) -> Result<()> {
     println!("$ {}", shown(&command));
     let status =
         command.stdin(Stdio::null()).status().map_err(|why| cannot_start(&command, &why))?;
+    if status.success() { Ok(()) } else { Err(format!("{}: {status}", program(&command))) }
+}
+
+/// Runs a check whose standard output is read as it comes, line by line.
+pub(crate) fn lines(mut command: Command, mut each: impl FnMut(&str)) -> Result<()> {
+    println!("$ {}", shown(&command));
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let mut child = child.map_err(|why| cannot_start(&command, &why))?;
+    let broken = |why| format!("{}: its output broke off: {why}", program(&command));
+    if let Some(output) = child.stdout.take() {
+        let mut output = BufReader::new(output);
+        let mut line = Vec::new();
+        while output.read_until(b'\n', &mut line).map_err(broken)? > 0 {
+            each(String::from_utf8_lossy(&line).trim_end());
+            line.clear();
+        }
+    }
+    let status = child.wait().map_err(broken)?;
     if status.success() { Ok(()) } else { Err(format!("{}: {status}", program(&command))) }
 }
 
@@ -124,6 +143,20 @@ mod tests {
     fn a_program_that_is_not_there_is_named() {
         let refused = check(Command::new("no-such-program-of-storex")).unwrap_err();
         assert!(refused.contains("cannot start `no-such-program-of-storex`"), "{refused}");
+    }
+
+    #[test]
+    fn lines_are_read_and_the_exit_code_is_looked_at() {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.arg("--version");
+        let mut read = Vec::new();
+        assert_eq!(lines(cargo, |line| read.push(line.to_owned())), Ok(()));
+        assert!(read.len() == 1 && read[0].starts_with("cargo "), "{read:?}");
+
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.arg("no-such-command-of-storex");
+        let refused = lines(cargo, |line| panic!("printed {line}"));
+        assert_eq!(refused, Err("cargo: exit status: 101".to_owned()));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use crate::run::{self, Result, Workspace};
-use crate::wasm;
+use crate::scratch::Scratch;
+use crate::{browser, node, wasm};
 
 /// How a tool came to be there, with its version where it tells one.
 pub(crate) enum Found {
@@ -19,11 +20,15 @@ type Find = fn(&Workspace) -> Result<Found>;
 
 /// `cargo xtask setup`
 pub(crate) fn setup(workspace: &Workspace) -> Result<ExitCode> {
-    let required: [(&str, Find); 4] = [
+    let required: [(&str, Find); 8] = [
         ("C compiler", c_compiler),
         ("rustfmt", rustfmt),
         ("clippy", clippy),
         ("std for wasm32", wasm::standard_library),
+        ("wasm-bindgen-cli", browser::wasm_bindgen),
+        ("Chromium", browser::chromium),
+        ("Node.js", node::node),
+        ("packages from npm", node::packages),
     ];
     let mut complete = true;
     for (name, find) in required {
@@ -80,13 +85,8 @@ fn compiles_c(workspace: &Workspace) -> Result<String> {
         command
     };
     let version = version(compiler())?;
-    let folder = std::env::temp_dir().join(format!("storex-xtask-{}", std::process::id()));
-    let linked = std::fs::create_dir_all(&folder)
-        .map_err(|why| format!("cannot write to {}: {why}", folder.display()))
-        .and_then(|()| link_c(compiler(), &folder.join("probe")));
-    // Nothing of ours depends on the folder's being gone.
-    let _ = std::fs::remove_dir_all(&folder);
-    linked.map(|()| version)
+    let folder = Scratch::new()?;
+    link_c(compiler(), &folder.path().join("probe")).map(|()| version)
 }
 
 fn link_c(mut compiler: Command, to: &Path) -> Result<()> {
@@ -138,7 +138,7 @@ pub(crate) fn nextest(workspace: &Workspace) -> Option<String> {
 }
 
 /// The first line that a program prints about its version.
-fn version(mut command: Command) -> Result<String> {
+pub(crate) fn version(mut command: Command) -> Result<String> {
     command.arg("--version");
     let printed = run::output(command)?;
     Ok(String::from_utf8_lossy(&printed).lines().next().unwrap_or_default().to_owned())

@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode};
 
 use crate::report::Report;
 use crate::run::{self, Workspace};
-use crate::{bench, demo, examples, lint, setup};
+use crate::{bench, browser_test, demo, examples, lint, setup};
 
 pub(crate) fn test(workspace: &Workspace, long: bool) -> ExitCode {
     let mut report = Report::new();
@@ -41,6 +41,7 @@ pub(crate) fn test(workspace: &Workspace, long: bool) -> ExitCode {
     report.part("demo", &built, |_| {
         run::check(workspace.cargo(demo::COMMAND.iter().chain(&["--json"])))
     });
+    browser_test::parts(workspace, &mut report, long);
     report.finish()
 }
 

@@ -10,7 +10,17 @@ use crate::setup::Found;
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// The crates that must work in a browser.
-const PACKAGES: [&str; 3] = ["storex-core", "storex-sync", "storex-memory"];
+const PACKAGES: [&str; 6] = [
+    "storex-core",
+    "storex-sync",
+    "storex-memory",
+    "storex-indexeddb",
+    "storex-browser",
+    "storex-size",
+];
+
+/// Those of them that are for browsers alone: a native build sees nothing of them.
+pub(crate) const BROWSER_ONLY: [&str; 2] = ["storex-indexeddb", "storex-browser"];
 
 /// Has `wasm-toolchain.sh` make sure of the target's standard library.
 pub(crate) fn standard_library(workspace: &Workspace) -> Result<Found> {
@@ -32,13 +42,49 @@ fn has_standard_library(workspace: &Workspace) -> bool {
     PathBuf::from(String::from_utf8_lossy(&printed).trim()).is_dir()
 }
 
-/// Runs `cargo <subcommand>` for the crates that must work in a browser.
+/// `cargo <subcommand>` for the crates that must work in a browser.
 pub(crate) fn cargo(workspace: &Workspace, subcommand: &str, last: &[&str]) -> Command {
+    cargo_for(workspace, subcommand, &PACKAGES, last)
+}
+
+/// `cargo <subcommand>` for these packages.
+pub(crate) fn cargo_for(
+    workspace: &Workspace,
+    subcommand: &str,
+    packages: &[&str],
+    last: &[&str],
+) -> Command {
     let mut args = vec![subcommand];
-    args.extend(PACKAGES.iter().flat_map(|package| ["--package", *package]));
+    args.extend(packages.iter().flat_map(|package| ["--package", *package]));
     args.extend(["--target", TARGET]);
     args.extend(last);
-    let cargo = workspace.cargo(args);
+    with_its_compiler(workspace, workspace.cargo(args))
+}
+
+/// The module that cargo builds of a package with a profile.
+pub(crate) fn module(workspace: &Workspace, package: &str, profile: &str) -> Result<PathBuf> {
+    let file = format!("{}.wasm", package.replace('-', "_"));
+    Ok(target_folder(workspace)?.join(TARGET).join(profile).join(file))
+}
+
+/// Where cargo puts what it builds for wasm, which Debian's compiler has elsewhere.
+pub(crate) fn target_folder(workspace: &Workspace) -> Result<PathBuf> {
+    let cargo = workspace.cargo(["metadata", "--no-deps", "--offline", "--format-version", "1"]);
+    let printed = run::output(with_its_compiler(workspace, cargo))?;
+    let printed = String::from_utf8_lossy(&printed);
+    let folder = json_text(&printed, "target_directory");
+    folder.map(PathBuf::from).ok_or_else(|| "cargo metadata tells no target folder".to_owned())
+}
+
+/// The value of a key that occurs once, in JSON without spaces, as cargo prints it.
+pub(crate) fn json_text(json: &str, key: &str) -> Option<String> {
+    let (_, value) = json.split_once(&format!("\"{key}\":\""))?;
+    // The only escapes in a path are those of `\` and `"`; of these only the first is likely.
+    value.split_once('"').map(|(text, _)| text.replace(r"\\", r"\"))
+}
+
+/// Cargo as it is, or with the compiler that has the target.
+fn with_its_compiler(workspace: &Workspace, cargo: Command) -> Command {
     match debian_environment() {
         None => cargo,
         Some(environment) => {
@@ -65,4 +111,16 @@ fn debian_environment() -> Option<PathBuf> {
         .or_else(|| Some(set("XDG_CACHE_HOME")?.join("wasm-toolchain")))
         .or_else(|| Some(set("HOME")?.join(".cache/wasm-toolchain")))?;
     Some(cache.join("env")).filter(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::json_text;
+
+    #[test]
+    fn the_target_folder_is_found_in_what_cargo_prints() {
+        let json = r#"{"packages":[],"target_directory":"C:\\storex\\target","version":1}"#;
+        assert_eq!(json_text(json, "target_directory").as_deref(), Some(r"C:\storex\target"));
+        assert_eq!(json_text(json, "version"), None);
+    }
 }

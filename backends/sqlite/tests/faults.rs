@@ -190,14 +190,14 @@ async fn process_that_is_killed() {
     let kill = KillAt(std::sync::atomic::AtomicUsize::new(step));
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(kill)).unwrap();
     for n in 1..=4 {
-        let batch =
-            Batch::new().create("item", vec![record([n.into(), "x".into()])]).then(move |_| {
-                Ok(vec![Step::create_or(
-                    "counter",
-                    vec![record([1.into(), n.into()])],
-                    OnConflict::Replace,
-                )])
-            });
+        let created = Batch::new().create("item", vec![record([n.into(), "x".into()])]);
+        let batch = created.touching(["counter"]).then(move |_| {
+            Ok(vec![Step::create_or(
+                "counter",
+                vec![record([1.into(), n.into()])],
+                OnConflict::Replace,
+            )])
+        });
         backend.execute(batch).await.unwrap();
         println!("acknowledged {n}");
     }

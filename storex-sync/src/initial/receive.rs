@@ -17,7 +17,7 @@ use crate::key_code;
 use crate::log::{CLOCK, clock_key, clock_record, read_clock_rows, sort_clock_records};
 use crate::merge::{Action, merge_object};
 use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, read_meta, write_meta};
-use crate::parked::{Parked, park, parked};
+use crate::parked::{PARKED, Parked, park, parked};
 use crate::sync::{Place, read_place};
 
 const DURING: &str = "receiving the initial sync";
@@ -232,7 +232,9 @@ impl<'a> Receiver<'a> {
         let page = Arc::new(page);
         let kept = Arc::new(Mutex::new(0));
         let result = Arc::clone(&kept);
-        let batch = Batch::new().step(read_meta(&[HEAD, DEVICES])).then(move |trace| {
+        let collection = Name::clone(page.collection.name());
+        let begun = Batch::new().step(read_meta(&[HEAD, DEVICES])).touching([CLOCK]);
+        let batch = begun.touching([collection]).then(move |trace| {
             let meta = trace.found(0).to_vec();
             let objects = page.objects.iter();
             let keys = objects
@@ -255,7 +257,8 @@ impl<'a> Receiver<'a> {
 
     /// Parks what the sender could not apply, unless it came here another way.
     async fn park(&self, parked: Vec<Parked>) -> Result<()> {
-        let batch = Batch::new().step(read_meta(&[HEAD, DEVICES])).then(move |trace| {
+        let begun = Batch::new().step(read_meta(&[HEAD, DEVICES])).touching([PARKED]);
+        let batch = begun.then(move |trace| {
             let read = || -> Result<(Head, Devices)> {
                 Ok((Head::among(trace.found(0))?, Devices::among(trace.found(0))?))
             };

@@ -127,7 +127,8 @@ impl Sender<'_> {
         query.after = after;
         let find = query.clone();
         let (schema, number) = (Arc::clone(collection), numbers.collection);
-        let batch = Batch::new().step(read_meta(&[DEVICES])).find(query).then(move |trace| {
+        let begun = Batch::new().step(read_meta(&[DEVICES])).find(query).touching([CLOCK]);
+        let batch = begun.then(move |trace| {
             let keys = trace.found(0).iter().map(|record| {
                 let key = schema.primary_key().iter().map(|at| record.get(*at));
                 clock_key(number, key_code::encode(key))

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use storex_core::{
-    Batch, Changes, Direction, Error, ErrorKind, Filter, Key, Name, OnConflict, Query, Step,
-    StepOutcome, Value, field,
+    Batch, Changes, Definition, Direction, Error, ErrorKind, FieldType, Filter, Key, KeyFormat,
+    Name, OnConflict, Query, Registry, Step, StepOutcome, Value, field,
 };
 
 use crate::Harness;
@@ -86,6 +86,7 @@ pub async fn reads_decides_and_writes(h: Harness) {
 pub async fn its_steps_run_before_the_next_step(h: Harness) {
     let (storage, _) = numbers::<i64>(&h, &[]).await;
     let batch = Batch::new()
+        .touching([OBJECT])
         .then(|_| {
             Ok(vec![
                 Step::create(OBJECT, vec![record![1, 0]]),
@@ -112,14 +113,15 @@ pub async fn adds_further_continuations(h: Harness) {
         })
     }
     let (storage, _) = numbers::<i64>(&h, &[]).await;
-    let outcome = storage.execute(Batch::new().step(down(5))).await.unwrap();
+    let outcome = storage.execute(Batch::new().touching([OBJECT]).step(down(5))).await.unwrap();
     assert_eq!(outcome.of_step(0).count(), 6);
     assert_eq!(ids(&records(&storage, OBJECT).await), [0, 1, 2, 3, 4, 5]);
 }
 
 pub async fn nothing_to_add(h: Harness) {
     let (storage, _) = numbers(&h, &[(1, 1)]).await;
-    let outcome = storage.execute(Batch::new().then(|_| Ok(vec![]))).await.unwrap();
+    let outcome =
+        storage.execute(Batch::new().touching([OBJECT]).then(|_| Ok(vec![]))).await.unwrap();
     assert_eq!(outcome.of_step(0).count(), 0);
     assert_objects(&storage, json!([{ "id": 1, "n": 1 }])).await;
 }
@@ -146,7 +148,7 @@ pub async fn its_error_is_the_error_of_the_batch(h: Harness) {
 /// What a continuation adds is checked like what the application gives.
 pub async fn its_steps_are_checked(h: Harness) {
     let (storage, _) = numbers(&h, &[(1, 1)]).await;
-    let add = |step: Step| Batch::new().then(move |_| Ok(vec![step.clone()]));
+    let add = |step: Step| Batch::new().touching([OBJECT]).then(move |_| Ok(vec![step.clone()]));
     let wrong = Step::create(OBJECT, vec![record![2, "text"]]);
     assert_refused!(storage.execute(add(wrong)).await, Error::InvalidValue { .. });
     let wrong = Step::Delete { collection: OBJECT.into(), filter: field("x").eq(1) };
@@ -160,6 +162,32 @@ pub async fn its_steps_are_checked(h: Harness) {
     };
     assert_refused!(storage.execute(add(wrong)).await, Error::KeyChange { .. });
     assert_objects(&storage, json!([{ "id": 1, "n": 1 }])).await;
+}
+
+/// A transaction covers what the batch names: a continuation cannot go beyond, on any backend.
+pub async fn stays_within_what_the_batch_names(h: Harness) {
+    let numbers =
+        |name: &str| Definition::new(name).key_format(KeyFormat::Int).field("n", FieldType::Int);
+    let builder = Registry::builder().collection(numbers("a")).collection(numbers("b"));
+    let storage = h.open(builder.build().unwrap()).await;
+    let create = |name: &'static str| {
+        move |_: &storex_core::Trace| Ok(vec![Step::create(name, vec![record![1, 1]])])
+    };
+    let beyond = Batch::new().create("a", vec![record![1, 0]]).then(create("b"));
+    let error = storage.execute(beyond.clone()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert!(error.to_string().contains("touching([\"b\"])"), "{error}");
+    let nested = Batch::new()
+        .create("a", vec![record![1, 0]])
+        .then(move |_| Ok(vec![Step::then(create("b"))]));
+    assert_eq!(storage.execute(nested).await.unwrap_err().kind(), ErrorKind::Invalid);
+    for name in ["a", "b"] {
+        assert_eq!(storage.count(Query::new(name)).await.unwrap(), 0, "nothing was written");
+    }
+    storage.execute(beyond.touching(["b"])).await.unwrap();
+    for name in ["a", "b"] {
+        assert_eq!(storage.count(Query::new(name)).await.unwrap(), 1);
+    }
 }
 
 pub async fn placeholders_reach_into_continuations_and_out(h: Harness) {
@@ -190,7 +218,7 @@ pub async fn placeholders_reach_into_continuations_and_out(h: Harness) {
 /// A continuation that writes 5,000 objects.
 pub async fn adds_much(h: Harness) {
     let (storage, _) = numbers::<i64>(&h, &[]).await;
-    let batch = Batch::new().then(|_| {
+    let batch = Batch::new().touching([OBJECT]).then(|_| {
         Ok((0..500_i64)
             .map(|n| Step::create(OBJECT, (0..10).map(|m| record![n * 10 + m, n]).collect()))
             .collect())

@@ -179,7 +179,7 @@ pub async fn objects_in_a_batch_get_keys(h: Harness) {
 
 pub async fn objects_of_continuations_get_keys(h: Harness) {
     let (storage, _) = open_one(&h, with_format(KeyFormat::Text)).await;
-    let batch = Batch::new().then(|_| {
+    let batch = Batch::new().touching([OBJECT]).then(|_| {
         Ok(vec![
             Step::create(OBJECT, vec![record![None::<&str>, 1]]),
             Step::then(|_| Ok(vec![Step::create(OBJECT, vec![record!["", 2]])])),

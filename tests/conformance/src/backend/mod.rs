@@ -249,6 +249,7 @@ macro_rules! backend_conformance {
                 nothing_to_add
                 its_error_is_the_error_of_the_batch
                 its_steps_are_checked
+                stays_within_what_the_batch_names
                 placeholders_reach_into_continuations_and_out
                 adds_much
                 a_precondition_that_holds

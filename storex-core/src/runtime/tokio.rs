@@ -1,33 +1,17 @@
-//! [`Runtime`]: time, randomness and tasks, injected.
+//! [`TokioRuntime`]: the system's clock and randomness, tokio's timers and tasks.
 
-use std::fmt;
 use std::time::Duration;
 
-use crate::maybe::{BoxFuture, MaybeSend, MaybeSync};
+use super::Runtime;
+use crate::maybe::BoxFuture;
 use crate::value::Timestamp;
-
-/// Time, randomness and tasks: everything that a simulator must own.
-///
-/// Nothing in storex reads a clock, draws a random number, sleeps or spawns except through this trait.
-pub trait Runtime: fmt::Debug + MaybeSend + MaybeSync + 'static {
-    /// The wall clock. It may step back; whoever needs an order uses the hybrid logical clock above it.
-    fn now(&self) -> Timestamp;
-    /// Completes after `duration`. Cancel-safe: dropping the future forgets the timer.
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
-    /// Runs a task to its end beside the caller.
-    fn spawn(&self, task: BoxFuture<'static, ()>);
-    /// Fills the buffer with random bytes fit for identifiers.
-    fn fill_random(&self, buffer: &mut [u8]);
-}
 
 /// The [`Runtime`] of native programs: the system's clock and randomness, tokio's timers and tasks.
 ///
 /// `sleep` and `spawn` must be called from within a tokio runtime.
-#[cfg(all(feature = "tokio-runtime", not(target_family = "wasm")))]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TokioRuntime;
 
-#[cfg(all(feature = "tokio-runtime", not(target_family = "wasm")))]
 #[allow(clippy::disallowed_methods)] // this is the runtime that everything else is told to ask
 impl Runtime for TokioRuntime {
     fn now(&self) -> Timestamp {

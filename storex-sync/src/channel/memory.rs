@@ -1,35 +1,10 @@
-//! [`Channel`]: an ordered pipe of frames between two devices.
-
-use std::fmt;
+//! [`MemoryChannel`]: a channel inside one program.
 
 use async_trait::async_trait;
-use storex_core::{MaybeSend, MaybeSync};
 use tokio::sync::mpsc;
 
+use super::Channel;
 use crate::error::{Result, SyncError};
-
-/// An ordered, reliable pipe of frames between two devices. Everything else, framing of messages included, lives above.
-#[cfg_attr(not(target_family = "wasm"), async_trait)]
-#[cfg_attr(target_family = "wasm", async_trait(?Send))]
-pub trait Channel: fmt::Debug + MaybeSend + MaybeSync + 'static {
-    /// Sends a frame; waits while the other side takes no more.
-    ///
-    /// # Errors
-    /// [`SyncError::Closed`] when the other side is gone.
-    async fn send(&mut self, frame: Vec<u8>) -> Result<()>;
-
-    /// Receives a frame; `None` when the other side closed in order. Cancel-safe.
-    ///
-    /// # Errors
-    /// [`SyncError::Transport`].
-    async fn recv(&mut self) -> Result<Option<Vec<u8>>>;
-
-    /// Closes in order: what was sent still arrives.
-    ///
-    /// # Errors
-    /// [`SyncError::Transport`].
-    async fn close(&mut self) -> Result<()>;
-}
 
 /// One end of a channel in memory.
 #[derive(Debug)]

@@ -1,0 +1,342 @@
+//! [`IndexedDbBackend`]: the backend as the rest of storex sees it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use storex_core::{
+    Backend, Batch, BatchOutcome, BatchRun, Capabilities, Error, ErrorKind, Name, Query, Record,
+    Registry, Result, Step,
+};
+
+use crate::config::{Config, Durability, IndexedDbBuilder};
+use crate::connect::{self, Opened, connect};
+use crate::error::{self, BACKEND};
+use crate::identity::{self, DatabaseId, OWN};
+use crate::layout::{Store, Stores};
+use crate::raw::{
+    self, Closed, Connection, DatabaseInfo, DeleteError, DomError, Mode, Transaction,
+};
+use crate::read::Reading;
+use crate::schema::Target;
+use crate::write::Writing;
+
+/// Keeps collections in an IndexedDB database of the browser.
+///
+/// Several tabs and workers may use one database at the same time.
+///
+/// ```no_run
+/// # fn main() -> storex_core::Result<()> {
+/// use storex_indexeddb::{Durability, IndexedDbBackend};
+///
+/// let backend = IndexedDbBackend::builder("notes").durability(Durability::Strict).build()?;
+/// # let _ = backend; Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct IndexedDbBackend {
+    config: Config,
+    running: RefCell<Option<Rc<Running>>>,
+}
+
+/// The databases of this origin, in no order.
+///
+/// # Errors
+/// [`Error::Backend`] where the browser is too old to tell, or nothing may be stored.
+pub async fn databases() -> Result<Vec<DatabaseInfo>> {
+    raw::databases().await.map_err(|source| error::failed("list the databases", None, source))
+}
+
+/// What there is between `open` and `close`.
+#[derive(Debug)]
+struct Running {
+    config: Config,
+    target: Target,
+    identity: DatabaseId,
+    made: bool,
+    connection: RefCell<Rc<Connection>>,
+}
+
+impl IndexedDbBackend {
+    /// A backend on the database of this name, with the defaults of [`IndexedDbBackend::builder`]. Nothing happens before
+    /// [`Backend::open`].
+    ///
+    /// # Errors
+    /// As [`IndexedDbBuilder::build`].
+    pub fn open(name: impl Into<String>) -> Result<Self> {
+        Self::builder(name).build()
+    }
+
+    /// Begins a backend on the database of this name: relaxed durability, five seconds of patience with other tabs.
+    pub fn builder(name: impl Into<String>) -> IndexedDbBuilder {
+        IndexedDbBuilder::new(name.into())
+    }
+
+    pub(crate) fn with(config: Config) -> Result<Self> {
+        if config.name.is_empty() {
+            return Err(error::other(
+                "open the database",
+                ErrorKind::Invalid,
+                "its name is empty; give one",
+                "no name",
+            ));
+        }
+        Ok(Self { config, running: RefCell::new(None) })
+    }
+
+    /// The database's name.
+    #[must_use]
+    pub fn database_name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// Which database this is; `None` while it is closed. It was drawn when the database was made: one that the browser has
+    /// evicted comes back with another.
+    #[must_use]
+    pub fn identity(&self) -> Option<DatabaseId> {
+        self.running.borrow().as_ref().map(|running| running.identity)
+    }
+
+    /// Whether the database was not there before it was opened this time.
+    #[must_use]
+    pub fn was_made(&self) -> bool {
+        self.running.borrow().as_ref().is_some_and(|running| running.made)
+    }
+
+    /// Closes the database and deletes it, **with everything in it**. One that is not there is deleted already.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] when other tabs hold it open and do not close it in time; it is deleted when they do.
+    pub async fn delete(&self) -> Result<()> {
+        self.close().await?;
+        let (runtime, timeout) = (Arc::clone(&self.config.runtime), self.config.blocked_timeout);
+        let deleted = raw::delete(&self.config.name, async move || runtime.sleep(timeout).await);
+        deleted.await.map_err(|error| match error {
+            DeleteError::Blocked => error::other(
+                "delete the database",
+                ErrorKind::Busy,
+                format!(
+                    "another tab holds `{}` open; it is deleted when that tab is closed",
+                    self.config.name
+                ),
+                "blocked",
+            ),
+            DeleteError::Failed(source) => error::failed("delete the database", None, source),
+        })
+    }
+
+    fn running(&self) -> Result<Rc<Running>> {
+        self.running.borrow().clone().ok_or(Error::Closed)
+    }
+}
+
+#[async_trait(?Send)]
+impl Backend for IndexedDbBackend {
+    fn name(&self) -> &'static str {
+        BACKEND
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default().persistent()
+    }
+
+    async fn open(&self, registry: Arc<Registry>) -> Result<()> {
+        self.close().await?;
+        let mut fresh = [0; 16];
+        self.config.runtime.fill_random(&mut fresh);
+        let target = Target {
+            stores: Rc::new(Store::all(&registry)),
+            registry,
+            migrations: self.config.migrations.clone().into(),
+            removed: self.config.removed.clone().into(),
+            fresh: DatabaseId(fresh),
+        };
+        let Opened { connection, identity, made } =
+            connect(&self.config, &target, self.config.expected).await?;
+        let running = Running {
+            config: self.config.clone(),
+            target,
+            identity,
+            made,
+            connection: RefCell::new(Rc::new(connection)),
+        };
+        *self.running.borrow_mut() = Some(Rc::new(running));
+        Ok(())
+    }
+
+    async fn find(&self, query: Query) -> Result<Vec<Record>> {
+        let running = self.running()?;
+        let store = running.store(&query.collection)?;
+        let transaction = running.begin(&[&*store.name], Mode::ReadOnly, "read").await?;
+        Reading::new(&transaction, &store)?.find(&query).await
+    }
+
+    async fn count(&self, query: Query) -> Result<u64> {
+        let running = self.running()?;
+        let store = running.store(&query.collection)?;
+        let transaction = running.begin(&[&*store.name], Mode::ReadOnly, "read").await?;
+        Reading::new(&transaction, &store)?.count(&query).await
+    }
+
+    async fn execute(&self, batch: Batch) -> Result<BatchOutcome> {
+        let running = self.running()?;
+        let mode = mode(&batch);
+        let mut run = BatchRun::new(Arc::clone(&running.target.registry), batch);
+        let stores: Vec<Arc<Store>> = run
+            .collections()
+            .filter_map(|name| running.stores().get(name).map(Arc::clone))
+            .collect();
+        if stores.is_empty() {
+            return without_transaction(run);
+        }
+        let names: Vec<&str> = stores.iter().map(|store| &*store.name).collect();
+        let transaction = running.begin(&names, mode, "execute a batch").await?;
+        tracing::trace!(target: "storex::step", step = "indexeddb.begun");
+        let ran = Writing::new(&transaction, running.stores()).run(&mut run).await;
+        if let Err(error) = ran {
+            let error = real_reason(error, &transaction);
+            transaction.abort();
+            return Err(error);
+        }
+        tracing::trace!(target: "storex::step", step = "indexeddb.before_commit");
+        transaction
+            .commit()
+            .await
+            .map_err(|source| error::failed("commit a batch", None, source))?;
+        tracing::trace!(target: "storex::step", step = "indexeddb.after_commit");
+        Ok(run.finish())
+    }
+
+    async fn flush(&self) -> Result<()> {
+        let running = self.running()?;
+        let failed = |source| error::failed("flush", None, source);
+        // A strict commit waits for the disk, and the disk has then what was committed before it.
+        let transaction =
+            running.begin_with(&[OWN], Mode::ReadWrite, Durability::Strict, "flush").await?;
+        identity::touch(&transaction.store(OWN).map_err(failed)?).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)
+    }
+
+    async fn close(&self) -> Result<()> {
+        let running = self.running.borrow_mut().take();
+        if let Some(running) = running {
+            running.connection.borrow().close();
+        }
+        Ok(())
+    }
+}
+
+impl Running {
+    fn stores(&self) -> &Stores {
+        &self.target.stores
+    }
+
+    fn store(&self, name: &Name) -> Result<Arc<Store>> {
+        let store = self.stores().get(name).map(Arc::clone);
+        store.ok_or_else(|| Error::UnknownCollection { collection: Name::clone(name) })
+    }
+
+    /// Begins a transaction of the configured durability.
+    async fn begin(
+        &self,
+        stores: &[&str],
+        mode: Mode,
+        operation: &'static str,
+    ) -> Result<Transaction> {
+        self.begin_with(stores, mode, self.config.durability, operation).await
+    }
+
+    /// Begins a transaction, over a new connection if the browser has lost the old one.
+    async fn begin_with(
+        &self,
+        stores: &[&str],
+        mode: Mode,
+        durability: Durability,
+        operation: &'static str,
+    ) -> Result<Transaction> {
+        let durability = match durability {
+            Durability::Relaxed => raw::Durability::Relaxed,
+            Durability::Strict => raw::Durability::Strict,
+        };
+        let connection = self.connected().await?;
+        let begin = |connection: &Connection| {
+            Transaction::begin(connection.database(), stores.iter().copied(), mode, durability)
+        };
+        match begin(&connection) {
+            Err(source) if error::is_connection_lost(&source) => {
+                tracing::warn!(%source, "the connection to the database is lost; opening another");
+                let connection = self.reconnect().await?;
+                begin(&connection).map_err(|source| error::failed(operation, None, source))
+            }
+            result => result.map_err(|source| error::failed(operation, None, source)),
+        }
+    }
+
+    /// The connection, opened anew if the browser has closed it.
+    async fn connected(&self) -> Result<Rc<Connection>> {
+        let connection = Rc::clone(&self.connection.borrow());
+        match connection.why_closed() {
+            None => Ok(connection),
+            Some(Closed::ByBrowser) => self.reconnect().await,
+            Some(Closed::ByUs) => Err(Error::Closed),
+            Some(Closed::VersionChange { new_version }) => Err(error::other(
+                "use the database",
+                ErrorKind::Closed,
+                match new_version {
+                    Some(_) => {
+                        "another tab has upgraded it; load the newer program, or open the storage again"
+                    }
+                    None => "it was deleted; open the storage again to make a new one",
+                },
+                "the connection was closed for a change of version",
+            )),
+        }
+    }
+
+    /// Opens the same database once more: an empty one in its place would be taken for lost data.
+    async fn reconnect(&self) -> Result<Rc<Connection>> {
+        let before = Rc::clone(&self.connection.borrow());
+        if matches!(before.why_closed(), Some(Closed::ByUs | Closed::VersionChange { .. })) {
+            return Err(Error::Closed);
+        }
+        let opened = connect::connect(&self.config, &self.target, Some(self.identity)).await?;
+        let connection = Rc::new(opened.connection);
+        if matches!(before.why_closed(), Some(Closed::ByUs)) {
+            // The storage was closed meanwhile.
+            return Err(Error::Closed);
+        }
+        *self.connection.borrow_mut() = Rc::clone(&connection);
+        Ok(connection)
+    }
+}
+
+/// A batch that only reads does not hold up those that write.
+fn mode(batch: &Batch) -> Mode {
+    let reads = |step: &Step| matches!(step, Step::Find(_) | Step::Count(_) | Step::Require { .. });
+    if batch.steps.iter().all(reads) { Mode::ReadOnly } else { Mode::ReadWrite }
+}
+
+/// A batch that touches no collection.
+fn without_transaction(mut run: BatchRun) -> Result<BatchOutcome> {
+    match run.next_step()? {
+        None => Ok(run.finish()),
+        Some(step) => {
+            Err(Error::Unsupported { backend: BACKEND, what: format!("the step {step:?}") })
+        }
+    }
+}
+
+/// Why the transaction was given up, where a request only says that it was.
+fn real_reason(error: Error, transaction: &Transaction) -> Error {
+    match error {
+        Error::Backend { backend, operation, collection, kind, hint, source } => {
+            let aborted =
+                source.downcast_ref::<DomError>().is_some_and(|source| source.is("AbortError"));
+            match transaction.failure().filter(|_| aborted) {
+                Some(failure) => error::failed(operation, collection.as_ref(), failure),
+                None => Error::Backend { backend, operation, collection, kind, hint, source },
+            }
+        }
+        error => error,
+    }
+}

@@ -1,0 +1,304 @@
+//! The schema in the database: making it, checking it, upgrading it in one transaction.
+//!
+//! A database is opened as it is, and looked at. If something is missing it is opened once more, one version higher, and
+//! everything that has to change is done in that upgrade's transaction: stores and indices are made and removed, objects
+//! are migrated, and an error rolls all of it back. Other programs (Dexie, say) number the same database's versions too,
+//! so ours are kept in a store of our own, and the browser's number only ever grows by one.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use storex_core::{Error, ErrorKind, FieldDefault, Name, Registry, Result};
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{
+    IdbDatabase, IdbIndexParameters, IdbObjectStore, IdbObjectStoreParameters, IdbTransaction,
+};
+
+use crate::error;
+use crate::identity::{self, OWN, Recorded};
+use crate::layout::{ENTRIES, IndexForm, KeyForm, Store, Stores};
+use crate::migrate::{self, Migration};
+use crate::native;
+use crate::raw::{Connection, DomError, Durability, Mode, Transaction};
+
+/// What is to be done when the database is opened.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) stores: Rc<Stores>,
+    pub(crate) migrations: Rc<[Migration]>,
+    /// Object stores of collections that are gone.
+    pub(crate) removed: Rc<[Name]>,
+    /// A number for a new database.
+    pub(crate) fresh: identity::DatabaseId,
+}
+
+/// Whether the database has everything; an error where it cannot be made to fit.
+pub(crate) async fn is_current(connection: &Connection, target: &Target) -> Result<bool> {
+    let database = connection.database();
+    let there = store_names(database);
+    if !there.contains(OWN) || target.removed.iter().any(|name| there.contains(&**name)) {
+        return Ok(false);
+    }
+    let inspected: Vec<&Arc<Store>> =
+        target.stores.values().filter(|store| there.contains(&*store.name)).collect();
+    let names = inspected.iter().map(|store| &*store.name).chain([OWN]);
+    let failed = |source| error::failed("open the database", None, source);
+    let transaction =
+        Transaction::begin(database, names, Mode::ReadOnly, Durability::Default).map_err(failed)?;
+    let recorded =
+        identity::recorded(&transaction.store(OWN).map_err(failed)?).await.map_err(failed)?;
+    refuse_newer(recorded.version, &target.registry)?;
+    let mut current =
+        recorded.version == target.registry.version().0 && inspected.len() == target.stores.len();
+    for store in inspected {
+        current &= has_shape(store, &recorded)?;
+        let objects = transaction.store(&store.name).map_err(failed)?;
+        check_key(store, &objects)?;
+        current &= missing_indices(store, &objects)?.is_empty()
+            && obsolete_indices(store, &objects).is_empty();
+    }
+    Ok(current)
+}
+
+/// An older program must not write what a newer one has to read.
+fn refuse_newer(stored: u64, registry: &Registry) -> Result<()> {
+    let ours = registry.version().0;
+    if stored <= ours {
+        return Ok(());
+    }
+    Err(error::other(
+        "open the database",
+        ErrorKind::Invalid,
+        format!(
+            "its schema has version {stored}, this program knows up to {ours}; load the newer program"
+        ),
+        "the database was upgraded by a newer program",
+    ))
+}
+
+/// Whether all fields were there when the store was last brought up to date. Within one version of the schema fields that
+/// may be missing can be added, and nothing else: a mistake must not change what is stored.
+fn has_shape(store: &Store, recorded: &Recorded) -> Result<bool> {
+    if store.collection.is_adopted() {
+        return Ok(true);
+    }
+    let Some(known) = recorded.stores.get(&*store.name) else {
+        let reason = "there is an object store of that name that storex has not made; adopt it, or choose another name";
+        return Err(mismatch(store, reason));
+    };
+    let mut complete = true;
+    for (at, field) in store.collection.fields().iter().enumerate() {
+        let wanted = store.form(at).name();
+        let reason = match known.get(&*field.column) {
+            Some(kind) if kind == wanted => continue,
+            Some(kind) => {
+                format!("field `{}` is stored as {kind}, the schema has {wanted}", field.name)
+            }
+            None if field.nullable || matches!(field.default, Some(FieldDefault::Value(_))) => {
+                complete = false;
+                continue;
+            }
+            None => format!(
+                "field `{}` is required, and the objects that are there do not have it",
+                field.name
+            ),
+        };
+        if recorded.version >= store.collection.version().0 {
+            let reason = format!(
+                "{reason}; give the collection a new version, and a migration if it needs one"
+            );
+            return Err(mismatch(store, &reason));
+        }
+        complete = false;
+    }
+    Ok(complete)
+}
+
+/// Brings everything up to date, inside the transaction of an upgrade.
+pub(crate) async fn upgrade(
+    database: IdbDatabase,
+    transaction: IdbTransaction,
+    target: Target,
+) -> Result<()> {
+    let there = store_names(&database);
+    let failed = |source: JsValue| error::failed("upgrade the database", None, source.into());
+    let own = if there.contains(OWN) {
+        transaction.object_store(OWN).map_err(failed)?
+    } else {
+        database.create_object_store(OWN).map_err(failed)?
+    };
+    let dom = |source| error::failed("upgrade the database", None, source);
+    let mut recorded = identity::recorded(&own).await.map_err(dom)?;
+    refuse_newer(recorded.version, &target.registry)?;
+    for name in target.removed.iter().filter(|name| there.contains(&***name)) {
+        database.delete_object_store(name).map_err(failed)?;
+        recorded.stores.remove(&**name);
+    }
+    for store in target.stores.values() {
+        if there.contains(&*store.name) {
+            let objects = transaction.object_store(&store.name).map_err(failed)?;
+            let older = recorded.version < store.collection.version().0;
+            let grown = !has_shape(store, &recorded)?;
+            let indexed = change(store, &objects)?;
+            if (older || grown || indexed) && !store.collection.is_adopted() {
+                migrate::objects(store, &objects, &target.migrations, recorded.version).await?;
+            }
+        } else {
+            make(&database, store)?;
+        }
+    }
+    for store in target.stores.values() {
+        recorded.stores.insert(store.name.to_string(), store.shape());
+    }
+    recorded.version = target.registry.version().0;
+    identity::write(&own, &recorded, target.fresh).await.map_err(dom)
+}
+
+fn make(database: &IdbDatabase, store: &Store) -> Result<()> {
+    if store.collection.is_adopted() {
+        return Err(mismatch(store, "it has no object store of that name"));
+    }
+    if let Some(field) =
+        store.collection.fields().iter().find(|field| field.column.starts_with(ENTRIES))
+    {
+        let reason = format!(
+            "the field `{}` has a name of those that index entries are kept under",
+            field.column
+        );
+        return Err(mismatch(store, &reason));
+    }
+    let parameters = IdbObjectStoreParameters::new();
+    if let Some(path) = store.key_path() {
+        parameters.set_key_path(&path);
+    }
+    let failed = |source: JsValue| {
+        error::failed("make an object store", Some(store.collection.name()), source.into())
+    };
+    let objects = database
+        .create_object_store_with_optional_parameters(&store.name, &parameters)
+        .map_err(failed)?;
+    change(store, &objects).map(drop)
+}
+
+/// Makes and removes indices; whether there were any.
+fn change(store: &Store, objects: &IdbObjectStore) -> Result<bool> {
+    check_key(store, objects)?;
+    let failed = |source: JsValue| {
+        error::failed("make an index", Some(store.collection.name()), source.into())
+    };
+    let obsolete = obsolete_indices(store, objects);
+    for name in &obsolete {
+        objects.delete_index(name).map_err(failed)?;
+    }
+    let missing = missing_indices(store, objects)?;
+    for at in &missing {
+        let Some(index) = store.indices.get(*at) else { continue };
+        if store.collection.is_adopted() {
+            return Err(mismatch(store, &format!("it has no index on {}", store.label(index))));
+        }
+        let parameters = IdbIndexParameters::new();
+        parameters.set_unique(index.unique);
+        let path = store.index_path(index).as_string().unwrap_or_default();
+        objects
+            .create_index_with_str_and_optional_parameters(&index.name, &path, &parameters)
+            .map_err(failed)?;
+    }
+    Ok(!missing.is_empty() || !obsolete.is_empty())
+}
+
+fn check_key(store: &Store, objects: &IdbObjectStore) -> Result<()> {
+    let there = objects.key_path().unwrap_or(JsValue::NULL);
+    let wanted = store.key_path();
+    let fits = match (&wanted, store.key) {
+        (Some(wanted), _) => native::same_path(wanted, &there),
+        (None, KeyForm::Encoded | KeyForm::Beside | KeyForm::Native) => there.is_null(),
+    };
+    if fits {
+        return Ok(());
+    }
+    let own = wanted.map_or_else(|| "a key beside the object".to_owned(), |path| shown(&path));
+    Err(mismatch(
+        store,
+        &format!("its key is {}, the schema's is {own}; a key cannot be changed", shown(&there)),
+    ))
+}
+
+/// Positions of indices that are not there.
+fn missing_indices(store: &Store, objects: &IdbObjectStore) -> Result<Vec<usize>> {
+    let names = objects.index_names();
+    let mut missing = Vec::new();
+    for (at, index) in store.indices.iter().enumerate() {
+        if store.collection.is_adopted() {
+            if store.live_index(objects, index).is_err() {
+                missing.push(at);
+            }
+            continue;
+        }
+        if !names.contains(&index.name) {
+            missing.push(at);
+            continue;
+        }
+        let there = objects.index(&index.name).map_err(|source| {
+            error::failed("open an index", Some(store.collection.name()), source.into())
+        })?;
+        let path = there.key_path().unwrap_or(JsValue::NULL);
+        let fits = native::same_path(&store.index_path(index), &path)
+            && there.unique() == index.unique
+            && !there.multi_entry();
+        if !fits {
+            return Err(mismatch(
+                store,
+                &format!("its index `{}` is on {}", index.name, shown(&path)),
+            ));
+        }
+    }
+    Ok(missing)
+}
+
+/// Indices that an older schema had; those of others are not ours to remove.
+fn obsolete_indices(store: &Store, objects: &IdbObjectStore) -> Vec<String> {
+    if store.collection.is_adopted() {
+        return Vec::new();
+    }
+    let is_ours = |name: &String| {
+        let path = objects.index(name).ok().and_then(|index| index.key_path().ok());
+        path.and_then(|path| path.as_string()).is_some_and(|path| path.starts_with(ENTRIES))
+    };
+    let names = objects.index_names();
+    let names = (0..names.length()).filter_map(|at| names.get(at));
+    let wanted = |name: &String| {
+        store
+            .indices
+            .iter()
+            .any(|index| index.name == *name && matches!(index.form, IndexForm::Encoded(_)))
+    };
+    names.filter(|name| !wanted(name) && is_ours(name)).collect()
+}
+
+fn shown(path: &JsValue) -> String {
+    match path.dyn_ref::<js_sys::Array>() {
+        Some(parts) => parts.iter().map(|part| shown(&part)).collect::<Vec<_>>().join("+"),
+        None => path
+            .as_string()
+            .map_or_else(|| "beside the object".to_owned(), |path| format!("`{path}`")),
+    }
+}
+
+pub(crate) fn store_names(database: &IdbDatabase) -> BTreeSet<String> {
+    let names = database.object_store_names();
+    (0..names.length()).filter_map(|at| names.get(at)).collect()
+}
+
+fn mismatch(store: &Store, reason: &str) -> Error {
+    Error::SchemaMismatch {
+        collection: Name::clone(store.collection.name()),
+        reason: reason.to_owned(),
+    }
+}
+
+/// The browser's own failure of an opening.
+pub(crate) fn refused(source: DomError) -> Error {
+    error::failed("open the database", None, source)
+}

@@ -1,0 +1,57 @@
+//! Which collections a batch may touch: what its transaction has to cover.
+
+use std::collections::BTreeSet;
+
+use crate::batch::{Batch, Origin, Step};
+use crate::error::{Error, Result};
+use crate::schema::{Collection, OnDelete, Registry};
+use crate::value::Name;
+
+/// What the steps name, what the batch declares for its continuations, and what a delete of either brings with it.
+pub(crate) fn of(batch: &Batch, registry: &Registry) -> BTreeSet<Name> {
+    let named = batch.steps.iter().filter_map(Step::collection);
+    let mut scope: BTreeSet<Name> = named.chain(&batch.touching).map(Name::clone).collect();
+    // What a delete brings with it has been logged, so a batch of sync holds it already.
+    if batch.origin == Origin::Local {
+        let deleted = batch.steps.iter().filter_map(|step| match step {
+            Step::Delete { collection, .. } => Some(collection),
+            _ => None,
+        });
+        let mut followed = BTreeSet::new();
+        for collection in deleted.chain(&batch.touching) {
+            follow(collection, registry, &mut followed, &mut scope);
+        }
+    }
+    scope
+}
+
+fn follow(
+    collection: &Name,
+    registry: &Registry,
+    followed: &mut BTreeSet<Name>,
+    scope: &mut BTreeSet<Name>,
+) {
+    // A step that names an unknown collection is refused when it comes.
+    let Ok(schema) = registry.collection(collection) else { return };
+    if !followed.insert(Name::clone(collection)) {
+        return;
+    }
+    for referrer in schema.referrers() {
+        scope.insert(Name::clone(&referrer.child));
+        if referrer.on_delete == OnDelete::Cascade {
+            follow(&referrer.child, registry, followed, scope);
+        }
+    }
+}
+
+/// Refuses a step outside the scope: only a continuation can bring one.
+pub(crate) fn check(scope: &BTreeSet<Name>, collection: &Collection) -> Result<()> {
+    if scope.contains(collection.name()) {
+        return Ok(());
+    }
+    let name = collection.name();
+    let reason = format!(
+        "a continuation of the batch touches it, which the batch does not name; add `.touching([\"{name}\"])`"
+    );
+    Err(Error::invalid(name, reason))
+}

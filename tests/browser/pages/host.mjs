@@ -1,0 +1,34 @@
+// The devices of this page or worker, by the names that the scenario gives them.
+
+import init, { Device, stop_at } from '/pkg/storex_browser.js';
+
+await init();
+const devices = new Map();
+
+/** Calls a method of a device; `open` makes it. Objects go in and come out as JSON. */
+export async function run(name, method, ...args) {
+  if (method === 'open') {
+    const [database = name, { newer = false, strict = false } = {}] = args;
+    devices.set(name, await Device.open(database, newer, strict));
+    return null;
+  }
+  const device = devices.get(name);
+  if (!device) throw new Error(`no device ${name} is open here`);
+  const result = await device[method](...args.map(encoded));
+  return typeof result === 'string' ? JSON.parse(result) : result;
+}
+
+/** Writes batches (see src/writer.rs), and says `told NUMBER` on the console when one is through. */
+export function write(name, batches, seed) {
+  return devices.get(name).write(batches, seed, number => console.log(`told ${number}`));
+}
+
+/** Stops here for ever when a step is reached for the `times`-th time from now, and says `stopped STEP` on the console. */
+export function stopAt(step, times) {
+  stop_at(step, times, () => console.log(`stopped ${step}`));
+}
+
+function encoded(value) {
+  const plain = typeof value === 'object' && !(value instanceof MessagePort);
+  return plain ? JSON.stringify(value) : value;
+}

@@ -1,0 +1,5 @@
+// Devices in a dedicated worker.
+
+import { answer } from './remote.mjs';
+
+answer(globalThis);

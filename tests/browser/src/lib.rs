@@ -1,0 +1,26 @@
+//! What the scenarios beside this package load into pages and workers: devices on IndexedDB, a writer for the kill
+//! tests, and an audit of what is left after a kill.
+//!
+//! On native targets this crate is empty, so that the workspace can name it for all of them.
+
+#![cfg(target_family = "wasm")]
+#![allow(clippy::arc_with_non_send_sync)] // a browser has one thread
+
+mod audit;
+mod bench;
+mod copy;
+mod device;
+mod dexie;
+mod error;
+mod log_fold;
+mod quota;
+mod schema;
+mod steps;
+mod writer;
+
+pub use bench::Bench;
+pub use copy::copy;
+pub use device::Device;
+pub use dexie::open_adopted;
+pub use quota::{Filler, ask_to_persist, space, will_persist};
+pub use steps::stop_at;

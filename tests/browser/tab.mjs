@@ -1,0 +1,19 @@
+// A tab that runs pages/page.html, as scenarios use it.
+
+/** Opens a tab. What is called in it is the functions of pages/page.mjs: `tab.call('run', 'a', 'dump')`. */
+export async function openTab(browser, url) {
+  const page = await browser.newPage();
+  await page.goto(`${url}/pages/page.html`);
+  await page.waitForFunction('globalThis.ready');
+  const call = (name, ...args) => page.evaluate((name, args) => globalThis[name](...args), name, args);
+  return { page, call, run: (...args) => call('run', ...args), close: () => page.close() };
+}
+
+/** Waits until a condition holds, and says what it waited for when it never does. */
+export async function until(what, condition, seconds = 20) {
+  const deadline = Date.now() + seconds * 1000;
+  while (!await condition()) {
+    if (Date.now() > deadline) throw new Error(`not within ${seconds} s: ${what}`);
+    await new Promise(done => setTimeout(done, 20));
+  }
+}

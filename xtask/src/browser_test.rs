@@ -1,0 +1,93 @@
+//! storex as a page loads it: scenarios with real tabs and workers, and how much there is to load.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::report::Report;
+use crate::run::{self, Result, Workspace};
+use crate::scratch::Scratch;
+use crate::{browser, node, wasm, wasm_test};
+
+/// The module that the pages of `tests/browser` import as `/pkg/storex_browser.js`.
+const SCENARIOS: &str = "storex-browser";
+
+/// Prints what is in a SQLite database.
+const EXPORTER: &str = "storex-e2e-export";
+
+/// What is weighed: the core, the sync and the browser's backend, without an application.
+const WEIGHED: &str = "storex-size";
+
+/// The most that storex may add to a page, in KiB after gzip.
+const LIMIT: &str = "350";
+
+/// `cargo xtask browser`
+pub(crate) fn browser(workspace: &Workspace, long: bool) -> ExitCode {
+    let mut report = Report::new();
+    parts(workspace, &mut report, long);
+    report.finish()
+}
+
+/// The parts of the browser, also the last ones of the tests.
+pub(crate) fn parts(workspace: &Workspace, report: &mut Report, long: bool) {
+    let tools = wasm::standard_library(workspace).and_then(|_| browser::wasm_bindgen(workspace));
+    wasm_test::parts(workspace, report, &tools);
+
+    let tools = tools.and_then(|_| node::packages(workspace));
+    let with_chromium = tools.as_ref().map_err(Clone::clone);
+    let with_chromium = with_chromium.and_then(|_| browser::chromium(workspace));
+    report.part("browser scenarios", &with_chromium, |_| scenarios(workspace, long));
+    report.part("wasm size", &tools, |_| size(workspace));
+}
+
+fn scenarios(workspace: &Workspace, long: bool) -> Result<()> {
+    let (_, folder) = module(workspace, SCENARIOS, "release", "browser")?;
+    // What is in SQLite is brought over by a program of the native side.
+    run::check(workspace.cargo(["build", "--package", "storex-e2e", "--bin", EXPORTER]))?;
+    let exporter = wasm::target_folder(workspace)?.join("debug").join(EXPORTER);
+    // The browser's own temporary folder is here, too.
+    let scratch = Scratch::new()?;
+    let mut node = workspace.command("node");
+    node.arg(script("run.mjs")).arg("--pkg").arg(folder).env("TMPDIR", scratch.path());
+    node.env("STOREX_EXPORT", exporter);
+    node.args(long.then_some("--long"));
+    run::check(node)
+}
+
+/// `cargo xtask bench browser`: against Dexie, in one page.
+pub(crate) fn bench(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> {
+    browser::wasm_bindgen(workspace)?;
+    node::packages(workspace)?;
+    browser::chromium(workspace)?;
+    let (_, folder) = module(workspace, SCENARIOS, "release", "browser")?;
+    let mut node = workspace.command("node");
+    node.arg(script("bench.mjs")).arg("--pkg").arg(folder).args(args);
+    run::hand_over(node)
+}
+
+fn size(workspace: &Workspace) -> Result<()> {
+    let (compiled, folder) = module(workspace, WEIGHED, "wasm-size", "wasm-size-bound")?;
+    let mut node = workspace.command("node");
+    node.arg(script("size.mjs")).args(["--limit", LIMIT]).arg(compiled).arg(folder);
+    run::check(node)
+}
+
+/// Builds a package and binds it: the module as compiled, and the folder that a page can load it from.
+fn module(
+    workspace: &Workspace,
+    package: &str,
+    profile: &str,
+    folder: &str,
+) -> Result<(PathBuf, PathBuf)> {
+    run::check(wasm::cargo_for(workspace, "build", &[package], &["--lib", "--profile", profile]))?;
+    let compiled = wasm::module(workspace, package, profile)?;
+    let folder = wasm::target_folder(workspace)?.join(folder);
+    let mut bind = browser::bind(workspace);
+    bind.arg(&folder).arg(&compiled);
+    run::check(bind)?;
+    Ok((compiled, folder))
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(node::FOLDER).join(name)
+}
