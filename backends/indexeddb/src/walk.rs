@@ -355,10 +355,10 @@ impl<'r, 't> Walk<'r, 't> {
         if encoded || !rows.iter().any(odd) {
             return;
         }
-        match self.direction {
-            Direction::Ascending => rows.sort_by(|a, b| compare_all(&values(a), &values(b))),
-            Direction::Descending => rows.sort_by(|a, b| compare_all(&values(b), &values(a))),
-        }
+        rows.sort_by(|a, b| match self.direction {
+            Direction::Ascending => compare_all(&values(a), &values(b)),
+            Direction::Descending => compare_all(&values(b), &values(a)),
+        });
     }
 
     /// The next pages are as large as the objects allow.
