@@ -23,10 +23,37 @@ impl Filter {
             Self::In { field, values } => collection.position(field).is_some_and(|at| {
                 values.iter().any(|value| Comparison::Eq.holds(record.get(at), value))
             }),
+            Self::Contains { field, value } => {
+                collection.position(field).is_some_and(|at| contains(record.get(at), value))
+            }
             Self::And(parts) => parts.iter().all(|part| part.matches(collection, record)),
             Self::Or(parts) => parts.iter().any(|part| part.matches(collection, record)),
             Self::Not(part) => !part.matches(collection, record),
         }
+    }
+}
+
+/// Whether a value is a JSON array with this element.
+fn contains(value: &Value, element: &Value) -> bool {
+    let Value::Json(serde_json::Value::Array(items)) = value else { return false };
+    items.iter().filter_map(json_element).any(|item| {
+        let kinds = matches!(item, Value::Bool(_)) == matches!(element, Value::Bool(_));
+        kinds && item.compare(element) == Ordering::Equal
+    })
+}
+
+/// An element of a JSON array that [`Filter::Contains`] can look for: a boolean, a number (one that no 64-bit signed integer
+/// holds is a float), or a text. None for null, arrays and objects.
+#[must_use]
+pub fn json_element(element: &serde_json::Value) -> Option<Value> {
+    match element {
+        serde_json::Value::Bool(it) => Some(Value::Bool(*it)),
+        serde_json::Value::Number(it) => match it.as_i64() {
+            Some(int) => Some(Value::Int(int)),
+            None => it.as_f64().map(Value::from),
+        },
+        serde_json::Value::String(it) => Some(Value::Text(it.clone())),
+        _ => None,
     }
 }
 

@@ -40,6 +40,14 @@ pub enum Filter {
         /// The values.
         values: Vec<Value>,
     },
+    /// Objects whose JSON field is an array with an element that equals the value: a boolean, a number or a text. Numbers
+    /// are compared as numbers; elements that are arrays or objects equal nothing.
+    Contains {
+        /// The field.
+        field: Name,
+        /// The element.
+        value: Value,
+    },
     /// Objects that every part matches; no part matches every object.
     And(Vec<Self>),
     /// Objects that some part matches; no part matches no object.
@@ -121,6 +129,11 @@ impl FieldRef {
         self.compare(Comparison::Ne, Value::Null)
     }
 
+    /// A JSON array with this element; see [`Filter::Contains`].
+    pub fn contains(self, value: impl Into<Value>) -> Filter {
+        Filter::Contains { field: self.0, value: value.into() }
+    }
+
     /// Equal to one of the values.
     pub fn is_in<V: Into<Value>>(self, values: impl IntoIterator<Item = V>) -> Filter {
         Filter::In { field: self.0, values: values.into_iter().map(Into::into).collect() }
@@ -175,6 +188,7 @@ impl Filter {
             Self::In { field, values } => {
                 values.iter_mut().try_for_each(|value| check_operand(collection, field, value))
             }
+            Self::Contains { field, value } => check_element(collection, field, value),
             Self::And(parts) | Self::Or(parts) => {
                 parts.iter_mut().try_for_each(|part| part.check(collection))
             }
@@ -224,6 +238,30 @@ pub(crate) fn check_key(key: &mut Key, collection: &Collection) -> Result<()> {
         *key = Key::compound(values);
     }
     Ok(())
+}
+
+/// Only JSON has elements, and only those that are no arrays or objects themselves can be looked for.
+fn check_element(collection: &Collection, field: &Name, value: &mut Value) -> Result<()> {
+    let definition = &collection.fields()[collection.require(field)?];
+    if !matches!(definition.field_type, crate::FieldType::Json) {
+        let reason = format!("field `{field}` holds no JSON, so it contains no elements");
+        return Err(Error::invalid(collection.name(), reason));
+    }
+    match value {
+        Value::Bool(_) | Value::Int(_) | Value::Text(_) => Ok(()),
+        Value::Float(float) if !float.is_nan() => {
+            *value = Value::from(*float);
+            Ok(())
+        }
+        other => Err(Error::InvalidValue {
+            collection: Name::clone(collection.name()),
+            field: Name::clone(field),
+            reason: format!(
+                "cannot contain {}; ask for a boolean, a number or a text",
+                other.kind()
+            ),
+        }),
+    }
 }
 
 fn check_operand(collection: &Collection, field: &Name, value: &mut Value) -> Result<()> {

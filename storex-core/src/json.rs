@@ -263,6 +263,12 @@ impl Collection {
             "$gte" => Comparison::Gte,
             "$in" => return self.list_from_json(field, operator, operand),
             "$nin" => return Ok(self.list_from_json(field, operator, operand)?.negate()),
+            "$contains" => {
+                let value = crate::eval::json_element(operand).ok_or_else(|| {
+                    Error::invalid(self.name(), "`$contains` takes a boolean, a number or a text")
+                })?;
+                return Ok(Filter::Contains { field: Name::clone(&field.name), value });
+            }
             "$not" => return Ok(self.condition_from_json(&field.name, operand)?.negate()),
             "$exists" => {
                 let op = match operand {

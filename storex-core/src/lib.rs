@@ -94,7 +94,7 @@ pub use batch::{Batch, Change, Changes, Continuation, Create, Link, OnConflict, 
 pub use change_set::{ChangeEvent, ChangeKind, ChangeSet, Changes as ChangeStream, ObjectChange};
 pub use dynamic::DynamicCollection;
 pub use error::{Error, ErrorKind, Result, Source};
-pub use eval::{apply_changes, compare_ordered, finish_query, increment};
+pub use eval::{apply_changes, compare_ordered, finish_query, increment, json_element};
 pub use filter::{Comparison, FieldRef, Filter, field};
 pub use maybe::{BoxFuture, MaybeSend, MaybeSync};
 pub use middleware::{Context, Middleware, Next, OpenContext};

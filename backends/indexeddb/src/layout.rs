@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use js_sys::{Object, Reflect};
+use js_sys::{Array, Object, Reflect};
 use storex_core::{Collection, Index, Key, Name, Record, Registry, Result, Value};
 use wasm_bindgen::JsValue;
 use web_sys::{IdbIndex, IdbObjectStore};
@@ -61,6 +61,8 @@ pub(crate) struct StoreIndex {
     /// Positions of the fields.
     pub(crate) fields: Vec<usize>,
     pub(crate) unique: bool,
+    /// Whether each element of the field has an entry of its own.
+    pub(crate) multi_entry: bool,
     pub(crate) form: IndexForm,
 }
 
@@ -115,7 +117,11 @@ impl Store {
 
     fn index(&self, index: &Index) -> StoreIndex {
         let columns: Vec<&str> = index.fields.iter().map(|at| self.column(*at)).collect();
-        let kind = if index.unique { "unique" } else { "index" };
+        let kind = match (index.multi_entry, index.unique) {
+            (true, _) => "multi",
+            (false, true) => "unique",
+            (false, false) => "index",
+        };
         let property = format!(
             "{ENTRIES}{kind}_{}",
             columns.iter().map(|it| identifier(it)).collect::<Vec<_>>().join("_")
@@ -129,6 +135,7 @@ impl Store {
             },
             fields: index.fields.clone(),
             unique: index.unique,
+            multi_entry: index.multi_entry,
             form: if adopted {
                 IndexForm::Native
             } else {
@@ -157,7 +164,11 @@ impl Store {
 
     /// The fields of an index, for messages.
     pub(crate) fn label(&self, index: &StoreIndex) -> String {
-        self.collection.index_label(&Index { fields: index.fields.clone(), unique: index.unique })
+        self.collection.index_label(&Index {
+            fields: index.fields.clone(),
+            unique: index.unique,
+            multi_entry: index.multi_entry,
+        })
     }
 
     /// The key path of the store; `None`: its keys stand beside the objects.
@@ -185,7 +196,7 @@ impl Store {
         let mut there = (0..names.length()).filter_map(|at| objects.index(&names.get(at)?).ok());
         let found = there.find(|it| {
             let same = it.key_path().is_ok_and(|it| native::same_path(&it, &path));
-            same && it.unique() == index.unique && !it.multi_entry()
+            same && it.unique() == index.unique && it.multi_entry() == index.multi_entry
         });
         found.ok_or_else(|| {
             DomError::new("NotFoundError", format!("no index on {}", self.label(index)))
@@ -247,8 +258,31 @@ impl Store {
     pub(crate) fn set_entries(&self, object: &Object, record: &Record) {
         for index in &self.indices {
             let IndexForm::Encoded(property) = &index.form else { continue };
-            property::set(object, property, &order_code::entry(&self.entry(index, record)));
+            let entry = match index.multi_entry {
+                true => self.element_entries(index, record).into(),
+                false => order_code::entry(&self.entry(index, record)),
+            };
+            property::set(object, property, &entry);
         }
+    }
+
+    /// The entries of a record in an index over elements: the code of each element, and the key.
+    fn element_entries(&self, index: &StoreIndex, record: &Record) -> Array {
+        let field = index.fields.first().map_or(&Value::Null, |at| record.get(*at));
+        let Value::Json(serde_json::Value::Array(items)) = field else { return Array::new() };
+        let key: Vec<u8> = order_code::encode(self.key_values(record));
+        let elements = items.iter().filter_map(storex_core::json_element);
+        let entries = elements.map(|element| {
+            let mut code = order_code::element(&element);
+            code.extend_from_slice(&key);
+            order_code::entry(&code)
+        });
+        entries.collect()
+    }
+
+    /// The values of a record's key.
+    pub(crate) fn key_values<'r>(&self, record: &'r Record) -> impl Iterator<Item = &'r Value> {
+        self.collection.primary_key().iter().map(|at| record.get(*at))
     }
 
     /// The entry of a record: no two records have the same, except where a unique index is broken. Objects with a null in

@@ -40,6 +40,14 @@ pub(crate) fn encode<'v>(values: impl IntoIterator<Item = &'v Value>) -> Vec<u8>
     code
 }
 
+/// The code of an element of JSON, of which a boolean equals no number.
+pub(crate) fn element(value: &Value) -> Vec<u8> {
+    match value {
+        Value::Bool(it) => encode([&Value::Json((*it).into())]),
+        value => encode([value]),
+    }
+}
+
 /// The digits of [`entry`], ascending in ASCII: strings of them stand in the order of the bytes.
 const DIGITS: &[u8; 64] = b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
 

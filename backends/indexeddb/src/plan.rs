@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     pub(crate) index: Option<usize>,
     /// Ascending, and apart from each other.
     pub(crate) ranges: Vec<Range>,
+    /// The code of the element that the entries begin with, in an index over elements.
+    pub(crate) element: Option<Vec<u8>>,
     /// Whether the ranges hold exactly what the filter matches.
     pub(crate) exact: bool,
     /// Whether nothing narrows what has to be read.
@@ -28,6 +30,9 @@ pub(crate) struct Plan {
     pub(crate) ordered: usize,
     pub(crate) direction: Direction,
 }
+
+/// How much an index over elements counts: more than an order or a range, less than an equality.
+const ELEMENT: u32 = 70;
 
 /// What must hold for one field.
 #[derive(Debug, Default, Clone)]
@@ -56,14 +61,20 @@ impl Plan {
         let order = moving_order(store, query, &wanted);
         let key = Path::key(store);
         let mut best = (key.score(&wanted, &order), None, key);
-        for (at, index) in store.indices.iter().enumerate() {
+        for (at, index) in store.indices.iter().enumerate().filter(|(_, index)| !index.multi_entry)
+        {
             let path = Path::index(store, index);
             let score = path.score(&wanted, &order);
             if path.is_complete(&wanted) && score > best.0 {
                 best = (score, Some(at), path);
             }
         }
-        let (_, index, path) = best;
+        let (score, index, path) = best;
+        if score < ELEMENT
+            && let Some(plan) = Self::of_element(store, query, &parts, &order)
+        {
+            return plan;
+        }
         let taken = path.taken(&wanted);
         let (ranges, precise) = path.ranges(&wanted);
         let used: usize = taken.iter().map(|at| wanted[*at].parts).sum();
@@ -72,6 +83,7 @@ impl Plan {
         let mut plan = Self {
             index,
             ranges,
+            element: None,
             exact: precise && clear && used == parts.len(),
             whole: taken.is_empty(),
             ordered,
@@ -80,6 +92,54 @@ impl Plan {
         };
         plan.begin_after(&path, &wanted, query);
         plan
+    }
+
+    /// The objects whose field has an element, by an index over elements: in the order of their keys.
+    fn of_element(
+        store: &Store,
+        query: &Query,
+        parts: &[&Filter],
+        order: &[(usize, Direction)],
+    ) -> Option<Self> {
+        let (index, element) = parts.iter().find_map(|part| {
+            let Filter::Contains { field, value } = part else { return None };
+            let at = store.collection.position(field)?;
+            let serves = |it: &StoreIndex| {
+                it.multi_entry && it.fields == [at] && matches!(it.form, IndexForm::Encoded(_))
+            };
+            Some((store.indices.iter().position(serves)?, order_code::element(value)))
+        })?;
+        let key = store.collection.primary_key();
+        let direction = order.first().map_or(Direction::Ascending, |(_, direction)| *direction);
+        let same = key.iter().zip(order);
+        let same = same.take_while(|(at, (field, towards))| *at == field && *towards == direction);
+        let ordered = same.count();
+        let entry = |code: Vec<u8>| order_code::entry(&code);
+        let mut range = Range {
+            lower: Some(closed(entry(element.clone()))),
+            upper: Some(open(entry(beyond(element.clone())))),
+        };
+        // Behind the position, where the order is that of the keys and nothing else.
+        let by_key = ordered == key.len() && order.len() == ordered;
+        let position = query.after.as_ref().filter(|it| by_key && it.values.len() == ordered);
+        if let Some(position) = position {
+            let mut code = element.clone();
+            code.extend(order_code::encode(&position.values));
+            match direction {
+                Direction::Ascending => range.raise(Some(&closed(entry(beyond(code))))),
+                Direction::Descending => range.sink(Some(&open(entry(code)))),
+            }
+        }
+        Some(Self {
+            index: Some(index),
+            ranges: vec![range],
+            element: Some(element),
+            exact: parts.len() == 1 && query.after.is_none(),
+            whole: false,
+            order: order.to_vec(),
+            ordered,
+            direction,
+        })
     }
 
     /// A page begins where the one before has ended.

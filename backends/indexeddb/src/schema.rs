@@ -200,6 +200,7 @@ fn change(store: &Store, objects: &IdbObjectStore) -> Result<bool> {
         }
         let parameters = IdbIndexParameters::new();
         parameters.set_unique(index.unique);
+        parameters.set_multi_entry(index.multi_entry);
         let path = store.index_path(index).as_string().unwrap_or_default();
         objects
             .create_index_with_str_and_optional_parameters(&index.name, &path, &parameters)
@@ -246,7 +247,7 @@ fn missing_indices(store: &Store, objects: &IdbObjectStore) -> Result<Vec<usize>
         let path = there.key_path().unwrap_or(JsValue::NULL);
         let fits = native::same_path(&store.index_path(index), &path)
             && there.unique() == index.unique
-            && !there.multi_entry();
+            && there.multi_entry() == index.multi_entry;
         if !fits {
             return Err(mismatch(
                 store,

@@ -29,6 +29,8 @@ const PAGE_BYTES: usize = 2 << 20;
 pub(crate) struct Walk<'r, 't> {
     reading: &'r Reading<'t>,
     index: Option<(&'r StoreIndex, IdbIndex)>,
+    /// What every entry begins with, in an index over elements.
+    element: Option<Vec<u8>>,
     direction: Direction,
     /// What is still to be read.
     ranges: VecDeque<Range>,
@@ -69,7 +71,16 @@ impl<'r, 't> Walk<'r, 't> {
         let first = needed.and_then(|needed| u32::try_from(needed.saturating_add(1)).ok());
         let page = first.map_or(FIRST_PAGE, |first| first.clamp(1, FIRST_PAGE));
         let eager = needed.is_none();
-        Ok(Self { reading, index, direction: plan.direction, ranges, page, eager, ahead: None })
+        Ok(Self {
+            reading,
+            index,
+            element: plan.element.clone(),
+            direction: plan.direction,
+            ranges,
+            page,
+            eager,
+            ahead: None,
+        })
     }
 
     /// The objects of the next page, all of them before or after those of the page before, in the order of the path;
@@ -327,17 +338,20 @@ impl<'r, 't> Walk<'r, 't> {
 
     /// The entry of a record, when entries are order code.
     fn code(&self, record: &Record) -> Option<Vec<u8>> {
+        let store = self.reading.store;
+        if let Some(element) = &self.element {
+            let mut code = element.clone();
+            code.extend(order_code::encode(store.key_values(record)));
+            return Some(code);
+        }
         match &self.index {
-            Some((StoreIndex { form: IndexForm::Encoded(_), .. }, _)) => {
-                let (index, _) = self.index.as_ref()?;
-                Some(self.reading.store.entry(index, record))
+            Some((index, _)) if matches!(index.form, IndexForm::Encoded(_)) => {
+                Some(store.entry(index, record))
             }
-            Some(_) => None,
-            None if self.reading.store.key == KeyForm::Encoded => {
-                let positions = self.reading.store.collection.primary_key();
-                Some(order_code::encode(positions.iter().map(|at| record.get(*at))))
+            None if store.key == KeyForm::Encoded => {
+                Some(order_code::encode(store.key_values(record)))
             }
-            None => None,
+            _ => None,
         }
     }
 

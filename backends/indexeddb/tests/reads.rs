@@ -143,6 +143,27 @@ async fn the_index_is_read_where_there_is_one() {
     assert_eq!(requests.take(), ["get note all"; 3]);
 }
 
+/// Each element of a list has an entry of its own.
+#[wasm_bindgen_test]
+async fn an_index_over_elements_is_read_where_there_is_one() {
+    let name = fresh_name();
+    let tagged = Definition::new("tagged")
+        .key_format(storex_core::KeyFormat::Int)
+        .field("tags", FieldType::Json)
+        .multi_entry("tags");
+    let backend = opened(&name, [tagged]).await;
+    let tags = |n: i64| Value::Json(serde_json::json!(["all", n % 10]));
+    let records = (0..100).map(|n| record([n.into(), tags(n)])).collect();
+    backend.execute(Batch::new().create("tagged", records)).await.unwrap();
+    let requests = Requests::of(&name);
+    let query = || Query::new("tagged").filter(field("tags").contains(7));
+    assert_eq!(backend.find(query()).await.unwrap().len(), 10);
+    let asked = requests.take();
+    assert!(asked.len() == 1 && asked[0].starts_with("getAll multi (tags) "), "{asked:?}");
+    assert_eq!(backend.count(query()).await.unwrap(), 10);
+    assert_eq!(requests.take(), ["count multi (tags) all"]);
+}
+
 #[wasm_bindgen_test]
 async fn writing_by_a_filter_asks_for_no_object_by_itself() {
     let name = fresh_name();

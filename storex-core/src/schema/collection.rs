@@ -32,6 +32,8 @@ pub struct Index {
     pub fields: Vec<usize>,
     /// Whether two objects may not have the same values. Objects with a null among them are not compared.
     pub unique: bool,
+    /// Whether each element of the field, a JSON array, has an entry of its own.
+    pub multi_entry: bool,
 }
 
 /// A relationship, seen from the child.

@@ -71,6 +71,8 @@ pub struct IndexDefinition {
     pub fields: Vec<Name>,
     /// Whether two objects may not have the same values.
     pub unique: bool,
+    /// Whether each element of the field, a JSON array, has an entry of its own.
+    pub multi_entry: bool,
 }
 
 /// A relationship of a [`Definition`].
@@ -228,7 +230,17 @@ impl Definition {
         self.indices.push(IndexDefinition {
             fields: fields.into_iter().map(Into::into).collect(),
             unique: false,
+            multi_entry: false,
         });
+        self
+    }
+
+    /// An index over the elements of a field that holds JSON arrays, for [`Filter::Contains`](crate::Filter::Contains). A
+    /// backend without such indices (SQLite, memory) answers by looking at every object.
+    #[must_use]
+    pub fn multi_entry(mut self, field: impl Into<Name>) -> Self {
+        let fields = vec![field.into()];
+        self.indices.push(IndexDefinition { fields, unique: false, multi_entry: true });
         self
     }
 
@@ -238,6 +250,7 @@ impl Definition {
         self.indices.push(IndexDefinition {
             fields: fields.into_iter().map(Into::into).collect(),
             unique: true,
+            multi_entry: false,
         });
         self
     }

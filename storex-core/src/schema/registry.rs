@@ -237,7 +237,7 @@ fn build_collection(definition: &Definition, all: &[&Definition]) -> Result<Coll
         }
     }
     check_fields(definition, &fields)?;
-    let indices = build_indices(definition, &positions)?;
+    let indices = build_indices(definition, &positions, &fields)?;
     let must_be_given =
         fields.iter().enumerate().filter(|(_, it)| it.nullable && it.default.is_none());
     let must_be_given = must_be_given.map(|(at, _)| at).collect();
@@ -420,7 +420,11 @@ fn build_key(definition: &Definition, fields: &mut Vec<Field>) -> Result<Vec<usi
     Ok(positions)
 }
 
-fn build_indices(definition: &Definition, positions: &HashMap<Name, usize>) -> Result<Vec<Index>> {
+fn build_indices(
+    definition: &Definition,
+    positions: &HashMap<Name, usize>,
+    all: &[Field],
+) -> Result<Vec<Index>> {
     let mut indices = Vec::new();
     for index in &definition.indices {
         let mut fields = Vec::new();
@@ -434,7 +438,12 @@ fn build_indices(definition: &Definition, positions: &HashMap<Name, usize>) -> R
         if fields.is_empty() {
             return Err(wrong(definition, None, "has an index without fields"));
         }
-        indices.push(Index { fields, unique: index.unique });
+        let json = |at: &usize| matches!(all[*at].field_type, FieldType::Json);
+        if index.multi_entry && !fields.iter().all(json) {
+            let reason = "has an index over its elements, but holds no JSON";
+            return Err(wrong(definition, index.fields.first(), reason));
+        }
+        indices.push(Index { fields, unique: index.unique, multi_entry: index.multi_entry });
     }
     Ok(indices)
 }

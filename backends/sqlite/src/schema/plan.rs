@@ -198,10 +198,11 @@ fn columns(collection: &Collection, positions: &[usize]) -> String {
 }
 
 /// An index on a long text is a full-text index, which is not SQLite's ordinary one: a copy of all texts, sorted, would
-/// help no search.
+/// help no search. Elements of JSON have no index either.
 fn is_stored(collection: &Collection, index: &Index) -> bool {
-    index.unique
-        || !matches!(index.fields.as_slice(), [at] if collection.fields()[*at].field_type == FieldType::Text)
+    let is_text = |at: &usize| collection.fields()[*at].field_type == FieldType::Text;
+    let is_long_text = matches!(index.fields.as_slice(), [at] if is_text(at));
+    !index.multi_entry && (index.unique || !is_long_text)
 }
 
 fn has_index(live: &LiveTable, collection: &Collection, index: &Index) -> bool {

@@ -11,6 +11,7 @@ pub mod continuations;
 pub mod counting;
 pub mod creating;
 pub mod deleting;
+pub mod elements;
 pub mod finding;
 pub mod keys;
 pub mod lifecycle;
@@ -239,6 +240,13 @@ macro_rules! backend_conformance {
                 placeholders_and_links_of_records_that_are_not_there
                 a_link_to_a_compound_key_is_refused
                 the_placeholder_of_a_skipped_object
+            }
+            elements {
+                are_found_by_kind_and_content
+                go_with_other_conditions
+                follow_every_change
+                come_in_pages
+                that_cannot_be_are_refused
             }
             continuations {
                 sees_what_was_done
