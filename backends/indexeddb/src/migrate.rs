@@ -1,6 +1,6 @@
 //! Migration of objects, inside the transaction of an upgrade.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::rc::Rc;
 
@@ -11,8 +11,9 @@ use web_sys::IdbObjectStore;
 
 use crate::error;
 use crate::json;
-use crate::layout::{ENTRIES, KeyForm, Store};
+use crate::layout::{ENTRIES, KeyForm, Store, StoreIndex};
 use crate::raw::{DomError, Request};
+use crate::schema;
 use crate::value::{self, Form};
 
 /// The properties of an object, by name.
@@ -85,35 +86,66 @@ pub(crate) async fn objects(
         .collect();
     due.sort_by_key(|migration| migration.version);
     let failed = |source| error::failed("migrate objects", Some(collection.name()), source);
+    let mut unique = Unique::lifted(store, objects).map_err(failed)?;
     let mut range = JsValue::UNDEFINED;
     loop {
         let (page, keys) = page(objects, &range).await.map_err(failed)?;
         for (object, key) in page.iter().zip(keys.iter()) {
             let object: Object = object.unchecked_into();
             let record = migrated(store, &object, &key, &due)?;
-            write(store, objects, &object, &record, &key).await.map_err(|source| {
-                if source.is("ConstraintError") {
-                    let labels: Vec<String> = store
-                        .indices
-                        .iter()
-                        .filter(|it| it.unique)
-                        .map(|it| store.label(it))
-                        .collect();
-                    return storex_core::Error::UniqueViolation {
-                        collection: Name::clone(collection.name()),
-                        index: labels.join(" or "),
-                    };
-                }
-                failed(source)
-            })?;
+            unique.take(&record)?;
+            write(store, objects, &object, &record, &key).await.map_err(failed)?;
         }
         if keys.length() < PAGE {
-            return Ok(());
+            return unique.put_back(objects);
         }
         let last = keys.get(keys.length() - 1);
         let behind = web_sys::IdbKeyRange::lower_bound_with_open(&last, true)
             .map_err(|source| failed(source.into()))?;
         range = behind.into();
+    }
+}
+
+/// The unique indices while objects are migrated: what holds for all of them in the end need not hold in the middle, when
+/// one object has the value already that another one has still.
+struct Unique<'s> {
+    store: &'s Store,
+    /// Each with the entries of the objects that are through.
+    indices: Vec<(&'s StoreIndex, HashSet<Vec<u8>>)>,
+}
+
+impl<'s> Unique<'s> {
+    /// Takes the indices away.
+    fn lifted(store: &'s Store, objects: &IdbObjectStore) -> std::result::Result<Self, DomError> {
+        let indices: Vec<_> = store
+            .indices
+            .iter()
+            .filter(|index| index.unique)
+            .map(|index| (index, HashSet::new()))
+            .collect();
+        for (index, _) in &indices {
+            objects.delete_index(&index.name)?;
+        }
+        Ok(Self { store, indices })
+    }
+
+    /// Notes what an object has, which no other one may have.
+    fn take(&mut self, record: &Record) -> Result<()> {
+        for (index, seen) in &mut self.indices {
+            if !seen.insert(self.store.entry(index, record)) {
+                return Err(storex_core::Error::UniqueViolation {
+                    collection: Name::clone(self.store.collection.name()),
+                    index: self.store.label(index),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the indices again.
+    fn put_back(&self, objects: &IdbObjectStore) -> Result<()> {
+        let mut indices = self.indices.iter();
+        indices.try_for_each(|(index, _)| schema::make_index(self.store, objects, index))
     }
 }
 

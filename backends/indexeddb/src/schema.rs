@@ -17,7 +17,7 @@ use web_sys::{
 
 use crate::error;
 use crate::identity::{self, OWN, Recorded};
-use crate::layout::{ENTRIES, IndexForm, KeyForm, Store, Stores};
+use crate::layout::{ENTRIES, IndexForm, KeyForm, Store, StoreIndex, Stores};
 use crate::migrate::{self, Migration};
 use crate::native;
 use crate::raw::{Connection, DomError, Durability, Mode, Transaction};
@@ -198,15 +198,26 @@ fn change(store: &Store, objects: &IdbObjectStore) -> Result<bool> {
         if store.collection.is_adopted() {
             return Err(mismatch(store, &format!("it has no index on {}", store.label(index))));
         }
-        let parameters = IdbIndexParameters::new();
-        parameters.set_unique(index.unique);
-        parameters.set_multi_entry(index.multi_entry);
-        let path = store.index_path(index).as_string().unwrap_or_default();
-        objects
-            .create_index_with_str_and_optional_parameters(&index.name, &path, &parameters)
-            .map_err(failed)?;
+        make_index(store, objects, index)?;
     }
     Ok(!missing.is_empty() || !obsolete.is_empty())
+}
+
+/// Makes an index of our own.
+pub(crate) fn make_index(
+    store: &Store,
+    objects: &IdbObjectStore,
+    index: &StoreIndex,
+) -> Result<()> {
+    let parameters = IdbIndexParameters::new();
+    parameters.set_unique(index.unique);
+    parameters.set_multi_entry(index.multi_entry);
+    let path = store.index_path(index).as_string().unwrap_or_default();
+    let made =
+        objects.create_index_with_str_and_optional_parameters(&index.name, &path, &parameters);
+    made.map(drop).map_err(|source| {
+        error::failed("make an index", Some(store.collection.name()), source.into())
+    })
 }
 
 fn check_key(store: &Store, objects: &IdbObjectStore) -> Result<()> {

@@ -153,6 +153,38 @@ async fn an_index_that_is_added_finds_what_was_there_before() {
     assert_eq!(reads.log(), ["index (name, age)"]);
 }
 
+/// In the middle two objects have one value; in the end each has its own.
+#[wasm_bindgen_test]
+async fn values_of_a_unique_index_move_from_one_object_to_the_next() {
+    let name = fresh_name();
+    let numbered = |version| {
+        storex_core::Definition::new("numbered")
+            .key_format(storex_core::KeyFormat::Int)
+            .field("n", FieldType::Int)
+            .unique(["n"])
+            .version(version)
+    };
+    let backend = opened(&name, [numbered(1)]).await;
+    let rows = (0..20_i64).map(|n| record([n.into(), n.into()])).collect();
+    backend.execute(Batch::new().create("numbered", rows)).await.unwrap();
+    backend.close().await.unwrap();
+    let next = Migration::new("numbered", 2, |object| {
+        let n = object.get("n").and_then(Value::as_int).unwrap_or_default();
+        object.insert("n".to_owned(), Value::Int(if n == 19 { 0 } else { n + 1 }));
+        Ok(())
+    });
+    let backend = IndexedDbBackend::builder(&*name).migration(next).build().unwrap();
+    backend.open(registry([numbered(2)])).await.unwrap();
+    let found = backend.find(Query::new("numbered").filter(field("n").eq(0))).await.unwrap();
+    assert_eq!(found, [record([19.into(), 0.into()])]);
+    let again =
+        backend.execute(Batch::new().create("numbered", vec![record([99.into(), 5.into()])]));
+    assert!(
+        matches!(again.await.unwrap_err(), Error::UniqueViolation { .. }),
+        "it is unique again"
+    );
+}
+
 #[wasm_bindgen_test]
 async fn a_unique_index_that_does_not_hold_is_not_made() {
     let name = fresh_name();
