@@ -219,6 +219,8 @@ impl BatchRun {
         if self.origin == Origin::Sync || schema.referrers().is_empty() {
             return Ok(Step::Delete { collection, filter });
         }
+        scope::check(&self.scope, schema)?;
+        scope::check_delete(&self.scope, schema, &self.registry)?;
         let find = cascade::find(schema, filter);
         self.queue.push((origin, Task::Cascade(collection)));
         Ok(find)

@@ -44,6 +44,17 @@ fn follow(
     }
 }
 
+/// Refuses a delete that may bring others with it which are outside the scope, whether there are any or not.
+pub(crate) fn check_delete(
+    scope: &BTreeSet<Name>,
+    collection: &Collection,
+    registry: &Registry,
+) -> Result<()> {
+    let mut brought = BTreeSet::new();
+    follow(collection.name(), registry, &mut BTreeSet::new(), &mut brought);
+    brought.iter().try_for_each(|name| check(scope, registry.collection(name)?))
+}
+
 /// Refuses a step outside the scope: only a continuation can bring one.
 pub(crate) fn check(scope: &BTreeSet<Name>, collection: &Collection) -> Result<()> {
     if scope.contains(collection.name()) {
@@ -51,7 +62,7 @@ pub(crate) fn check(scope: &BTreeSet<Name>, collection: &Collection) -> Result<(
     }
     let name = collection.name();
     let reason = format!(
-        "a continuation of the batch touches it, which the batch does not name; add `.touching([\"{name}\"])`"
+        "a continuation of the batch touches it (or deletes what it points to), which the batch does not name; add `.touching([\"{name}\"])`"
     );
     Err(Error::invalid(name, reason))
 }

@@ -1,6 +1,6 @@
 //! [`IndexedDbBackend`]: the backend as the rest of storex sees it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -54,6 +54,8 @@ struct Running {
     target: Target,
     identity: DatabaseId,
     made: bool,
+    /// Whether the storage was closed: no other connection is opened then.
+    closed: Cell<bool>,
     connection: RefCell<Rc<Connection>>,
 }
 
@@ -158,6 +160,7 @@ impl Backend for IndexedDbBackend {
             target,
             identity,
             made,
+            closed: Cell::new(false),
             connection: RefCell::new(Rc::new(connection)),
         };
         *self.running.borrow_mut() = Some(Rc::new(running));
@@ -220,7 +223,10 @@ impl Backend for IndexedDbBackend {
     async fn close(&self) -> Result<()> {
         let running = self.running.borrow_mut().take();
         if let Some(running) = running {
-            running.connection.borrow().close();
+            running.closed.set(true);
+            let connection = Rc::clone(&running.connection.borrow());
+            running.settle(&connection).await;
+            connection.close();
         }
         Ok(())
     }
@@ -272,6 +278,17 @@ impl Running {
         }
     }
 
+    /// Waits for the batches that run: a transaction over the same stores comes after them.
+    async fn settle(&self, connection: &Connection) {
+        let names = self.stores().values().map(|store| &*store.name).chain([OWN]);
+        let durability = raw::Durability::Default;
+        let after = Transaction::begin(connection.database(), names, Mode::ReadOnly, durability);
+        // A connection that is gone has nothing running.
+        if let Ok(after) = after {
+            let _ = after.commit().await;
+        }
+    }
+
     /// The connection, opened anew if the browser has closed it.
     async fn connected(&self) -> Result<Rc<Connection>> {
         let connection = Rc::clone(&self.connection.borrow());
@@ -296,13 +313,15 @@ impl Running {
     /// Opens the same database once more: an empty one in its place would be taken for lost data.
     async fn reconnect(&self) -> Result<Rc<Connection>> {
         let before = Rc::clone(&self.connection.borrow());
-        if matches!(before.why_closed(), Some(Closed::ByUs | Closed::VersionChange { .. })) {
+        let taken =
+            matches!(before.why_closed(), Some(Closed::ByUs | Closed::VersionChange { .. }));
+        if taken || self.closed.get() {
             return Err(Error::Closed);
         }
         let opened = connect::connect(&self.config, &self.target, Some(self.identity)).await?;
         let connection = Rc::new(opened.connection);
-        if matches!(before.why_closed(), Some(Closed::ByUs)) {
-            // The storage was closed meanwhile.
+        if self.closed.get() {
+            // The storage was closed meanwhile; the connection goes with this value.
             return Err(Error::Closed);
         }
         *self.connection.borrow_mut() = Rc::clone(&connection);

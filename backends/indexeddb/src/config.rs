@@ -90,7 +90,8 @@ impl IndexedDbBuilder {
     }
 
     /// How long an upgrade waits for other tabs to close the database, before it gives up with
-    /// [`ErrorKind::Busy`](storex_core::ErrorKind::Busy); by default 5 seconds. Tabs with storex close it at once.
+    /// [`ErrorKind::Busy`](storex_core::ErrorKind::Busy); by default 5 seconds. Tabs with storex close it at once. (A browser
+    /// answers the openings of one database in their order: the next one waits until that tab has let go.)
     #[must_use]
     pub fn blocked_timeout(mut self, timeout: Duration) -> Self {
         self.config.blocked_timeout = timeout;

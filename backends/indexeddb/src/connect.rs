@@ -57,6 +57,8 @@ async fn once(config: &Config, target: &Target, expected: Option<DatabaseId>) ->
                 match look(&connection, target, expected).await {
                     Ok(Some(identity)) => {
                         listen(config, &connection);
+                        // Another tab may have been quicker.
+                        let made = made && identity == target.fresh;
                         return Ok(Opened { connection, identity, made });
                     }
                     Ok(None) => {}

@@ -29,7 +29,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Another tab that upgrades the database closes this connection: see [`IndexedDbBuilder::on_lost`]. How objects, keys and
+//! Another tab that upgrades the database closes this connection: see `IndexedDbBuilder::on_lost`. How objects, keys and
 //! indices lie in the database is told in `docs/decisions/0010-objects-in-indexeddb.md`.
 //!
 //! On native targets this crate is empty, so that a workspace can name it for all of them.

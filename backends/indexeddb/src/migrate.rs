@@ -93,6 +93,7 @@ pub(crate) async fn objects(
         for (object, key) in page.iter().zip(keys.iter()) {
             let object: Object = object.unchecked_into();
             let record = migrated(store, &object, &key, &due)?;
+            check_key(store, &record, &key)?;
             unique.take(&record)?;
             write(store, objects, &object, &record, &key).await.map_err(failed)?;
         }
@@ -104,6 +105,20 @@ pub(crate) async fn objects(
             .map_err(|source| failed(source.into()))?;
         range = behind.into();
     }
+}
+
+/// Objects are found, logged and synced by their keys: one with another key is another object.
+fn check_key(store: &Store, record: &Record, key: &JsValue) -> Result<()> {
+    let own = store.key_to_js(&store.collection.key_of(record));
+    let same = own.map(|own| crate::raw::factory()?.cmp(&own, key).map_err(DomError::from));
+    if matches!(same, Some(Ok(0))) {
+        return Ok(());
+    }
+    Err(storex_core::Error::SchemaMismatch {
+        collection: Name::clone(store.collection.name()),
+        reason: "a migration has changed the key of an object, which cannot be; create another"
+            .to_owned(),
+    })
 }
 
 /// The unique indices while objects are migrated: what holds for all of them in the end need not hold in the middle, when

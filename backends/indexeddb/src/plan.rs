@@ -4,7 +4,7 @@
 //! index) that most of them begin is taken; if two are as good, the one that stands in the order asked for. Whatever the
 //! range does not say is checked on the objects, so a range may always be wider than the filter.
 
-use storex_core::{Comparison, Direction, Filter, Name, Query, Value};
+use storex_core::{Comparison, Direction, Filter, Name, Position, Query, Value};
 
 use crate::layout::{IndexForm, KeyForm, Store, StoreIndex};
 use crate::native::{self, Bound, Range};
@@ -146,13 +146,17 @@ impl Plan {
     fn begin_after(&mut self, path: &Path<'_>, wanted: &[Wanted<'_>], query: &Query) {
         let Some(position) = query.after.as_ref().filter(|_| self.ordered > 0) else { return };
         self.exact = false;
-        let full = query.full_order(&path.store.collection);
-        let moving = full
-            .iter()
-            .zip(&position.values)
-            .filter(|((at, _), _)| wanted[*at].constant().is_none());
-        let mut values: Vec<&Value> = path.constants(wanted);
-        values.extend(moving.map(|(_, value)| value).take(self.ordered));
+        let mut moving = moving_values(path.store, query, position, wanted);
+        moving.truncate(self.ordered);
+        if moving.is_empty() {
+            return;
+        }
+        // Along the path: a constant may stand behind a field that moves.
+        let mut moving = moving.into_iter();
+        let key = path.index.map_or(&[][..], |_| path.store.collection.primary_key());
+        let values: Vec<&Value> = (path.fields.iter().chain(key))
+            .map_while(|at| wanted[*at].constant().or_else(|| moving.next()))
+            .collect();
         let bounds = path.around(&values);
         for range in &mut self.ranges {
             match self.direction {
@@ -170,6 +174,25 @@ fn moving_order(store: &Store, query: &Query, wanted: &[Wanted<'_>]) -> Vec<(usi
     }
     let order = query.full_order(&store.collection).into_iter();
     order.filter(|(at, _)| wanted[*at].constant().is_none()).collect()
+}
+
+/// A position's values of the fields that move, up to the first constant that it does not have: a position that was made
+/// under another filter says nothing of what lies behind that.
+fn moving_values<'q>(
+    store: &Store,
+    query: &'q Query,
+    position: &'q Position,
+    wanted: &[Wanted<'_>],
+) -> Vec<&'q Value> {
+    let mut moving = Vec::new();
+    for ((at, _), value) in query.full_order(&store.collection).iter().zip(&position.values) {
+        match wanted[*at].constant() {
+            Some(constant) if constant.compare(value).is_ne() => break,
+            Some(_) => {}
+            None => moving.push(value),
+        }
+    }
+    moving
 }
 
 /// The parts of a filter that must all hold.

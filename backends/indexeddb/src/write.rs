@@ -122,6 +122,10 @@ impl<'t> Writing<'t> {
         let keys: Vec<Key> =
             create.records.iter().map(|record| store.collection.key_of(record)).collect();
         // An adopted object may have more properties than we know: they stay.
+        if create.on_conflict == OnConflict::Replace && self.sent.iter().any(|it| it.adds) {
+            // What has failed must not be looked into after this has written over it.
+            self.settle().await?;
+        }
         let keeps = create.on_conflict == OnConflict::Replace && store.collection.is_adopted();
         if create.on_conflict == OnConflict::Skip || keeps {
             return self.create_seeing(create, &store, &reading, keys).await;
@@ -178,6 +182,7 @@ impl<'t> Writing<'t> {
         let store = self.store(collection)?;
         let reading = Reading::new(self.transaction, &store)?;
         let rows = reading.matching(filter).await?;
+        self.settle_failed().await?;
         let changed: Vec<usize> = changes
             .iter()
             .map(|(name, _)| store.collection.require(name))
@@ -205,6 +210,7 @@ impl<'t> Writing<'t> {
         let store = self.store(collection)?;
         let reading = Reading::new(self.transaction, &store)?;
         let rows = reading.matching(filter).await?;
+        self.settle_failed().await?;
         let mut keys = Vec::with_capacity(rows.len());
         for row in rows {
             let key = store.collection.key_of(&row.record);
@@ -253,6 +259,11 @@ impl<'t> Writing<'t> {
         })?;
         self.sent.push(Sent { request, operation, store: Arc::clone(store), key, adds, object });
         if self.sent.len() >= MOST_SENT { self.settle().await } else { Ok(()) }
+    }
+
+    /// What was sent before a read is answered by then: says what of it failed.
+    async fn settle_failed(&mut self) -> Result<()> {
+        if self.failed.borrow().is_some() { self.settle().await } else { Ok(()) }
     }
 
     /// Waits for what was sent; the error says what of it failed.

@@ -185,6 +185,38 @@ async fn values_of_a_unique_index_move_from_one_object_to_the_next() {
     );
 }
 
+/// An object with another key would be another object, to the log and to every other device.
+#[wasm_bindgen_test]
+async fn a_migration_cannot_change_a_key() {
+    for key in [storex_core::KeyFormat::Int, storex_core::KeyFormat::Text] {
+        let name = fresh_name();
+        let numbered = |version| Definition::new("numbered").key_format(key).version(version);
+        let old = match key {
+            storex_core::KeyFormat::Int => Value::Int(1),
+            _ => Value::from("a"),
+        };
+        let backend = opened(&name, [numbered(1)]).await;
+        backend
+            .execute(Batch::new().create("numbered", vec![record([old.clone()])]))
+            .await
+            .unwrap();
+        backend.close().await.unwrap();
+        let new = if old.as_int().is_some() { Value::Int(2) } else { Value::from("b") };
+        let rename = Migration::new("numbered", 2, move |object| {
+            object.insert("id".to_owned(), new.clone());
+            Ok(())
+        });
+        let backend = IndexedDbBackend::builder(&*name).migration(rename).build().unwrap();
+        let error = backend.open(registry([numbered(2)])).await.unwrap_err();
+        assert!(
+            matches!(&error, Error::SchemaMismatch { reason, .. } if reason.contains("key")),
+            "{error}"
+        );
+        let backend = opened(&name, [numbered(1)]).await;
+        assert_eq!(backend.find(Query::new("numbered")).await.unwrap(), [record([old])]);
+    }
+}
+
 #[wasm_bindgen_test]
 async fn a_unique_index_that_does_not_hold_is_not_made() {
     let name = fresh_name();

@@ -73,6 +73,10 @@ impl Collection {
             Value::Json(json) if json.is_null() && matches!(field.field_type, FieldType::Json) => {
                 *value = Value::Null;
             }
+            Value::Json(json) if is_deeper(json, MAX_JSON_DEPTH) => {
+                let reason = format!("JSON may be nested {MAX_JSON_DEPTH} levels deep, not more");
+                return Err(self.invalid_value(field, reason));
+            }
             _ => {}
         }
         let fits = match (&field.field_type, &*value) {
@@ -210,6 +214,22 @@ fn describe(field_type: &FieldType) -> &'static str {
         FieldType::Int => "an integer",
         FieldType::Blob | FieldType::Binary | FieldType::Media => "bytes",
         FieldType::Dynamic(_) => "any value",
+    }
+}
+
+/// As deep as `serde_json` reads: what is written must be readable again, here and on other devices.
+const MAX_JSON_DEPTH: usize = 127;
+
+/// Whether JSON is nested deeper than so many levels of arrays and objects.
+fn is_deeper(json: &serde_json::Value, levels: usize) -> bool {
+    match json {
+        serde_json::Value::Array(items) => {
+            levels == 0 || items.iter().any(|item| is_deeper(item, levels - 1))
+        }
+        serde_json::Value::Object(map) => {
+            levels == 0 || map.values().any(|item| is_deeper(item, levels - 1))
+        }
+        _ => false,
     }
 }
 

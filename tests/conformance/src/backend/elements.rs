@@ -174,6 +174,41 @@ pub async fn come_in_pages(h: Harness) {
     }
 }
 
+/// A compound index whose second field has one value: its first field moves, and pages begin behind it.
+pub async fn and_pages_of_an_index_with_a_constant_behind(h: Harness) {
+    let definition = Definition::new("item")
+        .key_format(KeyFormat::Int)
+        .field("a", FieldType::Int)
+        .field("b", FieldType::Int)
+        .index(["a", "b"]);
+    let storage = h.open(Registry::builder().collection(definition).build().unwrap()).await;
+    let rows = (0..60_i64).map(|id| record![id, id / 12, id % 3]).collect();
+    storage.execute(storex_core::Batch::new().create("item", rows)).await.unwrap();
+    let collection = storage.registry().collection("item").unwrap();
+    for direction in [Direction::Ascending, Direction::Descending] {
+        for size in [1, 2, 7] {
+            let query = Query::new("item").filter(field("b").eq(2)).order_by("a", direction);
+            let all = storage.find(query.clone().limit(100)).await.unwrap();
+            assert_eq!(all.len(), 20);
+            let (mut seen, mut after) = (Vec::new(), None);
+            loop {
+                let mut page = query.clone().limit(size);
+                page.after = after.take();
+                let records = storage.find(page).await.unwrap();
+                let Some(last) = records.last() else { break };
+                after = Some(query.position_of(collection, last));
+                seen.extend(records);
+            }
+            assert_eq!(seen, all, "{direction:?} {size}");
+        }
+    }
+    // A position that was made under another filter.
+    let other = Query::new("item").order_by("a", Direction::Ascending);
+    let position = other.position_of(collection, &record![10, 0, 0]);
+    let query = other.filter(field("a").eq(1)).after(position);
+    assert_eq!(storage.find(query).await.unwrap().len(), 12);
+}
+
 pub async fn that_cannot_be_are_refused(h: Harness) {
     let storage = opened(&h).await;
     let bytes: &[u8] = b"x";

@@ -246,6 +246,7 @@ macro_rules! backend_conformance {
                 go_with_other_conditions
                 follow_every_change
                 come_in_pages
+                and_pages_of_an_index_with_a_constant_behind
                 that_cannot_be_are_refused
             }
             continuations {
