@@ -72,6 +72,8 @@ async function start(folder) {
     pipe: true,
     // A page that works for longer than the default (3 min) is the scenario's affair, not the protocol's.
     protocolTimeout: 0,
+    // On a busy machine the default (30 s) is not enough for a start that recovers a profile.
+    timeout: 120_000,
   });
 }
 

@@ -3,6 +3,8 @@
 /** Opens a tab. What is called in it is the functions of pages/page.mjs: `tab.call('run', 'a', 'dump')`. */
 export async function openTab(browser, url) {
   const page = await browser.newPage();
+  // As for the start of the browser: a busy machine is not what fails a scenario.
+  page.setDefaultTimeout(120_000);
   await page.goto(`${url}/pages/page.html`);
   await page.waitForFunction('globalThis.ready');
   const call = (name, ...args) => page.evaluate((name, args) => globalThis[name](...args), name, args);
