@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use storex_core::{
-    Backend, Batch, BatchOutcome, BatchRun, Capabilities, Error, ErrorKind, Name, Query, Record,
+    Backend, Batch, BatchOutcome, BatchRun, Capabilities, Error, ErrorKind, Query, Record,
     Registry, Result, Step,
 };
 
@@ -14,7 +14,7 @@ use crate::config::{Config, Durability, IndexedDbBuilder};
 use crate::connect::{self, Opened, connect};
 use crate::error::{self, BACKEND};
 use crate::identity::{self, DatabaseId, OWN};
-use crate::layout::{Store, Stores};
+use crate::layout::{self, Store, Stores};
 use crate::raw::{
     self, Closed, Connection, DatabaseInfo, DeleteError, DomError, Mode, Transaction,
 };
@@ -169,14 +169,14 @@ impl Backend for IndexedDbBackend {
 
     async fn find(&self, query: Query) -> Result<Vec<Record>> {
         let running = self.running()?;
-        let store = running.store(&query.collection)?;
+        let store = layout::store(running.stores(), &query.collection)?;
         let transaction = running.begin(&[&*store.name], Mode::ReadOnly, "read").await?;
         Reading::new(&transaction, &store)?.find(&query).await
     }
 
     async fn count(&self, query: Query) -> Result<u64> {
         let running = self.running()?;
-        let store = running.store(&query.collection)?;
+        let store = layout::store(running.stores(), &query.collection)?;
         let transaction = running.begin(&[&*store.name], Mode::ReadOnly, "read").await?;
         Reading::new(&transaction, &store)?.count(&query).await
     }
@@ -235,11 +235,6 @@ impl Backend for IndexedDbBackend {
 impl Running {
     fn stores(&self) -> &Stores {
         &self.target.stores
-    }
-
-    fn store(&self, name: &Name) -> Result<Arc<Store>> {
-        let store = self.stores().get(name).map(Arc::clone);
-        store.ok_or_else(|| Error::UnknownCollection { collection: Name::clone(name) })
     }
 
     /// Begins a transaction of the configured durability.

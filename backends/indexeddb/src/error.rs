@@ -2,7 +2,6 @@
 
 use storex_core::{Error, ErrorKind, Name};
 
-use crate::layout::Store;
 use crate::raw::DomError;
 
 /// The backend's name in messages.
@@ -39,17 +38,6 @@ pub(crate) fn other(
         kind,
         hint: hint.into(),
         source: source.into(),
-    }
-}
-
-/// A request that wrote to a store broke a rule, and a look at the store did not tell which.
-pub(crate) fn failed_write(operation: &'static str, store: &Store, source: DomError) -> Error {
-    if !source.is("ConstraintError") {
-        return failed(operation, Some(store.collection.name()), source);
-    }
-    Error::ConstraintViolation {
-        collection: Name::clone(store.collection.name()),
-        reason: source.message,
     }
 }
 

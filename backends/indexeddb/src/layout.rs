@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use js_sys::{Array, Object, Reflect};
-use storex_core::{Collection, Index, Key, Name, Record, Registry, Result, Value};
+use storex_core::{Collection, Error, Index, Key, Name, Record, Registry, Result, Value};
 use wasm_bindgen::JsValue;
 use web_sys::{IdbIndex, IdbObjectStore};
 
@@ -28,6 +28,12 @@ pub(crate) const ENTRIES: &str = "_storex_";
 
 /// All stores of a registry, by collection.
 pub(crate) type Stores = BTreeMap<Name, Arc<Store>>;
+
+/// The store of a collection.
+pub(crate) fn store(stores: &Stores, collection: &Name) -> Result<Arc<Store>> {
+    let store = stores.get(collection).map(Arc::clone);
+    store.ok_or_else(|| Error::UnknownCollection { collection: Name::clone(collection) })
+}
 
 /// How a collection lies in an object store.
 pub(crate) struct Store {
@@ -221,9 +227,7 @@ impl Store {
 
     /// Whether the key has the same place among the keys of the store as among ours.
     pub(crate) fn has_key_order(&self, key: &Key) -> bool {
-        let plain =
-            |value: &Value| value.as_text().is_none_or(|text| native::plain_part(text).is_none());
-        self.key == KeyForm::Encoded || key.values().iter().all(plain)
+        self.key == KeyForm::Encoded || !key.values().iter().any(native::is_odd)
     }
 
     /// A record as an object; the key that stands beside it is not in it.

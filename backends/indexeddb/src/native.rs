@@ -67,6 +67,11 @@ pub(crate) fn plain_part(text: &str) -> Option<&str> {
     text.find(|it| it > '\u{d7ff}').map(|at| &text[..at])
 }
 
+/// Whether a value is a text that may stand elsewhere among IndexedDB's strings than among ours.
+pub(crate) fn is_odd(value: &Value) -> bool {
+    value.as_text().is_some_and(|text| plain_part(text).is_some())
+}
+
 /// Something greater than every string that begins with the text, and than no string beyond them.
 pub(crate) fn after_prefix(text: &str) -> JsValue {
     let mut units: Vec<u16> = text.encode_utf16().collect();

@@ -159,10 +159,7 @@ impl<'r, 't> Walk<'r, 't> {
         }
         let fields = self.fields();
         let values: Vec<Value> = fields.iter().map(|at| last.get(*at).clone()).collect();
-        let odd = values
-            .iter()
-            .position(|value| value.as_text().is_some_and(|it| native::plain_part(it).is_some()));
-        if let Some(odd) = odd {
+        if let Some(odd) = values.iter().position(native::is_odd) {
             // To the end of all texts that begin as this one does.
             let (end, mut tail) = self.text_group(range, &values, odd, last)?;
             let rows = self.all(&tail).await?;
@@ -361,11 +358,7 @@ impl<'r, 't> Walk<'r, 't> {
         let fields = self.fields();
         let values =
             |row: &Row| fields.iter().map(|at| row.record.get(*at).clone()).collect::<Vec<_>>();
-        let odd = |row: &Row| {
-            fields.iter().any(|at| {
-                row.record.get(*at).as_text().is_some_and(|it| native::plain_part(it).is_some())
-            })
-        };
+        let odd = |row: &Row| fields.iter().any(|at| native::is_odd(row.record.get(*at)));
         if encoded || !rows.iter().any(odd) {
             return;
         }

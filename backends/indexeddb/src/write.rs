@@ -17,7 +17,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Event, IdbObjectStore, IdbRequest, IdbRequestReadyState};
 
 use crate::error::{self, BACKEND};
-use crate::layout::{IndexForm, KeyForm, Store, Stores};
+use crate::layout::{self, IndexForm, KeyForm, Store, Stores};
 use crate::native;
 use crate::order_code;
 use crate::raw::{DomError, Request, Transaction};
@@ -112,8 +112,7 @@ impl<'t> Writing<'t> {
     }
 
     fn store(&self, name: &Name) -> Result<Arc<Store>> {
-        let store = self.stores.get(name).map(Arc::clone);
-        store.ok_or_else(|| Error::UnknownCollection { collection: Name::clone(name) })
+        layout::store(self.stores, name)
     }
 
     async fn create(&mut self, create: &Create) -> Result<StepOutcome> {
@@ -121,11 +120,11 @@ impl<'t> Writing<'t> {
         let reading = Reading::new(self.transaction, &store)?;
         let keys: Vec<Key> =
             create.records.iter().map(|record| store.collection.key_of(record)).collect();
-        // An adopted object may have more properties than we know: they stay.
         if create.on_conflict == OnConflict::Replace && self.sent.iter().any(|it| it.adds) {
             // What has failed must not be looked into after this has written over it.
             self.settle().await?;
         }
+        // An adopted object may have more properties than we know: they stay.
         let keeps = create.on_conflict == OnConflict::Replace && store.collection.is_adopted();
         if create.on_conflict == OnConflict::Skip || keeps {
             return self.create_seeing(create, &store, &reading, keys).await;
@@ -308,7 +307,11 @@ impl<'t> Writing<'t> {
         }
         match self.broken_rule(sent).await {
             Ok(Some(error)) => error,
-            _ => error::failed_write(sent.operation, &sent.store, source),
+            // The look did not tell which.
+            _ => Error::ConstraintViolation {
+                collection: Name::clone(sent.store.collection.name()),
+                reason: source.message,
+            },
         }
     }
 
