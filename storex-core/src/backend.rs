@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::Value as Json;
 
+use crate::aggregate::{Aggregation, Aggregator};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::maybe::{MaybeSend, MaybeSync};
@@ -47,6 +48,25 @@ pub trait Backend: fmt::Debug + MaybeSend + MaybeSync + 'static {
     /// # Errors
     /// [`Error::Backend`].
     async fn count(&self, query: Query) -> Result<u64>;
+
+    /// What the objects that a filter matches come to; the aggregation is checked already. All of them are seen as they are
+    /// at one moment.
+    ///
+    /// By default they are all read, and added up by an [`Aggregator`](crate::Aggregator).
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for a sum that leaves its range, or [`Error::Backend`].
+    async fn aggregate(
+        &self,
+        aggregation: Aggregation,
+        registry: &Registry,
+    ) -> Result<Vec<Record>> {
+        let found = self.find(aggregation.query()).await?;
+        let collection = registry.collection(&aggregation.collection)?;
+        let mut aggregator = Aggregator::new(&aggregation, collection);
+        found.iter().for_each(|record| aggregator.add(record));
+        aggregator.finish()
+    }
 
     /// Executes a batch through a [`BatchRun`](crate::BatchRun): all of it or nothing.
     ///
@@ -105,6 +125,14 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     async fn count(&self, query: Query) -> Result<u64> {
         (**self).count(query).await
+    }
+
+    async fn aggregate(
+        &self,
+        aggregation: Aggregation,
+        registry: &Registry,
+    ) -> Result<Vec<Record>> {
+        (**self).aggregate(aggregation, registry).await
     }
 
     async fn execute(&self, batch: Batch) -> Result<BatchOutcome> {

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::changes::Changes;
+use crate::error::Result;
 use crate::filter::Filter;
 use crate::maybe::{MaybeSend, MaybeSync};
 use crate::query::Query;
 use crate::record::{Key, Record};
 use crate::run::Trace;
-use crate::value::{Name, Value};
+use crate::value::Name;
 
 /// Writes (and the reads that they depend on) as data. **A batch is all or nothing.**
 ///
@@ -118,7 +119,7 @@ pub struct Link {
 /// What a create does when an object with the same key exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnConflict {
-    /// The batch fails with [`Error::AlreadyExists`].
+    /// The batch fails with [`Error::AlreadyExists`](crate::Error::AlreadyExists).
     #[default]
     Fail,
     /// The object that exists stays; the outcome tells which records were left out.
@@ -234,6 +235,33 @@ impl Step {
     }
 }
 
+impl Step {
+    /// Which objects the step is about; none for a create and a continuation.
+    #[must_use]
+    pub fn filter(&self) -> Option<&Filter> {
+        match self {
+            Self::Update { filter, .. } | Self::Delete { filter, .. } => Some(filter),
+            Self::Find(query) | Self::Count(query) | Self::Require { query, .. } => {
+                Some(&query.filter)
+            }
+            Self::Create(_) | Self::Then(_) => None,
+        }
+    }
+
+    /// The collection and the filter, to change it.
+    pub(crate) fn filter_mut(&mut self) -> Option<(Name, &mut Filter)> {
+        match self {
+            Self::Update { collection, filter, .. } | Self::Delete { collection, filter } => {
+                Some((Name::clone(collection), filter))
+            }
+            Self::Find(query) | Self::Count(query) | Self::Require { query, .. } => {
+                Some((Name::clone(&query.collection), &mut query.filter))
+            }
+            Self::Create(_) | Self::Then(_) => None,
+        }
+    }
+}
+
 impl Batch {
     /// A batch without steps, from the application.
     #[must_use]
@@ -299,138 +327,6 @@ impl Batch {
 impl FromIterator<Step> for Batch {
     fn from_iter<T: IntoIterator<Item = Step>>(steps: T) -> Self {
         Self { steps: steps.into_iter().collect(), ..Self::default() }
-    }
-}
-
-/// What an update does to fields. Applied in order; a field may stand here once.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Changes(Vec<(Name, Change)>);
-
-/// What an update does to one field.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Change {
-    /// The field gets this value.
-    Set(Value),
-    /// The number grows by this number (null counts as zero). Integers never wrap: the update fails instead.
-    Increment(Value),
-}
-
-impl Changes {
-    /// No change.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sets a field.
-    #[must_use]
-    pub fn set(self, field: impl Into<Name>, value: impl Into<Value>) -> Self {
-        self.with(field.into(), Change::Set(value.into()))
-    }
-
-    /// Sets a field to null.
-    #[must_use]
-    pub fn unset(self, field: impl Into<Name>) -> Self {
-        self.with(field.into(), Change::Set(Value::Null))
-    }
-
-    /// Adds to a number.
-    #[must_use]
-    pub fn increment(self, field: impl Into<Name>, by: impl Into<Value>) -> Self {
-        self.with(field.into(), Change::Increment(by.into()))
-    }
-
-    /// Adds a change.
-    #[must_use]
-    pub fn with(mut self, field: Name, change: Change) -> Self {
-        self.0.push((field, change));
-        self
-    }
-
-    /// The changes, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&Name, &Change)> {
-        self.0.iter().map(|(name, change)| (name, change))
-    }
-
-    /// Whether nothing changes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether a result depends on the value before.
-    #[must_use]
-    pub fn is_relative(&self) -> bool {
-        self.0.iter().any(|(_, change)| matches!(change, Change::Increment(_)))
-    }
-
-    /// Checks fields and values, and brings values to their stored form.
-    ///
-    /// # Errors
-    /// [`Error::UnknownField`], [`Error::InvalidValue`], [`Error::KeyChange`], [`Error::MissingField`] for a required
-    /// field set to null.
-    pub fn check(&mut self, collection: &crate::Collection) -> Result<()> {
-        if self.0.is_empty() {
-            return Err(Error::invalid(collection.name(), "the update changes no field"));
-        }
-        for n in 0..self.0.len() {
-            let (earlier, rest) = self.0.split_at_mut(n);
-            let Some((name, change)) = rest.first_mut() else { continue };
-            let at = collection.require(name)?;
-            if collection.is_key(at) {
-                return Err(Error::KeyChange {
-                    collection: Name::clone(collection.name()),
-                    field: Name::clone(name),
-                });
-            }
-            if earlier.iter().any(|(known, _)| known == name) {
-                let reason = format!("the update changes field `{name}` twice");
-                return Err(Error::invalid(collection.name(), reason));
-            }
-            check_change(collection, at, change)?;
-        }
-        Ok(())
-    }
-}
-
-fn check_change(collection: &crate::Collection, at: usize, change: &mut Change) -> Result<()> {
-    let field = &collection.fields()[at];
-    match change {
-        Change::Set(value) => {
-            collection.check_value(field, value)?;
-            if value.is_null() && !field.nullable {
-                return Err(Error::MissingField {
-                    collection: Name::clone(collection.name()),
-                    field: Name::clone(&field.name),
-                });
-            }
-            Ok(())
-        }
-        Change::Increment(by) => {
-            use crate::FieldType;
-            let fits = match (&field.field_type, &*by) {
-                (FieldType::Int | FieldType::Timestamp | FieldType::DateTime, Value::Int(_))
-                | (FieldType::Dynamic(_), Value::Int(_)) => true,
-                (FieldType::Float, Value::Int(_) | Value::Float(_))
-                | (FieldType::Dynamic(_), Value::Float(_)) => {
-                    !matches!(by, Value::Float(float) if float.is_nan())
-                }
-                _ => false,
-            };
-            if fits {
-                return if matches!(field.field_type, FieldType::Float) {
-                    collection.check_value(field, by)
-                } else {
-                    Ok(())
-                };
-            }
-            Err(Error::InvalidValue {
-                collection: Name::clone(collection.name()),
-                field: Name::clone(&field.name),
-                reason: format!("cannot be incremented by {}", by.kind()),
-            })
-        }
     }
 }
 

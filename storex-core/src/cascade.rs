@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::batch::{Changes, Step};
+use crate::batch::Step;
+use crate::changes::Changes;
 use crate::filter::{Comparison, Filter};
 use crate::query::Query;
 use crate::record::{Key, Record};

@@ -69,7 +69,7 @@ impl DynamicCollection {
     /// # Errors
     /// As [`DynamicCollection::find`].
     pub async fn find_with(&self, filter: &Json, options: &Json) -> Result<Vec<Json>> {
-        self.query(self.collection.query_from_json(filter, options)?).await
+        self.query(self.query_from_json(filter, options)?).await
     }
 
     /// The objects of a query, as JSON.
@@ -89,7 +89,7 @@ impl DynamicCollection {
     /// # Errors
     /// As [`DynamicCollection::find`].
     pub async fn find_one(&self, filter: &Json) -> Result<Option<Json>> {
-        let query = self.collection.query_from_json(filter, &Json::Null)?.limit(1);
+        let query = self.query_from_json(filter, &Json::Null)?.limit(1);
         Ok(self.query(query).await?.pop())
     }
 
@@ -106,7 +106,7 @@ impl DynamicCollection {
     /// # Errors
     /// As [`DynamicCollection::find`].
     pub async fn count(&self, filter: &Json) -> Result<u64> {
-        self.storage.count(self.collection.query_from_json(filter, &Json::Null)?).await
+        self.storage.count(self.query_from_json(filter, &Json::Null)?).await
     }
 
     /// Changes every object that the filter matches and gives their keys.
@@ -114,7 +114,7 @@ impl DynamicCollection {
     /// # Errors
     /// [`Error::KeyChange`], [`Error::UnknownField`] and others; nothing was written then.
     pub async fn update(&self, filter: &Json, changes: &Json) -> Result<Vec<Key>> {
-        let filter = self.collection.filter_from_json(filter)?;
+        let filter = self.filter_from_json(filter)?;
         self.update_matching(filter, changes).await
     }
 
@@ -137,7 +137,7 @@ impl DynamicCollection {
     /// # Errors
     /// [`Error::UnknownField`] and others; nothing was deleted then.
     pub async fn delete(&self, filter: &Json) -> Result<Vec<Key>> {
-        self.delete_matching(self.collection.filter_from_json(filter)?).await
+        self.delete_matching(self.filter_from_json(filter)?).await
     }
 
     /// Deletes the object that has the same key as `object`; false when there is none.
@@ -158,6 +158,14 @@ impl DynamicCollection {
             Json::Object(object) => Ok(Filter::Keys(vec![self.collection.key_from_json(object)?])),
             _ => Err(Error::invalid(self.collection.name(), "an object is a JSON object")),
         }
+    }
+
+    fn filter_from_json(&self, filter: &Json) -> Result<Filter> {
+        self.collection.filter_from_json(filter, self.storage.registry())
+    }
+
+    fn query_from_json(&self, filter: &Json, options: &Json) -> Result<Query> {
+        self.collection.query_from_json(filter, options, self.storage.registry())
     }
 
     fn name(&self) -> Name {

@@ -2,13 +2,14 @@
 
 use std::cmp::Ordering;
 
-use crate::batch::{Change, Changes};
-use crate::error::{Error, Result};
-use crate::filter::{Comparison, Filter};
+use serde_json::Value as Json;
+
+use crate::filter::{Comparison, ElementCondition, Filter, TextMatch};
 use crate::query::{Direction, Query};
 use crate::record::Record;
 use crate::schema::Collection;
-use crate::value::{Name, Value};
+use crate::search;
+use crate::value::Value;
 
 impl Filter {
     /// Whether the filter matches a record. Fields that are not there match nothing; [`Filter::check`] refuses them.
@@ -26,6 +27,22 @@ impl Filter {
             Self::Contains { field, value } => {
                 collection.position(field).is_some_and(|at| contains(record.get(at), value))
             }
+            Self::Element { field, conditions } => collection
+                .position(field)
+                .is_some_and(|at| elements(record.get(at)).any(|it| meets(it, conditions))),
+            Self::Size { field, size } => collection.position(field).is_some_and(|at| {
+                matches!(record.get(at), Value::Json(Json::Array(items)) if items.len() as u64 == *size)
+            }),
+            Self::Text { field, how, text } => collection
+                .position(field)
+                .and_then(|at| record.get(at).as_text())
+                .is_some_and(|own| how.holds(own, text)),
+            Self::Search { field, words } => collection
+                .position(field)
+                .and_then(|at| record.get(at).as_text())
+                .is_some_and(|own| search::Words::new(words).are_in(own)),
+            // One object knows nothing of the others: a `BatchRun` has put what is there in its place before.
+            Self::Related { .. } => false,
             Self::And(parts) => parts.iter().all(|part| part.matches(collection, record)),
             Self::Or(parts) => parts.iter().any(|part| part.matches(collection, record)),
             Self::Not(part) => !part.matches(collection, record),
@@ -33,26 +50,81 @@ impl Filter {
     }
 }
 
+impl TextMatch {
+    /// Whether `own` matches `text` so.
+    #[must_use]
+    pub fn holds(self, own: &str, text: &str) -> bool {
+        match self {
+            Self::StartsWith => own.starts_with(text),
+            Self::Includes => own.contains(text),
+            Self::EqualsIgnoreCase => search::fold_case(own) == search::fold_case(text),
+            Self::StartsWithIgnoreCase => {
+                search::fold_case(own).starts_with(&search::fold_case(text))
+            }
+            Self::IncludesIgnoreCase => search::fold_case(own).contains(&search::fold_case(text)),
+        }
+    }
+}
+
+/// The elements of a JSON array; none of anything else.
+fn elements(value: &Value) -> impl Iterator<Item = &Json> {
+    match value {
+        Value::Json(Json::Array(items)) => items.iter(),
+        _ => [].iter(),
+    }
+}
+
 /// Whether a value is a JSON array with this element.
 fn contains(value: &Value, element: &Value) -> bool {
-    let Value::Json(serde_json::Value::Array(items)) = value else { return false };
-    items.iter().filter_map(json_element).any(|item| {
-        let kinds = matches!(item, Value::Bool(_)) == matches!(element, Value::Bool(_));
-        kinds && item.compare(element) == Ordering::Equal
+    elements(value).filter_map(json_element).any(|item| same_value(&item, element))
+}
+
+fn same_value(a: &Value, b: &Value) -> bool {
+    is_like(a, b) && a.compare(b) == Ordering::Equal
+}
+
+/// Whether both are booleans, numbers, texts or nulls.
+fn is_like(a: &Value, b: &Value) -> bool {
+    let kind = |value: &Value| match value {
+        Value::Null => 0,
+        Value::Bool(_) => 1,
+        Value::Int(_) | Value::Float(_) => 2,
+        Value::Text(_) => 3,
+        _ => 4,
+    };
+    kind(a) == kind(b)
+}
+
+/// Whether an element of a JSON array meets all conditions.
+fn meets(element: &Json, conditions: &[ElementCondition]) -> bool {
+    conditions.iter().all(|condition| {
+        let json = match &condition.member {
+            None => Some(element),
+            Some(member) => element.get(&**member),
+        };
+        let value = match json {
+            None | Some(Json::Null) => Some(Value::Null),
+            Some(json) => json_element(json),
+        };
+        let like = value.filter(|value| is_like(value, &condition.value));
+        match (like, condition.op) {
+            (Some(value), op) => op.holds(&value, &condition.value),
+            (None, op) => op == Comparison::Ne,
+        }
     })
 }
 
 /// An element of a JSON array that [`Filter::Contains`] can look for: a boolean, a number (one that no 64-bit signed integer
 /// holds is a float), or a text. None for null, arrays and objects.
 #[must_use]
-pub fn json_element(element: &serde_json::Value) -> Option<Value> {
+pub fn json_element(element: &Json) -> Option<Value> {
     match element {
-        serde_json::Value::Bool(it) => Some(Value::Bool(*it)),
-        serde_json::Value::Number(it) => match it.as_i64() {
+        Json::Bool(it) => Some(Value::Bool(*it)),
+        Json::Number(it) => match it.as_i64() {
             Some(int) => Some(Value::Int(int)),
             None => it.as_f64().map(Value::from),
         },
-        serde_json::Value::String(it) => Some(Value::Text(it.clone())),
+        Json::String(it) => Some(Value::Text(it.clone())),
         _ => None,
     }
 }
@@ -144,73 +216,4 @@ impl Ord for Ordered<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         compare_ordered(self.order, &self.values, &other.values)
     }
-}
-
-/// Applies the changes of an update to a record.
-///
-/// # Errors
-/// [`Error::InvalidValue`] when a number would leave its range.
-pub fn apply_changes(
-    collection: &Collection,
-    changes: &Changes,
-    record: &mut Record,
-) -> Result<()> {
-    for (name, change) in changes.iter() {
-        let at = collection.require(name)?;
-        let value = match change {
-            Change::Set(value) => value.clone(),
-            Change::Increment(by) => {
-                let mut sum = increment(collection, name, record.get(at), by)?;
-                // A sum is stored as any other value: zero and five seconds are a moment, and an adopted column may keep
-                // a float as an integer.
-                collection.check_value(&collection.fields()[at], &mut sum)?;
-                sum
-            }
-        };
-        record.set(at, value);
-    }
-    Ok(())
-}
-
-/// What an increment makes of a value: null counts as zero, integers stay integers and never wrap.
-///
-/// # Errors
-/// [`Error::InvalidValue`] when the sum leaves the range, or one side is no number.
-pub fn increment(
-    collection: &Collection,
-    field: &Name,
-    value: &Value,
-    by: &Value,
-) -> Result<Value> {
-    let refuse = |reason: String| {
-        Err(Error::InvalidValue {
-            collection: Name::clone(collection.name()),
-            field: Name::clone(field),
-            reason,
-        })
-    };
-    #[allow(clippy::cast_precision_loss)]
-    let mut sum = match (value, by) {
-        (Value::Null, by) => by.clone(),
-        (Value::Int(value), Value::Int(by)) => match value.checked_add(*by) {
-            Some(sum) => Value::Int(sum),
-            None => return refuse(format!("{value} + {by} leaves the range of a 64-bit integer")),
-        },
-        (Value::Timestamp(value), Value::Int(by)) => match value.0.checked_add(*by) {
-            Some(sum) => Value::Timestamp(crate::Timestamp(sum)),
-            None => return refuse(format!("{} + {by} leaves the range of a timestamp", value.0)),
-        },
-        (Value::Float(value), Value::Float(by)) => Value::from(value + by),
-        (Value::Float(value), Value::Int(by)) => Value::from(value + *by as f64),
-        (Value::Int(value), Value::Float(by)) => Value::from(*value as f64 + by),
-        (value, by) => {
-            return refuse(format!("cannot add {} to {}", by.kind(), value.kind()));
-        }
-    };
-    if matches!(sum, Value::Float(float) if float.is_nan()) {
-        return refuse("the sum is not a number".to_owned());
-    }
-    // A timestamp that was null, or an adopted column's affinity: the sum takes the form in which it is stored.
-    collection.check_value(&collection.fields()[collection.require(field)?], &mut sum)?;
-    Ok(sum)
 }

@@ -2,7 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::record::Key;
-use crate::schema::Collection;
+use crate::related::resolve;
+use crate::schema::{Collection, FieldType, KeyFormat, Registry};
+use crate::search;
 use crate::value::{Name, Value};
 
 /// Which objects an operation is about.
@@ -48,6 +50,48 @@ pub enum Filter {
         /// The element.
         value: Value,
     },
+    /// Objects whose JSON field is an array with an element that meets all conditions.
+    Element {
+        /// The field.
+        field: Name,
+        /// What the element is like.
+        conditions: Vec<ElementCondition>,
+    },
+    /// Objects whose JSON field is an array of so many elements.
+    Size {
+        /// The field.
+        field: Name,
+        /// How many.
+        size: u64,
+    },
+    /// Objects whose field is a text that matches so.
+    Text {
+        /// The field.
+        field: Name,
+        /// How it matches.
+        how: TextMatch,
+        /// The text it is compared with.
+        text: String,
+    },
+    /// Objects whose field is a text with all these words, in any order; case does not count.
+    ///
+    /// A word is a run of letters and digits. One with a `*` behind it stands for all words that begin so. With an index on
+    /// a field of type [`FieldType::Text`] the words are looked up, without one every object is looked at; the result is
+    /// the same.
+    Search {
+        /// The field.
+        field: Name,
+        /// The words.
+        words: String,
+    },
+    /// Objects with a related object that the filter matches: the parent, by the relation's alias, or some child, by its
+    /// reverse alias.
+    Related {
+        /// The alias or the reverse alias.
+        relation: Name,
+        /// What the related object is like.
+        filter: Box<Self>,
+    },
     /// Objects that every part matches; no part matches every object.
     And(Vec<Self>),
     /// Objects that some part matches; no part matches no object.
@@ -73,9 +117,55 @@ pub enum Comparison {
     Gte,
 }
 
+/// How a text matches another.
+///
+/// Where case does not count, texts are compared by [`fold_case`](crate::fold_case), in every language alike and on every
+/// backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TextMatch {
+    /// It begins with the text. An index is used.
+    StartsWith,
+    /// The text occurs in it.
+    Includes,
+    /// It equals the text but for case.
+    EqualsIgnoreCase,
+    /// It begins with the text but for case.
+    StartsWithIgnoreCase,
+    /// The text occurs in it but for case.
+    IncludesIgnoreCase,
+}
+
+/// A condition on an element of a JSON array.
+///
+/// Booleans, numbers and texts are compared with their like only; null equals null. An element that is an array or an
+/// object, or of another kind than the value, meets [`Comparison::Ne`] and nothing else.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ElementCondition {
+    /// Where the element is an object: which of its members is compared. `None`: the element itself.
+    pub member: Option<Name>,
+    /// How it is compared.
+    pub op: Comparison,
+    /// With what.
+    pub value: Value,
+}
+
 /// A field to build a [`Filter`] from; see [`field`].
 #[derive(Debug, Clone)]
 pub struct FieldRef(Name);
+
+/// Objects with a related object that the filter matches; see [`Filter::Related`].
+///
+/// ```
+/// use storex_core::{field, related};
+///
+/// let mails_of_ann = related("user", field("name").eq("Ann"));
+/// let users_with_a_mail = related("emails", storex_core::Filter::All);
+/// # let _ = (mails_of_ann, users_with_a_mail);
+/// ```
+pub fn related(relation: impl Into<Name>, filter: Filter) -> Filter {
+    Filter::Related { relation: relation.into(), filter: Box::new(filter) }
+}
 
 /// Begins a filter on a field.
 pub fn field(name: impl Into<Name>) -> FieldRef {
@@ -134,6 +224,46 @@ impl FieldRef {
         Filter::Contains { field: self.0, value: value.into() }
     }
 
+    /// A JSON array of so many elements.
+    #[must_use]
+    pub fn has_size(self, size: u64) -> Filter {
+        Filter::Size { field: self.0, size }
+    }
+
+    fn text(self, how: TextMatch, text: impl Into<String>) -> Filter {
+        Filter::Text { field: self.0, how, text: text.into() }
+    }
+
+    /// A text that begins with this one.
+    pub fn starts_with(self, text: impl Into<String>) -> Filter {
+        self.text(TextMatch::StartsWith, text)
+    }
+
+    /// A text in which this one occurs.
+    pub fn includes(self, text: impl Into<String>) -> Filter {
+        self.text(TextMatch::Includes, text)
+    }
+
+    /// This text, whatever the case of its letters.
+    pub fn eq_ignore_case(self, text: impl Into<String>) -> Filter {
+        self.text(TextMatch::EqualsIgnoreCase, text)
+    }
+
+    /// A text that begins with this one, whatever the case of its letters.
+    pub fn starts_with_ignore_case(self, text: impl Into<String>) -> Filter {
+        self.text(TextMatch::StartsWithIgnoreCase, text)
+    }
+
+    /// A text in which this one occurs, whatever the case of its letters.
+    pub fn includes_ignore_case(self, text: impl Into<String>) -> Filter {
+        self.text(TextMatch::IncludesIgnoreCase, text)
+    }
+
+    /// A text with all these words; see [`Filter::Search`].
+    pub fn search(self, words: impl Into<String>) -> Filter {
+        Filter::Search { field: self.0, words: words.into() }
+    }
+
     /// Equal to one of the values.
     pub fn is_in<V: Into<Value>>(self, values: impl IntoIterator<Item = V>) -> Filter {
         Filter::In { field: self.0, values: values.into_iter().map(Into::into).collect() }
@@ -180,7 +310,7 @@ impl Filter {
     ///
     /// # Errors
     /// [`Error::UnknownField`], [`Error::InvalidValue`], [`Error::InvalidOperation`].
-    pub fn check(&mut self, collection: &Collection) -> Result<()> {
+    pub fn check(&mut self, collection: &Collection, registry: &Registry) -> Result<()> {
         match self {
             Self::All => Ok(()),
             Self::Keys(keys) => check_keys(keys, collection),
@@ -189,10 +319,72 @@ impl Filter {
                 values.iter_mut().try_for_each(|value| check_operand(collection, field, value))
             }
             Self::Contains { field, value } => check_element(collection, field, value),
-            Self::And(parts) | Self::Or(parts) => {
-                parts.iter_mut().try_for_each(|part| part.check(collection))
+            Self::Element { field, conditions } => {
+                check_array(collection, field)?;
+                conditions.iter_mut().try_for_each(|it| check_condition(collection, field, it))
             }
-            Self::Not(part) => part.check(collection),
+            Self::Size { field, .. } => check_array(collection, field),
+            Self::Text { field, .. } => check_text(collection, field),
+            Self::Search { field, words } => {
+                check_text(collection, field)?;
+                if search::Words::new(words).is_empty() {
+                    let reason = format!("a search in field `{field}` has no word to look for");
+                    return Err(Error::invalid(collection.name(), reason));
+                }
+                Ok(())
+            }
+            Self::Related { relation, filter } => {
+                let target = resolve(collection, relation)?;
+                filter.check(registry.collection(target.other())?, registry)
+            }
+            Self::And(parts) | Self::Or(parts) => {
+                parts.iter_mut().try_for_each(|part| part.check(collection, registry))
+            }
+            Self::Not(part) => part.check(collection, registry),
+        }
+    }
+
+    /// The first part that is about related objects.
+    pub(crate) fn first_related(&mut self) -> Option<&mut Self> {
+        match self {
+            Self::Related { .. } => Some(self),
+            Self::And(parts) | Self::Or(parts) => parts.iter_mut().find_map(Self::first_related),
+            Self::Not(part) => part.first_related(),
+            _ => None,
+        }
+    }
+
+    /// Whether some part is about related objects.
+    #[must_use]
+    pub fn has_related(&self) -> bool {
+        match self {
+            Self::Related { .. } => true,
+            Self::And(parts) | Self::Or(parts) => parts.iter().any(Self::has_related),
+            Self::Not(part) => part.has_related(),
+            _ => false,
+        }
+    }
+
+    /// The other collections on which it depends what the filter matches.
+    pub fn visit_related(
+        &self,
+        collection: &Collection,
+        registry: &Registry,
+        visit: &mut dyn FnMut(&Name),
+    ) {
+        match self {
+            Self::Related { relation, filter } => {
+                let Ok(target) = resolve(collection, relation) else { return };
+                visit(target.other());
+                if let Some(other) = registry.find(target.other()) {
+                    filter.visit_related(other, registry, visit);
+                }
+            }
+            Self::And(parts) | Self::Or(parts) => {
+                parts.iter().for_each(|part| part.visit_related(collection, registry, visit));
+            }
+            Self::Not(part) => part.visit_related(collection, registry, visit),
+            _ => {}
         }
     }
 }
@@ -240,13 +432,47 @@ pub(crate) fn check_key(key: &mut Key, collection: &Collection) -> Result<()> {
     Ok(())
 }
 
-/// Only JSON has elements, and only those that are no arrays or objects themselves can be looked for.
-fn check_element(collection: &Collection, field: &Name, value: &mut Value) -> Result<()> {
+fn check_array(collection: &Collection, field: &Name) -> Result<()> {
     let definition = &collection.fields()[collection.require(field)?];
-    if !matches!(definition.field_type, crate::FieldType::Json) {
+    if !matches!(definition.field_type, FieldType::Json) {
         let reason = format!("field `{field}` holds no JSON, so it contains no elements");
         return Err(Error::invalid(collection.name(), reason));
     }
+    Ok(())
+}
+
+fn check_text(collection: &Collection, field: &Name) -> Result<()> {
+    let definition = &collection.fields()[collection.require(field)?];
+    match definition.field_type {
+        FieldType::Text
+        | FieldType::String
+        | FieldType::Url
+        | FieldType::RandomKey
+        | FieldType::AutoPk(KeyFormat::Text)
+        | FieldType::ForeignKey(KeyFormat::Text)
+        | FieldType::Dynamic(_) => Ok(()),
+        _ => {
+            let reason = format!("field `{field}` holds no text that could match a text");
+            Err(Error::invalid(collection.name(), reason))
+        }
+    }
+}
+
+fn check_condition(
+    collection: &Collection,
+    field: &Name,
+    condition: &mut ElementCondition,
+) -> Result<()> {
+    let equality = matches!(condition.op, Comparison::Eq | Comparison::Ne);
+    if condition.value.is_null() && equality {
+        return Ok(());
+    }
+    check_element(collection, field, &mut condition.value)
+}
+
+/// Only JSON has elements, and only those that are no arrays or objects themselves can be looked for.
+fn check_element(collection: &Collection, field: &Name, value: &mut Value) -> Result<()> {
+    check_array(collection, field)?;
     match value {
         Value::Bool(_) | Value::Int(_) | Value::Text(_) => Ok(()),
         Value::Float(float) if !float.is_nan() => {

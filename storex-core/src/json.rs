@@ -1,4 +1,4 @@
-//! JSON: values, filters and changes in the form `{"field": {"$gte": 1}}`.
+//! JSON: values and objects.
 //!
 //! | field type | in JSON |
 //! |---|---|
@@ -16,11 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value as Json, json};
 
-use crate::Query;
-use crate::batch::Changes;
 use crate::error::{Error, Result};
-use crate::filter::{Comparison, Filter};
-use crate::query::Direction;
 use crate::record::{Key, Record};
 use crate::schema::{Collection, Field, FieldType, KeyFormat};
 use crate::value::{Name, Timestamp, Value};
@@ -177,252 +173,6 @@ impl Collection {
         });
         Ok(Key::compound(values.collect::<Result<Vec<_>>>()?))
     }
-
-    /// A filter of the form `{"title": "x", "size": {"$gte": 1, "$lt": 9}, "$or": [{..}, {..}]}`.
-    ///
-    /// Operators on a field: `$eq`, `$ne`, `$lt`, `$lte`, `$gt`, `$gte`, `$in`, `$nin`, `$exists` (not null), `$not`; of
-    /// filters: `$and`, `$or`, `$nor`, `$not`.
-    ///
-    /// # Errors
-    /// [`Error::InvalidOperation`] for an operator that is not known (it never means "all objects"),
-    /// [`Error::UnknownField`], [`Error::InvalidValue`].
-    pub fn filter_from_json(&self, json: &Json) -> Result<Filter> {
-        let Json::Object(object) = json else {
-            return Err(Error::invalid(
-                self.name(),
-                "a filter is a JSON object; {} matches all objects",
-            ));
-        };
-        let mut parts = Vec::new();
-        for (name, condition) in object {
-            parts.push(match name.as_str() {
-                "$and" => Filter::And(self.filters_from_json(name, condition)?),
-                "$or" => Filter::Or(self.filters_from_json(name, condition)?),
-                "$nor" => Filter::Or(self.filters_from_json(name, condition)?).negate(),
-                "$not" => self.filter_from_json(condition)?.negate(),
-                operator if operator.starts_with('$') => {
-                    return Err(self.unknown_operator(operator));
-                }
-                name => self.condition_from_json(name, condition)?,
-            });
-        }
-        let single = if parts.len() == 1 { parts.pop() } else { None };
-        Ok(match (single, parts.is_empty()) {
-            (Some(part), _) => part,
-            (None, true) => Filter::All,
-            (None, false) => Filter::And(parts),
-        })
-    }
-
-    fn filters_from_json(&self, operator: &str, json: &Json) -> Result<Vec<Filter>> {
-        let Json::Array(list) = json else {
-            return Err(Error::invalid(
-                self.name(),
-                format!("`{operator}` takes a list of filters"),
-            ));
-        };
-        list.iter().map(|json| self.filter_from_json(json)).collect()
-    }
-
-    fn condition_from_json(&self, name: &str, json: &Json) -> Result<Filter> {
-        let field = &self.fields()[self.require(name)?];
-        let operators = match json {
-            Json::Object(object)
-                if object.keys().any(|key| key.starts_with('$') && !is_value(key)) =>
-            {
-                object
-            }
-            Json::Array(_) if !matches!(field.field_type, FieldType::Json) => {
-                let reason =
-                    format!("field `{name}` is compared with a list; say {{\"$in\": [..]}}");
-                return Err(Error::invalid(self.name(), reason));
-            }
-            json => return self.compare_from_json(field, Comparison::Eq, json),
-        };
-        let mut parts = Vec::new();
-        for (operator, operand) in operators {
-            parts.push(self.operator_from_json(field, operator, operand)?);
-        }
-        Ok(match parts.pop() {
-            Some(part) if parts.is_empty() => part,
-            Some(part) => {
-                parts.push(part);
-                Filter::And(parts)
-            }
-            None => Filter::All,
-        })
-    }
-
-    fn operator_from_json(&self, field: &Field, operator: &str, operand: &Json) -> Result<Filter> {
-        let comparison = match operator {
-            "$eq" => Comparison::Eq,
-            "$ne" => Comparison::Ne,
-            "$lt" => Comparison::Lt,
-            "$lte" => Comparison::Lte,
-            "$gt" => Comparison::Gt,
-            "$gte" => Comparison::Gte,
-            "$in" => return self.list_from_json(field, operator, operand),
-            "$nin" => return Ok(self.list_from_json(field, operator, operand)?.negate()),
-            "$contains" => {
-                let value = crate::eval::json_element(operand).ok_or_else(|| {
-                    Error::invalid(self.name(), "`$contains` takes a boolean, a number or a text")
-                })?;
-                return Ok(Filter::Contains { field: Name::clone(&field.name), value });
-            }
-            "$not" => return Ok(self.condition_from_json(&field.name, operand)?.negate()),
-            "$exists" => {
-                let op = match operand {
-                    Json::Bool(true) => Comparison::Ne,
-                    Json::Bool(false) => Comparison::Eq,
-                    _ => return Err(Error::invalid(self.name(), "`$exists` takes true or false")),
-                };
-                return Ok(Filter::Compare {
-                    field: Name::clone(&field.name),
-                    op,
-                    value: Value::Null,
-                });
-            }
-            _ => return Err(self.unknown_operator(operator)),
-        };
-        self.compare_from_json(field, comparison, operand)
-    }
-
-    fn compare_from_json(&self, field: &Field, op: Comparison, json: &Json) -> Result<Filter> {
-        let value = self.value_from_json(field, json)?;
-        Ok(Filter::Compare { field: Name::clone(&field.name), op, value })
-    }
-
-    fn list_from_json(&self, field: &Field, operator: &str, json: &Json) -> Result<Filter> {
-        let Json::Array(list) = json else {
-            return Err(Error::invalid(
-                self.name(),
-                format!("`{operator}` takes a list of values"),
-            ));
-        };
-        let values =
-            list.iter().map(|json| self.value_from_json(field, json)).collect::<Result<_>>()?;
-        Ok(Filter::In { field: Name::clone(&field.name), values })
-    }
-
-    fn unknown_operator(&self, operator: &str) -> Error {
-        Error::invalid(self.name(), format!("the operator `{operator}` is not known"))
-    }
-
-    /// Changes of the form `{"title": "x", "count": {"$inc": 1}, "note": {"$unset": true}}`; the operators may also
-    /// stand outside, as in `{"$set": {"title": "x"}, "$inc": {"count": 1}}`.
-    ///
-    /// # Errors
-    /// [`Error::InvalidOperation`] for an operator that is not known, [`Error::UnknownField`], [`Error::InvalidValue`].
-    pub fn changes_from_json(&self, json: &Json) -> Result<Changes> {
-        let Json::Object(object) = json else {
-            return Err(Error::invalid(self.name(), "changes are a JSON object"));
-        };
-        let mut changes = Changes::new();
-        for (name, change) in object {
-            if name.starts_with('$') {
-                let Json::Object(fields) = change else {
-                    return Err(Error::invalid(
-                        self.name(),
-                        format!("`{name}` takes an object of fields"),
-                    ));
-                };
-                for (field, operand) in fields {
-                    changes = self.change_from_json(changes, field, name, operand)?;
-                }
-                continue;
-            }
-            let operator = match change {
-                Json::Object(object) if object.len() == 1 => {
-                    object.iter().next().filter(|(key, _)| key.starts_with('$') && !is_value(key))
-                }
-                _ => None,
-            };
-            changes = match operator {
-                Some((operator, operand)) => {
-                    self.change_from_json(changes, name, operator, operand)?
-                }
-                None => self.change_from_json(changes, name, "$set", change)?,
-            };
-        }
-        Ok(changes)
-    }
-
-    fn change_from_json(
-        &self,
-        changes: Changes,
-        name: &str,
-        operator: &str,
-        operand: &Json,
-    ) -> Result<Changes> {
-        let field = &self.fields()[self.require(name)?];
-        let name = Name::clone(&field.name);
-        match operator {
-            "$set" => Ok(changes.set(name, self.value_from_json(field, operand)?)),
-            "$unset" => Ok(changes.unset(name)),
-            "$inc" => match operand {
-                Json::Number(number) => Ok(match number.as_i64() {
-                    Some(int) => changes.increment(name, int),
-                    None => changes.increment(name, number.as_f64().unwrap_or(f64::NAN)),
-                }),
-                _ => Err(Error::invalid(
-                    self.name(),
-                    format!("`$inc` of field `{name}` takes a number"),
-                )),
-            },
-            operator => Err(self.unknown_operator(operator)),
-        }
-    }
-
-    /// A query of a filter and the options `{"order": [["field", "asc"]], "limit": 1, "skip": 1, "fields": ["field"]}`.
-    ///
-    /// # Errors
-    /// [`Error::InvalidOperation`] for an option that is not known, and as [`Collection::filter_from_json`].
-    pub fn query_from_json(&self, filter: &Json, options: &Json) -> Result<Query> {
-        let mut query = Query::new(Name::clone(self.name())).filter(self.filter_from_json(filter)?);
-        let options = match options {
-            Json::Null => return Ok(query),
-            Json::Object(options) => options,
-            _ => {
-                return Err(Error::invalid(
-                    self.name(),
-                    "the options of a query are a JSON object",
-                ));
-            }
-        };
-        for (option, value) in options {
-            let wrong =
-                || Error::invalid(self.name(), format!("the option `{option}` cannot be {value}"));
-            match option.as_str() {
-                "limit" => query.limit = Some(value.as_u64().ok_or_else(wrong)?),
-                "skip" => query.offset = value.as_u64().ok_or_else(wrong)?,
-                "fields" => {
-                    let names = value.as_array().ok_or_else(wrong)?;
-                    let names =
-                        names.iter().map(|name| name.as_str().map(Name::from).ok_or_else(wrong));
-                    query.select = Some(names.collect::<Result<_>>()?);
-                }
-                "order" => {
-                    for entry in value.as_array().ok_or_else(wrong)? {
-                        let (name, direction) = match entry.as_array().map(Vec::as_slice) {
-                            Some([name, direction]) => (name.as_str(), direction.as_str()),
-                            _ => (entry.as_str(), Some("asc")),
-                        };
-                        let direction = match direction {
-                            Some("asc") => Direction::Ascending,
-                            Some("desc") => Direction::Descending,
-                            _ => return Err(wrong()),
-                        };
-                        query = query.order_by(name.ok_or_else(wrong)?, direction);
-                    }
-                }
-                _ => {
-                    let reason = format!("the option `{option}` is not known");
-                    return Err(Error::invalid(self.name(), reason));
-                }
-            }
-        }
-        Ok(query)
-    }
 }
 
 const INFINITY: &str = "Infinity";
@@ -438,7 +188,7 @@ fn infinity(text: &str) -> Option<f64> {
 }
 
 /// Whether an object with this key is a value of an adopted column, and no operator.
-fn is_value(key: &str) -> bool {
+pub(crate) fn is_value(key: &str) -> bool {
     matches!(key, "$bytes" | "$float")
 }
 

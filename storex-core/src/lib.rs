@@ -63,39 +63,49 @@
 // What a browser's one thread holds need not be `Send`, and an `Arc` of it serves as well as an `Rc`; see `maybe`.
 #![cfg_attr(target_family = "wasm", allow(clippy::arc_with_non_send_sync))]
 
+mod aggregate;
+mod apply;
 mod auto_pk;
 mod backend;
 mod batch;
 mod cascade;
 mod change_set;
+mod changes;
 mod dynamic;
 mod error;
 mod eval;
 mod filter;
 mod json;
+mod json_changes;
+mod json_query;
 mod maybe;
 mod middleware;
 mod nested;
 mod operation;
 mod query;
 mod record;
+mod related;
 mod run;
 mod runtime;
 mod schema;
 mod scope;
+mod search;
 mod serde_face;
 mod storage;
 mod typed;
 mod value;
 
+pub use aggregate::{Aggregate, Aggregation, Aggregator};
+pub use apply::{apply_changes, increment};
 pub use auto_pk::{AutoPk, CustomKeys, KeyGenerator};
 pub use backend::{Backend, Capabilities};
-pub use batch::{Batch, Change, Changes, Continuation, Create, Link, OnConflict, Origin, Step};
+pub use batch::{Batch, Continuation, Create, Link, OnConflict, Origin, Step};
 pub use change_set::{ChangeEvent, ChangeKind, ChangeSet, Changes as ChangeStream, ObjectChange};
+pub use changes::{Change, Changes};
 pub use dynamic::DynamicCollection;
 pub use error::{Error, ErrorKind, Result, Source};
-pub use eval::{apply_changes, compare_ordered, finish_query, increment, json_element};
-pub use filter::{Comparison, FieldRef, Filter, field};
+pub use eval::{compare_ordered, finish_query, json_element};
+pub use filter::{Comparison, ElementCondition, FieldRef, Filter, TextMatch, field, related};
 pub use maybe::{BoxFuture, MaybeSend, MaybeSync};
 pub use middleware::{Context, Middleware, Next, OpenContext};
 pub use operation::{CustomOperation, Operation, Outcome};
@@ -112,6 +122,7 @@ pub use schema::{
     Index, IndexDefinition, KeyFormat, OnDelete, Referrer, Registry, RegistryBuilder, Relation,
     RelationDefinition, RelationKind, SchemaVersion,
 };
+pub use search::{Word, Words, fold_case, words_of};
 pub use storage::{Storage, StorageBuilder};
 pub use typed::{Object, Select, TypedCollection};
 pub use value::{Name, Timestamp, Value};

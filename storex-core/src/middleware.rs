@@ -165,12 +165,16 @@ impl<'a> Next<'a> {
 async fn dispatch(backend: &dyn Backend, cx: &Context, operation: Operation) -> Result<Outcome> {
     match operation {
         Operation::Find(mut query) => {
-            query.check(cx.registry.collection(&query.collection)?)?;
+            query.check(&cx.registry)?;
             backend.find(query).await.map(Outcome::Found)
         }
         Operation::Count(mut query) => {
-            query.check(cx.registry.collection(&query.collection)?)?;
+            query.check(&cx.registry)?;
             backend.count(query).await.map(Outcome::Counted)
+        }
+        Operation::Aggregate(mut aggregation) => {
+            aggregation.check(&cx.registry)?;
+            backend.aggregate(aggregation, &cx.registry).await.map(Outcome::Aggregated)
         }
         Operation::Execute(batch) => {
             let origin = batch.origin;

@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use crate::aggregate::Aggregation;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::query::Query;
@@ -17,6 +18,8 @@ pub enum Operation {
     Find(Query),
     /// Counts objects.
     Count(Query),
+    /// What objects come to.
+    Aggregate(Aggregation),
     /// Writes. A single create, update or delete is a batch of one step.
     Execute(Batch),
     /// Something that only this backend can do.
@@ -40,6 +43,8 @@ pub enum Outcome {
     Found(Vec<Record>),
     /// The number of a count.
     Counted(u64),
+    /// What objects come to: one record per group.
+    Aggregated(Vec<Record>),
     /// What a batch did.
     Executed(BatchOutcome),
     /// What a custom operation gave.
@@ -53,6 +58,7 @@ impl Operation {
         match self {
             Self::Find(_) => "find",
             Self::Count(_) => "count",
+            Self::Aggregate(_) => "aggregate",
             Self::Execute(_) => "execute",
             Self::Custom(_) => "custom",
         }
@@ -64,6 +70,7 @@ impl Outcome {
         let got = match self {
             Self::Found(_) => "found objects",
             Self::Counted(_) => "a count",
+            Self::Aggregated(_) => "an aggregation",
             Self::Executed(_) => "an executed batch",
             Self::Custom(_) => "a custom result",
         };
@@ -91,6 +98,17 @@ impl Outcome {
         match self {
             Self::Counted(count) => Ok(count),
             other => Err(other.mismatch("a count")),
+        }
+    }
+
+    /// What objects come to.
+    ///
+    /// # Errors
+    /// When a middleware answered with something else.
+    pub fn into_aggregated(self) -> Result<Vec<Record>> {
+        match self {
+            Self::Aggregated(records) => Ok(records),
+            other => Err(other.mismatch("an aggregation")),
         }
     }
 

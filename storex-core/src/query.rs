@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::record::Record;
-use crate::schema::Collection;
+use crate::schema::{Collection, Registry};
 use crate::value::{Name, Value};
 
 /// Which way a field is ordered. Nulls come first when ascending, last when descending.
@@ -148,9 +148,10 @@ impl Query {
     /// Checks fields and values, and brings values to their stored form.
     ///
     /// # Errors
-    /// [`Error::UnknownField`], [`Error::InvalidValue`], [`Error::InvalidOperation`].
-    pub fn check(&mut self, collection: &Collection) -> Result<()> {
-        self.filter.check(collection)?;
+    /// [`Error::UnknownCollection`], [`Error::UnknownField`], [`Error::InvalidValue`], [`Error::InvalidOperation`].
+    pub fn check(&mut self, registry: &Registry) -> Result<()> {
+        let collection = registry.collection(&self.collection)?;
+        self.filter.check(collection, registry)?;
         for (field, _) in &self.order {
             let at = collection.require(field)?;
             if matches!(collection.fields()[at].field_type, crate::FieldType::Json) {

@@ -19,7 +19,9 @@ use crate::batch::{Batch, Create, Link, OnConflict, Origin, Step};
 use crate::cascade::{self, Deleting};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::query::Query;
 use crate::record::{Key, Record};
+use crate::related;
 use crate::schema::{Collection, Registry};
 use crate::scope;
 use crate::value::Name;
@@ -38,7 +40,8 @@ pub enum StepOutcome {
     Updated {
         /// Their keys.
         keys: Vec<Key>,
-        /// After an update with an increment, the whole objects as they are now, in the order of the keys; else empty.
+        /// Where [`Changes::tells_objects`](crate::Changes::tells_objects): the whole objects as they are now, in the order
+        /// of the keys; else empty.
         records: Vec<Record>,
     },
     /// These objects were deleted.
@@ -118,6 +121,26 @@ impl BatchOutcome {
         self.placeholders.get(placeholder)
     }
 
+    /// The objects that the last find of the batch has found.
+    #[must_use]
+    pub fn into_found(self) -> Vec<Record> {
+        let found = self.executed.into_iter().rev().find_map(|executed| match executed.outcome {
+            StepOutcome::Found(records) => Some(records),
+            _ => None,
+        });
+        found.unwrap_or_default()
+    }
+
+    /// The number that the last count of the batch has counted.
+    #[must_use]
+    pub fn into_counted(self) -> u64 {
+        let counted = self.executed.into_iter().rev().find_map(|executed| match executed.outcome {
+            StepOutcome::Counted(count) => Some(count),
+            _ => None,
+        });
+        counted.unwrap_or_default()
+    }
+
     /// Forgets what came of steps from the `n`-th on: a middleware that adds steps hides them with this.
     pub fn hide_from(&mut self, n: usize) {
         self.executed.retain(|executed| executed.origin < n);
@@ -138,11 +161,18 @@ pub struct BatchRun {
     current: Option<Current>,
     trace: Trace,
     placeholders: HashMap<Name, Key>,
+    /// Whether the backend itself understands filters on related objects.
+    keeps_related: bool,
 }
 
 #[derive(Debug)]
 enum Task {
     Step(Step),
+    /// A step with a filter on related objects, which the step before has found.
+    Answered {
+        step: Step,
+        required: Option<u64>,
+    },
     /// A delete whose objects were found by the step before: what points to them comes first.
     Cascade(Name),
     /// A delete for which nothing is left to follow.
@@ -173,7 +203,16 @@ impl BatchRun {
             current: None,
             trace: Trace::default(),
             placeholders: HashMap::new(),
+            keeps_related: false,
         }
+    }
+
+    /// Leaves filters on related objects ([`Filter::Related`]) to the backend. Without this, the objects at the other end
+    /// are looked up by a find of its own, and the backend never sees such a filter.
+    #[must_use]
+    pub fn keeping_related(mut self) -> Self {
+        self.keeps_related = true;
+        self
     }
 
     /// The next step to execute, checked: a create, update, delete, find or count. `None`: commit.
@@ -205,12 +244,48 @@ impl BatchRun {
                     }
                     (Step::Delete { collection, filter: Filter::Keys(keys) }, None)
                 }
+                Task::Answered { step, required } => (self.answered(step)?, required),
             };
-            let step = self.check(step)?;
+            let mut step = self.check(step)?;
+            if let Some(question) = self.question(&mut step)? {
+                self.queue.push((origin, Task::Answered { step, required }));
+                self.queue.push((origin, Task::Step(Step::Find(question))));
+                continue;
+            }
             let current = self.current.insert(Current { origin, step, required });
             return Ok(Some(&current.step));
         }
         Ok(None)
+    }
+
+    /// What has to be found before the step can be executed: the objects at the other end of a relation.
+    fn question(&self, step: &mut Step) -> Result<Option<Query>> {
+        if self.keeps_related {
+            return Ok(None);
+        }
+        let Some((collection, filter)) = step.filter_mut() else { return Ok(None) };
+        let Some(Filter::Related { relation, filter }) = filter.first_related() else {
+            return Ok(None);
+        };
+        let collection = self.registry.collection(&collection)?;
+        related::question(collection, relation, (**filter).clone(), &self.registry).map(Some)
+    }
+
+    /// Puts what was found in the place of the filter that asked for it; of the question nothing is left in the trace.
+    fn answered(&mut self, mut step: Step) -> Result<Step> {
+        let asked = self.trace.executed.pop();
+        let found = match &asked {
+            Some(Executed { outcome: StepOutcome::Found(records), .. }) => records.as_slice(),
+            _ => &[],
+        };
+        if let Some((collection, filter)) = step.filter_mut()
+            && let Some(related) = filter.first_related()
+            && let Filter::Related { relation, .. } = &*related
+        {
+            let collection = self.registry.collection(&collection)?;
+            *related = related::answer(collection, relation, found, &self.registry)?;
+        }
+        Ok(step)
     }
 
     /// A delete that brings nothing with it stays as it is; else it begins with finding what it is about.
@@ -273,26 +348,30 @@ impl BatchRun {
 
     fn check(&mut self, step: Step) -> Result<Step> {
         if let Some(collection) = step.collection() {
-            scope::check(&self.scope, self.registry.collection(collection)?)?;
+            let collection = self.registry.collection(collection)?;
+            scope::check(&self.scope, collection)?;
+            if let Some(filter) = step.filter() {
+                scope::check_filter(&self.scope, collection, filter, &self.registry)?;
+            }
         }
         Ok(match step {
             Step::Create(create) => Step::Create(self.check_create(create)?),
             Step::Update { collection, mut filter, mut changes } => {
                 let schema = self.registry.collection(&collection)?;
-                filter.check(schema)?;
+                filter.check(schema, &self.registry)?;
                 changes.check(schema)?;
                 Step::Update { collection, filter, changes }
             }
             Step::Delete { collection, mut filter } => {
-                filter.check(self.registry.collection(&collection)?)?;
+                filter.check(self.registry.collection(&collection)?, &self.registry)?;
                 Step::Delete { collection, filter }
             }
             Step::Find(mut query) => {
-                query.check(self.registry.collection(&query.collection)?)?;
+                query.check(&self.registry)?;
                 Step::Find(query)
             }
             Step::Count(mut query) => {
-                query.check(self.registry.collection(&query.collection)?)?;
+                query.check(&self.registry)?;
                 Step::Count(query)
             }
             other => other,

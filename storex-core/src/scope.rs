@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::batch::{Batch, Origin, Step};
 use crate::error::{Error, Result};
+use crate::filter::Filter;
 use crate::schema::{Collection, OnDelete, Registry};
 use crate::value::Name;
 
@@ -11,6 +12,14 @@ use crate::value::Name;
 pub(crate) fn of(batch: &Batch, registry: &Registry) -> BTreeSet<Name> {
     let named = batch.steps.iter().filter_map(Step::collection);
     let mut scope: BTreeSet<Name> = named.chain(&batch.touching).map(Name::clone).collect();
+    for step in &batch.steps {
+        let collection = step.collection().and_then(|name| registry.find(name));
+        if let (Some(collection), Some(filter)) = (collection, step.filter()) {
+            filter.visit_related(collection, registry, &mut |name| {
+                scope.insert(Name::clone(name));
+            });
+        }
+    }
     // What a delete brings with it has been logged, so a batch of sync holds it already.
     if batch.origin == Origin::Local {
         let deleted = batch.steps.iter().filter_map(|step| match step {
@@ -53,6 +62,18 @@ pub(crate) fn check_delete(
     let mut brought = BTreeSet::new();
     follow(collection.name(), registry, &mut BTreeSet::new(), &mut brought);
     brought.iter().try_for_each(|name| check(scope, registry.collection(name)?))
+}
+
+/// Refuses a filter on related objects which are outside the scope: only a continuation can bring one.
+pub(crate) fn check_filter(
+    scope: &BTreeSet<Name>,
+    collection: &Collection,
+    filter: &Filter,
+    registry: &Registry,
+) -> Result<()> {
+    let mut related = Vec::new();
+    filter.visit_related(collection, registry, &mut |name| related.push(Name::clone(name)));
+    related.iter().try_for_each(|name| check(scope, registry.collection(name)?))
 }
 
 /// Refuses a step outside the scope: only a continuation can bring one.

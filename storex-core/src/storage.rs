@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value as Json;
 use tokio::sync::broadcast;
 
+use crate::aggregate::Aggregation;
 use crate::backend::Backend;
 use crate::batch::{Batch, Origin};
 use crate::change_set::{ChangeSet, Changes, announce};
@@ -194,6 +195,14 @@ impl Storage {
     /// As [`Storage::operation`].
     pub async fn count(&self, query: Query) -> Result<u64> {
         self.operation(Operation::Count(query)).await?.into_counted()
+    }
+
+    /// What objects come to: counts, least and greatest values, sums, distinct values; see [`Aggregation`].
+    ///
+    /// # Errors
+    /// As [`Storage::operation`]; [`Error::InvalidValue`](crate::Error::InvalidValue) for a sum that leaves its range.
+    pub async fn aggregate(&self, aggregation: Aggregation) -> Result<Vec<Record>> {
+        self.operation(Operation::Aggregate(aggregation)).await?.into_aggregated()
     }
 
     /// Executes a batch: all of it or nothing.

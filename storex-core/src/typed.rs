@@ -7,7 +7,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::batch::{Batch, Changes, Step};
+use crate::batch::{Batch, Step};
+use crate::changes::Changes;
 use crate::error::{Error, Result};
 use crate::filter::{Filter, check_key};
 use crate::maybe::{MaybeSend, MaybeSync};

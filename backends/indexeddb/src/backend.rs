@@ -168,6 +168,9 @@ impl Backend for IndexedDbBackend {
     }
 
     async fn find(&self, query: Query) -> Result<Vec<Record>> {
+        if query.filter.has_related() {
+            return Ok(self.execute(Batch::new().find(query)).await?.into_found());
+        }
         let running = self.running()?;
         let store = layout::store(running.stores(), &query.collection)?;
         let transaction = running.begin(&[&*store.name], Mode::ReadOnly, "read").await?;
@@ -175,6 +178,9 @@ impl Backend for IndexedDbBackend {
     }
 
     async fn count(&self, query: Query) -> Result<u64> {
+        if query.filter.has_related() {
+            return Ok(self.execute(Batch::new().step(Step::Count(query))).await?.into_counted());
+        }
         let running = self.running()?;
         let store = layout::store(running.stores(), &query.collection)?;
         let transaction = running.begin(&[&*store.name], Mode::ReadOnly, "read").await?;

@@ -198,7 +198,7 @@ impl<'t> Writing<'t> {
             store.set_entries(&object, &record);
             self.put(&store, &reading.objects, object, &record, key.clone(), false).await?;
             keys.push(key);
-            if changes.is_relative() {
+            if changes.tells_objects() {
                 records.push(record);
             }
         }

@@ -93,11 +93,17 @@ impl Backend for MemoryBackend {
     }
 
     async fn find(&self, query: Query) -> Result<Vec<Record>> {
+        if query.filter.has_related() {
+            return Ok(self.execute(Batch::new().find(query)).await?.into_found());
+        }
         let (state, registry) = self.lock()?;
         state.find(registry.collection(&query.collection)?, &query)
     }
 
     async fn count(&self, query: Query) -> Result<u64> {
+        if query.filter.has_related() {
+            return Ok(self.execute(Batch::new().step(Step::Count(query))).await?.into_counted());
+        }
         let (state, registry) = self.lock()?;
         Ok(state.find(registry.collection(&query.collection)?, &query)?.len() as u64)
     }
@@ -196,7 +202,7 @@ impl State {
         for mut record in self.table(collection).matching(collection, filter) {
             let key = collection.key_of(&record);
             apply_changes(collection, changes, &mut record)?;
-            if changes.is_relative() {
+            if changes.tells_objects() {
                 after.push(record.clone());
             }
             self.put(collection, key.clone(), Some(record), undo)?;

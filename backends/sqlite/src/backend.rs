@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use serde_json::Value as Json;
 use storex_core::{
     Backend, Batch, BatchOutcome, Capabilities, CustomOperation, Error, ErrorKind, Filter, Query,
-    Record, Registry, Result,
+    Record, Registry, Result, Step,
 };
 
 use crate::config::{Config, Durability, SqliteBuilder};
@@ -129,10 +129,16 @@ impl Backend for SqliteBackend {
     }
 
     async fn find(&self, query: Query) -> Result<Vec<Record>> {
+        if query.filter.has_related() {
+            return Ok(self.execute(Batch::new().find(query)).await?.into_found());
+        }
         self.running()?.read(query, read::find).await
     }
 
     async fn count(&self, query: Query) -> Result<u64> {
+        if query.filter.has_related() {
+            return Ok(self.execute(Batch::new().step(Step::Count(query))).await?.into_counted());
+        }
         self.running()?.read(query, read::count).await
     }
 

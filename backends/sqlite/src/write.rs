@@ -44,7 +44,7 @@ impl<'c> Writing<'c> {
             Step::Create(it) => self.create(self.table(&it.collection)?, it),
             Step::Update { collection, filter, changes } => {
                 let table = self.table(collection)?;
-                if changes.is_relative() {
+                if changes.tells_objects() {
                     self.update_relative(table, filter, changes)
                 } else {
                     self.update(table, filter, changes)
