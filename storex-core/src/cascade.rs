@@ -51,11 +51,13 @@ fn step(referrer: &Referrer, deleted: &[&Record]) -> Option<Step> {
                 .fold(Changes::new(), |changes, field| changes.unset(Name::clone(field)));
             Step::Update { collection, filter, changes }
         }
+        // Looked at when the batch has come to its end.
+        OnDelete::Restrict => return None,
     })
 }
 
 /// The objects that point to one of these; a null points to nothing.
-fn pointing(referrer: &Referrer, deleted: &[&Record]) -> Option<Filter> {
+pub(crate) fn pointing(referrer: &Referrer, deleted: &[&Record]) -> Option<Filter> {
     let target = |record: &Record| -> Option<Vec<Value>> {
         let values: Vec<Value> = referrer.target.iter().map(|at| record.get(*at).clone()).collect();
         if values.iter().any(Value::is_null) { None } else { Some(values) }

@@ -148,6 +148,18 @@ impl Changes {
         self
     }
 
+    /// Checks what is set by the rules of the fields. Where only the result can tell, the outcome will.
+    pub(crate) fn checked(self, collection: &Collection) -> Result<Self> {
+        for (name, change) in self.iter() {
+            if let Change::Set(value) = change {
+                let field = &collection.fields()[collection.require(name)?];
+                collection.check_constraints(field, value)?;
+            }
+        }
+        let told = collection.checks().is_empty() && !self.is_relative();
+        Ok(if told { self } else { self.returning() })
+    }
+
     /// The changes, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&Name, &Change)> {
         self.list.iter().map(|(name, change)| (name, change))

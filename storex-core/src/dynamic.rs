@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
+use crate::fetch::Tree;
 use crate::filter::Filter;
 use crate::nested::Dissection;
 use crate::query::Query;
@@ -64,12 +65,26 @@ impl DynamicCollection {
         self.find_with(filter, &Json::Null).await
     }
 
-    /// The objects that the filter matches, with options; see [`Collection::query_from_json`].
+    /// The objects that the filter matches, with options; see [`Collection::query_from_json`]. One option more is `with`, a
+    /// list of relations to follow: `{"with": ["author", "comments.author"]}` puts the related objects where a nested create
+    /// takes them; see [`Storage::find_with`].
     ///
     /// # Errors
     /// As [`DynamicCollection::find`].
     pub async fn find_with(&self, filter: &Json, options: &Json) -> Result<Vec<Json>> {
-        self.query(self.query_from_json(filter, options)?).await
+        let Some(with) = options.get("with") else {
+            return self.query(self.query_from_json(filter, options)?).await;
+        };
+        let paths = with.as_array().map(|list| list.iter().map(Json::as_str).collect());
+        let Some(Some(paths)) = paths.map(|paths: Option<Vec<&str>>| paths) else {
+            let reason =
+                format!("the option `with` cannot be {with}: it takes a list of relations");
+            return Err(Error::invalid(self.collection.name(), reason));
+        };
+        let mut others = options.clone();
+        others.as_object_mut().map(|options| options.remove("with"));
+        let query = self.query_from_json(filter, &others)?;
+        Ok(self.storage.find_with(query, paths).await?.iter().map(Tree::to_json).collect())
     }
 
     /// The objects of a query, as JSON.

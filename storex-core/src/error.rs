@@ -104,6 +104,24 @@ pub enum Error {
         /// The database's own words.
         reason: String,
     },
+    /// A rule for objects of the collection; see [`Definition::check`](crate::Definition::check).
+    #[error("collection `{collection}`: an object must {rule}")]
+    RuleBroken {
+        /// The collection.
+        collection: Name,
+        /// The rule.
+        rule: Name,
+    },
+    /// A relation that is kept by a rule; see [`RelationDefinition::on_delete`](crate::RelationDefinition::on_delete).
+    #[error("collection `{collection}`, field `{field}`: {reason}")]
+    Relation {
+        /// The collection that points.
+        collection: Name,
+        /// The field that points.
+        field: Name,
+        /// What does not fit.
+        reason: String,
+    },
     /// A precondition of a batch did not hold; nothing was written.
     #[error("collection `{collection}`: precondition failed: {reason}")]
     Precondition {
@@ -203,11 +221,13 @@ impl Error {
             | Self::MissingField { .. }
             | Self::InvalidOperation { .. }
             | Self::KeyChange { .. }
+            | Self::RuleBroken { .. }
             | Self::SchemaMismatch { .. } => ErrorKind::Invalid,
             Self::UnknownCollection { .. } => ErrorKind::NotFound,
             Self::AlreadyExists { .. }
             | Self::UniqueViolation { .. }
             | Self::ConstraintViolation { .. }
+            | Self::Relation { .. }
             | Self::Precondition { .. }
             | Self::Aborted { .. } => ErrorKind::Conflict,
             Self::Unsupported { .. } => ErrorKind::Unsupported,

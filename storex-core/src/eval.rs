@@ -16,6 +16,16 @@ impl Filter {
     #[must_use]
     pub fn matches(&self, collection: &Collection, record: &Record) -> bool {
         match self {
+            Self::And(parts) => parts.iter().all(|part| part.matches(collection, record)),
+            Self::Or(parts) => parts.iter().any(|part| part.matches(collection, record)),
+            Self::Not(part) => !part.matches(collection, record),
+            leaf => leaf.leaf_matches(collection, record),
+        }
+    }
+
+    /// Apart from what calls itself, so that a deep filter takes little of the stack.
+    fn leaf_matches(&self, collection: &Collection, record: &Record) -> bool {
+        match self {
             Self::All => true,
             Self::Keys(keys) => keys.contains(&collection.key_of(record)),
             Self::Compare { field, op, value } => {
@@ -42,10 +52,7 @@ impl Filter {
                 .and_then(|at| record.get(at).as_text())
                 .is_some_and(|own| search::Words::new(words).are_in(own)),
             // One object knows nothing of the others: a `BatchRun` has put what is there in its place before.
-            Self::Related { .. } => false,
-            Self::And(parts) => parts.iter().all(|part| part.matches(collection, record)),
-            Self::Or(parts) => parts.iter().any(|part| part.matches(collection, record)),
-            Self::Not(part) => !part.matches(collection, record),
+            Self::Related { .. } | Self::And(_) | Self::Or(_) | Self::Not(_) => false,
         }
     }
 }

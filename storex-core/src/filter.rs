@@ -312,7 +312,18 @@ impl Filter {
     /// [`Error::UnknownField`], [`Error::InvalidValue`], [`Error::InvalidOperation`].
     pub fn check(&mut self, collection: &Collection, registry: &Registry) -> Result<()> {
         match self {
-            Self::All => Ok(()),
+            Self::And(parts) | Self::Or(parts) => {
+                parts.iter_mut().try_for_each(|part| part.check(collection, registry))
+            }
+            Self::Not(part) => part.check(collection, registry),
+            leaf => leaf.check_leaf(collection, registry),
+        }
+    }
+
+    /// Apart from what calls itself, so that a deep filter takes little of the stack.
+    fn check_leaf(&mut self, collection: &Collection, registry: &Registry) -> Result<()> {
+        match self {
+            Self::All | Self::And(_) | Self::Or(_) | Self::Not(_) => Ok(()),
             Self::Keys(keys) => check_keys(keys, collection),
             Self::Compare { field, value, .. } => check_operand(collection, field, value),
             Self::In { field, values } => {
@@ -337,10 +348,6 @@ impl Filter {
                 let target = resolve(collection, relation)?;
                 filter.check(registry.collection(target.other())?, registry)
             }
-            Self::And(parts) | Self::Or(parts) => {
-                parts.iter_mut().try_for_each(|part| part.check(collection, registry))
-            }
-            Self::Not(part) => part.check(collection, registry),
         }
     }
 

@@ -74,6 +74,7 @@ mod changes;
 mod dynamic;
 mod error;
 mod eval;
+mod fetch;
 mod filter;
 mod json;
 mod json_changes;
@@ -85,6 +86,7 @@ mod operation;
 mod query;
 mod record;
 mod related;
+mod rules;
 mod run;
 mod runtime;
 mod schema;
@@ -105,6 +107,7 @@ pub use changes::{Change, Changes};
 pub use dynamic::DynamicCollection;
 pub use error::{Error, ErrorKind, Result, Source};
 pub use eval::{compare_ordered, finish_query, json_element};
+pub use fetch::{Branch, SelectWith, Tree};
 pub use filter::{Comparison, ElementCondition, FieldRef, Filter, TextMatch, field, related};
 pub use maybe::{BoxFuture, MaybeSend, MaybeSync};
 pub use middleware::{Context, Middleware, Next, OpenContext};
@@ -118,9 +121,9 @@ pub use runtime::TokioRuntime;
 #[cfg(all(feature = "web-runtime", target_family = "wasm"))]
 pub use runtime::WebRuntime;
 pub use schema::{
-    Affinity, Collection, Default as FieldDefault, Definition, Field, FieldOption, FieldType,
-    Index, IndexDefinition, KeyFormat, OnDelete, Referrer, Registry, RegistryBuilder, Relation,
-    RelationDefinition, RelationKind, SchemaVersion,
+    Affinity, Check, Collection, CustomCheck, Default as FieldDefault, Definition, Field,
+    FieldOption, FieldType, Index, IndexDefinition, KeyFormat, ObjectCheck, ObjectView, OnDelete,
+    Referrer, Registry, RegistryBuilder, Relation, RelationDefinition, RelationKind, SchemaVersion,
 };
 pub use search::{Word, Words, fold_case, words_of};
 pub use storage::{Storage, StorageBuilder};

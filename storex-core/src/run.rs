@@ -22,6 +22,7 @@ use crate::filter::Filter;
 use crate::query::Query;
 use crate::record::{Key, Record};
 use crate::related;
+use crate::rules::{Question, Rules};
 use crate::schema::{Collection, Registry};
 use crate::scope;
 use crate::value::Name;
@@ -161,6 +162,8 @@ pub struct BatchRun {
     current: Option<Current>,
     trace: Trace,
     placeholders: HashMap<Name, Key>,
+    /// What has to be looked at when everything is done.
+    rules: Rules,
     /// Whether the backend itself understands filters on related objects.
     keeps_related: bool,
 }
@@ -173,6 +176,8 @@ enum Task {
         step: Step,
         required: Option<u64>,
     },
+    /// A rule of relations, of which the step before has found out how it stands.
+    Judge(Question),
     /// A delete whose objects were found by the step before: what points to them comes first.
     Cascade(Name),
     /// A delete for which nothing is left to follow.
@@ -185,6 +190,16 @@ struct Current {
     step: Step,
     /// A precondition: how many objects there must be.
     required: Option<u64>,
+}
+
+/// The number of the step that the rules' own questions come from: none of the batch.
+const RULES: usize = usize::MAX;
+
+fn found_by(asked: Option<&Executed>) -> &[Record] {
+    match asked.map(|executed| &executed.outcome) {
+        Some(StepOutcome::Found(records)) => records,
+        _ => &[],
+    }
 }
 
 impl BatchRun {
@@ -203,6 +218,7 @@ impl BatchRun {
             current: None,
             trace: Trace::default(),
             placeholders: HashMap::new(),
+            rules: Rules::default(),
             keeps_related: false,
         }
     }
@@ -220,7 +236,7 @@ impl BatchRun {
     /// # Errors
     /// What is wrong with the step, or what a continuation refuses with: roll back.
     pub fn next_step(&mut self) -> Result<Option<&Step>> {
-        while let Some((origin, task)) = self.queue.pop() {
+        while let Some((origin, task)) = self.next_task() {
             let (step, required) = match task {
                 Task::Step(Step::Then(continuation)) => {
                     let steps = continuation.call(&self.trace)?;
@@ -245,6 +261,11 @@ impl BatchRun {
                     (Step::Delete { collection, filter: Filter::Keys(keys) }, None)
                 }
                 Task::Answered { step, required } => (self.answered(step)?, required),
+                Task::Judge(question) => {
+                    let asked = self.trace.executed.pop();
+                    question.judge(found_by(asked.as_ref()), &self.registry)?;
+                    continue;
+                }
             };
             let mut step = self.check(step)?;
             if let Some(question) = self.question(&mut step)? {
@@ -256,6 +277,17 @@ impl BatchRun {
             return Ok(Some(&current.step));
         }
         Ok(None)
+    }
+
+    /// What is to be done next: what is left of the batch, and in the end a look at the rules of relations.
+    fn next_task(&mut self) -> Option<(usize, Task)> {
+        if self.queue.is_empty() {
+            for (question, query) in self.rules.questions(&self.registry) {
+                self.queue.push((RULES, Task::Judge(question)));
+                self.queue.push((RULES, Task::Step(Step::Find(query))));
+            }
+        }
+        self.queue.pop()
     }
 
     /// What has to be found before the step can be executed: the objects at the other end of a relation.
@@ -274,10 +306,7 @@ impl BatchRun {
     /// Puts what was found in the place of the filter that asked for it; of the question nothing is left in the trace.
     fn answered(&mut self, mut step: Step) -> Result<Step> {
         let asked = self.trace.executed.pop();
-        let found = match &asked {
-            Some(Executed { outcome: StepOutcome::Found(records), .. }) => records.as_slice(),
-            _ => &[],
-        };
+        let found = found_by(asked.as_ref());
         if let Some((collection, filter)) = step.filter_mut()
             && let Some(related) = filter.first_related()
             && let Filter::Related { relation, .. } = &*related
@@ -303,6 +332,7 @@ impl BatchRun {
 
     fn cascade(&mut self, origin: usize, collection: Name) -> Result<()> {
         let schema = self.registry.collection(&collection)?;
+        self.rules.deleting(schema, self.trace.found(0));
         let (steps, keys) = cascade::follow(schema, self.trace.found(0), &mut self.deleting);
         self.queue.push((origin, Task::Delete(collection, keys)));
         self.queue.extend(steps.into_iter().rev().map(|step| (origin, Task::Step(step))));
@@ -324,8 +354,25 @@ impl BatchRun {
                 reason: format!("{counted} objects match where {required} are required"),
             });
         }
-        self.trace.executed.push(Executed { step: current.step, outcome, origin: current.origin });
+        let executed = Executed { step: current.step, outcome, origin: current.origin };
+        if self.origin == Origin::Local {
+            self.check_outcome(&executed)?;
+            self.rules.note(&executed, &self.registry);
+        }
+        self.trace.executed.push(executed);
         Ok(())
+    }
+
+    /// What an update has made of the objects must be as the rules say, where only the result can tell.
+    fn check_outcome(&self, executed: &Executed) -> Result<()> {
+        let StepOutcome::Updated { records, .. } = &executed.outcome else { return Ok(()) };
+        let collection = executed.step.collection().and_then(|name| self.registry.find(name));
+        match collection {
+            Some(collection) if collection.has_checks() => {
+                records.iter().try_for_each(|record| collection.check_object(record))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The outcome, once [`BatchRun::next_step`] has given `None`.
@@ -360,6 +407,9 @@ impl BatchRun {
                 let schema = self.registry.collection(&collection)?;
                 filter.check(schema, &self.registry)?;
                 changes.check(schema)?;
+                if self.origin == Origin::Local && schema.has_checks() {
+                    changes = changes.checked(schema)?;
+                }
                 Step::Update { collection, filter, changes }
             }
             Step::Delete { collection, mut filter } => {
@@ -384,8 +434,12 @@ impl BatchRun {
         for link in std::mem::take(&mut create.links) {
             self.fill_link(schema, &mut create.records, &link)?;
         }
+        let checks = self.origin == Origin::Local && schema.has_checks();
         for record in &mut create.records {
             schema.check_record(record)?;
+            if checks {
+                schema.check_object(record)?;
+            }
         }
         for (at, placeholder) in &create.placeholders {
             let Some(record) = create.records.get(*at) else {

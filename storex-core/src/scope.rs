@@ -30,6 +30,11 @@ pub(crate) fn of(batch: &Batch, registry: &Registry) -> BTreeSet<Name> {
         for collection in deleted.chain(&batch.touching) {
             follow(collection, registry, &mut followed, &mut scope);
         }
+        let written: Vec<Name> = scope.iter().cloned().collect();
+        for collection in written.iter().filter_map(|name| registry.find(name)) {
+            let kept = collection.relations().iter().filter(|it| it.on_delete.is_some());
+            scope.extend(kept.map(|relation| Name::clone(&relation.parent)));
+        }
     }
     scope
 }

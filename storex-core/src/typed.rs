@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::batch::{Batch, Step};
 use crate::changes::Changes;
 use crate::error::{Error, Result};
+use crate::fetch::{Paths, SelectWith};
 use crate::filter::{Filter, check_key};
 use crate::maybe::{MaybeSend, MaybeSync};
 use crate::query::{Direction, Position, Query};
@@ -218,6 +219,34 @@ impl<T: DeserializeOwned> Select<T> {
             query: self.query.select(fields),
             object: PhantomData,
         }
+    }
+
+    /// With related objects, as values of another struct: it has a field for each of them, by alias or reverse alias. Paths go
+    /// on behind a dot, as in `["author", "comments.author"]`; see [`Storage::find_with`].
+    ///
+    /// ```
+    /// # use storex_core::{Object, Result, Storage};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)] struct User { name: String }
+    /// # impl Object for User { const COLLECTION: &'static str = "user"; }
+    /// # #[derive(Deserialize)] struct Email { address: String }
+    /// #[derive(Deserialize)]
+    /// struct UserWithEmails {
+    ///     name: String,
+    ///     emails: Vec<Email>,
+    /// }
+    ///
+    /// # async fn read(storage: &Storage) -> Result<()> {
+    /// let users = storage.collection::<User>()?;
+    /// let all = users.query().with::<UserWithEmails, _>(["emails"]).all().await?;
+    /// # let _ = all; Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn with<U: DeserializeOwned, P: AsRef<str>>(
+        self,
+        paths: impl IntoIterator<Item = P>,
+    ) -> SelectWith<U> {
+        SelectWith::new(self.storage, self.query, Paths::new(paths))
     }
 
     fn object(&self, record: &Record) -> Result<T> {

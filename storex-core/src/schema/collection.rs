@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::error::{Error, Result};
 use crate::record::{Key, Record};
-use crate::schema::{Field, SchemaVersion};
+use crate::schema::{Field, ObjectCheck, SchemaVersion};
 use crate::value::Name;
 
 /// One collection of a [`Registry`](crate::Registry): checked, immutable, shared.
@@ -21,6 +21,7 @@ pub struct Collection {
     pub(super) children: Vec<Relation>,
     pub(super) referrers: Vec<Referrer>,
     pub(super) must_be_given: Vec<usize>,
+    pub(super) checks: Vec<ObjectCheck>,
     pub(super) adopted: bool,
     pub(super) reserved: bool,
 }
@@ -49,6 +50,9 @@ pub struct Relation {
     pub parent: Name,
     /// The name under which a nested create finds the children in the parent.
     pub reverse_alias: Name,
+    /// What happens to the children of a parent that is deleted; `None`: nobody keeps the relation, and a key may point to
+    /// nothing.
+    pub on_delete: Option<OnDelete>,
 }
 
 /// How many children a parent has.
@@ -82,6 +86,8 @@ pub enum OnDelete {
     Cascade,
     /// The fields that point become null, and that is logged.
     SetNull,
+    /// As long as they point to it, it cannot be deleted.
+    Restrict,
 }
 
 impl Collection {
@@ -160,6 +166,12 @@ impl Collection {
     #[must_use]
     pub fn referrers(&self) -> &[Referrer] {
         &self.referrers
+    }
+
+    /// The rules for objects as a whole.
+    #[must_use]
+    pub fn checks(&self) -> &[ObjectCheck] {
+        &self.checks
     }
 
     /// Whether the table was there before storex and stays as it is.

@@ -1,6 +1,9 @@
 //! [`Definition`]: a collection as an application writes it down.
 
-use crate::schema::{Default, FieldType, KeyFormat, OnDelete, RelationKind, SchemaVersion};
+use crate::schema::{
+    Check, Default, FieldType, KeyFormat, ObjectCheck, ObjectView, OnDelete, RelationKind,
+    SchemaVersion,
+};
 use crate::value::{Name, Value};
 
 /// The definition of a collection, one per schema version.
@@ -27,6 +30,7 @@ pub struct Definition {
     pub(super) indices: Vec<IndexDefinition>,
     pub(super) relations: Vec<RelationDefinition>,
     pub(super) foreign_keys: Vec<ForeignKeyDefinition>,
+    pub(super) checks: Vec<ObjectCheck>,
     pub(super) adopted: bool,
     pub(super) reserved: bool,
 }
@@ -47,6 +51,7 @@ pub(super) struct FieldDefinition {
     pub(super) field_type: FieldType,
     pub(super) nullable: bool,
     pub(super) default: Option<Default>,
+    pub(super) checks: Vec<Check>,
 }
 
 /// What a field may have beside its name and type; see [`Definition::field_with`].
@@ -62,6 +67,8 @@ pub enum FieldOption {
     DefaultNow,
     /// Is stored under another name.
     Column(Name),
+    /// Must be like this beyond its type.
+    Check(Check),
 }
 
 /// An index of a [`Definition`].
@@ -84,6 +91,7 @@ pub struct RelationDefinition {
     pub(super) reverse_alias: Option<Name>,
     pub(super) column: Option<Name>,
     pub(super) optional: bool,
+    pub(super) on_delete: Option<OnDelete>,
 }
 
 impl RelationDefinition {
@@ -95,6 +103,7 @@ impl RelationDefinition {
             reverse_alias: None,
             column: None,
             optional: false,
+            on_delete: None,
         }
     }
 
@@ -106,6 +115,11 @@ impl RelationDefinition {
     /// One object of this collection belongs to one of `target`.
     pub fn single_child_of(target: impl Into<Name>) -> Self {
         Self::new(RelationKind::SingleChildOf, target)
+    }
+
+    /// An object of this collection links one of `target` with others: a collection with two of these connects two others.
+    pub fn connects(target: impl Into<Name>) -> Self {
+        Self::new(RelationKind::Connects, target)
     }
 
     /// The field that holds the parent's key; by default the parent collection's name.
@@ -136,6 +150,17 @@ impl RelationDefinition {
         self.optional = true;
         self
     }
+
+    /// The relation is kept by the rules: a parent's key that is written must be that of an object which is there, and this
+    /// is what happens to the children when their parent is deleted.
+    ///
+    /// Both are looked at when a batch has come to its end, so within a batch objects may come and go in any order. What
+    /// the rule deletes or changes is logged like any write. What sync brings is applied as it is.
+    #[must_use]
+    pub fn on_delete(mut self, rule: OnDelete) -> Self {
+        self.on_delete = Some(rule);
+        self
+    }
 }
 
 impl Definition {
@@ -150,6 +175,7 @@ impl Definition {
             indices: Vec::new(),
             relations: Vec::new(),
             foreign_keys: Vec::new(),
+            checks: Vec::new(),
             adopted: false,
             reserved: false,
         }
@@ -194,6 +220,7 @@ impl Definition {
             field_type,
             nullable: false,
             default: None,
+            checks: Vec::new(),
         };
         for option in options {
             match option {
@@ -205,6 +232,7 @@ impl Definition {
                 FieldOption::Default(value) => field.default = Some(Default::Value(value)),
                 FieldOption::DefaultNow => field.default = Some(Default::CurrentTimestamp),
                 FieldOption::Column(column) => field.column = Some(column),
+                FieldOption::Check(check) => field.checks.push(check),
             }
         }
         self.fields.push(field);
@@ -284,11 +312,33 @@ impl Definition {
         self
     }
 
-    /// Objects of this collection link one object of `a` with one of `b`: two required relations.
+    /// A rule for the values of an object together, in words that complete "the object must ..", as in `begin before it ends`.
+    /// What the application writes is checked, and what sync brings is not; see [`Check`].
+    ///
+    /// ```
+    /// use storex_core::{Definition, FieldType};
+    ///
+    /// let meeting = Definition::new("meeting")
+    ///     .field("begin", FieldType::Timestamp)
+    ///     .field("end", FieldType::Timestamp)
+    ///     .check("begin before it ends", |it| it.get("begin").compare(it.get("end")).is_lt());
+    /// # let _ = meeting;
+    /// ```
+    #[must_use]
+    pub fn check(
+        mut self,
+        rule: impl Into<Name>,
+        holds: impl Fn(&ObjectView<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.checks.push(ObjectCheck::new(rule, holds));
+        self
+    }
+
+    /// Objects of this collection link one object of `a` with one of `b`: two required relations. For aliases or rules, add the
+    /// two as [`RelationDefinition::connects`].
     #[must_use]
     pub fn connects(self, a: impl Into<Name>, b: impl Into<Name>) -> Self {
-        self.relation(RelationDefinition::new(RelationKind::Connects, a))
-            .relation(RelationDefinition::new(RelationKind::Connects, b))
+        self.relation(RelationDefinition::connects(a)).relation(RelationDefinition::connects(b))
     }
 
     /// The table is there already, under this name, and is neither made nor changed by storex.

@@ -216,6 +216,7 @@ fn build_collection(definition: &Definition, all: &[&Definition]) -> Result<Coll
             field_type: FieldType::ForeignKey(key_format(target, all, all.len())),
             nullable: relation.optional,
             default: relation.optional.then_some(Default::Null),
+            checks: Vec::new(),
         });
         let own = &definition.name;
         relations.push(Relation {
@@ -227,6 +228,7 @@ fn build_collection(definition: &Definition, all: &[&Definition]) -> Result<Coll
                 RelationKind::SingleChildOf => Name::clone(own),
                 RelationKind::ChildOf | RelationKind::Connects => format!("{own}s").into(),
             }),
+            on_delete: relation.on_delete,
         });
     }
     let primary_key = build_key(definition, &mut fields)?;
@@ -253,6 +255,7 @@ fn build_collection(definition: &Definition, all: &[&Definition]) -> Result<Coll
         children: Vec::new(),
         referrers: Vec::new(),
         must_be_given,
+        checks: definition.checks.clone(),
         adopted: definition.adopted,
         reserved: definition.reserved,
     };
@@ -342,6 +345,7 @@ fn build_field(definition: &FieldDefinition) -> Field {
         field_type: definition.field_type.clone(),
         nullable: definition.nullable,
         default: definition.default.clone(),
+        checks: definition.checks.clone(),
     }
 }
 
@@ -389,6 +393,7 @@ fn build_key(definition: &Definition, fields: &mut Vec<Field>) -> Result<Vec<usi
                         field_type: FieldType::AutoPk(KeyFormat::Text),
                         nullable: false,
                         default: None,
+                        checks: Vec::new(),
                     },
                 );
                 0
@@ -539,6 +544,36 @@ fn connect_referrers(collections: &mut [Collection], definitions: &[&Definition]
                 on_delete: key.on_delete,
             });
         }
+    }
+    connect_rules(collections)
+}
+
+/// Relations that are kept by a rule are foreign keys too.
+fn connect_rules(collections: &mut [Collection]) -> Result<()> {
+    let relations: Vec<Relation> =
+        collections.iter().flat_map(|collection| collection.relations.clone()).collect();
+    for relation in relations {
+        let Some(on_delete) = relation.on_delete else { continue };
+        let child = collections.iter().find(|it| it.name == relation.child);
+        let optional = child.is_some_and(|child| {
+            child.position(&relation.alias).is_some_and(|at| child.fields[at].nullable)
+        });
+        if on_delete == OnDelete::SetNull && !optional {
+            return Err(Error::Definition {
+                collection: relation.child,
+                field: Some(relation.alias),
+                reason: "is to become null when its target is deleted, but is required".to_owned(),
+            });
+        }
+        let Some(parent) = collections.iter_mut().find(|it| it.name == relation.parent) else {
+            continue;
+        };
+        parent.referrers.push(Referrer {
+            child: relation.child,
+            fields: vec![relation.alias],
+            target: parent.primary_key.clone(),
+            on_delete,
+        });
     }
     Ok(())
 }

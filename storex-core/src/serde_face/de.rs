@@ -68,9 +68,9 @@ impl<'a, 'de, I: Iterator<Item = FieldValue<'a>>> MapAccess<'de> for Fields<'a, 
 }
 
 #[derive(Clone, Copy)]
-struct FieldValue<'a> {
-    field: &'a Field,
-    value: &'a Value,
+pub(super) struct FieldValue<'a> {
+    pub(super) field: &'a Field,
+    pub(super) value: &'a Value,
 }
 
 impl FieldValue<'_> {

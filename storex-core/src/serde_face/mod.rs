@@ -2,9 +2,11 @@
 
 mod de;
 mod ser;
+mod tree;
 
 pub(crate) use de::from_record;
 pub(crate) use ser::to_record;
+pub(crate) use tree::from_tree;
 
 use std::fmt;
 

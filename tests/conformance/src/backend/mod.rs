@@ -6,12 +6,14 @@ pub mod bad_input;
 pub mod batching;
 pub mod cascades;
 pub mod changes;
+pub mod checks;
 pub mod concurrency;
 pub mod continuations;
 pub mod counting;
 pub mod creating;
 pub mod deleting;
 pub mod elements;
+pub mod fetching;
 pub mod finding;
 pub mod keys;
 pub mod lifecycle;
@@ -20,6 +22,7 @@ pub mod operators;
 pub mod ordering;
 pub mod paging;
 pub mod relations;
+pub mod rules;
 pub mod schemas;
 pub mod unique;
 pub mod updating;
@@ -318,6 +321,43 @@ macro_rules! backend_conformance {
                 a_parent_need_not_be_there
                 parents_with_keys_of_every_form
                 two_parents_of_one_collection
+            }
+            rules {
+                cascade_deletes_the_children
+                set_null_leaves_the_children
+                restrict_keeps_a_parent_with_children
+                within_a_batch_objects_go_in_any_order
+                within_a_batch_objects_come_in_any_order
+                a_parent_that_goes_and_comes_again
+                a_child_of_nobody_is_refused
+                an_update_to_nobody_is_refused
+                a_child_created_and_deleted_with_its_parent
+                a_parent_of_the_same_collection
+                a_continuation_keeps_the_rules_too
+                the_outcome_tells_the_batch_only
+                sync_brings_children_before_their_parents
+                a_cascade_ends_at_a_restriction
+                nested_objects_keep_the_rules
+            }
+            fetching {
+                children_by_reverse_alias
+                a_parent_by_alias_stands_in_the_place_of_its_key
+                a_single_child_is_one_object
+                paths_go_on_at_every_level
+                a_nested_object_comes_back
+                structs_with_structs_in_them
+                there_are_as_many_reads_as_relations
+                a_filter_an_order_and_a_page
+                what_is_not_there_is_refused
+            }
+            checks {
+                a_create_is_checked
+                an_update_is_checked_by_what_it_sets
+                an_update_is_checked_by_what_becomes_of_the_objects
+                a_relative_update_is_checked
+                every_kind_of_check
+                replaced_objects_and_those_of_continuations_are_checked
+                what_sync_brings_is_not_checked
             }
             keys {
                 a_text_key_is_a_uuid_of_version_7
