@@ -12,5 +12,9 @@ mod readme {}
 
 /// The examples of the guide are compiled and run with the tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/guide.md")]
-mod guide {}
+mod guide {
+    #[doc = include_str!("../../docs/guide.md")]
+    mod start {}
+    #[doc = include_str!("../../docs/guide/relations.md")]
+    mod relations {}
+}
