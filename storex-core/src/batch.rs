@@ -348,6 +348,13 @@ impl Changes {
         self
     }
 
+    /// These changes and others.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     /// The changes, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&Name, &Change)> {
         self.0.iter().map(|(name, change)| (name, change))

@@ -77,6 +77,7 @@ mod maybe;
 mod middleware;
 mod nested;
 mod operation;
+mod property;
 mod query;
 mod record;
 mod run;
@@ -99,6 +100,7 @@ pub use filter::{Comparison, FieldRef, Filter, field};
 pub use maybe::{BoxFuture, MaybeSend, MaybeSync};
 pub use middleware::{Context, Middleware, Next, OpenContext};
 pub use operation::{CustomOperation, Operation, Outcome};
+pub use property::{AsJson, JsonArray, Number, Operand, Property};
 pub use query::{Direction, Position, Query};
 pub use record::{Key, Record, compare_all};
 pub use run::{BatchOutcome, BatchRun, Executed, StepOutcome, Trace, created};
@@ -113,5 +115,7 @@ pub use schema::{
     RelationDefinition, RelationKind, SchemaVersion,
 };
 pub use storage::{Storage, StorageBuilder};
+#[cfg(feature = "derive")]
+pub use storex_derive::Collection;
 pub use typed::{Object, Select, TypedCollection};
 pub use value::{Name, Timestamp, Value};

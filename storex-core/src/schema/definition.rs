@@ -108,10 +108,16 @@ impl RelationDefinition {
         Self::new(RelationKind::SingleChildOf, target)
     }
 
+    /// An object of this collection links one of `target` with one of another collection; see [`Definition::connects`].
+    pub fn connects(target: impl Into<Name>) -> Self {
+        Self::new(RelationKind::Connects, target)
+    }
+
     /// The field that holds the parent's key; by default the parent collection's name.
     #[must_use]
     pub fn alias(mut self, alias: impl Into<Name>) -> Self {
-        self.alias = Some(alias.into());
+        // The default is kept as such, so that two ways to say the same are equal.
+        self.alias = Some(alias.into()).filter(|alias| *alias != self.target);
         self
     }
 
@@ -263,7 +269,7 @@ impl Definition {
     }
 
     /// When an object of `target` is deleted, the objects of this collection whose `fields` have the values of its
-    /// `target_fields` are deleted too, or their fields become null.
+    /// `target_fields` are deleted too, or their fields become null. No target fields: those of the target's primary key.
     ///
     /// Both happen in the same batch and are logged like any write, so every device learns of exactly the rows that were
     /// touched. A database that does the same by itself (SQLite's `ON DELETE CASCADE`) then finds nothing left to do.
@@ -287,8 +293,7 @@ impl Definition {
     /// Objects of this collection link one object of `a` with one of `b`: two required relations.
     #[must_use]
     pub fn connects(self, a: impl Into<Name>, b: impl Into<Name>) -> Self {
-        self.relation(RelationDefinition::new(RelationKind::Connects, a))
-            .relation(RelationDefinition::new(RelationKind::Connects, b))
+        self.relation(RelationDefinition::connects(a)).relation(RelationDefinition::connects(b))
     }
 
     /// The table is there already, under this name, and is neither made nor changed by storex.
