@@ -14,3 +14,8 @@ mod readme {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide.md")]
 mod guide {}
+
+/// So are those of its chapter about collections.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/schema.md")]
+mod guide_schema {}

@@ -101,7 +101,7 @@ impl ContainerAttributes {
                 parenthesized!(content in meta.input);
                 let fields = Punctuated::<Ident, Token![,]>::parse_terminated(&content)?;
                 if fields.is_empty() {
-                    return Err(meta.error("names no field"));
+                    return Err(meta.error("an index names at least one field"));
                 }
                 self.indices.push(IndexAttribute { unique, fields: fields.into_iter().collect() });
                 Ok(())
@@ -161,7 +161,8 @@ fn once<'a, T>(
     value: impl FnOnce(&ParseNestedMeta<'a>) -> syn::Result<T>,
 ) -> syn::Result<()> {
     if place.is_some() {
-        return Err(meta.error("says again, or otherwise, what was said before; keep one of them"));
+        let message = "this was said before, in the same words or in others; keep one of them";
+        return Err(meta.error(message));
     }
     *place = Some(value(meta)?);
     Ok(())
@@ -190,7 +191,11 @@ fn key(meta: &ParseNestedMeta<'_>) -> syn::Result<KeyAttribute> {
 fn field_type(meta: &ParseNestedMeta<'_>) -> syn::Result<FieldType> {
     let name: LitStr = meta.value()?.parse()?;
     FieldType::named(&name.value()).ok_or_else(|| {
-        let message = format!("is no field type; the field types are {}", FieldType::names());
+        let message = format!(
+            "`{}` is no field type; the field types are {}",
+            name.value(),
+            FieldType::names()
+        );
         syn::Error::new_spanned(&name, message)
     })
 }
@@ -211,7 +216,7 @@ fn on_delete(meta: &ParseNestedMeta<'_>) -> syn::Result<OnDelete> {
     let set_null = match at.value().as_str() {
         "cascade" => false,
         "set_null" => true,
-        _ => return Err(syn::Error::new_spanned(at, "is neither \"cascade\" nor \"set_null\"")),
+        _ => return Err(syn::Error::new_spanned(at, "`on_delete` is \"cascade\" or \"set_null\"")),
     };
     Ok(OnDelete { at, set_null })
 }

@@ -117,12 +117,12 @@ impl<'a> Field<'a> {
         if let Some(at) = &attributes.nullable
             && (!self.optional || attributes.default.is_some())
         {
-            errors.at(at, "is for an `Option` that has no default: null must then be given");
+            errors.at(at, "`nullable` is for an `Option` without a default, which must then be given, be it as null");
         }
         if let Some(at) = &attributes.multi_entry
             && !self.is_json(storex)
         {
-            errors.at(at, "is an index over the elements of JSON, which this field does not hold");
+            errors.at(at, "`multi_entry` is an index over the elements of JSON, which this field does not hold");
         }
     }
 
@@ -163,16 +163,14 @@ impl<'a> Field<'a> {
                 if let Some(key) = format
                     && (role == Role::KeyPart || attributes.field_type.is_some())
                 {
-                    let message =
-                        "is for a key of one field without a type of its own; write `key`";
+                    let message = "a form stands behind `key` where one field is the key and has no `type`; write `key`";
                     errors.at(&key.at, message);
                 }
             }
             _ if self.optional
                 && (role == Role::KeyPart || matches!(storage, Storage::Relation(_))) =>
             {
-                errors
-                    .at(&self.source.ty, "is part of the primary key and so cannot be an `Option`");
+                errors.at(&self.source.ty, "a part of the primary key cannot be an `Option`");
             }
             Storage::Typed(FieldType::JSON) => {
                 errors.at(&self.source.ty, "JSON cannot be part of a primary key");
