@@ -4,11 +4,14 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::fmt;
 use std::marker::PhantomData;
 
+use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::batch::{Change, Changes};
+use crate::error::{Error, Result};
 use crate::filter::{FieldRef, Filter, field};
 use crate::query::Direction;
+use crate::typed::Object;
 use crate::value::{Name, Timestamp, Value};
 
 /// A field of the collection of `T` that holds a `V`. `#[derive(Collection)]` writes one for each field.
@@ -307,12 +310,12 @@ impl<T, V> Property<T, V> {
     pub fn is_not_null(self) -> Filter {
         self.field().is_not_null()
     }
-}
 
-/// Filters on JSON arrays.
-impl<T, V: JsonArray> Property<T, V> {
-    /// An array with this element: a boolean, a number or a text; see [`Filter::Contains`].
-    pub fn contains(self, element: impl Operand<V::Element>) -> Filter {
+    /// A JSON array with this element: a boolean, a number or a text; see [`Filter::Contains`].
+    pub fn contains(self, element: impl Operand<V::Element>) -> Filter
+    where
+        V: JsonArray,
+    {
         self.field().contains(element.into_value())
     }
 }
@@ -322,6 +325,14 @@ impl<T, V> Property<T, V> {
     /// The field gets this value.
     pub fn set(self, value: impl Operand<V>) -> Changes {
         self.change(Change::Set(value.into_value()))
+    }
+
+    /// The number grows by this number (null counts as zero); see [`Change::Increment`].
+    pub fn increment(self, by: V::Step) -> Changes
+    where
+        V: Number,
+    {
+        self.change(Change::Increment(by.into()))
     }
 }
 
@@ -334,11 +345,36 @@ impl<T, V> Property<T, Option<V>> {
     }
 }
 
-/// Changes of numbers.
-impl<T, V: Number> Property<T, V> {
-    /// The number grows by this number (null counts as zero); see [`Change::Increment`].
-    pub fn increment(self, by: V::Step) -> Changes {
-        self.change(Change::Increment(by.into()))
+/// Changes of fields that keep a struct or an enum of your own as JSON.
+impl<T: Object, V: Serialize> Property<T, AsJson<V>> {
+    /// The field gets what serde makes of this value. Where `serde_json::Value` has a `From` of it, [`Property::set`] does.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when serde makes no JSON of it.
+    pub fn set_json(self, value: &V) -> Result<Changes> {
+        self.set_serialized(value)
+    }
+}
+
+/// The same for fields that may be null.
+impl<T: Object, V: Serialize> Property<T, Option<AsJson<V>>> {
+    /// The field gets what serde makes of this value.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] when serde makes no JSON of it.
+    pub fn set_json(self, value: &V) -> Result<Changes> {
+        self.set_serialized(value)
+    }
+}
+
+impl<T: Object, V> Property<T, V> {
+    fn set_serialized(self, value: &impl Serialize) -> Result<Changes> {
+        let json = serde_json::to_value(value).map_err(|error| Error::InvalidValue {
+            collection: T::COLLECTION.into(),
+            field: self.name.into(),
+            reason: format!("has no form in JSON: {error}"),
+        })?;
+        Ok(self.change(Change::Set(Value::Json(json))))
     }
 }
 

@@ -552,6 +552,38 @@ fn storex_under_another_name() {
     assert_eq!(Thing::definition(), Definition::new("thing").field("n", FieldType::Int));
 }
 
+/// A struct of one's own as JSON: a constant takes it by serde.
+#[tokio::test]
+async fn a_struct_kept_as_json() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Size {
+        width: u32,
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize, Collection)]
+    struct Picture {
+        id: String,
+        #[storex(json)]
+        size: Size,
+        #[storex(json)]
+        thumbnail: Option<Size>,
+        #[storex(json)]
+        odd: BTreeMap<Vec<i64>, i64>,
+    }
+    let storage = open([Picture::definition()]).await;
+    let pictures = storage.collection::<Picture>().unwrap();
+    let picture =
+        Picture { id: "a".into(), size: Size { width: 1 }, thumbnail: None, odd: BTreeMap::new() };
+    pictures.create(&picture).await.unwrap();
+    let size = Picture::SIZE.set_json(&Size { width: 2 }).unwrap();
+    let both = size.and(Picture::THUMBNAIL.set_json(&Size { width: 3 }).unwrap());
+    pictures.update_one("a", both).await.unwrap();
+    let found = pictures.get("a").await.unwrap().unwrap();
+    assert_eq!((found.size, found.thumbnail), (Size { width: 2 }, Some(Size { width: 3 })));
+
+    let error = Picture::ODD.set_json(&[(vec![1], 1)].into()).unwrap_err().to_string();
+    assert!(error.contains("`picture`") && error.contains("`odd`"), "{error}");
+}
+
 /// Constants can be written by hand too, for structs whose collection is defined elsewhere.
 #[tokio::test]
 async fn properties_by_hand() {
