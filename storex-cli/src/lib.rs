@@ -15,6 +15,8 @@ mod readme {}
 mod guide {
     #[doc = include_str!("../../docs/guide.md")]
     mod start {}
+    #[doc = include_str!("../../docs/guide/schema.md")]
+    mod schema {}
     #[doc = include_str!("../../docs/guide/relations.md")]
     mod relations {}
 }

@@ -141,6 +141,14 @@ impl Changes {
         self
     }
 
+    /// These changes and others.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.list.extend(others.list);
+        self.returning |= others.returning;
+        self
+    }
+
     /// The outcome of the update tells the whole objects as they are afterwards, not only their keys.
     #[must_use]
     pub fn returning(mut self) -> Self {

@@ -13,38 +13,27 @@
 //!   storage.changes()             after the commit, and only then
 //! ```
 //!
-//! An application describes its collections in a [`Registry`], opens a [`Storage`] over a [`Backend`] (`storex-sqlite`,
-//! `storex-memory`), and works with the typed face (serde structs), the dynamic face (JSON), or whole [`Batch`]es.
+//! An application describes its collections in a [`Registry`] (by hand, or by the [derive macro](derive@Collection)), opens a
+//! [`Storage`] over a [`Backend`] (`storex-sqlite`, `storex-memory`), and works with the typed face (serde structs), the dynamic face (JSON), or whole [`Batch`]es.
 //! Everything that is written is all or nothing.
 //!
 //! ```
 //! # use std::sync::Arc;
 //! use serde::{Deserialize, Serialize};
-//! use storex_core::{AutoPk, Changes, Definition, Direction, FieldType, Object, Registry, Storage, field};
+//! use storex_core::{AutoPk, Collection, Registry, Storage};
 //! use storex_memory::{MemoryBackend, TestRuntime};
 //!
-//! #[derive(Serialize, Deserialize)]
+//! #[derive(Serialize, Deserialize, Collection)]
 //! struct Note {
-//!     #[serde(default)]
 //!     id: String,
 //!     title: String,
+//!     #[storex(index)]
 //!     stars: i64,
-//! }
-//!
-//! impl Object for Note {
-//!     const COLLECTION: &'static str = "note";
 //! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> storex_core::Result<()> {
-//! let registry = Registry::builder()
-//!     .collection(
-//!         Definition::new("note")
-//!             .field("title", FieldType::String)
-//!             .field("stars", FieldType::Int)
-//!             .index(["stars"]),
-//!     )
-//!     .build()?;
+//! let registry = Registry::builder().collection(Note::definition()).build()?;
 //! let storage = Storage::builder(MemoryBackend::new(), registry, Arc::new(TestRuntime::new(1)))
 //!     .middleware(AutoPk::new())
 //!     .open()
@@ -52,8 +41,8 @@
 //!
 //! let notes = storage.collection::<Note>()?;
 //! let key = notes.create(&Note { id: String::new(), title: "Hello".into(), stars: 1 }).await?;
-//! notes.update_one(key.clone(), Changes::new().increment("stars", 4)).await?;
-//! let best = notes.query().filter(field("stars").gte(3)).order_by("stars", Direction::Descending).all().await?;
+//! notes.update_one(key.clone(), Note::STARS.increment(4)).await?;
+//! let best = notes.query().filter(Note::STARS.gte(3)).order([Note::STARS.desc()]).all().await?;
 //! assert_eq!(best[0].stars, 5);
 //! notes.delete_one(key).await?;
 //! storage.close().await?;
@@ -83,6 +72,7 @@ mod maybe;
 mod middleware;
 mod nested;
 mod operation;
+mod property;
 mod query;
 mod record;
 mod related;
@@ -112,6 +102,7 @@ pub use filter::{Comparison, ElementCondition, FieldRef, Filter, TextMatch, fiel
 pub use maybe::{BoxFuture, MaybeSend, MaybeSync};
 pub use middleware::{Context, Middleware, Next, OpenContext};
 pub use operation::{CustomOperation, Operation, Outcome};
+pub use property::{AsJson, JsonArray, Number, Operand, Property};
 pub use query::{Direction, Position, Query};
 pub use record::{Key, Record, compare_all};
 pub use run::{BatchOutcome, BatchRun, Executed, StepOutcome, Trace, created};
@@ -127,5 +118,7 @@ pub use schema::{
 };
 pub use search::{Word, Words, fold_case, words_of};
 pub use storage::{Storage, StorageBuilder};
+#[cfg(feature = "derive")]
+pub use storex_derive::Collection;
 pub use typed::{Object, Select, TypedCollection};
 pub use value::{Name, Timestamp, Value};

@@ -76,6 +76,13 @@ impl Query {
         self
     }
 
+    /// Ordered by several fields, after those given before; see [`Property::asc`](crate::Property::asc).
+    #[must_use]
+    pub fn order(mut self, order: impl IntoIterator<Item = (Name, Direction)>) -> Self {
+        self.order.extend(order);
+        self
+    }
+
     /// At most `limit` objects.
     #[must_use]
     pub fn limit(mut self, limit: u64) -> Self {

@@ -10,7 +10,7 @@ use crate::value::Value;
 
 /// The values of one object in the order of its collection's fields.
 ///
-/// The names stand once, in the [`Collection`](crate::Collection). A record of a query with a projection holds only the
+/// The names stand once, in the [`Collection`](struct@crate::Collection). A record of a query with a projection holds only the
 /// selected fields, in the order of the projection.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Record(Vec<Value>);

@@ -23,7 +23,8 @@ use crate::value::Name;
 
 /// A struct whose values are objects of a collection. Its serde names are the fields' names.
 ///
-/// A field that AutoPk fills in is an `Option`, or an empty `String`.
+/// A field that AutoPk fills in is an `Option`, or an empty `String`. `#[derive(Collection)]` implements this trait and writes
+/// the collection's definition too.
 pub trait Object: Serialize + DeserializeOwned + MaybeSend + MaybeSync {
     /// The collection's name.
     const COLLECTION: &'static str;
@@ -190,6 +191,12 @@ impl<T: DeserializeOwned> Select<T> {
     #[must_use]
     pub fn order_by(self, field: impl Into<Name>, direction: Direction) -> Self {
         self.map(|query| query.order_by(field, direction))
+    }
+
+    /// Ordered by several fields, after those given before; see [`Property::asc`](crate::Property::asc).
+    #[must_use]
+    pub fn order(self, order: impl IntoIterator<Item = (Name, Direction)>) -> Self {
+        self.map(|query| query.order(order))
     }
 
     /// At most `limit` objects.

@@ -3,13 +3,19 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 /// The name of a collection, a field or a placeholder: cheap to clone.
 pub type Name = Arc<str>;
 
 /// Milliseconds since 1970-01-01 UTC; negative before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+///
+/// With serde it is its number.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
@@ -260,6 +266,12 @@ value_from! {
     Vec<u8> => |it| Self::Bytes(it),
     Timestamp => |it| Self::Timestamp(it),
     Json => |it| Self::Json(it),
+}
+
+impl<const N: usize> From<[u8; N]> for Value {
+    fn from(bytes: [u8; N]) -> Self {
+        Self::Bytes(bytes.to_vec())
+    }
 }
 
 impl<T: Into<Self>> From<Option<T>> for Value {

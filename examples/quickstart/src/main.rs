@@ -5,29 +5,20 @@
 use std::{error::Error, path::Path, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use storex_core::{
-    AutoPk, Changes, Definition, FieldType, Filter, Object, Registry, Storage, TokioRuntime, field,
-};
+use storex_core::{AutoPk, Collection, Filter, Registry, Storage, TokioRuntime};
 use storex_sqlite::SqliteBackend;
 use storex_sync::{BackendSharedLog, ContinuousSync, InitialSync, MemoryChannel, Sync, SyncLog};
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize, Collection)]
 struct Note {
-    #[serde(default)]
     id: String,
     title: String,
     stars: i64,
 }
 
-impl Object for Note {
-    const COLLECTION: &'static str = "note";
-}
-
 /// A device: its database, keys for new objects, and the log of its writes.
 async fn open(path: &Path) -> storex_core::Result<Storage> {
-    let note =
-        Definition::new("note").field("title", FieldType::String).field("stars", FieldType::Int);
-    let registry = Registry::builder().collection(note).build()?;
+    let registry = Registry::builder().collection(Note::definition()).build()?;
     let builder = Storage::builder(SqliteBackend::open(path)?, registry, Arc::new(TokioRuntime));
     builder.middleware(AutoPk::new()).middleware(SyncLog::new()).open().await
 }
@@ -48,10 +39,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("initial sync: A sent {}, B received {} notes", sent?.total(), received?.total());
 
     // Both edit while they are apart: two fields of one note, a new note, a delete.
-    on_a.update_one(milk.clone(), Changes::new().set("title", "Buy oat milk")).await?;
-    on_b.update_one(milk, Changes::new().increment("stars", 5)).await?;
+    on_a.update_one(milk.clone(), Note::TITLE.set("Buy oat milk")).await?;
+    on_b.update_one(milk, Note::STARS.increment(5)).await?;
     on_b.create(&note("Water the plants")).await?;
-    on_b.delete(field("title").eq("Call Ada")).await?;
+    on_b.delete(Note::TITLE.eq("Call Ada")).await?;
 
     // From then on: on a timer, through a log that both can reach. Here that is a third SQLite file.
     let runtime = Arc::new(TokioRuntime);

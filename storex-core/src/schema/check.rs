@@ -79,17 +79,22 @@ impl Collection {
             }
             _ => {}
         }
-        let fits = match (&field.field_type, &*value) {
-            (_, Value::Null) => return Ok(()),
-            (FieldType::Dynamic(affinity), _) => {
-                return self.apply_affinity(field, *affinity, value);
-            }
-            (FieldType::AutoPk(format) | FieldType::ForeignKey(format), _) => match format {
-                KeyFormat::Text => matches!(value, Value::Text(_)),
-                KeyFormat::Bytes => matches!(value, Value::Bytes(_)),
-                KeyFormat::Int => matches!(value, Value::Int(_)),
-            },
+        match (&field.field_type, &*value) {
+            (_, Value::Null) => Ok(()),
+            (FieldType::Dynamic(affinity), _) => self.apply_affinity(field, *affinity, value),
             (
+                FieldType::AutoPk(KeyFormat::Text) | FieldType::ForeignKey(KeyFormat::Text),
+                Value::Text(_),
+            )
+            | (
+                FieldType::AutoPk(KeyFormat::Bytes) | FieldType::ForeignKey(KeyFormat::Bytes),
+                Value::Bytes(_),
+            )
+            | (
+                FieldType::AutoPk(KeyFormat::Int) | FieldType::ForeignKey(KeyFormat::Int),
+                Value::Int(_),
+            )
+            | (
                 FieldType::Text | FieldType::String | FieldType::Url | FieldType::RandomKey,
                 Value::Text(_),
             )
@@ -98,13 +103,13 @@ impl Collection {
             | (FieldType::Int, Value::Int(_))
             | (FieldType::DateTime | FieldType::Timestamp, Value::Timestamp(_))
             | (FieldType::Blob | FieldType::Binary | FieldType::Media, Value::Bytes(_))
-            | (FieldType::Json, Value::Json(_)) => true,
-            _ => return self.convert_value(field, value),
-        };
-        if fits { Ok(()) } else { Err(self.wrong_kind(field, value)) }
+            | (FieldType::Json, Value::Json(_)) => Ok(()),
+            _ => self.convert_value(field, value),
+        }
     }
 
-    /// The few conversions that lose nothing: an integer where a float or a moment is wanted.
+    /// The few conversions that lose nothing: an integer where a float or a moment is wanted, and the text of a UUID where
+    /// its bytes are (structs hold it so, and JSON does).
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
     fn convert_value(&self, field: &Field, value: &mut Value) -> Result<()> {
         *value = match (&field.field_type, &*value) {
@@ -116,6 +121,13 @@ impl Collection {
             (FieldType::DateTime | FieldType::Timestamp, Value::Int(ms)) => {
                 Value::Timestamp(Timestamp(*ms))
             }
+            (
+                FieldType::AutoPk(KeyFormat::Bytes) | FieldType::ForeignKey(KeyFormat::Bytes),
+                Value::Text(text),
+            ) => match uuid::Uuid::try_parse(text) {
+                Ok(uuid) if text.len() == 36 => Value::Bytes(uuid.into_bytes().to_vec()),
+                _ => return Err(self.wrong_kind(field, value)),
+            },
             _ => return Err(self.wrong_kind(field, value)),
         };
         Ok(())

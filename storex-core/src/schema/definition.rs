@@ -125,7 +125,8 @@ impl RelationDefinition {
     /// The field that holds the parent's key; by default the parent collection's name.
     #[must_use]
     pub fn alias(mut self, alias: impl Into<Name>) -> Self {
-        self.alias = Some(alias.into());
+        // The default is kept as such, so that two ways to say the same are equal.
+        self.alias = Some(alias.into()).filter(|alias| *alias != self.target);
         self
     }
 
@@ -291,7 +292,7 @@ impl Definition {
     }
 
     /// When an object of `target` is deleted, the objects of this collection whose `fields` have the values of its
-    /// `target_fields` are deleted too, or their fields become null.
+    /// `target_fields` are deleted too, or their fields become null. No target fields: those of the target's primary key.
     ///
     /// Both happen in the same batch and are logged like any write, so every device learns of exactly the rows that were
     /// touched. A database that does the same by itself (SQLite's `ON DELETE CASCADE`) then finds nothing left to do.

@@ -80,7 +80,7 @@ pub enum Default {
     CurrentTimestamp,
 }
 
-/// A field of a [`Collection`](crate::Collection).
+/// A field of a [`Collection`](struct@crate::Collection).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Field {
     /// The name that objects use.

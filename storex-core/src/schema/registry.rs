@@ -529,12 +529,16 @@ fn connect_referrers(collections: &mut [Collection], definitions: &[&Definition]
                 );
                 return Err(wrong(definition, key.fields.first(), reason));
             };
-            let positions: Option<Vec<usize>> =
-                key.target_fields.iter().map(|field| target.position(field)).collect();
-            let positions = positions.filter(|it| !it.is_empty() && it.len() == key.fields.len());
+            let positions: Option<Vec<usize>> = match key.target_fields.as_slice() {
+                [] => Some(target.primary_key.clone()),
+                fields => fields.iter().map(|field| target.position(field)).collect(),
+            };
+            let positions = positions.filter(|it| it.len() == key.fields.len());
             let Some(positions) = positions else {
-                let reason =
-                    format!("a foreign key points to fields that `{}` does not have", key.target);
+                let reason = format!(
+                    "a foreign key points to fields that `{}` does not have, or not to as many as its own",
+                    key.target
+                );
                 return Err(wrong(definition, key.fields.first(), reason));
             };
             target.referrers.push(Referrer {

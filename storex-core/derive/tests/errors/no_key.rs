@@ -1,0 +1,8 @@
+use storex_core::Collection;
+
+#[derive(Collection)]
+struct Note {
+    title: String,
+}
+
+fn main() {}
