@@ -37,7 +37,7 @@ impl DynamicCollection {
         dissection.add(&self.collection, &object, None)?;
         let (steps, reassembly) = dissection.finish();
         let outcome = self.storage.execute(steps.into_iter().collect()).await?;
-        reassembly.assemble(registry, &outcome, 0)
+        Ok(reassembly.assemble(registry, &outcome, 0))
     }
 
     /// Creates objects without children, all or none, in one step, and gives their keys.

@@ -85,6 +85,7 @@ mod schema;
 mod scope;
 mod serde_face;
 mod storage;
+mod transaction;
 mod typed;
 mod value;
 
@@ -113,5 +114,6 @@ pub use schema::{
     RelationDefinition, RelationKind, SchemaVersion,
 };
 pub use storage::{Storage, StorageBuilder};
+pub use transaction::{Transaction, TransactionCollection, TransactionDynamic};
 pub use typed::{Object, Select, TypedCollection};
 pub use value::{Name, Timestamp, Value};

@@ -21,6 +21,7 @@ pub mod ordering;
 pub mod paging;
 pub mod relations;
 pub mod schemas;
+pub mod transactions;
 pub mod unique;
 pub mod updating;
 pub mod values;
@@ -265,6 +266,32 @@ macro_rules! backend_conformance {
                 a_precondition_that_does_not_hold
                 a_precondition_on_a_version
                 what_was_seen_can_be_kept
+            }
+            transactions {
+                money_is_moved_or_not
+                reads_its_own_writes
+                an_error_at_the_end_takes_everything_back
+                a_decision_on_a_count
+                found_or_created
+                twenty_at_once_on_one_counter
+                collections_are_found_out
+                a_delete_brings_others_with_it
+                swallowed_errors_do_not_end_it
+                an_error_of_the_applications_own_comes_back
+                what_the_database_refuses_ends_it
+                a_wrong_call_can_be_survived
+                a_function_that_does_not_do_the_same_is_refused
+                structs
+                nested_objects
+                a_panic_leaves_nothing
+                nothing_to_do
+                a_thousand_steps
+                is_told_once
+                behind_a_middleware_that_adds_steps
+                a_busy_database_is_tried_again
+                others_see_all_or_nothing
+                a_dropped_future_leaves_all_or_nothing
+                steps_that_do_nothing
             }
             atomicity {
                 an_existing_key
