@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::live::Live;
 use crate::nested::Dissection;
 use crate::query::Query;
 use crate::record::Key;
@@ -82,6 +83,18 @@ impl DynamicCollection {
         let objects =
             records.iter().map(|record| self.collection.record_to_json(&selected, record));
         Ok(objects.map(Json::Object).collect())
+    }
+
+    /// The objects that the filter matches, now and after each change; see [`Storage::live`]. The options are those of
+    /// [`Collection::query_from_json`].
+    ///
+    /// # Errors
+    /// As [`DynamicCollection::find`].
+    pub fn live(&self, filter: &Json, options: &Json) -> Result<Live<Json>> {
+        let query = self.collection.query_from_json(filter, options)?;
+        Ok(Live::new(&self.storage, query, |collection, selected, record| {
+            Ok(Json::Object(collection.record_to_json(selected, record)))
+        }))
     }
 
     /// The first object that the filter matches, by key.

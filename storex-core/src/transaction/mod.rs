@@ -87,8 +87,8 @@ impl Storage {
     ///   swallowed, the function is run again all the same.
     /// - **What the database refuses ends the transaction**: the function does not see it. To decide whether an object is
     ///   there, read it.
-    /// - The thousandth step costs a thousand times what the first one does (some 0.1 µs per step before it):
-    ///   write many objects with `create_many`, and change many with one `update`.
+    /// - **Each step costs a little for every step before it**: a thousand creates one by one take some tenths of a second. Write
+    ///   many objects with `create_many`, and change many with one `update`.
     ///
     /// The transaction covers the collections that the function asks for. They are found out by running it: when it comes to
     /// one that is not covered, the transaction is given up and begun again with it. While somebody else holds the

@@ -15,6 +15,7 @@ pub mod elements;
 pub mod finding;
 pub mod keys;
 pub mod lifecycle;
+pub mod live;
 pub mod middleware;
 pub mod operators;
 pub mod ordering;
@@ -445,6 +446,34 @@ macro_rules! backend_conformance {
                 what_another_device_did_is_told_as_such
                 reserved_collections_are_not_told
                 a_commit_is_told_even_when_a_middleware_fails_afterwards
+            }
+            live {
+                the_first_result_is_what_is_there
+                creates_updates_and_deletes
+                another_collection_does_not_wake_it
+                a_change_that_cannot_matter_is_not_read
+                the_same_result_is_given_once
+                what_is_taken_back_is_not_given
+                several_changes_in_a_row_are_one_result
+                a_write_before_the_first_reading
+                a_write_during_a_reading
+                writes_beside_it_are_never_missed
+                the_first_of_an_order
+                behind_an_offset
+                behind_a_position
+                objects_by_their_keys
+                objects_by_keys_in_another_form
+                only_the_fields_asked_for
+                structs_and_json
+                what_sync_applies
+                more_changes_than_are_kept
+                a_large_change
+                closing_ends_it
+                it_ends_with_the_storage
+                a_wrong_query_is_told
+                a_reading_that_fails_is_told
+                a_dropped_future_loses_nothing
+                it_is_what_the_query_finds
             }
             middleware {
                 the_first_one_is_the_outermost
