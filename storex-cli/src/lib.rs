@@ -14,3 +14,13 @@ mod readme {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide.md")]
 mod guide {}
+
+/// Its chapter on transactions.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/transactions.md")]
+mod transactions {}
+
+/// Its chapter on live queries.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/live.md")]
+mod live {}

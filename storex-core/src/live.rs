@@ -1,5 +1,6 @@
 //! [`Live`]: the result of a query, now and after each change.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -10,9 +11,9 @@ use std::time::Duration;
 
 use crate::change_set::{ChangeEvent, ChangeKind, Changes, ObjectChange};
 use crate::error::{Error, Result};
-use crate::eval::finish_query;
+use crate::eval::compare_ordered;
 use crate::filter::Filter;
-use crate::query::Query;
+use crate::query::{Position, Query};
 use crate::record::{Key, Record};
 use crate::schema::Collection;
 use crate::storage::{Storage, WeakStorage};
@@ -36,9 +37,17 @@ pub struct Live<T = Record> {
     select: Option<Vec<Name>>,
     object: ObjectOf<T>,
     doubt: Doubt,
-    /// The last result as it was given, and the keys of its objects.
-    last: Option<(Vec<Record>, HashSet<Key>)>,
+    last: Option<Last>,
     failed: Option<Failed>,
+}
+
+/// What was read last.
+struct Last {
+    /// The fields asked for.
+    result: Vec<Record>,
+    keys: HashSet<Key>,
+    /// The last object's place in the order, when there are as many as the query's limit: nothing behind it belongs here.
+    end: Option<Position>,
 }
 
 /// What a record is given as: the collection, the positions of the record's fields, the record.
@@ -196,7 +205,7 @@ impl<T> Live<T> {
             }
             // It was not in the result, and never will be.
             _ if change.kind == ChangeKind::Deleted => return,
-            Filter::All => self.query.after.is_none(),
+            Filter::All => self.query.after.is_none() && self.query.limit.is_none(),
             _ => false,
         };
         match &mut self.doubt {
@@ -211,7 +220,7 @@ impl<T> Live<T> {
     }
 
     fn is_in_result(&self, keys: &[Key]) -> bool {
-        self.last.as_ref().is_none_or(|(_, there)| keys.iter().any(|key| there.contains(key)))
+        self.last.as_ref().is_none_or(|last| keys.iter().any(|key| last.keys.contains(key)))
     }
 
     /// Whether the result is another one now; if it has to be read for that, it is read.
@@ -237,12 +246,14 @@ impl<T> Live<T> {
         let whole = storage.find(self.query.clone()).await?;
         self.doubt = Doubt::Nothing;
         let keys = whole.iter().map(|record| collection.key_of(record)).collect();
+        let end = whole.last().filter(|_| self.query.limit == Some(whole.len() as u64));
+        let end = end.map(|record| self.query.position_of(&collection, record));
         let result = match &self.select {
             None => whole,
             Some(_) => self.project(&collection, whole),
         };
-        let is_new = self.last.as_ref().is_none_or(|(last, _)| *last != result);
-        self.last = Some((result, keys));
+        let is_new = self.last.as_ref().is_none_or(|last| last.result != result);
+        self.last = Some(Last { result, keys, end });
         Ok(is_new)
     }
 
@@ -255,11 +266,20 @@ impl<T> Live<T> {
         Ok(())
     }
 
-    /// Whether one of these objects may belong to the result, as far as it can be seen without the others.
+    /// Whether one of these objects, which are not in the last result, belongs to the result now.
     fn may_hold(&self, collection: &Collection, mut changed: Vec<Record>) -> bool {
-        changed.retain(|record| self.query.filter.matches(collection, record));
-        let query = Query { limit: None, ..self.query.clone() };
-        !finish_query(&query, collection, changed).is_empty()
+        let order = self.query.full_order(collection);
+        let end = self.last.as_ref().and_then(|last| last.end.as_ref());
+        changed.retain(|record| {
+            let place = self.query.position_of(collection, record);
+            let is_behind = |other: &Position| {
+                compare_ordered(&order, &place.values, &other.values) == Ordering::Greater
+            };
+            self.query.filter.matches(collection, record)
+                && self.query.after.as_ref().is_none_or(is_behind)
+                && !end.is_some_and(is_behind)
+        });
+        !changed.is_empty()
     }
 
     fn project(&self, collection: &Collection, whole: Vec<Record>) -> Vec<Record> {
@@ -279,7 +299,7 @@ impl<T> Live<T> {
         let storage = self.storage.upgrade().ok_or(Error::Closed)?;
         let collection = storage.registry().collection(&self.query.collection)?;
         let selected = self.selected(collection);
-        let records = self.last.iter().flat_map(|(records, _)| records);
+        let records = self.last.iter().flat_map(|last| &last.result);
         records.map(|record| (self.object)(collection, &selected, record)).collect()
     }
 }

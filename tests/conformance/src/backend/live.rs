@@ -281,9 +281,10 @@ pub async fn the_first_of_an_order(h: Harness) {
     assert_eq!(ids(&given(&mut live, &storage).await), [3, 2]);
     objects.update_one(&json!({ "id": 1 }), &json!({ "n": 25 })).await.unwrap();
     assert_eq!(ids(&given(&mut live, &storage).await), [3, 1]);
+    // Behind the last one.
+    let before = reads.with(&query.filter);
     objects.create(json!({ "id": 5, "n": 1 })).await.unwrap();
     nothing(&mut live, &storage).await;
-    let before = reads.with(&query.filter);
     objects.delete_one(&json!({ "id": 5 })).await.unwrap();
     nothing(&mut live, &storage).await;
     assert_eq!(reads.with(&query.filter), before);
