@@ -15,8 +15,12 @@ mod readme {}
 mod guide {
     #[doc = include_str!("../../docs/guide.md")]
     mod start {}
-    #[doc = include_str!("../../docs/guide/schema.md")]
-    mod schema {}
+    #[doc = include_str!("../../docs/guide/live.md")]
+    mod live {}
     #[doc = include_str!("../../docs/guide/relations.md")]
     mod relations {}
+    #[doc = include_str!("../../docs/guide/schema.md")]
+    mod schema {}
+    #[doc = include_str!("../../docs/guide/transactions.md")]
+    mod transactions {}
 }

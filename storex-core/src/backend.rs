@@ -95,6 +95,18 @@ pub trait Backend: fmt::Debug + MaybeSend + MaybeSync + 'static {
     /// [`Error::Backend`].
     async fn flush(&self) -> Result<()>;
 
+    /// A number that is another one after somebody else has committed: another process, or whoever writes to the same
+    /// database beside this backend. Its own commits do not change it.
+    ///
+    /// `None`, always, where nobody else can write or it cannot be known. It is asked for ten times a second while
+    /// somebody listens to the storage's changes, so it must not read the data.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Backend`].
+    async fn data_version(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// Finishes what is running and lets go of the database and its locks. Closing twice is harmless.
     ///
     /// # Errors
@@ -145,6 +157,10 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     async fn flush(&self) -> Result<()> {
         (**self).flush().await
+    }
+
+    async fn data_version(&self) -> Result<Option<u64>> {
+        (**self).data_version().await
     }
 
     async fn close(&self) -> Result<()> {

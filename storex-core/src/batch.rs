@@ -91,7 +91,7 @@ pub enum Step {
 }
 
 /// The objects of a [`Step::Create`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Create {
     /// The collection.
     pub collection: Name,

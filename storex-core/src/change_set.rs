@@ -1,12 +1,16 @@
 //! [`ChangeSet`]: what was changed, told after the commit and only then.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use tokio::sync::broadcast;
 
 use crate::batch::{Origin, Step};
 use crate::record::Key;
 use crate::run::{BatchOutcome, StepOutcome};
 use crate::schema::Registry;
+use crate::storage::WeakStorage;
 use crate::value::Name;
+use crate::watch;
 
 /// What one batch has changed. Emitted after its commit; a batch that was rolled back emits nothing.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,47 +72,92 @@ impl ChangeSet {
     }
 }
 
-/// Tells the receivers what a committed batch has changed.
-pub(crate) fn announce(
-    changes: &broadcast::Sender<ChangeSet>,
-    registry: &Registry,
-    origin: Origin,
-    outcome: &BatchOutcome,
-) {
-    // Gathering keys costs a copy of each; nobody pays it while nobody listens.
-    if changes.receiver_count() == 0 {
-        return;
+/// Tells every receiver what happens to a storage.
+#[derive(Debug)]
+pub(crate) struct Feed(Mutex<Option<broadcast::Sender<ChangeEvent>>>);
+
+/// How many events a slow receiver may fall behind before it is told that it has missed some.
+const EVENTS_KEPT: usize = 1024;
+
+impl Feed {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Some(broadcast::channel(EVENTS_KEPT).0)))
     }
-    if let Some(set) = ChangeSet::of(registry, origin, outcome) {
-        // An error means that the last receiver has just gone.
-        let _ = changes.send(set);
+
+    fn lock(&self) -> MutexGuard<'_, Option<broadcast::Sender<ChangeEvent>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The sender, while somebody listens: gathering keys costs a copy of each, and nobody pays it without need.
+    fn listened_to(&self) -> Option<broadcast::Sender<ChangeEvent>> {
+        self.lock().clone().filter(|sender| sender.receiver_count() > 0)
+    }
+
+    pub(crate) fn has_listeners(&self) -> bool {
+        self.listened_to().is_some()
+    }
+
+    /// What a committed batch has changed.
+    pub(crate) fn changed(&self, registry: &Registry, origin: Origin, outcome: &BatchOutcome) {
+        if let Some(sender) = self.listened_to()
+            && let Some(set) = ChangeSet::of(registry, origin, outcome)
+        {
+            // An error means that the last receiver has just gone.
+            let _ = sender.send(ChangeEvent::Changed(set));
+        }
+    }
+
+    /// Another process has written.
+    pub(crate) fn elsewhere(&self) {
+        if let Some(sender) = self.listened_to() {
+            let _ = sender.send(ChangeEvent::Elsewhere);
+        }
+    }
+
+    /// From now on nothing is told; receivers end.
+    pub(crate) fn close(&self) {
+        self.lock().take();
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<ChangeEvent> {
+        // Of a closed one the receiver has ended.
+        let ended = || broadcast::channel(1).1;
+        self.lock().as_ref().map_or_else(ended, broadcast::Sender::subscribe)
     }
 }
 
-/// Receives [`ChangeSet`]s; see [`Storage::changes`](crate::Storage::changes).
+/// Receives what happens to a storage; see [`Storage::changes`](crate::Storage::changes).
 #[derive(Debug)]
 pub struct Changes {
-    receiver: broadcast::Receiver<ChangeSet>,
+    receiver: broadcast::Receiver<ChangeEvent>,
+    storage: WeakStorage,
 }
 
 /// What [`Changes::next`] gives.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum ChangeEvent {
     /// A batch was committed.
     Changed(ChangeSet),
-    /// The receiver was too slow and has missed so many change sets: read again what matters.
+    /// Another process has written to the database, and nobody knows what: read again what matters.
+    Elsewhere,
+    /// The receiver was too slow and has missed so many events: read again what matters.
     Missed(u64),
 }
 
 impl Changes {
-    pub(crate) fn new(receiver: broadcast::Receiver<ChangeSet>) -> Self {
-        Self { receiver }
+    pub(crate) fn new(feed: &Feed, storage: WeakStorage) -> Self {
+        Self { receiver: feed.subscribe(), storage }
     }
 
-    /// The next event; `None` when the storage is gone. Cancel-safe.
+    /// The next event; `None` when the storage is closed or gone. Cancel-safe.
+    ///
+    /// While somebody waits here, the storage looks ten times a second whether another process has written, where the
+    /// backend can tell that ([`Backend::data_version`](crate::Backend::data_version)).
     pub async fn next(&mut self) -> Option<ChangeEvent> {
+        watch::start(&self.storage);
         match self.receiver.recv().await {
-            Ok(changes) => Some(ChangeEvent::Changed(changes)),
+            Ok(event) => Some(event),
             Err(broadcast::error::RecvError::Lagged(missed)) => Some(ChangeEvent::Missed(missed)),
             Err(broadcast::error::RecvError::Closed) => None,
         }
@@ -117,7 +166,7 @@ impl Changes {
     /// The next event, if one is there already.
     pub fn try_next(&mut self) -> Option<ChangeEvent> {
         match self.receiver.try_recv() {
-            Ok(changes) => Some(ChangeEvent::Changed(changes)),
+            Ok(event) => Some(event),
             Err(broadcast::error::TryRecvError::Lagged(missed)) => {
                 Some(ChangeEvent::Missed(missed))
             }

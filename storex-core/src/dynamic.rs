@@ -8,6 +8,7 @@ use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::fetch::Tree;
 use crate::filter::Filter;
+use crate::live::Live;
 use crate::nested::Dissection;
 use crate::query::Query;
 use crate::record::Key;
@@ -38,7 +39,7 @@ impl DynamicCollection {
         dissection.add(&self.collection, &object, None)?;
         let (steps, reassembly) = dissection.finish();
         let outcome = self.storage.execute(steps.into_iter().collect()).await?;
-        reassembly.assemble(registry, &outcome, 0)
+        Ok(reassembly.assemble(registry, &outcome, 0))
     }
 
     /// Creates objects without children, all or none, in one step, and gives their keys.
@@ -97,6 +98,18 @@ impl DynamicCollection {
         let objects =
             records.iter().map(|record| self.collection.record_to_json(&selected, record));
         Ok(objects.map(Json::Object).collect())
+    }
+
+    /// The objects that the filter matches, now and after each change; see [`Storage::live`]. The options are those of
+    /// [`Collection::query_from_json`].
+    ///
+    /// # Errors
+    /// As [`DynamicCollection::find`].
+    pub fn live(&self, filter: &Json, options: &Json) -> Result<Live<Json>> {
+        let query = self.query_from_json(filter, options)?;
+        Ok(Live::new(&self.storage, query, |collection, selected, record| {
+            Ok(Json::Object(collection.record_to_json(selected, record)))
+        }))
     }
 
     /// The first object that the filter matches, by key.

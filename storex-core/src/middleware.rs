@@ -7,10 +7,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use tokio::sync::broadcast;
-
 use crate::backend::Backend;
-use crate::change_set::{ChangeSet, announce};
+use crate::change_set::Feed;
 use crate::error::{Error, Result};
 use crate::maybe::{BoxFuture, MaybeSend, MaybeSync};
 use crate::operation::{Operation, Outcome};
@@ -92,7 +90,7 @@ pub struct OpenContext<'a> {
 pub struct Context {
     registry: Arc<Registry>,
     runtime: Arc<dyn Runtime>,
-    changes: broadcast::Sender<ChangeSet>,
+    feed: Arc<Feed>,
     notes: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
 }
 
@@ -103,12 +101,8 @@ impl fmt::Debug for Context {
 }
 
 impl Context {
-    pub(crate) fn new(
-        registry: Arc<Registry>,
-        runtime: Arc<dyn Runtime>,
-        changes: broadcast::Sender<ChangeSet>,
-    ) -> Self {
-        Self { registry, runtime, changes, notes: HashMap::new() }
+    pub(crate) fn new(registry: Arc<Registry>, runtime: Arc<dyn Runtime>, feed: Arc<Feed>) -> Self {
+        Self { registry, runtime, feed, notes: HashMap::new() }
     }
 
     /// The schema.
@@ -180,7 +174,7 @@ async fn dispatch(backend: &dyn Backend, cx: &Context, operation: Operation) -> 
             let origin = batch.origin;
             let outcome = backend.execute(batch).await?;
             // Here and not further up: what was committed is told, whatever a middleware makes of the outcome.
-            announce(&cx.changes, &cx.registry, origin, &outcome);
+            cx.feed.changed(&cx.registry, origin, &outcome);
             Ok(Outcome::Executed(outcome))
         }
         Operation::Custom(custom) => {

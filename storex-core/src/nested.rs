@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::batch::{Batch, Create, Link, OnConflict, Step};
 use crate::error::{Error, Result};
-use crate::run::{BatchOutcome, StepOutcome, created};
+use crate::run::{BatchOutcome, Executed, StepOutcome, created};
 use crate::schema::{Collection, FieldType, Registry, RelationKind};
 use crate::value::{Name, Timestamp};
 
@@ -152,24 +152,38 @@ impl Reassembly {
         registry: &Registry,
         outcome: &BatchOutcome,
         first: usize,
-    ) -> Result<Json> {
+    ) -> Json {
+        self.assemble_from(registry, |n| {
+            outcome.of_step(first + n).find(|executed| matches!(executed.step, Step::Create(_)))
+        })
+    }
+
+    /// The root object of creates, the `n`-th of which did this.
+    pub(crate) fn assemble_from<'a>(
+        &self,
+        registry: &Registry,
+        created: impl Fn(usize) -> Option<&'a Executed>,
+    ) -> Json {
         let mut root = Json::Null;
         for (n, path) in self.paths.iter().enumerate() {
-            let object = outcome.of_step(first + n).find_map(|executed| {
-                match (&executed.step, &executed.outcome) {
-                    (Step::Create(create), StepOutcome::Created { skipped }) => {
-                        let collection = registry.find(&create.collection)?;
-                        let record = created(create, skipped).next()?;
-                        let all: Vec<usize> = (0..collection.fields().len()).collect();
-                        Some(Json::Object(collection.record_to_json(&all, record)))
-                    }
-                    _ => None,
-                }
-            });
+            let object = created(n).and_then(|executed| object(registry, executed));
             place(&mut root, path, object.unwrap_or(Json::Null));
         }
-        Ok(root)
+        root
     }
+}
+
+/// The object that a create of one has created.
+fn object(registry: &Registry, executed: &Executed) -> Option<Json> {
+    let (Step::Create(create), StepOutcome::Created { skipped }) =
+        (&executed.step, &executed.outcome)
+    else {
+        return None;
+    };
+    let collection = registry.find(&create.collection)?;
+    let record = created(create, skipped).next()?;
+    let all: Vec<usize> = (0..collection.fields().len()).collect();
+    Some(Json::Object(collection.record_to_json(&all, record)))
 }
 
 fn place(target: &mut Json, path: &[PathPart], object: Json) {

@@ -1,16 +1,13 @@
 //! [`Storage`]: what an application holds in its hands.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use serde_json::Value as Json;
-use tokio::sync::broadcast;
+use std::sync::{Arc, Weak};
 
 use crate::aggregate::Aggregation;
 use crate::backend::Backend;
 use crate::batch::{Batch, Origin};
-use crate::change_set::{ChangeSet, Changes, announce};
+use crate::change_set::{Changes, Feed};
 use crate::dynamic::DynamicCollection;
 use crate::error::{Error, Result};
 use crate::middleware::{Context, Middleware, Next, OpenContext};
@@ -22,9 +19,8 @@ use crate::runtime::Runtime;
 use crate::schema::Registry;
 use crate::typed::{Object, TypedCollection};
 use crate::value::Name;
-
-/// How many change sets a slow receiver may fall behind before it is told that it has missed some.
-const CHANGES_KEPT: usize = 1024;
+use crate::watch::Watch;
+use serde_json::Value as Json;
 
 /// A database behind its chain of middleware. Cheap to clone; all clones are the same storage.
 ///
@@ -57,8 +53,25 @@ struct Inner {
     registry: Arc<Registry>,
     runtime: Arc<dyn Runtime>,
     middleware: Vec<Arc<dyn Middleware>>,
-    changes: broadcast::Sender<ChangeSet>,
+    feed: Arc<Feed>,
+    watch: Watch,
     closed: AtomicBool,
+}
+
+/// A [`Storage`] that goes away when nobody else holds it.
+#[derive(Clone)]
+pub(crate) struct WeakStorage(Weak<Inner>);
+
+impl WeakStorage {
+    pub(crate) fn upgrade(&self) -> Option<Storage> {
+        self.0.upgrade().map(|inner| Storage { inner })
+    }
+}
+
+impl fmt::Debug for WeakStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakStorage")
+    }
 }
 
 impl fmt::Debug for Storage {
@@ -96,27 +109,34 @@ impl StorageBuilder {
         let collections = self.middleware.iter().flat_map(|middleware| middleware.collections());
         let registry = Arc::new(self.registry.with(collections)?);
         self.backend.open(Arc::clone(&registry)).await?;
-        let cx =
-            OpenContext { backend: &*self.backend, registry: &registry, runtime: &self.runtime };
-        for middleware in &self.middleware {
-            if let Err(error) = middleware.open(&cx).await {
+        let watch = match self.open_middleware(&registry).await {
+            Ok(watch) => watch,
+            Err(error) => {
                 if let Err(closing) = self.backend.close().await {
                     tracing::warn!(error = %closing, "closing after a failed open failed too");
                 }
                 return Err(error);
             }
-        }
-        let (changes, _) = broadcast::channel(CHANGES_KEPT);
+        };
         Ok(Storage {
             inner: Arc::new(Inner {
                 backend: self.backend,
                 registry,
                 runtime: self.runtime,
                 middleware: self.middleware,
-                changes,
+                feed: Arc::new(Feed::new()),
+                watch,
                 closed: AtomicBool::new(false),
             }),
         })
+    }
+
+    async fn open_middleware(&self, registry: &Arc<Registry>) -> Result<Watch> {
+        let cx = OpenContext { backend: &*self.backend, registry, runtime: &self.runtime };
+        for middleware in &self.middleware {
+            middleware.open(&cx).await?;
+        }
+        Ok(Watch::new(self.backend.data_version().await?))
     }
 }
 
@@ -176,7 +196,7 @@ impl Storage {
         let mut cx = Context::new(
             Arc::clone(&inner.registry),
             Arc::clone(&inner.runtime),
-            inner.changes.clone(),
+            Arc::clone(&inner.feed),
         );
         Next::new(&inner.middleware, &*inner.backend).run(&mut cx, operation).await
     }
@@ -233,14 +253,32 @@ impl Storage {
         self.check_open()?;
         batch.origin = Origin::Sync;
         let outcome = self.inner.backend.execute(batch).await?;
-        announce(&self.inner.changes, &self.inner.registry, Origin::Sync, &outcome);
+        self.inner.feed.changed(&self.inner.registry, Origin::Sync, &outcome);
         Ok(outcome)
     }
 
     /// The changes from now on, one set per committed batch. Subscribe before you read, and you miss nothing.
     #[must_use]
     pub fn changes(&self) -> Changes {
-        Changes::new(self.inner.changes.subscribe())
+        Changes::new(&self.inner.feed, self.downgrade())
+    }
+
+    /// A storage that goes away when nobody else holds it.
+    pub(crate) fn downgrade(&self) -> WeakStorage {
+        WeakStorage(Arc::downgrade(&self.inner))
+    }
+
+    pub(crate) fn feed(&self) -> &Feed {
+        &self.inner.feed
+    }
+
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.inner.watch
+    }
+
+    pub(crate) async fn data_version(&self) -> Result<Option<u64>> {
+        self.check_open()?;
+        self.inner.backend.data_version().await
     }
 
     /// Returns when everything executed before is safe from a loss of power.
@@ -261,7 +299,9 @@ impl Storage {
         if self.inner.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
-        self.inner.backend.close().await
+        let closed = self.inner.backend.close().await;
+        self.inner.feed.close();
+        closed
     }
 
     fn check_open(&self) -> Result<()> {

@@ -12,6 +12,7 @@ use crate::changes::Changes;
 use crate::error::{Error, Result};
 use crate::fetch::{Paths, SelectWith};
 use crate::filter::{Filter, check_key};
+use crate::live::Live;
 use crate::maybe::{MaybeSend, MaybeSync};
 use crate::query::{Direction, Position, Query};
 use crate::record::{Key, Record};
@@ -297,6 +298,12 @@ impl<T: DeserializeOwned> Select<T> {
         let end = end.map(|record| select.query.position_of(&select.collection, record));
         let objects = records.iter().map(|record| select.object(record)).collect::<Result<_>>()?;
         Ok((objects, end))
+    }
+
+    /// All of them, now and after each change; see [`Storage::live`].
+    #[must_use]
+    pub fn live(self) -> Live<T> {
+        Live::new(&self.storage, self.query, from_record)
     }
 
     /// How many there are.

@@ -185,6 +185,50 @@ async fn batches_and_continuations_are_one_transaction() {
     assert_eq!(log_of(&a).await.len(), 2);
 }
 
+/// However often its function was run and the transaction begun again: two collections are found out here.
+#[tokio::test(start_paused = true)]
+async fn a_transaction_is_one_transaction() {
+    let a = Device::new(1).await;
+    a.create("note", json!({"id": "1", "title": "a", "stars": 3})).await;
+    let before = log_of(&a).await.len();
+    let user = a
+        .storage
+        .transaction(|tx| -> storex_core::Result<_> {
+            let (notes, users) = (tx.dynamic("note")?, tx.dynamic("user")?);
+            let stars = notes.get("1")?.and_then(|note| note["stars"].as_i64()).unwrap_or(0);
+            let user = users.create(json!({"name": "u", "emails": [{"address": "e"}]}))?;
+            notes.update(&json!({"id": "1"}), &json!({"stars": {"$inc": stars}}))?;
+            notes.create(json!({"id": "2", "title": user["id"]}))?;
+            notes.delete(&json!({"title": "a"}))?;
+            Ok(user)
+        })
+        .await
+        .unwrap();
+    let log = log_of(&a).await;
+    assert_eq!(log.len(), before + 1);
+    let (id, email) = (user["id"].as_str().unwrap(), user["emails"][0]["id"].as_str().unwrap());
+    assert_eq!(
+        told(&log[before]),
+        [
+            format!("create user {id} life 1 name=u"),
+            format!("create email {email} life 1 address=e user={id}"),
+            "update note 1 life 1 stars+3=6".to_owned(),
+            format!("create note 2 life 1 title={id} body=null stars=null"),
+            "delete note 1 life 2".to_owned(),
+        ]
+    );
+    let result = a.storage.transaction(|tx| -> storex_core::Result<()> {
+        tx.dynamic("note")?.delete(&json!({}))?;
+        Err(Error::Aborted { reason: "no".to_owned() })
+    });
+    result.await.unwrap_err();
+    assert_eq!(log_of(&a).await.len(), before + 1);
+    // And the other device has all of it.
+    let (b, log) = (Device::new(2).await, shared_log());
+    settle(&[&a, &b], &log).await;
+    assert_in_step(&[&a, &b]).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_batch_that_fails_logs_nothing_and_changes_nothing() {
     let a = Device::new(1).await;

@@ -169,6 +169,12 @@ impl Backend for SqliteBackend {
         }
     }
 
+    async fn data_version(&self) -> Result<Option<u64>> {
+        let (reply, answer) = oneshot::channel();
+        self.running()?.send(Job::DataVersion { reply })?;
+        answer.await.unwrap_or(Err(Error::Closed)).map(Some)
+    }
+
     async fn close(&self) -> Result<()> {
         let Some(running) = self.lock().take() else { return Ok(()) };
         let (reply, closed) = oneshot::channel();

@@ -56,6 +56,10 @@ pub(crate) enum Job {
         batch: Batch,
         reply: Reply,
     },
+    /// `PRAGMA data_version`, outside of a transaction.
+    DataVersion {
+        reply: oneshot::Sender<Result<u64>>,
+    },
     /// Finish: everything sent before has run.
     Close {
         readers: Arc<Readers>,
@@ -137,6 +141,9 @@ impl Writer {
         while let Some(job) = self.next_job() {
             match job {
                 Job::Execute { batch, reply } => self.group(batch, reply),
+                Job::DataVersion { reply } => {
+                    let _ = reply.send(self.data_version());
+                }
                 Job::Close { readers, reply } => {
                     let _ = reply.send(self.close(&readers));
                     return;
@@ -317,10 +324,19 @@ impl Writer {
                     Job::Execute { reply, .. } => {
                         answer(reply, Err(error::failed("begin", None, error::again(source))));
                     }
-                    close @ Job::Close { .. } => self.waiting.push_back(close),
+                    other => self.waiting.push_back(other),
                 }
             }
         }
+    }
+
+    /// A number that changes when another connection has committed; the commits of this one do not change it.
+    fn data_version(&self) -> Result<u64> {
+        self.conn
+            .prepare_cached("PRAGMA data_version")
+            .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)))
+            .map(i64::cast_unsigned)
+            .map_err(|source| error::failed("look for writes by others", None, source))
     }
 
     fn roll_back(&self) {

@@ -17,6 +17,7 @@ pub mod fetching;
 pub mod finding;
 pub mod keys;
 pub mod lifecycle;
+pub mod live;
 pub mod middleware;
 pub mod operators;
 pub mod ordering;
@@ -24,6 +25,7 @@ pub mod paging;
 pub mod relations;
 pub mod rules;
 pub mod schemas;
+pub mod transactions;
 pub mod unique;
 pub mod updating;
 pub mod values;
@@ -269,6 +271,32 @@ macro_rules! backend_conformance {
                 a_precondition_on_a_version
                 what_was_seen_can_be_kept
             }
+            transactions {
+                money_is_moved_or_not
+                reads_its_own_writes
+                an_error_at_the_end_takes_everything_back
+                a_decision_on_a_count
+                found_or_created
+                twenty_at_once_on_one_counter
+                collections_are_found_out
+                a_delete_brings_others_with_it
+                swallowed_errors_do_not_end_it
+                an_error_of_the_applications_own_comes_back
+                what_the_database_refuses_ends_it
+                a_wrong_call_can_be_survived
+                a_function_that_does_not_do_the_same_is_refused
+                structs
+                nested_objects
+                a_panic_leaves_nothing
+                nothing_to_do
+                a_thousand_steps
+                is_told_once
+                behind_a_middleware_that_adds_steps
+                a_busy_database_is_tried_again
+                others_see_all_or_nothing
+                a_dropped_future_leaves_all_or_nothing
+                steps_that_do_nothing
+            }
             atomicity {
                 an_existing_key
                 a_value_of_a_unique_index
@@ -458,6 +486,34 @@ macro_rules! backend_conformance {
                 what_another_device_did_is_told_as_such
                 reserved_collections_are_not_told
                 a_commit_is_told_even_when_a_middleware_fails_afterwards
+            }
+            live {
+                the_first_result_is_what_is_there
+                creates_updates_and_deletes
+                another_collection_does_not_wake_it
+                a_change_that_cannot_matter_is_not_read
+                the_same_result_is_given_once
+                what_is_taken_back_is_not_given
+                several_changes_in_a_row_are_one_result
+                a_write_before_the_first_reading
+                a_write_during_a_reading
+                writes_beside_it_are_never_missed
+                the_first_of_an_order
+                behind_an_offset
+                behind_a_position
+                objects_by_their_keys
+                objects_by_keys_in_another_form
+                only_the_fields_asked_for
+                structs_and_json
+                what_sync_applies
+                more_changes_than_are_kept
+                a_large_change
+                closing_ends_it
+                it_ends_with_the_storage
+                a_wrong_query_is_told
+                a_reading_that_fails_is_told
+                a_dropped_future_loses_nothing
+                it_is_what_the_query_finds
             }
             middleware {
                 the_first_one_is_the_outermost

@@ -4,8 +4,10 @@
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::Connection;
+use serde_json::json;
 use storex_core::{Runtime, Storage, TokioRuntime};
 use storex_e2e::ops::{self, Op};
 use storex_e2e::process::{Notes, Told};
@@ -33,6 +35,8 @@ fn main() -> Outcome {
         ["write", dir, name, count, sync] => {
             block_on(write(Path::new(dir), name, count.parse()?, *sync == "sync"))
         }
+        // Creates accounts, one after the other, and says when each was committed.
+        ["accounts", dir, count] => block_on(accounts(Path::new(dir), count.parse()?)),
         // Holds a lock on a database until its input ends.
         ["hold", path, lock] => hold(Path::new(path), lock),
         // Writes, whatever fails.
@@ -179,6 +183,21 @@ async fn write(dir: &Path, name: &str, count: u64, sync: bool) -> Outcome {
         say("written");
     }
     a.storage.close().await?;
+    Ok(())
+}
+
+async fn accounts(dir: &Path, count: u64) -> Outcome {
+    let storage = schema::open_sqlite(&dir.join("a.db"), runtime()).await?;
+    let accounts = storage.dynamic("account")?;
+    let mut rng = Rng::new(1);
+    // The parent listens by then.
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    for number in 0..count {
+        runtime().sleep(Duration::from_millis(100 + rng.below(100))).await;
+        accounts.create(json!({"name": format!("{number:03}"), "balance": 0})).await?;
+        say(&runtime().now().0.to_string());
+    }
+    storage.close().await?;
     Ok(())
 }
 
