@@ -9,18 +9,19 @@ use storex_core::{
 };
 
 use crate::clock::Clock;
+use crate::counter::{Counted, Counter, Sum};
 use crate::error::{During, Result, SyncError, abort};
 use crate::key_code;
 use crate::log::{
     AllNumbers, CLOCK, catalogue_query, clock_key, clock_record, read_clock_rows, read_numbers,
     sort_clock_records,
 };
-use crate::merge::{Action, Incoming, merge};
+use crate::merge::{Action, Incoming, Merged, merge};
 use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, read_meta, write_meta};
 use crate::parked::{PARKED, Parked, WaitsFor, park};
 use crate::shared_log::SealedTransaction;
 use crate::stamp::{Device, Hlc, Stamp};
-use crate::transaction::{EntryKind, Transaction};
+use crate::transaction::{Entry, EntryKind, EntryValue, Transaction};
 
 /// What applying a page of transactions has done.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -274,11 +275,15 @@ fn check_values(
         let Some(shape) = shapes.get(entry.shape) else { continue };
         let positions = shape.collection.primary_key().iter().chain(&shape.values);
         for (at, value) in positions.zip(&mut entry.values) {
-            let value = match value {
-                crate::EntryValue::Set(value)
-                | crate::EntryValue::Incremented { to: value, .. } => value,
-            };
-            shape.collection.check_value(&shape.collection.fields()[*at], value)?;
+            let field = &shape.collection.fields()[*at];
+            if let Some(counted) = value.counted() {
+                // Whatever others add to it, it stays a number of this kind.
+                let mut counter = Counter::new(counted.from.clone());
+                counter.sums.push(Sum { at: Stamp::ZERO, value: counted.sum.clone() });
+                shape.collection.check_value(field, &mut counter.value())?;
+            }
+            let (EntryValue::Set(value) | EntryValue::Changed { to: value, .. }) = value;
+            shape.collection.check_value(field, value)?;
         }
     }
     Ok(())
@@ -380,7 +385,7 @@ impl Page {
                 for entry in &one.transaction.entries {
                     let shape = &one.shapes[entry.shape];
                     let key_len = shape.collection.primary_key().len();
-                    let values = entry.values.iter().take(key_len).map(crate::EntryValue::value);
+                    let values = entry.values.iter().take(key_len).map(EntryValue::value);
                     let code = key_code::encode(values.clone());
                     let number = shape.numbers.collection;
                     let at = *known.entry((number, code)).or_insert_with_key(|(_, code)| {
@@ -579,9 +584,10 @@ impl Page {
                 life: entry.life,
                 stamp: transaction.stamp(n),
                 fields: &shape.fields,
+                counted: &shape.counted(entry),
             };
             let merged = merge(work.clock.as_ref(), incoming, |stamp| transaction.had_seen(stamp));
-            work.row.act(&merged.action, shape, entry);
+            work.row.act(&merged, shape, entry);
             if self.how != How::Together {
                 steps.extend(std::mem::take(&mut work.row).step(&self.objects[*at]));
             }
@@ -689,6 +695,16 @@ fn unpark(transactions: impl Iterator<Item = (Device, u64)>) -> Step {
 }
 
 impl ResolvedShape {
+    /// The fields that an entry increments. A create sets all of its fields, whatever it says.
+    fn counted<'a>(&self, entry: &'a Entry) -> Vec<(u32, &'a Counted)> {
+        if entry.kind != EntryKind::Update {
+            return Vec::new();
+        }
+        let values = entry.values.iter().skip(self.collection.primary_key().len());
+        let fields = self.fields.iter().zip(values);
+        fields.filter_map(|(field, value)| Some((*field, value.counted()?))).collect()
+    }
+
     /// What a create says of fields that its author does not have: where it made the object they were never written. With
     /// all fields in it, one stamp may say it all.
     fn settle(&self, action: &Action, clock: &mut Clock) {
@@ -720,8 +736,8 @@ impl Row {
         }
     }
 
-    fn act(&mut self, action: &Action, shape: &ResolvedShape, entry: &crate::Entry) {
-        match action {
+    fn act(&mut self, merged: &Merged, shape: &ResolvedShape, entry: &Entry) {
+        match &merged.action {
             Action::Keep | Action::Missing => {}
             Action::Delete => *self = Self::Delete,
             Action::Put => {
@@ -740,7 +756,8 @@ impl Row {
                     else {
                         continue;
                     };
-                    self.set(*at, value.value().clone());
+                    let counted = merged.counted(&shape.collection, *at, shape.fields[*n]);
+                    self.set(*at, counted.unwrap_or_else(|| value.value().clone()));
                 }
             }
         }
