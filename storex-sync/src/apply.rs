@@ -279,7 +279,7 @@ fn check_values(
             if let Some(counted) = value.counted() {
                 // Whatever others add to it, it stays a number of this kind.
                 let mut counter = Counter::new(counted.from.clone());
-                counter.sums.push(Sum { at: Stamp::ZERO, value: counted.sum.clone() });
+                counter.sums.push(Sum { at: Stamp::ZERO, amount: counted.sum });
                 shape.collection.check_value(field, &mut counter.value())?;
             }
             let (EntryValue::Set(value) | EntryValue::Changed { to: value, .. }) = value;

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 use storex_core::{Timestamp, Value};
 
 use crate::bytes::{Reader, unzigzag, write_varint, zigzag};
-use crate::counter::{self, Counted, Counter, Sum};
+use crate::counter::{self, Amount, Counted, Counter, Sum};
 use crate::error::{Result, SyncError};
 use crate::meta::Devices;
 use crate::stamp::{Device, Hlc, Stamp};
@@ -102,11 +102,10 @@ impl Clock {
         to: &Value,
     ) -> Option<Counted> {
         let known = self.counter(field).cloned();
-        let counter =
-            known.or_else(|| counter::before(by, to).filter(counter::is_base).map(Counter::new));
+        let counter = known.or_else(|| counter::before(by, to).map(Counter::new));
         let counted = counter.filter(|_| counter::is_base(to)).and_then(|mut counter| {
             let counts = counter.add(stamp, by, to);
-            let sum = counter.of(stamp).filter(|_| counts)?.value.clone();
+            let sum = counter.of(stamp).filter(|_| counts)?.amount;
             let counted = Counted { base: self.stamp(field), from: counter.from.clone(), sum };
             self.count(field, counter);
             Some(counted)
@@ -159,7 +158,7 @@ impl Clock {
             write_varint(&mut out, counter.sums.len() as u64);
             for sum in &counter.sums {
                 self.write_stamp(&mut out, sum.at, devices);
-                write_number(&mut out, &sum.value);
+                write_amount(&mut out, sum.amount);
             }
         }
         out
@@ -239,12 +238,11 @@ fn read_counter(reader: &mut Reader<'_>, row: Hlc, devices: &Devices) -> Result<
     let mut counter = Counter::new(read_number(reader)?);
     for _ in 0..reader.varint()? {
         let at = read_stamp(reader, row, devices)?;
-        let value = read_number(reader)?;
-        let in_order = counter.sums.last().is_none_or(|last| last.at.device < at.device);
-        if !in_order || !counter::is_sum(&value) {
-            return Err(SyncError::corrupt(WHAT, "a sum of a counter has no place in it"));
+        let amount = read_amount(reader)?;
+        if counter.sums.last().is_some_and(|last| last.at.device >= at.device) {
+            return Err(SyncError::corrupt(WHAT, "the sums of a counter are not in order"));
         }
-        counter.sums.push(Sum { at, value });
+        counter.sums.push(Sum { at, amount });
     }
     Ok(counter)
 }
@@ -252,35 +250,56 @@ fn read_counter(reader: &mut Reader<'_>, row: Hlc, devices: &Devices) -> Result<
 const INT: u8 = 0;
 const FLOAT: u8 = 1;
 const MOMENT: u8 = 2;
+const FLOAT_AND_REST: u8 = 3;
 
-/// A number of a counter. Nothing else is in one.
 fn write_number(out: &mut Vec<u8>, value: &Value) {
     match value {
-        Value::Float(float) => {
-            out.push(FLOAT);
-            out.extend(float.to_be_bytes());
-        }
+        Value::Float(float) => write_amount(out, Amount::Float(*float, 0.0)),
         Value::Timestamp(at) => {
             out.push(MOMENT);
             write_varint(out, zigzag(at.0));
         }
-        other => {
+        // Nothing else begins a counter.
+        other => write_amount(out, Amount::Int(other.as_int().unwrap_or(0))),
+    }
+}
+
+fn write_amount(out: &mut Vec<u8>, amount: Amount) {
+    match amount {
+        Amount::Int(int) => {
             out.push(INT);
-            write_varint(out, zigzag(other.as_int().unwrap_or(0)));
+            write_varint(out, zigzag(int));
+        }
+        Amount::Float(float, rest) => {
+            out.push(if rest == 0.0 { FLOAT } else { FLOAT_AND_REST });
+            out.extend(float.to_be_bytes());
+            if rest != 0.0 {
+                out.extend(rest.to_be_bytes());
+            }
         }
     }
 }
 
 fn read_number(reader: &mut Reader<'_>) -> Result<Value> {
-    let value = match reader.byte()? {
-        INT => Value::Int(unzigzag(reader.varint()?)),
-        FLOAT => Value::from(f64::from_be_bytes(reader.array()?)),
-        MOMENT => Value::Timestamp(Timestamp(unzigzag(reader.varint()?))),
+    if reader.peek() == Some(MOMENT) {
+        reader.byte()?;
+        return Ok(Value::Timestamp(Timestamp(unzigzag(reader.varint()?))));
+    }
+    match read_amount(reader)? {
+        Amount::Int(int) => Ok(Value::Int(int)),
+        Amount::Float(float, 0.0) => Ok(Value::from(float)),
+        Amount::Float(..) => Err(SyncError::corrupt(WHAT, "a counter begins with no number")),
+    }
+}
+
+fn read_amount(reader: &mut Reader<'_>) -> Result<Amount> {
+    let tag = reader.byte()?;
+    let mut float = || reader.array().map(f64::from_be_bytes);
+    let amount = match tag {
+        FLOAT => Amount::Float(float()?, 0.0),
+        FLOAT_AND_REST => Amount::Float(float()?, float()?),
+        INT => Amount::Int(unzigzag(reader.varint()?)),
         tag => return Err(SyncError::corrupt(WHAT, format!("tag {tag} is not known"))),
     };
-    if counter::is_base(&value) {
-        Ok(value)
-    } else {
-        Err(SyncError::corrupt(WHAT, "a counter is not finite"))
-    }
+    amount.checked().ok_or_else(|| SyncError::corrupt(WHAT, "a counter is not finite"))
 }

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use storex_core::{Key, Name, Timestamp, Value};
 
 use crate::clock::{Clock, MAX_LIFE};
-use crate::counter::{Counted, Counter, Sum};
+use crate::counter::{Amount, Counted, Counter, Sum};
 use crate::error::SyncError;
 use crate::initial::frame::{CollectionHello, Frame, Hello, Rows, Tombstones};
 use crate::key_code;
@@ -47,10 +47,16 @@ fn counter() -> impl Strategy<Value = Counter> {
     let number =
         move || prop_oneof![any::<i64>().prop_map(Value::Int), finite().prop_map(Value::from)];
     let from = prop_oneof![number(), any::<i64>().prop_map(|at| Value::Timestamp(Timestamp(at)))];
-    let sums = prop::collection::btree_map(device(), (hlc(), number()), 0..4);
+    let amount = prop_oneof![
+        any::<i64>().prop_map(Amount::Int),
+        finite().prop_map(|float| Amount::Float(float + 0.0, 0.0)),
+        (finite(), finite()).prop_map(|(float, rest)| Amount::Float(float + 0.0, rest + 0.0)),
+    ];
+    let sums = prop::collection::btree_map(device(), (hlc(), amount), 0..4);
     (from, sums).prop_map(|(from, sums)| {
-        let sums =
-            sums.into_iter().map(|(device, (hlc, value))| Sum { at: Stamp { hlc, device }, value });
+        let sums = sums
+            .into_iter()
+            .map(|(device, (hlc, amount))| Sum { at: Stamp { hlc, device }, amount });
         Counter { from, sums: sums.collect() }
     })
 }
@@ -213,7 +219,7 @@ proptest! {
             prop_assert!((1..=MAX_LIFE).contains(&clock.life));
             prop_assert!(clock.newest().hlc <= Hlc::LIMIT);
             for (_, counter) in &clock.counters {
-                let mut devices = counter.sums.iter().map(|sum| sum.at.device);
+                let devices = counter.sums.iter().map(|sum| sum.at.device);
                 prop_assert!(devices.is_sorted_by(|a, b| a < b));
                 let _ = counter.value();
             }
@@ -416,8 +422,8 @@ fn first_transaction() -> Transaction {
     Transaction { header, shapes, entries }
 }
 
-fn counted(base: Stamp, from: impl Into<Value>, sum: impl Into<Value>) -> Counted {
-    Counted { base, from: from.into(), sum: sum.into() }
+fn counted(base: Stamp, from: impl Into<Value>, sum: Amount) -> Counted {
+    Counted { base, from: from.into(), sum }
 }
 
 fn second_transaction() -> Transaction {
@@ -430,7 +436,7 @@ fn second_transaction() -> Transaction {
     };
     let set = |values: Vec<Value>| values.into_iter().map(EntryValue::Set).collect::<Vec<_>>();
     let mut incremented = set(vec![Value::from("n1")]);
-    let counted = counted(Stamp { hlc: at(0), device: A }, 0, -1);
+    let counted = counted(Stamp { hlc: at(0), device: A }, 0, Amount::Int(-1));
     let change = Relative::Increment { by: Value::Int(-1), counted: Some(counted) };
     incremented.push(EntryValue::Changed { change, to: Value::Int(-1) });
     let all = vec![
@@ -485,12 +491,17 @@ fn changes_are_as_described() {
         ("increment", increment(2.into(), None), Value::Int(5)),
         (
             "increment of a float",
-            increment(0.5.into(), Some(counted(Stamp::ZERO, 1.0, 0.5))),
+            increment(0.5.into(), Some(counted(Stamp::ZERO, 1.0, Amount::Float(0.5, 0.0)))),
+            Value::from(1.5),
+        ),
+        (
+            "increment by more than a float holds",
+            increment(0.5.into(), Some(counted(Stamp::ZERO, 1.0, Amount::Float(0.5, 1e-17)))),
             Value::from(1.5),
         ),
         (
             "increment of a moment",
-            increment(999.into(), Some(counted(since, moment(0), 1000))),
+            increment(999.into(), Some(counted(since, moment(0), Amount::Int(1000)))),
             moment(1000),
         ),
         ("multiply", Relative::Multiply(3.into()), 6.into()),
@@ -536,17 +547,22 @@ fn clocks_and_the_table_of_devices_are_as_described() {
     older.set(1, Stamp { hlc: at(0), device: A });
     let mut with_counters = Clock::created(1, Stamp { hlc: at(0), device: A });
     with_counters.set(2, Stamp { hlc: at(5), device: B });
-    let counter = |from: Value, sums: &[(u64, Device, Value)]| {
-        let sums = sums.iter().map(|(n, device, value)| Sum {
+    let counter = |from: Value, sums: &[(u64, Device, Amount)]| {
+        let sums = sums.iter().map(|(n, device, amount)| Sum {
             at: Stamp { hlc: at(*n), device: *device },
-            value: value.clone(),
+            amount: *amount,
         });
         Counter { from, sums: sums.collect() }
     };
-    with_counters
-        .count(2, counter(10.into(), &[(7, A, (-2).into()), (69_995, B, 8_000_000.into())]));
-    with_counters.count(3, counter(Value::Timestamp(Timestamp(1000)), &[(1, A, (-1).into())]));
-    with_counters.count(4, counter(1.5.into(), &[(2, B, 0.1.into())]));
+    with_counters.count(
+        2,
+        counter(10.into(), &[(7, A, Amount::Int(-2)), (69_995, B, Amount::Int(8_000_000))]),
+    );
+    with_counters.count(3, counter(Value::Timestamp(Timestamp(1000)), &[(1, A, Amount::Int(-1))]));
+    with_counters.count(
+        4,
+        counter(1.5.into(), &[(2, A, Amount::Float(0.1, 0.0)), (2, B, Amount::Float(0.5, 1e-17))]),
+    );
     for (name, clock) in [
         ("clock, created", fresh),
         ("clock, edited", edited),

@@ -23,12 +23,22 @@ pub struct Counter {
 }
 
 /// What one device has added to a number since it was set.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sum {
     /// When it did so for the last time, and which device it is.
     pub at: Stamp,
-    /// So much: a finite number.
-    pub value: Value,
+    /// So much.
+    pub amount: Amount,
+}
+
+/// A sum of increments.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Amount {
+    /// Of integers.
+    Int(i64),
+    /// Of numbers of which one at least was a float: a finite float, and what its rounding has left out (zero, mostly). With both
+    /// a sum can be made up exactly to what an application was told, whatever order others add in.
+    Float(f64, f64),
 }
 
 /// What an increment says beside by how much: it can be merged without what came before it.
@@ -38,8 +48,8 @@ pub struct Counted {
     pub base: Stamp,
     /// What it was set to: a finite number or a moment.
     pub from: Value,
-    /// What the author has added since, this increment included: a finite number.
-    pub sum: Value,
+    /// What the author has added since, this increment included.
+    pub sum: Amount,
 }
 
 impl Counter {
@@ -53,48 +63,67 @@ impl Counter {
     /// floats), and comes back when what is added later has the other sign. Floats are added in the order of the devices.
     #[must_use]
     pub fn value(&self) -> Value {
-        // Integers are added exactly, in whatever order: 128 bits hold more sums than there can be devices.
-        let mut whole = 0_i128;
-        let mut float = None;
-        for value in std::iter::once(&self.from).chain(self.sums.iter().map(|sum| &sum.value)) {
-            match value {
-                Value::Int(int) | Value::Timestamp(Timestamp(int)) => whole += i128::from(*int),
-                Value::Float(it) => float = Some(within(float.unwrap_or(0.0) + it)),
-                _ => {}
-            }
-        }
-        match (&self.from, float) {
-            (Value::Timestamp(_), None) => Value::Timestamp(Timestamp(clamp(whole))),
-            (_, None) => Value::Int(clamp(whole)),
-            #[allow(clippy::cast_precision_loss)] // a sum with a float in it is a float
-            (_, Some(float)) => Value::from(within(float + whole as f64)),
+        match (&self.from, self.total()) {
+            (Value::Timestamp(_), Total::Int(total)) => Value::Timestamp(Timestamp(clamp(total))),
+            (_, Total::Int(total)) => Value::Int(clamp(total)),
+            (_, Total::Float(Pair(total, _))) => Value::from(total),
         }
     }
 
-    /// Notes an increment of our own that has made the number `to`. False: a counter cannot say so, because the sum is out of
-    /// its range; it is as it was then.
-    ///
-    /// What it does not explain (the last bits of a float, or what somebody wrote into the database past storex) is taken for a
-    /// part of the increment, so the number is what the application was told.
-    pub(crate) fn add(&mut self, at: Stamp, by: &Value, to: &Value) -> bool {
-        let before = self.of(at).map(|sum| sum.value.clone());
-        let mut counter = self.clone();
-        let Some(sum) = before.map_or_else(|| number(by), |before| plus(&before, by)) else {
-            return false;
-        };
-        counter.note(Sum { at, value: sum.clone() });
-        let value = counter.value();
-        if value.compare(to) != Ordering::Equal {
-            let Some(sum) = minus(to, &value).and_then(|rest| plus(&sum, &rest)) else {
-                return false;
-            };
-            counter.note(Sum { at, value: sum });
-            if counter.value().compare(to) != Ordering::Equal {
-                return false;
+    fn total(&self) -> Total {
+        // Integers are added exactly, in whatever order: 128 bits hold more sums than there can be devices.
+        let mut whole = 0_i128;
+        let mut float = None;
+        match &self.from {
+            Value::Int(int) | Value::Timestamp(Timestamp(int)) => whole += i128::from(*int),
+            Value::Float(it) => float = Some(Pair(*it, 0.0)),
+            _ => {}
+        }
+        for sum in &self.sums {
+            match sum.amount {
+                Amount::Int(int) => whole += i128::from(int),
+                Amount::Float(it, rest) => {
+                    float = Some(float.unwrap_or(Pair(0.0, 0.0)).plus(it).plus(rest));
+                }
             }
         }
-        *self = counter;
-        true
+        match float {
+            None => Total::Int(whole),
+            #[allow(clippy::cast_precision_loss)] // a sum with a float in it is a float
+            Some(float) => Total::Float(float.plus(whole as f64)),
+        }
+    }
+
+    /// Notes an increment of our own that has made the number `to`. False: a counter cannot say so, because a sum is out of its
+    /// range; it is as it was then.
+    ///
+    /// What the increment does not explain (the last bits of a float, or what somebody wrote into the database past storex) is
+    /// taken for a part of it, so that the number is what the application was told.
+    pub(crate) fn add(&mut self, at: Stamp, by: &Value, to: &Value) -> bool {
+        let Some(by) = Amount::of(by) else { return false };
+        let before = self.of(at).map(|sum| sum.amount);
+        let Some(mut amount) = before.map_or(Some(by), |before| before.plus(by)) else {
+            return false;
+        };
+        let mut counter = self.clone();
+        counter.note(Sum { at, amount });
+        let value = counter.value();
+        if value.compare(to) != Ordering::Equal {
+            let rest = match counter.total() {
+                Total::Int(_) => minus(to, &value).and_then(|rest| Amount::of(&rest)),
+                // Exactly to what was told, and not only to somewhere that rounds to it now.
+                Total::Float(Pair(total, rest)) => minus(to, &Value::from(total))
+                    .and_then(|more| Amount::of(&more)?.plus(Amount::Float(-rest, 0.0))),
+            };
+            let Some(all) = rest.and_then(|rest| amount.plus(rest)) else { return false };
+            amount = all;
+            counter.note(Sum { at, amount });
+        }
+        let told = counter.value().compare(to) == Ordering::Equal;
+        if told {
+            *self = counter;
+        }
+        told
     }
 
     /// Takes what is known elsewhere of the same number; whether that was news.
@@ -108,7 +137,7 @@ impl Counter {
         }
         for sum in sums {
             if self.of(sum.at).is_none_or(|known| known.at < sum.at) {
-                self.note(sum.clone());
+                self.note(*sum);
                 news = true;
             }
         }
@@ -132,15 +161,79 @@ impl Counter {
     }
 }
 
-/// Whether a number can begin a counter.
-pub(crate) fn is_base(value: &Value) -> bool {
-    matches!(value, Value::Timestamp(_)) || is_sum(value)
+impl Amount {
+    /// A number as a sum; none for what is no finite number.
+    pub(crate) fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::Int(int) => Some(Self::Int(*int)),
+            Value::Float(float) => Self::Float(*float, 0.0).checked(),
+            _ => None,
+        }
+    }
+
+    /// Itself, if it is finite.
+    pub(crate) fn checked(self) -> Option<Self> {
+        match self {
+            Self::Float(float, rest) if !(float.is_finite() && rest.is_finite()) => None,
+            // There is one zero only.
+            Self::Float(float, rest) => Some(Self::Float(float + 0.0, rest + 0.0)),
+            Self::Int(_) => Some(self),
+        }
+    }
+
+    fn plus(self, other: Self) -> Option<Self> {
+        if let (Self::Int(a), Self::Int(b)) = (self, other) {
+            return a.checked_add(b).map(Self::Int);
+        }
+        let (Pair(float, rest), more) = (self.pair(), other.pair());
+        let (sum, lost) = exact_sum(float, more.0);
+        let (sum, lost) = exact_sum(sum, lost + (rest + more.1));
+        Self::Float(sum, lost).checked()
+    }
+
+    #[allow(clippy::cast_precision_loss)] // as core adds an integer to a float
+    fn pair(self) -> Pair {
+        match self {
+            Self::Int(int) => Pair(int as f64, 0.0),
+            Self::Float(float, rest) => Pair(float, rest),
+        }
+    }
 }
 
-/// Whether a number can be a device's sum.
-pub(crate) fn is_sum(value: &Value) -> bool {
+/// All of a counter together.
+#[derive(Debug, Clone, Copy)]
+enum Total {
+    Int(i128),
+    Float(Pair),
+}
+
+/// A float, and what its rounding has left out: twice as many digits. It does not leave the finite floats.
+#[derive(Debug, Clone, Copy)]
+struct Pair(f64, f64);
+
+impl Pair {
+    fn plus(self, more: f64) -> Self {
+        let (sum, lost) = exact_sum(self.0, more);
+        let (sum, lost) = exact_sum(sum, lost + self.1);
+        if sum.is_finite() && lost.is_finite() {
+            Self(sum, lost)
+        } else {
+            Self((self.0 + more).clamp(f64::MIN, f64::MAX), 0.0)
+        }
+    }
+}
+
+/// The sum of two floats, and what its rounding leaves out (Knuth: "The Art of Computer Programming", 4.2.2, theorem B).
+fn exact_sum(a: f64, b: f64) -> (f64, f64) {
+    let sum = a + b;
+    let part = sum - a;
+    (sum, (a - (sum - part)) + (b - part))
+}
+
+/// Whether a number can begin a counter.
+pub(crate) fn is_base(value: &Value) -> bool {
     match value {
-        Value::Int(_) => true,
+        Value::Int(_) | Value::Timestamp(_) => true,
         Value::Float(float) => float.is_finite(),
         _ => false,
     }
@@ -148,42 +241,30 @@ pub(crate) fn is_sum(value: &Value) -> bool {
 
 /// What a number was before an increment. Exact for integers; a float may be off in the last bits.
 pub(crate) fn before(by: &Value, to: &Value) -> Option<Value> {
-    let from = minus(to, by)?;
+    let from = minus(to, by).filter(is_base)?;
     match (to, from) {
         (Value::Timestamp(_), Value::Int(from)) => Some(Value::Timestamp(Timestamp(from))),
         (_, from) => Some(from),
     }
 }
 
-fn number(value: &Value) -> Option<Value> {
-    is_sum(value).then(|| value.clone())
-}
-
-fn plus(a: &Value, b: &Value) -> Option<Value> {
-    match (a, b) {
-        (Value::Int(a), Value::Int(b)) => a.checked_add(*b).map(Value::Int),
-        (a, b) => number(&Value::from(float(a)? + float(b)?)),
-    }
-}
-
 /// The difference of two numbers, or of two moments in milliseconds.
+#[allow(clippy::cast_precision_loss)]
 fn minus(a: &Value, b: &Value) -> Option<Value> {
-    let int = |value: &Value| match value {
-        Value::Int(int) | Value::Timestamp(Timestamp(int)) => Some(*int),
-        _ => None,
-    };
+    let (int, float) = (
+        |value: &Value| match value {
+            Value::Int(int) | Value::Timestamp(Timestamp(int)) => Some(*int),
+            _ => None,
+        },
+        |value: &Value| match value {
+            Value::Int(int) => Some(*int as f64),
+            Value::Float(float) => Some(*float),
+            _ => None,
+        },
+    );
     match (int(a), int(b)) {
         (Some(a), Some(b)) => a.checked_sub(b).map(Value::Int),
-        _ => number(&Value::from(float(a)? - float(b)?)),
-    }
-}
-
-#[allow(clippy::cast_precision_loss)] // as core adds an integer to a float
-fn float(value: &Value) -> Option<f64> {
-    match value {
-        Value::Int(int) => Some(*int as f64),
-        Value::Float(float) => Some(*float),
-        _ => None,
+        _ => Some(Value::from(float(a)? - float(b)?)),
     }
 }
 
@@ -200,8 +281,4 @@ fn order(a: &Value, b: &Value) -> Ordering {
 fn clamp(whole: i128) -> i64 {
     let end = if whole < 0 { i64::MIN } else { i64::MAX };
     i64::try_from(whole).unwrap_or(end)
-}
-
-fn within(float: f64) -> f64 {
-    float.clamp(f64::MIN, f64::MAX)
 }

@@ -73,6 +73,8 @@ mod clock;
 mod codec_tests;
 mod continuous;
 mod counter;
+#[cfg(test)]
+mod counter_tests;
 mod error;
 mod initial;
 mod key_code;
@@ -94,7 +96,7 @@ pub use channel::MessagePortChannel;
 pub use channel::{Channel, MemoryChannel};
 pub use clock::Clock;
 pub use continuous::{ContinuousSync, Phase, SyncStatus};
-pub use counter::{Counted, Counter, Sum};
+pub use counter::{Amount, Counted, Counter, Sum};
 pub use error::{Result, SyncError};
 pub use initial::{InitialSync, InitialSyncReport, Progress};
 pub use log::SyncLog;

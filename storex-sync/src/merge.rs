@@ -192,7 +192,7 @@ fn merge_fields(own: &Clock, incoming: Incoming<'_>, had_seen: impl Fn(Stamp) ->
 fn count(clock: &mut Clock, field: u32, at: Stamp, counted: &Counted) -> bool {
     let known = clock.counter(field).cloned();
     let mut counter = known.unwrap_or_else(|| Counter::new(counted.from.clone()));
-    let news = counter.join(&counted.from, &[Sum { at, value: counted.sum.clone() }]);
+    let news = counter.join(&counted.from, &[Sum { at, amount: counted.sum }]);
     if news {
         clock.count(field, counter);
     }

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 use storex_core::{Change, Value};
 
-use crate::counter::{Counted, is_base, is_sum};
+use crate::counter::{Amount, Counted, is_base};
 use crate::error::{Result, SyncError};
 use crate::pack::{Packer, Unpacker};
 use crate::stamp::Stamp;
@@ -94,7 +94,7 @@ impl Relative {
                 packer.device(base.device);
                 packer.uint(base.hlc.0);
                 packer.value(from);
-                packer.value(sum);
+                write_amount(packer, *sum);
             }
             Self::Multiply(by) => {
                 begin(1, MULTIPLY);
@@ -179,11 +179,34 @@ fn read_counted(unpacker: &mut Unpacker<'_>) -> Result<Counted> {
     unpacker.tuple(2)?;
     let device = unpacker.device()?;
     let base = Stamp { hlc: unpacker.hlc()?.checked(WHAT)?, device };
-    let (from, sum) = (unpacker.value()?, unpacker.value()?);
-    if !is_base(&from) || !is_sum(&sum) {
-        return Err(SyncError::corrupt(WHAT, "an increment counts what is no number"));
+    let from = unpacker.value()?;
+    match read_amount(unpacker)? {
+        Some(sum) if is_base(&from) => Ok(Counted { base, from, sum }),
+        _ => Err(SyncError::corrupt(WHAT, "an increment counts what is no number")),
     }
-    Ok(Counted { base, from, sum })
+}
+
+fn write_amount(packer: &mut Packer, amount: Amount) {
+    match amount {
+        Amount::Int(int) => packer.value(&Value::Int(int)),
+        Amount::Float(float, 0.0) => packer.value(&Value::from(float)),
+        Amount::Float(float, rest) => {
+            packer.array(2);
+            packer.value(&Value::from(float));
+            packer.value(&Value::from(rest));
+        }
+    }
+}
+
+fn read_amount(unpacker: &mut Unpacker<'_>) -> Result<Option<Amount>> {
+    if !unpacker.next_is_array() {
+        return Ok(Amount::of(&unpacker.value()?));
+    }
+    unpacker.tuple(2)?;
+    Ok(match (unpacker.value()?, unpacker.value()?) {
+        (Value::Float(float), Value::Float(rest)) => Amount::Float(float, rest).checked(),
+        _ => None,
+    })
 }
 
 fn read_elements(unpacker: &mut Unpacker<'_>) -> Result<Vec<Json>> {

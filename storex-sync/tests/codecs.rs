@@ -12,8 +12,9 @@ use proptest::prelude::*;
 use serde_json::json;
 use storex_core::{Name, Timestamp, Value};
 use storex_sync::{
-    Counted, Device as Id, Entry, EntryKind, EntryValue, Header, Hlc, LogId, MemorySharedLog,
-    Relative, SealedTransaction, Shape, SharedSyncLog, Stamp, SyncError, Transaction,
+    Amount, Counted, Device as Id, Entry, EntryKind, EntryValue, Header, Hlc, LogId,
+    MemorySharedLog, Relative, SealedTransaction, Shape, SharedSyncLog, Stamp, SyncError,
+    Transaction,
 };
 use support::{Device, dump_all};
 
@@ -74,10 +75,15 @@ fn counted() -> impl Strategy<Value = Counted> {
     let number =
         move || prop_oneof![any::<i64>().prop_map(Value::Int), finite().prop_map(Value::from)];
     let from = prop_oneof![number(), any::<i64>().prop_map(|at| Value::Timestamp(Timestamp(at)))];
+    let sum = prop_oneof![
+        any::<i64>().prop_map(Amount::Int),
+        finite().prop_map(|float| Amount::Float(float + 0.0, 0.0)),
+        (finite(), finite()).prop_map(|(float, rest)| Amount::Float(float + 0.0, rest + 0.0)),
+    ];
     // Earlier than every transaction.
     let base =
         (0..=u64::from(u16::MAX), id()).prop_map(|(hlc, device)| Stamp { hlc: Hlc(hlc), device });
-    (base, from, number()).prop_map(|(base, from, sum)| Counted { base, from, sum })
+    (base, from, sum).prop_map(|(base, from, sum)| Counted { base, from, sum })
 }
 
 fn relative() -> impl Strategy<Value = Relative> {
@@ -195,7 +201,7 @@ proptest! {
 fn incremented() -> EntryValue {
     let device = Id { id: [2; 16], incarnation: 3 };
     let base = Stamp { hlc: Hlc(5), device };
-    let counted = Counted { base, from: 0.into(), sum: 2.into() };
+    let counted = Counted { base, from: 0.into(), sum: Amount::Int(2) };
     let change = Relative::Increment { by: 1.into(), counted: Some(counted) };
     EntryValue::Changed { change, to: 2.into() }
 }
