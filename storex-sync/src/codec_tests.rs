@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use smallvec::SmallVec;
-use storex_core::{Key, Name, Timestamp, Value};
+use storex_core::{Definition, FieldType, Key, Name, Registry, Timestamp, Value};
 
 use crate::clock::{Clock, MAX_LIFE};
 use crate::counter::{Amount, Counted, Counter, Sum};
@@ -312,6 +312,37 @@ proptest! {
         let place = Place { log: LogId([3; 16]), cursor: Cursor(next.to_be_bytes().to_vec()) };
         prop_assert_eq!(Place::decode(&place.encode()).unwrap(), place);
     }
+}
+
+/// What is renamed keeps its number, once; an old name that comes back is somebody new.
+#[test]
+fn what_is_renamed_keeps_its_number() {
+    let registry = |name: &str, fields: &[&str]| {
+        let note = fields
+            .iter()
+            .fold(Definition::new(name), |note, field| note.optional(*field, FieldType::Int));
+        Registry::builder().collection(note).build().unwrap()
+    };
+    let numbers = |catalogue: &Catalogue, registry: &Registry| {
+        let numbers = catalogue.numbers(&registry.collections()[0]).unwrap();
+        (numbers.collection, numbers.fields)
+    };
+    let mut catalogue = Catalogue::default();
+    let before = registry("note", &["stars", "hearts"]);
+    assert!(catalogue.extend(&before));
+    let known = numbers(&catalogue, &before);
+    for again in [false, true] {
+        assert_eq!(catalogue.rename_collection(&"note".into(), &"memo".into()), !again);
+        assert_eq!(catalogue.rename_field("memo", &"stars".into(), &"points".into()), !again);
+    }
+    assert!(!catalogue.rename_field("memo", &"hearts".into(), &"points".into()), "it is taken");
+    let after = registry("memo", &["points", "hearts"]);
+    assert!(!catalogue.extend(&after), "nothing is new");
+    assert_eq!(numbers(&catalogue, &after), known);
+    assert_eq!(Catalogue::decode(&catalogue.encode()).unwrap(), catalogue);
+    let back = registry("memo", &["points", "stars"]);
+    assert!(catalogue.extend(&back));
+    assert_eq!(numbers(&catalogue, &back).1.last(), Some(&3));
 }
 
 /// Where floats leave the integers behind.

@@ -123,7 +123,7 @@ async fn floats_are_the_same_everywhere_to_the_last_bit() {
                     add_sample(device, "float", by).await;
                     add_sample(device, "float", by * 7.3).await;
                 }
-                let mut order = vec![a, b, c];
+                let mut order = [a, b, c];
                 order.rotate_left(first);
                 if by_pump && n == 2 {
                     pump(order[0], order[1]).await;
