@@ -250,7 +250,8 @@ pub(crate) fn write(
     (writer.finish(), entries, folded)
 }
 
-/// Folds one of our own writes into the object's clock; tells its life, and what each increment says to be counted.
+/// Folds one of our own writes into the object's clock; tells its life, and, change by change if any is relative, what each
+/// increment says to be counted.
 fn fold(
     clocks: &mut Clocks,
     object: (i64, Vec<u8>),
@@ -273,13 +274,17 @@ fn fold(
                 // The row is there although its clock says deleted: it was put back behind our back.
                 clock = Clock::created(clock.life + 1, Stamp::ZERO);
             }
+            let relative = changes.is_relative();
             for ((_, change), at) in changes.iter().zip(positions) {
                 let Some(field) = numbers.fields.get(*at).copied() else { continue };
-                if let Change::Increment(by) = change {
-                    counted.push(clock.increment(field, stamp, by, touched.after(n, *at)));
+                let increment = if let Change::Increment(by) = change {
+                    clock.increment(field, stamp, by, touched.after(n, *at))
                 } else {
                     clock.set(field, stamp);
-                    counted.push(None);
+                    None
+                };
+                if relative {
+                    counted.push(increment);
                 }
             }
             clock
