@@ -19,8 +19,13 @@ fn merging(criterion: &mut Criterion) {
     let fields = [1, 2, 3, 4, 5];
     criterion.bench_function("merge_create_over_alive", |bencher| {
         bencher.iter(|| {
-            let incoming =
-                Incoming { kind: EntryKind::Create, life: 1, stamp: stamp(2, 2), fields: &fields };
+            let incoming = Incoming {
+                kind: EntryKind::Create,
+                life: 1,
+                stamp: stamp(2, 2),
+                fields: &fields,
+                counted: &[],
+            };
             merge(Some(&own), incoming, |_| true)
         });
     });
@@ -31,6 +36,7 @@ fn merging(criterion: &mut Criterion) {
                 life: 1,
                 stamp: stamp(2, 2),
                 fields: &fields[..1],
+                counted: &[],
             };
             merge(Some(&own), incoming, |_| true)
         });

@@ -1,8 +1,10 @@
 //! [`Clock`]: what the merge has to know of an object, packed into a few bytes.
 
 use smallvec::SmallVec;
+use storex_core::{Timestamp, Value};
 
 use crate::bytes::{Reader, unzigzag, write_varint, zigzag};
+use crate::counter::{self, Amount, Counted, Counter, Sum};
 use crate::error::{Result, SyncError};
 use crate::meta::Devices;
 use crate::stamp::{Device, Hlc, Stamp};
@@ -17,8 +19,9 @@ pub(crate) const MAX_LIFE: u32 = 1 << 30;
 /// each re-creation. The greater life wins, so a delete wins over updates that had not seen it, and a re-creation wins over
 /// the delete it has seen.
 ///
-/// All fields have the row's stamp, except those listed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// All fields have the row's stamp, except those listed. An increment leaves a field's stamp as it is: that of the write
+/// that has set the number. What was added since is in the field's [`Counter`].
+#[derive(Debug, Clone, PartialEq)]
 pub struct Clock {
     /// The causal length of the object's existence.
     pub life: u32,
@@ -26,7 +29,12 @@ pub struct Clock {
     pub row: Stamp,
     /// Fields with another stamp, by their number in the catalogue, ascending.
     pub fields: SmallVec<[(u32, Stamp); 2]>,
+    /// Fields that were incremented since they were set, by their number in the catalogue, ascending.
+    pub counters: Vec<(u32, Counter)>,
 }
+
+/// Stands in front of a clock with counters; no object has the life 0.
+const WITH_COUNTERS: u8 = 0;
 
 impl Clock {
     /// The clock of an object that is older than sync.
@@ -38,7 +46,7 @@ impl Clock {
     /// The clock of an object whose fields were all written at once.
     #[must_use]
     pub fn created(life: u32, row: Stamp) -> Self {
-        Self { life, row, fields: SmallVec::new() }
+        Self { life, row, fields: SmallVec::new(), counters: Vec::new() }
     }
 
     /// Whether the object exists.
@@ -56,8 +64,9 @@ impl Clock {
         }
     }
 
-    /// Notes that a field was written.
+    /// Notes that a field was set: what was added to it before counts no more.
     pub fn set(&mut self, field: u32, stamp: Stamp) {
+        self.counters.retain(|(number, _)| *number != field);
         match self.fields.binary_search_by_key(&field, |(number, _)| *number) {
             Ok(at) if stamp == self.row => {
                 self.fields.remove(at);
@@ -66,6 +75,45 @@ impl Clock {
             Err(_) if stamp == self.row => {}
             Err(at) => self.fields.insert(at, (field, stamp)),
         }
+    }
+
+    /// What was added to a field since it was set; `None`: nothing.
+    #[must_use]
+    pub fn counter(&self, field: u32) -> Option<&Counter> {
+        let at = self.counters.binary_search_by_key(&field, |(number, _)| *number).ok()?;
+        self.counters.get(at).map(|(_, counter)| counter)
+    }
+
+    /// Notes what was added to a field since it was set.
+    pub(crate) fn count(&mut self, field: u32, counter: Counter) {
+        match self.counters.binary_search_by_key(&field, |(number, _)| *number) {
+            Ok(at) => self.counters[at].1 = counter,
+            Err(at) => self.counters.insert(at, (field, counter)),
+        }
+    }
+
+    /// Notes an increment of our own that has made a field `to`, and gives what others need to count it too. `None`: no
+    /// counter can hold it, so it counts as if the field had been set.
+    pub(crate) fn increment(
+        &mut self,
+        field: u32,
+        stamp: Stamp,
+        by: &Value,
+        to: &Value,
+    ) -> Option<Counted> {
+        let known = self.counter(field).cloned();
+        let counter = known.or_else(|| counter::before(by, to).map(Counter::new));
+        let counted = counter.filter(|_| counter::is_base(to)).and_then(|mut counter| {
+            let counts = counter.add(stamp, by, to);
+            let sum = counter.of(stamp).filter(|_| counts)?.amount;
+            let counted = Counted { base: self.stamp(field), from: counter.from.clone(), sum };
+            self.count(field, counter);
+            Some(counted)
+        });
+        if counted.is_none() {
+            self.set(field, stamp);
+        }
+        counted
     }
 
     /// Gives the row the stamp that all these fields have, if they have one in common. They must be all fields there are,
@@ -81,23 +129,45 @@ impl Clock {
     /// The newest stamp of the object.
     #[must_use]
     pub fn newest(&self) -> Stamp {
-        self.fields.iter().map(|(_, stamp)| *stamp).fold(self.row, Stamp::max)
+        let sums = self.counters.iter().flat_map(|(_, counter)| &counter.sums);
+        let stamps = self.fields.iter().map(|(_, stamp)| *stamp).chain(sums.map(|sum| sum.at));
+        stamps.fold(self.row, Stamp::max)
     }
 
     /// Packs the clock: life, row stamp, then the fields that differ, their readings as differences from the row's.
-    /// Devices are written by their number in this database's table.
+    /// Devices are written by their number in this database's table. With counters it has another form, so that a clock
+    /// without any is as short as can be.
     pub(crate) fn encode(&self, devices: &mut Devices) -> Vec<u8> {
-        let mut out = Vec::with_capacity(12 + 12 * self.fields.len());
+        let mut out = Vec::with_capacity(12 + 12 * self.fields.len() + 32 * self.counters.len());
+        if !self.counters.is_empty() {
+            out.push(WITH_COUNTERS);
+        }
         write_varint(&mut out, u64::from(self.life));
         out.extend(self.row.hlc.0.to_be_bytes());
         write_varint(&mut out, u64::from(devices.number(self.row.device)));
+        if !self.counters.is_empty() {
+            write_varint(&mut out, self.fields.len() as u64);
+        }
         for (field, stamp) in &self.fields {
             write_varint(&mut out, u64::from(*field));
-            let difference = stamp.hlc.0.wrapping_sub(self.row.hlc.0).cast_signed();
-            write_varint(&mut out, zigzag(difference));
-            write_varint(&mut out, u64::from(devices.number(stamp.device)));
+            self.write_stamp(&mut out, *stamp, devices);
+        }
+        for (field, counter) in &self.counters {
+            write_varint(&mut out, u64::from(*field));
+            write_number(&mut out, &counter.from);
+            write_varint(&mut out, counter.sums.len() as u64);
+            for sum in &counter.sums {
+                self.write_stamp(&mut out, sum.at, devices);
+                write_amount(&mut out, sum.amount);
+            }
         }
         out
+    }
+
+    fn write_stamp(&self, out: &mut Vec<u8>, stamp: Stamp, devices: &mut Devices) {
+        let difference = stamp.hlc.0.wrapping_sub(self.row.hlc.0).cast_signed();
+        write_varint(out, zigzag(difference));
+        write_varint(out, u64::from(devices.number(stamp.device)));
     }
 
     /// The clock of an object that was created at once: the common case, without the detours.
@@ -110,31 +180,126 @@ impl Clock {
     }
 
     pub(crate) fn decode(bytes: &[u8], devices: &Devices) -> Result<Self> {
-        let what = "the clock of an object";
-        let mut reader = Reader::new(bytes, what);
+        let mut reader = Reader::new(bytes, WHAT);
+        let with_counters = reader.peek() == Some(WITH_COUNTERS);
+        if with_counters {
+            reader.byte()?;
+        }
         let life = reader.varint_u32()?;
         if life == 0 || life > MAX_LIFE {
-            return Err(SyncError::corrupt(what, format!("no object has the life {life}")));
+            return Err(SyncError::corrupt(WHAT, format!("no object has the life {life}")));
         }
-        let hlc = Hlc(u64::from_be_bytes(reader.array()?)).checked(what)?;
-        let device = read_device(&mut reader, devices)?;
-        let mut fields: SmallVec<[(u32, Stamp); 2]> = SmallVec::new();
-        while !reader.is_empty() {
-            let field = reader.varint_u32()?;
-            if fields.last().is_some_and(|(last, _)| *last >= field) {
-                return Err(SyncError::corrupt(what, "its fields are not in order"));
-            }
-            let difference = unzigzag(reader.varint()?);
-            let hlc = Hlc(hlc.0.wrapping_add(difference.cast_unsigned())).checked(what)?;
-            fields.push((field, Stamp { hlc, device: read_device(&mut reader, devices)? }));
+        let hlc = Hlc(u64::from_be_bytes(reader.array()?)).checked(WHAT)?;
+        let mut clock =
+            Self::created(life, Stamp { hlc, device: read_device(&mut reader, devices)? });
+        let mut left = if with_counters { reader.varint()? } else { u64::MAX };
+        while left > 0 && !reader.is_empty() {
+            let field = next_field(&mut reader, clock.fields.last().map(|(field, _)| *field))?;
+            let stamp = read_stamp(&mut reader, hlc, devices)?;
+            clock.fields.push((field, stamp));
+            left -= 1;
         }
-        Ok(Self { life, row: Stamp { hlc, device }, fields })
+        while with_counters && !reader.is_empty() {
+            let field = next_field(&mut reader, clock.counters.last().map(|(field, _)| *field))?;
+            let counter = read_counter(&mut reader, hlc, devices)?;
+            clock.counters.push((field, counter));
+        }
+        if with_counters && (left > 0 || clock.counters.is_empty() || !clock.is_alive()) {
+            return Err(SyncError::corrupt(WHAT, "it has counters, and they are not there"));
+        }
+        Ok(clock)
     }
+}
+
+const WHAT: &str = "the clock of an object";
+
+fn next_field(reader: &mut Reader<'_>, last: Option<u32>) -> Result<u32> {
+    let field = reader.varint_u32()?;
+    if last.is_some_and(|last| last >= field) {
+        return Err(SyncError::corrupt(WHAT, "its fields are not in order"));
+    }
+    Ok(field)
+}
+
+fn read_stamp(reader: &mut Reader<'_>, row: Hlc, devices: &Devices) -> Result<Stamp> {
+    let difference = unzigzag(reader.varint()?);
+    let hlc = Hlc(row.0.wrapping_add(difference.cast_unsigned())).checked(WHAT)?;
+    Ok(Stamp { hlc, device: read_device(reader, devices)? })
 }
 
 fn read_device(reader: &mut Reader<'_>, devices: &Devices) -> Result<Device> {
     let number = reader.varint_u32()?;
-    devices.device(number).ok_or_else(|| {
-        SyncError::corrupt("the clock of an object", format!("device {number} is not known"))
-    })
+    devices
+        .device(number)
+        .ok_or_else(|| SyncError::corrupt(WHAT, format!("device {number} is not known")))
+}
+
+fn read_counter(reader: &mut Reader<'_>, row: Hlc, devices: &Devices) -> Result<Counter> {
+    let mut counter = Counter::new(read_number(reader)?);
+    for _ in 0..reader.varint()? {
+        let at = read_stamp(reader, row, devices)?;
+        let amount = read_amount(reader)?;
+        if counter.sums.last().is_some_and(|last| last.at.device >= at.device) {
+            return Err(SyncError::corrupt(WHAT, "the sums of a counter are not in order"));
+        }
+        counter.sums.push(Sum { at, amount });
+    }
+    Ok(counter)
+}
+
+const INT: u8 = 0;
+const FLOAT: u8 = 1;
+const MOMENT: u8 = 2;
+const FLOAT_AND_REST: u8 = 3;
+
+fn write_number(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Float(float) => write_amount(out, Amount::Float(*float, 0.0)),
+        Value::Timestamp(at) => {
+            out.push(MOMENT);
+            write_varint(out, zigzag(at.0));
+        }
+        // Nothing else begins a counter.
+        other => write_amount(out, Amount::Int(other.as_int().unwrap_or(0))),
+    }
+}
+
+fn write_amount(out: &mut Vec<u8>, amount: Amount) {
+    match amount {
+        Amount::Int(int) => {
+            out.push(INT);
+            write_varint(out, zigzag(int));
+        }
+        Amount::Float(float, rest) => {
+            out.push(if rest == 0.0 { FLOAT } else { FLOAT_AND_REST });
+            out.extend(float.to_be_bytes());
+            if rest != 0.0 {
+                out.extend(rest.to_be_bytes());
+            }
+        }
+    }
+}
+
+fn read_number(reader: &mut Reader<'_>) -> Result<Value> {
+    if reader.peek() == Some(MOMENT) {
+        reader.byte()?;
+        return Ok(Value::Timestamp(Timestamp(unzigzag(reader.varint()?))));
+    }
+    match read_amount(reader)? {
+        Amount::Int(int) => Ok(Value::Int(int)),
+        Amount::Float(float, 0.0) => Ok(Value::from(float)),
+        Amount::Float(..) => Err(SyncError::corrupt(WHAT, "a counter begins with no number")),
+    }
+}
+
+fn read_amount(reader: &mut Reader<'_>) -> Result<Amount> {
+    let tag = reader.byte()?;
+    let mut float = || reader.array().map(f64::from_be_bytes);
+    let amount = match tag {
+        FLOAT => Amount::Float(float()?, 0.0),
+        FLOAT_AND_REST => Amount::Float(float()?, float()?),
+        INT => Amount::Int(unzigzag(reader.varint()?)),
+        tag => return Err(SyncError::corrupt(WHAT, format!("tag {tag} is not known"))),
+    };
+    amount.checked().ok_or_else(|| SyncError::corrupt(WHAT, "a counter is not finite"))
 }

@@ -3,14 +3,17 @@
 
 use proptest::prelude::*;
 use smallvec::SmallVec;
-use storex_core::{Key, Name, Timestamp, Value};
+use storex_core::{Definition, FieldType, Key, Name, Registry, Timestamp, Value};
 
 use crate::clock::{Clock, MAX_LIFE};
+use crate::counter::{Amount, Counted, Counter, Sum};
 use crate::error::SyncError;
 use crate::initial::frame::{CollectionHello, Frame, Hello, Rows, Tombstones};
 use crate::key_code;
 use crate::meta::{Catalogue, Devices, Head, decode_names, encode_names};
+use crate::pack::{Packer, Unpacker};
 use crate::parked::{Parked, WaitsFor};
+use crate::relative::Relative;
 use crate::shared_log::{Cursor, LogId};
 use crate::stamp::{Device, Hlc, Stamp};
 use crate::sync::Place;
@@ -31,9 +34,30 @@ fn stamp() -> impl Strategy<Value = Stamp> {
 
 fn clock() -> impl Strategy<Value = Clock> {
     let fields = prop::collection::btree_map(any::<u32>(), stamp(), 0..5);
-    (1..=MAX_LIFE, stamp(), fields).prop_map(|(life, row, fields)| {
+    let counters = prop::collection::btree_map(any::<u32>(), counter(), 0..3);
+    (1..=MAX_LIFE, stamp(), fields, counters).prop_map(|(life, row, fields, counters)| {
         let fields: SmallVec<_> = fields.into_iter().filter(|(_, stamp)| *stamp != row).collect();
-        Clock { life, row, fields }
+        let counters = counters.into_iter().filter(|_| life % 2 == 1).collect();
+        Clock { life, row, fields, counters }
+    })
+}
+
+fn counter() -> impl Strategy<Value = Counter> {
+    let finite = || any::<f64>().prop_filter("counters are finite", |float| float.is_finite());
+    let number =
+        move || prop_oneof![any::<i64>().prop_map(Value::Int), finite().prop_map(Value::from)];
+    let from = prop_oneof![number(), any::<i64>().prop_map(|at| Value::Timestamp(Timestamp(at)))];
+    let amount = prop_oneof![
+        any::<i64>().prop_map(Amount::Int),
+        finite().prop_map(|float| Amount::Float(float + 0.0, 0.0)),
+        (finite(), finite()).prop_map(|(float, rest)| Amount::Float(float + 0.0, rest + 0.0)),
+    ];
+    let sums = prop::collection::btree_map(device(), (hlc(), amount), 0..4);
+    (from, sums).prop_map(|(from, sums)| {
+        let sums = sums
+            .into_iter()
+            .map(|(device, (hlc, amount))| Sum { at: Stamp { hlc, device }, amount });
+        Counter { from, sums: sums.collect() }
     })
 }
 
@@ -152,8 +176,30 @@ proptest! {
             prop_assert_eq!(&Clock::decode(bytes, &devices).unwrap(), clock);
             for cut in 0..bytes.len() {
                 if let Ok(read) = Clock::decode(&bytes[..cut], &devices) {
-                    prop_assert!(read.fields.len() < clock.fields.len(), "a shorter list of fields");
+                    let shorter = read.fields.len() < clock.fields.len()
+                        || read.counters.len() < clock.counters.len();
+                    prop_assert!(shorter, "a shorter list of fields or counters");
                 }
+            }
+        }
+    }
+
+    /// What begins like a clock with counters, and what a flipped byte makes of one.
+    #[test]
+    fn damaged_counters_are_read_or_refused(
+        clock in clock(), at in any::<prop::sample::Index>(), to in any::<u8>(),
+        rest in prop::collection::vec(0..4_u8, 0..40)
+    ) {
+        let mut devices = Devices::new();
+        let mut bytes = clock.encode(&mut devices);
+        let at = at.index(bytes.len());
+        bytes[at] = to;
+        let begun = [&[0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0][..], &rest].concat();
+        for bytes in [bytes, begun] {
+            if let Ok(read) = Clock::decode(&bytes, &devices) {
+                let mut devices = devices.clone();
+                let again = Clock::decode(&read.encode(&mut devices), &devices).unwrap();
+                prop_assert_eq!(again, read);
             }
         }
     }
@@ -172,6 +218,11 @@ proptest! {
         if let Ok(clock) = Clock::decode(&bytes, &devices) {
             prop_assert!((1..=MAX_LIFE).contains(&clock.life));
             prop_assert!(clock.newest().hlc <= Hlc::LIMIT);
+            for (_, counter) in &clock.counters {
+                let devices = counter.sums.iter().map(|sum| sum.at.device);
+                prop_assert!(devices.is_sorted_by(|a, b| a < b));
+                let _ = counter.value();
+            }
         }
         let _ = Devices::decode(&bytes);
         let _ = Head::decode(&bytes);
@@ -261,6 +312,37 @@ proptest! {
         let place = Place { log: LogId([3; 16]), cursor: Cursor(next.to_be_bytes().to_vec()) };
         prop_assert_eq!(Place::decode(&place.encode()).unwrap(), place);
     }
+}
+
+/// What is renamed keeps its number, once; an old name that comes back is somebody new.
+#[test]
+fn what_is_renamed_keeps_its_number() {
+    let registry = |name: &str, fields: &[&str]| {
+        let note = fields
+            .iter()
+            .fold(Definition::new(name), |note, field| note.optional(*field, FieldType::Int));
+        Registry::builder().collection(note).build().unwrap()
+    };
+    let numbers = |catalogue: &Catalogue, registry: &Registry| {
+        let numbers = catalogue.numbers(&registry.collections()[0]).unwrap();
+        (numbers.collection, numbers.fields)
+    };
+    let mut catalogue = Catalogue::default();
+    let before = registry("note", &["stars", "hearts"]);
+    assert!(catalogue.extend(&before));
+    let known = numbers(&catalogue, &before);
+    for again in [false, true] {
+        assert_eq!(catalogue.rename_collection(&"note".into(), &"memo".into()), !again);
+        assert_eq!(catalogue.rename_field("memo", &"stars".into(), &"points".into()), !again);
+    }
+    assert!(!catalogue.rename_field("memo", &"hearts".into(), &"points".into()), "it is taken");
+    let after = registry("memo", &["points", "hearts"]);
+    assert!(!catalogue.extend(&after), "nothing is new");
+    assert_eq!(numbers(&catalogue, &after), known);
+    assert_eq!(Catalogue::decode(&catalogue.encode()).unwrap(), catalogue);
+    let back = registry("memo", &["points", "stars"]);
+    assert!(catalogue.extend(&back));
+    assert_eq!(numbers(&catalogue, &back).1.last(), Some(&3));
 }
 
 /// Where floats leave the integers behind.
@@ -371,6 +453,10 @@ fn first_transaction() -> Transaction {
     Transaction { header, shapes, entries }
 }
 
+fn counted(base: Stamp, from: impl Into<Value>, sum: Amount) -> Counted {
+    Counted { base, from: from.into(), sum }
+}
+
 fn second_transaction() -> Transaction {
     let header =
         Header { device: B, sequence: 300, hlc: at(70_000), seen: vec![(A, at(0))], schema: 1 };
@@ -381,7 +467,9 @@ fn second_transaction() -> Transaction {
     };
     let set = |values: Vec<Value>| values.into_iter().map(EntryValue::Set).collect::<Vec<_>>();
     let mut incremented = set(vec![Value::from("n1")]);
-    incremented.push(EntryValue::Incremented { by: Value::Int(-1), to: Value::Int(41) });
+    let counted = counted(Stamp { hlc: at(0), device: A }, 0, Amount::Int(-1));
+    let change = Relative::Increment { by: Value::Int(-1), counted: Some(counted) };
+    incremented.push(EntryValue::Changed { change, to: Value::Int(-1) });
     let all = vec![
         Value::Int(i64::MIN),
         Value::from("k"),
@@ -416,6 +504,60 @@ fn transactions_are_as_described() {
     }
 }
 
+fn read_change(name: &str) -> (Relative, Value) {
+    let bytes = vector(name);
+    let mut unpacker = Unpacker::new(&bytes, "a change");
+    let read = Relative::read(&mut unpacker).unwrap();
+    unpacker.end().unwrap();
+    read
+}
+
+#[test]
+fn changes_are_as_described() {
+    let increment = |by: Value, counted| Relative::Increment { by, counted };
+    let moment = |at| Value::Timestamp(Timestamp(at));
+    let json = |json: serde_json::Value| Value::Json(json);
+    let since = Stamp { hlc: at(70_000), device: B };
+    for (name, change, to) in [
+        ("increment", increment(2.into(), None), Value::Int(5)),
+        (
+            "increment of a float",
+            increment(0.5.into(), Some(counted(Stamp::ZERO, 1.0, Amount::Float(0.5, 0.0)))),
+            Value::from(1.5),
+        ),
+        (
+            "increment by more than a float holds",
+            increment(0.5.into(), Some(counted(Stamp::ZERO, 1.0, Amount::Float(0.5, 1e-17)))),
+            Value::from(1.5),
+        ),
+        (
+            "increment of a moment",
+            increment(999.into(), Some(counted(since, moment(0), Amount::Int(1000)))),
+            moment(1000),
+        ),
+        ("multiply", Relative::Multiply(3.into()), 6.into()),
+        ("min", Relative::Min(6.into()), 6.into()),
+        ("max", Relative::Max(6.into()), 7.into()),
+        ("append", Relative::Append("b".into()), "ab".into()),
+        ("add elements", Relative::AddElements(vec![2.into(), 1.into()]), json([1, 2].into())),
+        ("remove elements", Relative::RemoveElements(vec![2.into()]), json([1].into())),
+        (
+            "replace prefix",
+            Relative::ReplacePrefix { from: "a".into(), to: "b".into() },
+            "bc".into(),
+        ),
+    ] {
+        let name = format!("change, {name}");
+        let mut packer = Packer::default();
+        change.write(&mut packer, &to);
+        assert_vector(&name, &packer.out);
+        assert_eq!(read_change(&name), (change, to));
+    }
+    let first = Relative::Increment { by: Value::Int(-1), counted: None };
+    assert_eq!(read_change("change, first form"), (first, Value::Int(41)));
+    assert_eq!(read_change("change, unknown"), (Relative::Unknown(1000), Value::from("x")));
+}
+
 fn known() -> Devices {
     let mut devices = Devices::new();
     devices.advance(A, 7, at(3));
@@ -434,11 +576,30 @@ fn clocks_and_the_table_of_devices_are_as_described() {
     let deleted = Clock::created(2, Stamp { hlc: at(1), device: A });
     let mut older = Clock::unstamped();
     older.set(1, Stamp { hlc: at(0), device: A });
+    let mut with_counters = Clock::created(1, Stamp { hlc: at(0), device: A });
+    with_counters.set(2, Stamp { hlc: at(5), device: B });
+    let counter = |from: Value, sums: &[(u64, Device, Amount)]| {
+        let sums = sums.iter().map(|(n, device, amount)| Sum {
+            at: Stamp { hlc: at(*n), device: *device },
+            amount: *amount,
+        });
+        Counter { from, sums: sums.collect() }
+    };
+    with_counters.count(
+        2,
+        counter(10.into(), &[(7, A, Amount::Int(-2)), (69_995, B, Amount::Int(8_000_000))]),
+    );
+    with_counters.count(3, counter(Value::Timestamp(Timestamp(1000)), &[(1, A, Amount::Int(-1))]));
+    with_counters.count(
+        4,
+        counter(1.5.into(), &[(2, A, Amount::Float(0.1, 0.0)), (2, B, Amount::Float(0.5, 1e-17))]),
+    );
     for (name, clock) in [
         ("clock, created", fresh),
         ("clock, edited", edited),
         ("clock, deleted", deleted),
         ("clock, older than sync", older),
+        ("clock, with counters", with_counters),
     ] {
         assert_vector(name, &clock.encode(&mut devices));
         assert_eq!(Clock::decode(&vector(name), &devices).unwrap(), clock);

@@ -72,6 +72,9 @@ mod clock;
 #[cfg(test)]
 mod codec_tests;
 mod continuous;
+mod counter;
+#[cfg(test)]
+mod counter_tests;
 mod error;
 mod initial;
 mod key_code;
@@ -81,6 +84,7 @@ mod merge;
 mod meta;
 mod pack;
 mod parked;
+mod relative;
 mod shared_log;
 mod stamp;
 mod sync;
@@ -92,11 +96,13 @@ pub use channel::MessagePortChannel;
 pub use channel::{Channel, MemoryChannel};
 pub use clock::Clock;
 pub use continuous::{ContinuousSync, Phase, SyncStatus};
+pub use counter::{Amount, Counted, Counter, Sum};
 pub use error::{Result, SyncError};
 pub use initial::{InitialSync, InitialSyncReport, Progress};
 pub use log::SyncLog;
 pub use merge::{Action, FieldConflict, Incoming, Merged, merge, merge_object};
 pub use parked::{Parked, WaitsFor, parked};
+pub use relative::Relative;
 pub use shared_log::{
     BackendSharedLog, Cursor, LogId, MemorySharedLog, Page, SealedTransaction, SharedSyncLog,
 };

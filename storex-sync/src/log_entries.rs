@@ -9,9 +9,11 @@ use storex_core::{
 };
 
 use crate::clock::Clock;
+use crate::counter::Counted;
 use crate::key_code;
 use crate::log::AllNumbers;
 use crate::meta::Numbers;
+use crate::relative::Relative;
 use crate::stamp::Stamp;
 use crate::transaction::{EntryKind, Header, Shape, TransactionWriter};
 
@@ -28,7 +30,7 @@ pub(crate) enum Touched<'a> {
         numbers: &'a Arc<Numbers>,
         keys: &'a [Key],
         changes: &'a Changes,
-        /// After an increment: the objects as they are now.
+        /// After a relative change: the objects as they are now.
         after: &'a [Record],
     },
     Deleted {
@@ -135,33 +137,47 @@ impl Touched<'_> {
         }
     }
 
-    fn write_values(&self, writer: &mut TransactionWriter, n: usize, positions: &[usize]) {
+    fn write_values(
+        &self,
+        writer: &mut TransactionWriter,
+        n: usize,
+        positions: &[usize],
+        counted: Vec<Option<Counted>>,
+    ) {
         match self {
             Self::Created { collection, records, .. } => {
                 for at in collection.primary_key().iter().chain(positions) {
                     writer.value(records[n].get(*at));
                 }
             }
-            Self::Updated { keys, changes, after, .. } => {
+            Self::Updated { keys, changes, .. } => {
                 keys[n].values().iter().for_each(|value| writer.value(value));
+                let mut counted = counted.into_iter();
                 for ((_, change), at) in changes.iter().zip(positions) {
-                    match change {
-                        Change::Set(value) => writer.value(value),
-                        Change::Increment(by) => {
-                            let to = after.get(n).map_or(&Value::Null, |record| record.get(*at));
-                            writer.incremented(by, to);
+                    let counted = counted.next().flatten();
+                    match (change, Relative::of(change)) {
+                        (Change::Set(value), _) => writer.value(value),
+                        (_, Some(Relative::Increment { by, .. })) => {
+                            let change = Relative::Increment { by, counted };
+                            writer.changed(&change, self.after(n, *at));
                         }
+                        (_, Some(change)) => writer.changed(&change, self.after(n, *at)),
                         // A change that this version does not know is logged by its result.
-                        _ => {
-                            writer
-                                .value(after.get(n).map_or(&Value::Null, |record| record.get(*at)));
-                        }
+                        (_, None) => writer.value(self.after(n, *at)),
                     }
                 }
             }
             Self::Deleted { keys, .. } => {
                 keys[n].values().iter().for_each(|value| writer.value(value));
             }
+        }
+    }
+
+    /// What a field of the n-th object is after a relative change.
+    fn after(&self, n: usize, at: usize) -> &Value {
+        match self {
+            Self::Updated { after, .. } => after.get(n).map_or(&Value::Null, |it| it.get(at)),
+            _ => &Value::Null,
         }
     }
 
@@ -216,56 +232,69 @@ pub(crate) fn write(
     let mut stamp = Stamp { hlc: header.hlc, device: header.device };
     for ((touched, positions), shape) in all.iter().zip(&positions).zip(shape_of) {
         let values = touched.collection().primary_key().len() + positions.len();
-        let fields: Vec<u32> =
-            positions.iter().filter_map(|at| touched.numbers().fields.get(*at).copied()).collect();
         let codes = if folded.is_some() { touched.codes() } else { Vec::new() };
         let mut codes = codes.into_iter();
         for n in 0..touched.len() {
-            let life = match (&mut folded, codes.next()) {
+            let (life, counted) = match (&mut folded, codes.next()) {
                 (Some(clocks), Some(code)) => {
                     let object = (touched.numbers().collection, code);
-                    fold(clocks, object, touched.kind(), &fields, stamp)
+                    fold(clocks, object, touched, n, positions, stamp)
                 }
-                _ => 1,
+                _ => (1, Vec::new()),
             };
             writer.entry(touched.kind(), shape, life, values);
-            touched.write_values(&mut writer, n, positions);
+            touched.write_values(&mut writer, n, positions, counted);
             stamp.hlc = stamp.hlc.plus(1);
         }
     }
     (writer.finish(), entries, folded)
 }
 
-/// Folds one of our own writes into the object's clock and tells its life.
+/// Folds one of our own writes into the object's clock; tells its life, and, change by change if any is relative, what each
+/// increment says to be counted.
 fn fold(
     clocks: &mut Clocks,
     object: (i64, Vec<u8>),
-    kind: EntryKind,
-    fields: &[u32],
+    touched: &Touched<'_>,
+    n: usize,
+    positions: &[usize],
     stamp: Stamp,
-) -> u32 {
+) -> (u32, Vec<Option<Counted>>) {
     let stored = clocks.get(&object);
-    let clock = match kind {
-        EntryKind::Create => {
+    let mut counted = Vec::new();
+    let clock = match touched {
+        Touched::Created { .. } => {
             let life = stored
                 .map_or(1, |clock| if clock.is_alive() { clock.life } else { clock.life + 1 });
             Clock::created(life, stamp)
         }
-        EntryKind::Update => {
+        Touched::Updated { numbers, changes, .. } => {
             let mut clock = stored.cloned().unwrap_or_else(Clock::unstamped);
             if !clock.is_alive() {
                 // The row is there although its clock says deleted: it was put back behind our back.
                 clock = Clock::created(clock.life + 1, Stamp::ZERO);
             }
-            fields.iter().for_each(|field| clock.set(*field, stamp));
+            let relative = changes.is_relative();
+            for ((_, change), at) in changes.iter().zip(positions) {
+                let Some(field) = numbers.fields.get(*at).copied() else { continue };
+                let increment = if let Change::Increment(by) = change {
+                    clock.increment(field, stamp, by, touched.after(n, *at))
+                } else {
+                    clock.set(field, stamp);
+                    None
+                };
+                if relative {
+                    counted.push(increment);
+                }
+            }
             clock
         }
-        EntryKind::Delete => {
+        Touched::Deleted { .. } => {
             let life = stored.map_or(1, |clock| clock.life);
             Clock::created(if life % 2 == 1 { life + 1 } else { life + 2 }, stamp)
         }
     };
     let life = clock.life;
     clocks.insert(object, clock);
-    life
+    (life, counted)
 }

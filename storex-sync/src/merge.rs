@@ -10,11 +10,24 @@
 //! | deleted | delete of the same life | stays deleted |
 //! | nothing, or a smaller life | update | *missing*: its create never came here; to be parked |
 //!
+//! A field that was incremented has the stamp of the write that has set it, its *base*, and what each device has added since:
+//!
+//! | here | arrives | result |
+//! |---|---|---|
+//! | incremented | set, later than the base | set: increments that it had not seen are lost with the old base |
+//! | incremented | set, earlier than the base | stays |
+//! | set or incremented | increment on the same base | both: its device's sum is taken unless a later one is here |
+//! | set or incremented | increment on an earlier base | stays: the base was set anew without it |
+//! | set or incremented | increment on a later base | the later base, and this sum |
+//!
 //! The result depends on the stored clock and the write only, not on the log, and not on the order in which concurrent
 //! writes arrive. A field that a create does not carry, because its author's schema does not have it, counts as never
 //! written: whoever knows the field keeps what is there.
 
+use storex_core::{Collection, Value};
+
 use crate::clock::Clock;
+use crate::counter::{Counted, Counter, Sum};
 use crate::stamp::Stamp;
 use crate::transaction::EntryKind;
 
@@ -29,10 +42,18 @@ pub struct Incoming<'a> {
     pub stamp: Stamp,
     /// The fields it carries beside the key, by number.
     pub fields: &'a [u32],
+    /// Those of them that it increments, and by what; the others it sets.
+    pub counted: &'a [(u32, &'a Counted)],
+}
+
+impl Incoming<'_> {
+    fn counted(&self, field: u32) -> Option<&Counted> {
+        self.counted.iter().find(|(number, _)| *number == field).map(|(_, counted)| *counted)
+    }
 }
 
 /// What becomes of the object.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Merged {
     /// What to do with the row.
     pub action: Action,
@@ -42,6 +63,16 @@ pub struct Merged {
     pub conflicts: Vec<FieldConflict>,
 }
 
+impl Merged {
+    /// What a field holds when it was incremented, in the form that it has in this collection.
+    pub(crate) fn counted(&self, collection: &Collection, at: usize, number: u32) -> Option<Value> {
+        let mut value = self.clock.as_ref()?.counter(number)?.value();
+        // A value that does not fit stays as it is, and the storage refuses it with the reason.
+        let _ = collection.check_value(collection.fields().get(at)?, &mut value);
+        Some(value)
+    }
+}
+
 /// What to do with the row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -49,7 +80,8 @@ pub enum Action {
     Keep,
     /// Write the row as it arrives, all fields.
     Put,
-    /// Set these of the arriving fields, by their place in [`Incoming::fields`].
+    /// Set these of the arriving fields, by their place in [`Incoming::fields`]: to the value of the field's counter if the
+    /// clock has one now, else to the value that arrives.
     Set(Vec<usize>),
     /// Delete it.
     Delete,
@@ -132,12 +164,19 @@ fn merge_fields(own: &Clock, incoming: Incoming<'_>, had_seen: impl Fn(Stamp) ->
     let mut conflicts = Vec::new();
     for (at, field) in incoming.fields.iter().enumerate() {
         let known = own.stamp(*field);
-        let wins = incoming.stamp > known;
+        let counted = incoming.counted(*field);
+        // The stamp of the write that sets the field, or that has set what is incremented.
+        let base = counted.map_or(incoming.stamp, |counted| counted.base);
+        let wins = base > known;
         if wins {
-            clock.set(*field, incoming.stamp);
+            clock.set(*field, base);
+        }
+        let counts = counted
+            .is_some_and(|it| base >= known && count(&mut clock, *field, incoming.stamp, it));
+        if wins || counts {
             taken.push(at);
         }
-        if incoming.stamp != known && !had_seen(known) {
+        if base != known && !had_seen_field(own, *field, &had_seen) {
             conflicts.push(FieldConflict { field: Some(*field), incoming_won: wins });
         }
     }
@@ -147,6 +186,23 @@ fn merge_fields(own: &Clock, incoming: Incoming<'_>, had_seen: impl Fn(Stamp) ->
         clock: changed.then_some(clock),
         conflicts,
     }
+}
+
+/// Counts an increment on the field's base; whether that was news.
+fn count(clock: &mut Clock, field: u32, at: Stamp, counted: &Counted) -> bool {
+    let known = clock.counter(field).cloned();
+    let mut counter = known.unwrap_or_else(|| Counter::new(counted.from.clone()));
+    let news = counter.join(&counted.from, &[Sum { at, amount: counted.sum }]);
+    if news {
+        clock.count(field, counter);
+    }
+    news
+}
+
+/// Whether somebody had seen all that a field consists of.
+fn had_seen_field(clock: &Clock, field: u32, had_seen: impl Fn(Stamp) -> bool) -> bool {
+    let sums = clock.counter(field).into_iter().flat_map(|counter| &counter.sums);
+    had_seen(clock.stamp(field)) && sums.into_iter().all(|sum| had_seen(sum.at))
 }
 
 /// Merges a whole object with its clock, as initial sync brings it: the same rules, for all fields at once. Of two values
@@ -184,11 +240,9 @@ pub fn merge_object(
     let mut clock = own.clone();
     let mut taken = Vec::new();
     for (at, field) in fields.iter().enumerate() {
-        let (known, arriving) = (own.stamp(*field), incoming.stamp(*field));
-        if arriving > known || (arriving == known && known == Stamp::ZERO) {
+        if take_field(&mut clock, incoming, *field) {
             taken.push(at);
         }
-        clock.set(*field, known.max(arriving));
     }
     let changed = clock != *own;
     if changed && others.is_empty() {
@@ -196,4 +250,32 @@ pub fn merge_object(
     }
     let action = if taken.is_empty() { Action::Keep } else { Action::Set(taken) };
     done(action, changed.then_some(clock))
+}
+
+/// Takes what is newer of a field; whether anything is.
+fn take_field(clock: &mut Clock, incoming: &Clock, field: u32) -> bool {
+    let (known, arriving) = (clock.stamp(field), incoming.stamp(field));
+    if arriving > known {
+        clock.set(field, arriving);
+        if let Some(counter) = incoming.counter(field) {
+            clock.count(field, counter.clone());
+        }
+        return true;
+    }
+    if arriving < known {
+        return false;
+    }
+    match (clock.counter(field).cloned(), incoming.counter(field)) {
+        (Some(mut counter), Some(arriving)) => {
+            let news = counter.join(&arriving.from, &arriving.sums);
+            clock.count(field, counter);
+            news
+        }
+        (None, Some(arriving)) => {
+            clock.count(field, arriving.clone());
+            true
+        }
+        (Some(_), None) => false,
+        (None, None) => known == Stamp::ZERO,
+    }
 }

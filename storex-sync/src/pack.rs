@@ -263,6 +263,18 @@ impl<'a> Unpacker<'a> {
         }
     }
 
+    /// Passes over one item, whatever is in it.
+    pub(crate) fn skip(&mut self) -> Result<()> {
+        let mut items = 1_u64;
+        while items > 0 {
+            items -= 1;
+            if let Item::Array(len) = self.item()? {
+                items = items.saturating_add(len as u64);
+            }
+        }
+        Ok(())
+    }
+
     /// That nothing follows.
     pub(crate) fn end(&self) -> Result<()> {
         if self.reader.is_empty() {

@@ -3,8 +3,10 @@
 use storex_core::{Name, Value};
 
 use crate::clock::MAX_LIFE;
+use crate::counter::Counted;
 use crate::error::{Result, SyncError};
 use crate::pack::{Packer, Unpacker};
+use crate::relative::Relative;
 use crate::stamp::{Device, Hlc, Stamp};
 
 /// The version of the form. A reader refuses what is newer.
@@ -66,10 +68,10 @@ pub struct Entry {
 pub enum EntryValue {
     /// The field has this value.
     Set(Value),
-    /// The field was incremented.
-    Incremented {
-        /// By so much.
-        by: Value,
+    /// The field was changed in a way that depends on the value before.
+    Changed {
+        /// In this way.
+        change: Relative,
         /// To this value.
         to: Value,
     },
@@ -80,7 +82,16 @@ impl EntryValue {
     #[must_use]
     pub fn value(&self) -> &Value {
         match self {
-            Self::Set(value) | Self::Incremented { to: value, .. } => value,
+            Self::Set(value) | Self::Changed { to: value, .. } => value,
+        }
+    }
+
+    /// What an increment says to be counted.
+    #[must_use]
+    pub fn counted(&self) -> Option<&Counted> {
+        match self {
+            Self::Changed { change, .. } => change.counted(),
+            Self::Set(_) => None,
         }
     }
 }
@@ -129,7 +140,7 @@ impl Transaction {
             for value in &entry.values {
                 match value {
                     EntryValue::Set(value) => writer.value(value),
-                    EntryValue::Incremented { by, to } => writer.incremented(by, to),
+                    EntryValue::Changed { change, to } => writer.changed(change, to),
                 }
             }
         }
@@ -162,7 +173,23 @@ impl Transaction {
         }
         unpacker.end()?;
         header.hlc.plus(entries.len() as u64).checked(what)?;
-        Ok(Self { header, shapes, entries })
+        let transaction = Self { header, shapes, entries };
+        transaction.check_bases()?;
+        Ok(transaction)
+    }
+}
+
+impl Transaction {
+    /// What is incremented was set before: otherwise whoever believes it could set nothing after it.
+    fn check_bases(&self) -> Result<()> {
+        for (n, entry) in self.entries.iter().enumerate() {
+            let when = self.stamp(n).hlc;
+            if entry.values.iter().filter_map(EntryValue::counted).any(|it| it.base.hlc >= when) {
+                let reason = "an increment comes before what it increments";
+                return Err(SyncError::corrupt("a transaction", reason));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -237,8 +264,8 @@ fn read_entry(unpacker: &mut Unpacker<'_>, shapes: &[Shape]) -> Result<Entry> {
 
 fn read_value(unpacker: &mut Unpacker<'_>) -> Result<EntryValue> {
     if unpacker.next_is_array() {
-        unpacker.tuple(2)?;
-        return Ok(EntryValue::Incremented { by: unpacker.value()?, to: unpacker.value()? });
+        let (change, to) = Relative::read(unpacker)?;
+        return Ok(EntryValue::Changed { change, to });
     }
     unpacker.value().map(EntryValue::Set)
 }
@@ -293,10 +320,8 @@ impl TransactionWriter {
         self.packer.value(value);
     }
 
-    pub(crate) fn incremented(&mut self, by: &Value, to: &Value) {
-        self.packer.array(2);
-        self.packer.value(by);
-        self.packer.value(to);
+    pub(crate) fn changed(&mut self, change: &Relative, to: &Value) {
+        change.write(&mut self.packer, to);
     }
 
     pub(crate) fn finish(self) -> Vec<u8> {

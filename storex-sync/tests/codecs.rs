@@ -12,8 +12,9 @@ use proptest::prelude::*;
 use serde_json::json;
 use storex_core::{Name, Timestamp, Value};
 use storex_sync::{
-    Device as Id, Entry, EntryKind, EntryValue, Header, Hlc, LogId, MemorySharedLog,
-    SealedTransaction, Shape, SharedSyncLog, Stamp, SyncError, Transaction,
+    Amount, Counted, Device as Id, Entry, EntryKind, EntryValue, Header, Hlc, LogId,
+    MemorySharedLog, Relative, SealedTransaction, Shape, SharedSyncLog, Stamp, SyncError,
+    Transaction,
 };
 use support::{Device, dump_all};
 
@@ -64,13 +65,50 @@ fn json_value() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
+fn elements() -> impl Strategy<Value = Vec<serde_json::Value>> {
+    prop::collection::vec(json_value(), 0..4)
+}
+
+/// What a device can count: finite numbers, and moments to begin with.
+fn counted() -> impl Strategy<Value = Counted> {
+    let finite = || any::<f64>().prop_filter("counters are finite", |float| float.is_finite());
+    let number =
+        move || prop_oneof![any::<i64>().prop_map(Value::Int), finite().prop_map(Value::from)];
+    let from = prop_oneof![number(), any::<i64>().prop_map(|at| Value::Timestamp(Timestamp(at)))];
+    let sum = prop_oneof![
+        any::<i64>().prop_map(Amount::Int),
+        finite().prop_map(|float| Amount::Float(float + 0.0, 0.0)),
+        (finite(), finite()).prop_map(|(float, rest)| Amount::Float(float + 0.0, rest + 0.0)),
+    ];
+    // Earlier than every transaction.
+    let base =
+        (0..=u64::from(u16::MAX), id()).prop_map(|(hlc, device)| Stamp { hlc: Hlc(hlc), device });
+    (base, from, sum).prop_map(|(base, from, sum)| Counted { base, from, sum })
+}
+
+fn relative() -> impl Strategy<Value = Relative> {
+    prop_oneof![
+        3 => (value(), prop::option::of(counted()))
+            .prop_map(|(by, counted)| Relative::Increment { by, counted }),
+        1 => value().prop_map(Relative::Multiply),
+        1 => value().prop_map(Relative::Min),
+        1 => value().prop_map(Relative::Max),
+        1 => any::<String>().prop_map(Relative::Append),
+        1 => elements().prop_map(Relative::AddElements),
+        1 => elements().prop_map(Relative::RemoveElements),
+        1 => (any::<String>(), any::<String>())
+            .prop_map(|(from, to)| Relative::ReplacePrefix { from, to }),
+        1 => (9..u64::MAX).prop_map(Relative::Unknown),
+    ]
+}
+
 fn id() -> impl Strategy<Value = Id> {
     (any::<[u8; 16]>(), any::<u32>()).prop_map(|(id, incarnation)| Id { id, incarnation })
 }
 
 /// Readings up to the year 9999 and a little more.
 fn hlc() -> impl Strategy<Value = Hlc> {
-    (0..253_402_300_800_000_u64, any::<u16>()).prop_map(|(ms, n)| Hlc(ms << 16 | u64::from(n)))
+    (1..253_402_300_800_000_u64, any::<u16>()).prop_map(|(ms, n)| Hlc(ms << 16 | u64::from(n)))
 }
 
 fn header() -> impl Strategy<Value = Header> {
@@ -95,7 +133,7 @@ fn entry(shapes: Arc<Vec<Shape>>) -> impl Strategy<Value = Entry> {
     (0..shapes.len(), kind, 0..1_u32 << 29).prop_flat_map(move |(shape, kind, half)| {
         let value = prop_oneof![
             9 => value().prop_map(EntryValue::Set),
-            1 => (value(), value()).prop_map(|(by, to)| EntryValue::Incremented { by, to }),
+            1 => (relative(), value()).prop_map(|(change, to)| EntryValue::Changed { change, to }),
         ];
         let life = if kind == EntryKind::Delete { 2 * half + 2 } else { 2 * half + 1 };
         prop::collection::vec(value, shapes[shape].fields.len()).prop_map(move |values| Entry {
@@ -159,6 +197,15 @@ proptest! {
     }
 }
 
+/// By one to two, on what somebody else has set to zero.
+fn incremented() -> EntryValue {
+    let device = Id { id: [2; 16], incarnation: 3 };
+    let base = Stamp { hlc: Hlc(5), device };
+    let counted = Counted { base, from: 0.into(), sum: Amount::Int(2) };
+    let change = Relative::Increment { by: 1.into(), counted: Some(counted) };
+    EntryValue::Changed { change, to: 2.into() }
+}
+
 fn small() -> Transaction {
     Transaction {
         header: Header {
@@ -177,11 +224,7 @@ fn small() -> Transaction {
             kind: EntryKind::Create,
             shape: 0,
             life: 1,
-            values: vec![
-                EntryValue::Set("n".into()),
-                EntryValue::Set("x".into()),
-                EntryValue::Incremented { by: 1.into(), to: 2.into() },
-            ],
+            values: vec![EntryValue::Set("n".into()), EntryValue::Set("x".into()), incremented()],
         }],
     }
 }

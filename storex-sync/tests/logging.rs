@@ -12,8 +12,8 @@ use storex_core::{
 };
 use storex_memory::{MemoryBackend, TestRuntime};
 use storex_sync::{
-    EntryKind, EntryValue, LogId, MemorySharedLog, SealedTransaction, SharedSyncLog, SyncLog,
-    Transaction,
+    EntryKind, EntryValue, LogId, MemorySharedLog, Relative, SealedTransaction, SharedSyncLog,
+    SyncLog, Transaction,
 };
 use support::{Device, assert_in_step, count, dump, dump_all, log_of, pump, settle, shared_log};
 
@@ -35,9 +35,10 @@ fn told(transaction: &Transaction) -> Vec<String> {
                 let shown = |value: &Value| Key::single(value.clone()).to_string();
                 match value {
                     EntryValue::Set(value) => format!(" {name}={}", shown(value)),
-                    EntryValue::Incremented { by, to } => {
+                    EntryValue::Changed { change: Relative::Increment { by, .. }, to } => {
                         format!(" {name}+{}={}", shown(by), shown(to))
                     }
+                    EntryValue::Changed { change, .. } => panic!("{change:?}"),
                 }
             });
             let values: String = values.collect();

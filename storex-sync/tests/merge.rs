@@ -275,8 +275,13 @@ impl Object {
 
     /// Takes a write; false when it has to wait for another.
     fn receive(&mut self, op: &Op) -> bool {
-        let incoming =
-            Incoming { kind: op.kind, life: op.life, stamp: op.stamp, fields: &op.fields };
+        let incoming = Incoming {
+            kind: op.kind,
+            life: op.life,
+            stamp: op.stamp,
+            fields: &op.fields,
+            counted: &[],
+        };
         let merged = merge(self.clock.as_ref(), incoming, |_| false);
         self.act(&merged.action, &op.fields, |_| op.stamp);
         if let Some(clock) = merged.clock {
@@ -452,11 +457,22 @@ fn stamp(hlc: u64, device: u8) -> Stamp {
 #[test]
 fn a_write_by_somebody_who_had_seen_the_other_is_no_conflict() {
     let own = Clock::created(1, stamp(10, 1));
-    let incoming =
-        Incoming { kind: EntryKind::Update, life: 1, stamp: stamp(20, 2), fields: &FIELDS };
+    let incoming = Incoming {
+        kind: EntryKind::Update,
+        life: 1,
+        stamp: stamp(20, 2),
+        fields: &FIELDS,
+        counted: &[],
+    };
     assert_eq!(merge(Some(&own), incoming, |_| true).conflicts, []);
     assert_eq!(merge(Some(&own), incoming, |_| false).conflicts.len(), FIELDS.len());
-    let delete = Incoming { kind: EntryKind::Delete, life: 2, stamp: stamp(20, 2), fields: &[] };
+    let delete = Incoming {
+        kind: EntryKind::Delete,
+        life: 2,
+        stamp: stamp(20, 2),
+        fields: &[],
+        counted: &[],
+    };
     assert_eq!(merge(Some(&own), delete, |_| true).conflicts, []);
     let unseen = merge(Some(&own), delete, |_| false).conflicts;
     assert_eq!((unseen.len(), unseen[0].field, unseen[0].incoming_won), (1, None, true));
@@ -465,7 +481,13 @@ fn a_write_by_somebody_who_had_seen_the_other_is_no_conflict() {
 /// An update of a former life is lost, and that is told, whether the object is dead or lives again.
 #[test]
 fn what_is_lost_to_a_later_life_is_told() {
-    let late = Incoming { kind: EntryKind::Update, life: 1, stamp: stamp(99, 2), fields: &FIELDS };
+    let late = Incoming {
+        kind: EntryKind::Update,
+        life: 1,
+        stamp: stamp(99, 2),
+        fields: &FIELDS,
+        counted: &[],
+    };
     for life in [2, 3] {
         let merged = merge(Some(&Clock::created(life, stamp(10, 1))), late, |_| false);
         assert_eq!((merged.action, merged.clock), (Action::Keep, None));
@@ -477,7 +499,13 @@ fn what_is_lost_to_a_later_life_is_told() {
 /// A device's own earlier write, when it comes once more behind its own delete, is no conflict.
 #[test]
 fn what_comes_again_behind_its_own_delete_is_no_conflict() {
-    let again = Incoming { kind: EntryKind::Update, life: 1, stamp: stamp(5, 1), fields: &FIELDS };
+    let again = Incoming {
+        kind: EntryKind::Update,
+        life: 1,
+        stamp: stamp(5, 1),
+        fields: &FIELDS,
+        counted: &[],
+    };
     let merged = merge(Some(&Clock::created(2, stamp(10, 1))), again, |_| false);
     assert_eq!((merged.action, merged.clock, merged.conflicts.len()), (Action::Keep, None, 0));
 }
@@ -502,7 +530,13 @@ fn a_clock_lists_no_more_than_it_must() {
 
 #[test]
 fn an_update_of_what_is_not_here_is_missing_and_changes_nothing() {
-    let update = Incoming { kind: EntryKind::Update, life: 3, stamp: stamp(9, 2), fields: &FIELDS };
+    let update = Incoming {
+        kind: EntryKind::Update,
+        life: 3,
+        stamp: stamp(9, 2),
+        fields: &FIELDS,
+        counted: &[],
+    };
     for own in [None, Some(Clock::created(1, stamp(1, 1))), Some(Clock::created(2, stamp(1, 1)))] {
         let merged = merge(own.as_ref(), update, |_| false);
         assert_eq!((merged.action, merged.clock), (Action::Missing, None), "{own:?}");

@@ -308,5 +308,10 @@ pub(crate) fn translate(
             clock.set(*number, stamp);
         }
     }
+    for (field, counter) in theirs.counters {
+        if let Some(number) = numbers.get(&field) {
+            clock.count(*number, counter);
+        }
+    }
     Ok(Some(clock))
 }

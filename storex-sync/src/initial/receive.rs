@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::error::{During, Result, SyncError, abort};
 use crate::key_code;
 use crate::log::{CLOCK, clock_key, clock_record, read_clock_rows, sort_clock_records};
-use crate::merge::{Action, merge_object};
+use crate::merge::{Action, Merged, merge_object};
 use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, read_meta, write_meta};
 use crate::parked::{PARKED, Parked, park, parked};
 use crate::sync::{Place, read_place};
@@ -307,6 +307,16 @@ impl<'a> Receiver<'a> {
 }
 
 impl ArrivingPage {
+    /// Sets the fields that are newer, or that were incremented on both sides.
+    fn changes(&self, taken: &[usize], merged: &Merged, record: &Record) -> Changes {
+        let fields = taken.iter().filter_map(|n| self.values.get(*n).zip(self.fields.get(*n)));
+        fields.fold(Changes::new(), |changes, (at, number)| {
+            let counted = merged.counted(&self.collection, *at, *number);
+            let value = counted.unwrap_or_else(|| record.get(*at).clone());
+            changes.set(Name::clone(&self.collection.fields()[*at].name), value)
+        })
+    }
+
     fn merge(&self, meta: &[Record], trace: &Trace) -> Result<(Vec<Step>, u64)> {
         let mut devices = Devices::among(meta)?;
         let mut head = Head::among(meta)?;
@@ -322,16 +332,10 @@ impl ArrivingPage {
             // From here on this object has been seen: what is written to it is later.
             head.hlc = head.hlc.max(arriving.newest().hlc);
             let merged = merge_object(stored.as_ref(), arriving, &self.fields, &self.others);
-            match (merged.action, &object.record) {
+            match (&merged.action, &object.record) {
                 (Action::Put, Some(record)) => puts.push(record.clone()),
                 (Action::Set(taken), Some(record)) => {
-                    let changes = taken.iter().filter_map(|n| self.values.get(*n)).fold(
-                        Changes::new(),
-                        |changes, at| {
-                            let name = Name::clone(&self.collection.fields()[*at].name);
-                            changes.set(name, record.get(*at).clone())
-                        },
-                    );
+                    let changes = self.changes(taken, &merged, record);
                     let filter = Filter::Keys(vec![object.key.clone()]);
                     let collection = Name::clone(self.collection.name());
                     updates.push(Step::Update { collection, filter, changes });

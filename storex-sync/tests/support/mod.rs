@@ -238,3 +238,8 @@ pub async fn log_of(device: &Device) -> Vec<Transaction> {
 pub async fn count(device: &Device, collection: &str) -> u64 {
     device.storage.count(Query::new(collection).filter(Filter::All)).await.unwrap()
 }
+
+/// How many transactions wait.
+pub async fn parked_count(device: &Device) -> usize {
+    storex_sync::parked(&device.storage).await.unwrap().len()
+}

@@ -155,20 +155,46 @@ fn read_head(value: &Value) -> Option<(u64, u64)> {
 }
 
 /// The life and the reading of the newest stamp in a packed clock: `docs/wire-format.md`.
-fn read_clock(mut bytes: &[u8]) -> Option<(u32, u64)> {
+fn read_clock(bytes: &[u8]) -> Option<(u32, u64)> {
+    // A clock with counters has a zero in front, and says how many fields are listed.
+    let (with_counters, mut bytes) = match bytes.split_first()? {
+        (0, rest) => (true, rest),
+        _ => (false, bytes),
+    };
     let life = u32::try_from(varint(&mut bytes)?).ok()?;
     let row = u64::from_be_bytes(bytes.get(..8)?.try_into().ok()?);
     bytes = &bytes[8..];
     varint(&mut bytes)?;
     let mut newest = row;
-    while !bytes.is_empty() {
-        varint(&mut bytes)?;
-        let zigzag = varint(&mut bytes)?;
-        varint(&mut bytes)?;
+    let mut read_stamp = |bytes: &mut &[u8]| {
+        let zigzag = varint(bytes)?;
+        varint(bytes)?;
         let difference = (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed();
         newest = newest.max(row.wrapping_add_signed(difference));
+        Some(())
+    };
+    let mut listed = if with_counters { varint(&mut bytes)? } else { u64::MAX };
+    while listed > 0 && !bytes.is_empty() {
+        varint(&mut bytes)?;
+        read_stamp(&mut bytes)?;
+        listed -= 1;
+    }
+    while !bytes.is_empty() {
+        varint(&mut bytes)?;
+        read_number(&mut bytes)?;
+        for _ in 0..varint(&mut bytes)? {
+            read_stamp(&mut bytes)?;
+            read_number(&mut bytes)?;
+        }
     }
     Some((life, newest))
+}
+
+/// An integer of a counter; the harness counts nothing else.
+fn read_number(bytes: &mut &[u8]) -> Option<()> {
+    let (0, rest) = bytes.split_first()? else { return None };
+    *bytes = rest;
+    varint(bytes).map(drop)
 }
 
 /// Seven bits per byte, the low ones first.

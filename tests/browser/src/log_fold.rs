@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use storex_core::{Name, Value};
-use storex_sync::{Entry, EntryKind, EntryValue, Shape, Transaction};
+use storex_sync::{Entry, EntryKind, EntryValue, Relative, Shape, Transaction};
 
 /// A collection and a key in a form that can be compared.
 pub(crate) type Object = (Name, String);
@@ -70,7 +70,9 @@ impl Folded {
 
 /// An increment goes on from where the log was.
 fn check_increment(before: Option<&Value>, value: &EntryValue) -> Result<(), String> {
-    let EntryValue::Incremented { by, to } = value else { return Ok(()) };
+    let EntryValue::Changed { change: Relative::Increment { by, .. }, to } = value else {
+        return Ok(());
+    };
     match (before.and_then(Value::as_int), by.as_int(), to.as_int()) {
         (Some(before), Some(by), Some(to)) if before + by == to => Ok(()),
         _ => Err(format!("{before:?} was incremented by {by:?} to {to:?}")),

@@ -2,7 +2,8 @@
 //! shares nothing with the engine but the decoding of transactions.
 //!
 //! **A row changed if and only if its entry is there**: all transactions that a device has written or applied, folded onto
-//! nothing, give its rows, all of them. [`fold`] is the model: entries sorted by life and stamp, applied in that order.
+//! nothing, give its rows, all of them. [`fold`] is the model: entries sorted by life and stamp, applied in that order;
+//! increments add to what was set when they were made.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,7 +11,7 @@ use std::path::Path;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use storex_core::Value;
-use storex_sync::{Device, EntryKind, EntryValue, Hlc, Transaction};
+use storex_sync::{Device, EntryKind, EntryValue, Hlc, Relative, Stamp, Transaction};
 
 use crate::ops::{Touched, bytes_cell, cell};
 use crate::schema::registry;
@@ -390,7 +391,9 @@ pub fn fold<'a>(transactions: impl IntoIterator<Item = &'a Transaction>) -> Fold
     }
     all.sort_by_key(|(life, stamp, ..)| (*life, *stamp));
     let mut folded = Folded::default();
-    for (life, _, transaction, entry) in all {
+    // Per object and field: the write that has set it last.
+    let mut bases: BTreeMap<(Object, &str), Stamp> = BTreeMap::new();
+    for (life, stamp, transaction, entry) in all {
         let shape = &transaction.shapes[entry.shape];
         let (key, values) = entry.values.split_at(shape.key_len);
         let key = key.iter().map(|value| cell(value.value())).collect();
@@ -402,13 +405,43 @@ pub fn fold<'a>(transactions: impl IntoIterator<Item = &'a Transaction>) -> Fold
             }
             EntryKind::Update if known < life => panic!("{object:?} was changed, never created"),
             EntryKind::Create | EntryKind::Update => {
-                let row = folded.rows.entry(object).or_default();
-                let fields = shape.fields.iter().skip(shape.key_len).zip(values);
-                row.extend(fields.map(|(field, value)| (field.to_string(), cell(value.value()))));
+                let row = folded.rows.entry(object.clone()).or_default();
+                for (field, value) in shape.fields.iter().skip(shape.key_len).zip(values) {
+                    let base = bases.entry((object.clone(), field)).or_default();
+                    let before = row.get(&**field).cloned();
+                    if let Some(cell) = field_after(base, before, stamp, value) {
+                        row.insert(field.to_string(), cell);
+                    }
+                }
             }
         }
     }
     folded
+}
+
+/// What a write makes of a field, if anything. An increment adds to what was set when it was made; what was set anew without it
+/// stays as it is.
+fn field_after(
+    base: &mut Stamp,
+    before: Option<String>,
+    stamp: Stamp,
+    value: &EntryValue,
+) -> Option<String> {
+    let EntryValue::Changed {
+        change: Relative::Increment { by: Value::Int(by), counted: Some(counted) },
+        ..
+    } = value
+    else {
+        *base = stamp;
+        return Some(cell(value.value()));
+    };
+    if counted.base < *base {
+        return None;
+    }
+    assert_eq!(counted.base, *base, "an increment of what nobody has set");
+    let before = before.as_deref().and_then(|cell| cell.strip_prefix('i'));
+    let before: i64 = before.map_or(0, |digits| digits.parse().expect("a number"));
+    Some(cell(&Value::Int(before + by)))
 }
 
 /// Checks a device; see the module's description. `sender`: an initial sync from that device may be under way.
@@ -488,7 +521,9 @@ fn clock_lives(conn: &Connection) -> BTreeMap<String, Vec<u32>> {
         // Collections are numbered in the order in which the log first saw them: that of the schema.
         let number: usize = row.get::<_, i64>(0).expect("a number").try_into().expect("positive");
         let clock: Vec<u8> = row.get(1).expect("bytes");
-        let life = u32::try_from(Bytes(&clock).varint()).expect("a life");
+        // A clock with counters has a zero in front.
+        let life = Bytes(clock.strip_prefix(&[0]).unwrap_or(&clock)).varint();
+        let life = u32::try_from(life).expect("a life");
         lives.entry(names[number].clone()).or_default().push(life);
     }
     lives.values_mut().for_each(|lives| lives.sort_unstable());
@@ -548,7 +583,10 @@ fn check_increments(standing: &Standing, own: &[&Transaction], found: &Contents)
             let sum = sums.entry(vec![cell(entry.values[0].value())]).or_default();
             match &entry.values[1] {
                 EntryValue::Set(Value::Int(value))
-                | EntryValue::Incremented { by: Value::Int(value), .. } => *sum += value,
+                | EntryValue::Changed {
+                    change: Relative::Increment { by: Value::Int(value), .. },
+                    ..
+                } => *sum += value,
                 other => panic!("device {}: an account got {other:?}", standing.me),
             }
         }
@@ -608,7 +646,10 @@ pub fn check_acknowledgements(own: &[&Transaction], before: u64, acknowledged: &
             let values: BTreeMap<&str, String> = fields
                 .map(|(field, value)| match value {
                     EntryValue::Set(value) => (&**field, cell(value)),
-                    EntryValue::Incremented { by, .. } => (&**field, format!("+{}", cell(by))),
+                    EntryValue::Changed { change: Relative::Increment { by, .. }, .. } => {
+                        (&**field, format!("+{}", cell(by)))
+                    }
+                    EntryValue::Changed { change, .. } => panic!("{change:?}"),
                 })
                 .collect();
             for (field, asked) in &told.set {

@@ -1,0 +1,190 @@
+//! Applying what other devices wrote: one transaction per page, with rows, clocks and cursor.
+
+mod page;
+mod resolve;
+mod row;
+
+use std::sync::{Arc, PoisonError};
+
+use storex_core::{Batch, ErrorKind, Filter, Key, Name, Query, Storage};
+
+use self::page::{How, Page};
+use self::resolve::{IncomingTransaction, Refusal};
+use crate::error::{During, Result, SyncError};
+use crate::log::{AllNumbers, CLOCK, catalogue_query, read_numbers};
+use crate::meta::{DEVICES, Devices, HEAD, Head, read_meta};
+use crate::parked::{PARKED, Parked, WaitsFor};
+use crate::shared_log::SealedTransaction;
+use crate::stamp::Device;
+
+/// What applying a page of transactions has done.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Applied {
+    /// Transactions that were applied now.
+    pub transactions: u64,
+    /// Their entries.
+    pub entries: u64,
+    /// Transactions that could not be applied and were parked. One that could be applied later in the same exchange, when
+    /// what it waited for had come, is counted among the applied ones too.
+    pub parked: u64,
+    /// Writes of which neither had seen the other.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// Two writes to one object of which neither device had seen the other's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conflict {
+    /// The collection.
+    pub collection: Name,
+    /// The object.
+    pub key: Key,
+    /// The field; `None`: one side deleted the object.
+    pub field: Option<Name>,
+    /// The device whose write arrived.
+    pub device: Device,
+    /// Whether the arriving write won.
+    pub incoming_won: bool,
+}
+
+impl Applied {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.transactions += other.transactions;
+        self.entries += other.entries;
+        self.parked += other.parked;
+        self.conflicts.extend(other.conflicts);
+    }
+}
+
+/// A storage with a sync log, and the numbers of its collections.
+#[derive(Debug, Clone)]
+pub(crate) struct Replica {
+    pub(crate) storage: Storage,
+    pub(crate) numbers: Arc<AllNumbers>,
+}
+
+impl Replica {
+    pub(crate) async fn open(storage: &Storage) -> Result<Self> {
+        if storage.registry().find(CLOCK).is_none() {
+            return Err(SyncError::NoSyncLog);
+        }
+        let numbers = read_numbers(storage.find(catalogue_query()), storage.registry()).await?;
+        Ok(Self { storage: storage.clone(), numbers: Arc::new(numbers) })
+    }
+
+    /// This device, and where it stands.
+    pub(crate) async fn head(&self) -> Result<(Head, Devices)> {
+        let keys = vec![Key::single(HEAD), Key::single(DEVICES)];
+        let query = Query::new(crate::meta::META).filter(Filter::Keys(keys));
+        let rows = self.storage.find(query).await.during("reading the head of the log")?;
+        Ok((Head::among(&rows)?, Devices::among(&rows)?))
+    }
+
+    /// Applies transactions in their order, and writes a row of `_storex_meta` (the cursor) with them.
+    ///
+    /// Transactions that were applied before are passed over. One that the schema or a rule of the database refuses is
+    /// parked; the others are not held up by it.
+    pub(crate) async fn apply(
+        &self,
+        sealed: Vec<SealedTransaction>,
+        cursor: Option<(String, Vec<u8>)>,
+    ) -> Result<Applied> {
+        let incoming: Vec<IncomingTransaction> =
+            sealed.into_iter().map(|sealed| self.resolve(sealed)).collect();
+        match self.apply_page(incoming.clone(), cursor.clone(), How::Together).await {
+            Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
+                tracing::debug!(error = %source, "a page was refused; applying it one by one");
+                self.apply_singly(incoming, cursor).await
+            }
+            result => result,
+        }
+    }
+
+    /// Tries parked transactions again; those that can be applied now are no longer parked. One may wait for another, so
+    /// it goes on as long as it helps.
+    pub(crate) async fn retry_parked(&self, parked: Vec<Parked>) -> Result<Applied> {
+        let mut applied = Applied::default();
+        let mut waiting: Vec<IncomingTransaction> = parked
+            .into_iter()
+            .map(|parked| {
+                let Parked { device, sequence, payload, .. } = parked;
+                self.resolve(SealedTransaction { device, sequence, payload })
+            })
+            .filter(|incoming| incoming.refused.is_none())
+            .collect();
+        loop {
+            let mut still = Vec::new();
+            let before = waiting.len();
+            for incoming in waiting {
+                match self.apply_page(vec![incoming.clone()], None, How::Again).await {
+                    Ok(one) if one.transactions > 0 => applied.add(one),
+                    Ok(_) => still.push(incoming),
+                    Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
+                        still.push(incoming);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            if still.len() == before {
+                return Ok(applied);
+            }
+            waiting = still;
+        }
+    }
+
+    async fn apply_singly(
+        &self,
+        incoming: Vec<IncomingTransaction>,
+        cursor: Option<(String, Vec<u8>)>,
+    ) -> Result<Applied> {
+        let mut applied = Applied::default();
+        for mut one in incoming {
+            match self.apply_page(vec![one.clone()], None, How::InOrder).await {
+                Ok(done) => applied.add(done),
+                Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
+                    // What is in its way may go; a value that no rule allows stays what it is.
+                    let waits_for = match source.kind() {
+                        ErrorKind::Conflict => WaitsFor::Change,
+                        _ => WaitsFor::Update,
+                    };
+                    one.refused = Some(Refusal { reason: source.to_string(), waits_for });
+                    applied.add(self.apply_page(vec![one], None, How::InOrder).await?);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        applied.add(self.apply_page(Vec::new(), cursor, How::Together).await?);
+        Ok(applied)
+    }
+
+    async fn apply_page(
+        &self,
+        incoming: Vec<IncomingTransaction>,
+        cursor: Option<(String, Vec<u8>)>,
+        how: How,
+    ) -> Result<Applied> {
+        let page = Arc::new(Page::new(incoming, cursor, how));
+        let batch = {
+            let page = Arc::clone(&page);
+            Batch::new()
+                .step(read_meta(&[HEAD, DEVICES]))
+                .touching([CLOCK, PARKED])
+                .touching(page.collections())
+                .then(move |trace| Ok(Arc::clone(&page).read(trace)))
+        };
+        let executed = self.storage.apply(batch).await;
+        let failure = page.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Err(_), Some(failure)) = (&executed, failure) {
+            return Err(failure);
+        }
+        executed.during("applying transactions of other devices")?;
+        Ok(std::mem::take(&mut *page.applied.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// Whether the same write would be refused again, however often it is tried.
+fn is_about_data(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Conflict | ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Unsupported
+    )
+}

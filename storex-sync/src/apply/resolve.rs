@@ -1,0 +1,164 @@
+//! What a transaction of another device is about in this schema.
+
+use std::sync::Arc;
+
+use storex_core::Collection;
+
+use super::Replica;
+use crate::clock::Clock;
+use crate::counter::{Counted, Counter, Sum};
+use crate::error::Result;
+use crate::merge::Action;
+use crate::meta::Numbers;
+use crate::parked::WaitsFor;
+use crate::shared_log::SealedTransaction;
+use crate::stamp::Stamp;
+use crate::transaction::{Entry, EntryKind, EntryValue, Shape, Transaction};
+
+/// A transaction, and what its shapes mean in this schema.
+#[derive(Debug, Clone)]
+pub(super) struct IncomingTransaction {
+    pub(super) sealed: SealedTransaction,
+    /// Its content; empty when it cannot be read.
+    pub(super) transaction: Transaction,
+    pub(super) shapes: Vec<Arc<ResolvedShape>>,
+    /// Why it cannot be applied.
+    pub(super) refused: Option<Refusal>,
+}
+
+/// Why a transaction cannot be applied, and what would help.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    pub(super) reason: String,
+    pub(super) waits_for: WaitsFor,
+}
+
+#[derive(Debug)]
+pub(super) struct ResolvedShape {
+    pub(super) collection: Arc<Collection>,
+    pub(super) numbers: Arc<Numbers>,
+    /// Positions of the fields behind the key.
+    pub(super) values: Vec<usize>,
+    /// Their numbers.
+    pub(super) fields: Vec<u32>,
+    /// The numbers of the collection's other fields: the author's schema does not have them, or they were not changed.
+    pub(super) others: Vec<u32>,
+}
+
+impl Replica {
+    /// Finds out what a transaction is about in this schema. Whatever is wrong with it becomes the reason to park it.
+    pub(super) fn resolve(&self, sealed: SealedTransaction) -> IncomingTransaction {
+        let mut shapes = Vec::new();
+        let (transaction, refused) = match Transaction::decode(&sealed.payload) {
+            Ok(mut transaction) => {
+                let refused =
+                    self.resolve_transaction(&sealed, &mut transaction, &mut shapes).err();
+                (transaction, refused)
+            }
+            Err(error) => (Transaction::default(), Some(error.to_string())),
+        };
+        let refused = refused.map(|reason| Refusal { reason, waits_for: WaitsFor::Update });
+        IncomingTransaction { sealed, transaction, shapes, refused }
+    }
+
+    fn resolve_transaction(
+        &self,
+        sealed: &SealedTransaction,
+        transaction: &mut Transaction,
+        shapes: &mut Vec<Arc<ResolvedShape>>,
+    ) -> Result<(), String> {
+        let header = &transaction.header;
+        if (header.device, header.sequence) != (sealed.device, sealed.sequence) {
+            return Err(format!(
+                "it says that it is transaction {} of device {}, but came as transaction {} of device {}",
+                header.sequence, header.device, sealed.sequence, sealed.device
+            ));
+        }
+        for shape in &transaction.shapes {
+            shapes.push(Arc::new(self.resolve_shape(shape)?));
+        }
+        check_values(transaction, shapes).map_err(|error| error.to_string())
+    }
+
+    fn resolve_shape(&self, shape: &Shape) -> Result<ResolvedShape, String> {
+        let registry = self.storage.registry();
+        let collection = registry
+            .find(&shape.collection)
+            .filter(|collection| !collection.is_reserved())
+            .ok_or_else(|| format!("collection `{}` is not known here", shape.collection))?;
+        let numbers = self
+            .numbers
+            .get(&shape.collection)
+            .ok_or_else(|| format!("collection `{}` is kept local here", shape.collection))?;
+        let positions = shape
+            .fields
+            .iter()
+            .map(|field| {
+                collection.position(field).ok_or_else(|| {
+                    format!(
+                        "field `{field}` of collection `{}` is not known here",
+                        shape.collection
+                    )
+                })
+            })
+            .collect::<Result<Vec<usize>, String>>()?;
+        let (key, values) = positions.split_at(shape.key_len.min(positions.len()));
+        if key != collection.primary_key() || values.iter().any(|at| collection.is_key(*at)) {
+            return Err(format!("collection `{}` has another primary key here", shape.collection));
+        }
+        let number = |at: &usize| numbers.fields.get(*at).copied();
+        let others = (0..collection.fields().len()).filter(|at| !positions.contains(at));
+        Ok(ResolvedShape {
+            collection: Arc::clone(collection),
+            numbers: Arc::clone(numbers),
+            fields: values.iter().filter_map(number).collect(),
+            others: others.filter_map(|at| number(&at)).collect(),
+            values: values.to_vec(),
+        })
+    }
+}
+
+/// Brings values to the form that their fields have here.
+fn check_values(
+    transaction: &mut Transaction,
+    shapes: &[Arc<ResolvedShape>],
+) -> storex_core::Result<()> {
+    for entry in &mut transaction.entries {
+        let Some(shape) = shapes.get(entry.shape) else { continue };
+        let positions = shape.collection.primary_key().iter().chain(&shape.values);
+        for (at, value) in positions.zip(&mut entry.values) {
+            let field = &shape.collection.fields()[*at];
+            if let Some(counted) = value.counted() {
+                // Whatever others add to it, it stays a number of this kind.
+                let mut counter = Counter::new(counted.from.clone());
+                counter.sums.push(Sum { at: Stamp::ZERO, amount: counted.sum });
+                shape.collection.check_value(field, &mut counter.value())?;
+            }
+            let (EntryValue::Set(value) | EntryValue::Changed { to: value, .. }) = value;
+            shape.collection.check_value(field, value)?;
+        }
+    }
+    Ok(())
+}
+
+impl ResolvedShape {
+    /// The fields that an entry increments. A create sets all of its fields, whatever it says.
+    pub(super) fn counted<'a>(&self, entry: &'a Entry) -> Vec<(u32, &'a Counted)> {
+        if entry.kind != EntryKind::Update {
+            return Vec::new();
+        }
+        let values = entry.values.iter().skip(self.collection.primary_key().len());
+        let fields = self.fields.iter().zip(values);
+        fields.filter_map(|(field, value)| Some((*field, value.counted()?))).collect()
+    }
+
+    /// What a create says of fields that its author does not have: where it made the object they were never written. With
+    /// all fields in it, one stamp may say it all.
+    pub(super) fn settle(&self, action: &Action, clock: &mut Clock) {
+        if *action == Action::Put {
+            self.others.iter().for_each(|field| clock.set(*field, Stamp::ZERO));
+        } else if self.others.is_empty() {
+            clock.compact(&self.fields);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What becomes of an object's row while a page is folded into it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use storex_core::{Changes, Collection, Filter, Key, Name, OnConflict, Record, Step, Value};
+
+use super::resolve::ResolvedShape;
+use crate::clock::Clock;
+use crate::merge::{Action, Merged};
+use crate::transaction::Entry;
+
+/// An object that the page is about.
+#[derive(Debug, Clone)]
+pub(super) struct Object {
+    pub(super) collection: Arc<Collection>,
+    pub(super) number: i64,
+    pub(super) key: Key,
+    pub(super) code: Vec<u8>,
+}
+
+/// An object while the page is folded into it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Work {
+    pub(super) clock: Option<Clock>,
+    pub(super) clock_changed: bool,
+    pub(super) row: Row,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) enum Row {
+    #[default]
+    Keep,
+    Put(Record),
+    Set(BTreeMap<usize, Value>),
+    Delete,
+}
+
+impl Row {
+    /// The step that writes it.
+    pub(super) fn step(self, object: &Object) -> Option<Step> {
+        let collection = Name::clone(object.collection.name());
+        let filter = Filter::Keys(vec![object.key.clone()]);
+        match self {
+            Self::Keep => None,
+            Self::Put(record) => {
+                Some(Step::create_or(collection, vec![record], OnConflict::Replace))
+            }
+            Self::Delete => Some(Step::Delete { collection, filter }),
+            Self::Set(values) => {
+                let changes = values.into_iter().fold(Changes::new(), |changes, (at, value)| {
+                    changes.set(Name::clone(&object.collection.fields()[at].name), value)
+                });
+                Some(Step::Update { collection, filter, changes })
+            }
+        }
+    }
+
+    pub(super) fn act(&mut self, merged: &Merged, shape: &ResolvedShape, entry: &Entry) {
+        match &merged.action {
+            Action::Keep | Action::Missing => {}
+            Action::Delete => *self = Self::Delete,
+            Action::Put => {
+                let mut record = shape.collection.blank_record(storex_core::Timestamp(0));
+                let positions = shape.collection.primary_key().iter().chain(&shape.values);
+                for (at, value) in positions.zip(&entry.values) {
+                    record.set(*at, value.value().clone());
+                }
+                *self = Self::Put(record);
+            }
+            Action::Set(taken) => {
+                let key_len = shape.collection.primary_key().len();
+                for n in taken {
+                    let (Some(at), Some(value)) =
+                        (shape.values.get(*n), entry.values.get(key_len + n))
+                    else {
+                        continue;
+                    };
+                    let counted = merged.counted(&shape.collection, *at, shape.fields[*n]);
+                    self.set(*at, counted.unwrap_or_else(|| value.value().clone()));
+                }
+            }
+        }
+    }
+
+    fn set(&mut self, at: usize, value: Value) {
+        match self {
+            Self::Put(record) => record.set(at, value),
+            Self::Set(values) => {
+                values.insert(at, value);
+            }
+            Self::Keep | Self::Delete => *self = Self::Set(BTreeMap::from([(at, value)])),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! [`Relative`]: a change that depends on the value before, as the log keeps it. `docs/wire-format.md` describes the form.
+
+use serde_json::Value as Json;
+use storex_core::{Change, Value};
+
+use crate::counter::{Amount, Counted, is_base};
+use crate::error::{Result, SyncError};
+use crate::pack::{Packer, Unpacker};
+use crate::stamp::Stamp;
+
+/// A change that depends on the value before.
+///
+/// Increments of several devices all count. Of the others the later result wins, like that of a write that sets the field; what was
+/// meant is in the log.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Relative {
+    /// The number grew.
+    Increment {
+        /// By so much.
+        by: Value,
+        /// What others need to count it beside their own. `None`: no counter can hold it (a sum beyond 64 bits, say), so it
+        /// counts as if the field had been set.
+        counted: Option<Counted>,
+    },
+    /// The number was multiplied.
+    Multiply(Value),
+    /// The number was lowered to this one, if it was greater.
+    Min(Value),
+    /// The number was raised to this one, if it was less.
+    Max(Value),
+    /// This was written behind the text.
+    Append(String),
+    /// These elements were put into the array, if they were not in it.
+    AddElements(Vec<Json>),
+    /// These elements were taken out of the array.
+    RemoveElements(Vec<Json>),
+    /// The beginning of the text was replaced.
+    ReplacePrefix {
+        /// What it began with.
+        from: String,
+        /// What it begins with now.
+        to: String,
+    },
+    /// A change by a later program, with its code. Its result counts.
+    Unknown(u64),
+}
+
+const INCREMENT: u64 = 1;
+const MULTIPLY: u64 = 2;
+const MIN: u64 = 3;
+const MAX: u64 = 4;
+const APPEND: u64 = 5;
+const ADD_ELEMENTS: u64 = 6;
+const REMOVE_ELEMENTS: u64 = 7;
+const REPLACE_PREFIX: u64 = 8;
+
+const WHAT: &str = "a transaction";
+
+impl Relative {
+    /// What the log says of a change; `None`: only what it has led to.
+    pub(crate) fn of(change: &Change) -> Option<Self> {
+        match change {
+            Change::Increment(by) => Some(Self::Increment { by: by.clone(), counted: None }),
+            Change::Multiply(by) => Some(Self::Multiply(by.clone())),
+            Change::Min(bound) => Some(Self::Min(bound.clone())),
+            Change::Max(bound) => Some(Self::Max(bound.clone())),
+            Change::Append(text) => Some(Self::Append(text.clone())),
+            Change::AddElements(elements) => Some(Self::AddElements(elements.clone())),
+            Change::RemoveElements(elements) => Some(Self::RemoveElements(elements.clone())),
+            Change::ReplacePrefix { from, to } => {
+                Some(Self::ReplacePrefix { from: from.clone(), to: to.clone() })
+            }
+            _ => None,
+        }
+    }
+
+    /// What an increment says to be counted.
+    #[must_use]
+    pub fn counted(&self) -> Option<&Counted> {
+        match self {
+            Self::Increment { counted, .. } => counted.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Writes code, result and operands.
+    pub(crate) fn write(&self, packer: &mut Packer, to: &Value) {
+        let mut begin = |operands: usize, code: u64| {
+            packer.array(2 + operands);
+            packer.uint(code);
+            packer.value(to);
+        };
+        match self {
+            Self::Increment { by, counted: None } => {
+                begin(1, INCREMENT);
+                packer.value(by);
+            }
+            Self::Increment { by, counted: Some(Counted { base, from, sum }) } => {
+                begin(4, INCREMENT);
+                packer.value(by);
+                packer.array(2);
+                packer.device(base.device);
+                packer.uint(base.hlc.0);
+                packer.value(from);
+                write_amount(packer, *sum);
+            }
+            Self::Multiply(by) => {
+                begin(1, MULTIPLY);
+                packer.value(by);
+            }
+            Self::Min(bound) => {
+                begin(1, MIN);
+                packer.value(bound);
+            }
+            Self::Max(bound) => {
+                begin(1, MAX);
+                packer.value(bound);
+            }
+            Self::Append(text) => {
+                begin(1, APPEND);
+                packer.str(text);
+            }
+            Self::AddElements(elements) => {
+                begin(1, ADD_ELEMENTS);
+                packer.value(&Value::Json(Json::Array(elements.clone())));
+            }
+            Self::RemoveElements(elements) => {
+                begin(1, REMOVE_ELEMENTS);
+                packer.value(&Value::Json(Json::Array(elements.clone())));
+            }
+            Self::ReplacePrefix { from, to } => {
+                begin(2, REPLACE_PREFIX);
+                packer.str(from);
+                packer.str(to);
+            }
+            Self::Unknown(code) => {
+                begin(1, *code);
+                packer.value(&Value::Null);
+            }
+        }
+    }
+
+    /// Reads what [`Relative::write`] has written, and the result.
+    pub(crate) fn read(unpacker: &mut Unpacker<'_>) -> Result<(Self, Value)> {
+        let parts = unpacker.array()?;
+        let wrong =
+            || SyncError::corrupt(WHAT, "a change has another number of parts than its kind");
+        if parts < 2 {
+            return Err(wrong());
+        }
+        if parts == 2 {
+            // The first form of an increment: by how much, and to what. There is none with two parts today.
+            let by = unpacker.value()?;
+            return Ok((Self::Increment { by, counted: None }, unpacker.value()?));
+        }
+        let code = unpacker.uint()?;
+        let to = unpacker.value()?;
+        let change = match (code, parts) {
+            (INCREMENT, 3) => Self::Increment { by: unpacker.value()?, counted: None },
+            (INCREMENT, 6) => {
+                let by = unpacker.value()?;
+                Self::Increment { by, counted: Some(read_counted(unpacker)?) }
+            }
+            (MULTIPLY, 3) => Self::Multiply(unpacker.value()?),
+            (MIN, 3) => Self::Min(unpacker.value()?),
+            (MAX, 3) => Self::Max(unpacker.value()?),
+            (APPEND, 3) => Self::Append(unpacker.str()?.to_owned()),
+            (ADD_ELEMENTS, 3) => Self::AddElements(read_elements(unpacker)?),
+            (REMOVE_ELEMENTS, 3) => Self::RemoveElements(read_elements(unpacker)?),
+            (REPLACE_PREFIX, 4) => {
+                let from = unpacker.str()?.to_owned();
+                Self::ReplacePrefix { from, to: unpacker.str()?.to_owned() }
+            }
+            (INCREMENT..=REPLACE_PREFIX, _) => return Err(wrong()),
+            (code, parts) => {
+                for _ in 2..parts {
+                    unpacker.skip()?;
+                }
+                Self::Unknown(code)
+            }
+        };
+        Ok((change, to))
+    }
+}
+
+fn read_counted(unpacker: &mut Unpacker<'_>) -> Result<Counted> {
+    unpacker.tuple(2)?;
+    let device = unpacker.device()?;
+    let base = Stamp { hlc: unpacker.hlc()?.checked(WHAT)?, device };
+    let from = unpacker.value()?;
+    match read_amount(unpacker)? {
+        Some(sum) if is_base(&from) => Ok(Counted { base, from, sum }),
+        _ => Err(SyncError::corrupt(WHAT, "an increment counts what is no number")),
+    }
+}
+
+fn write_amount(packer: &mut Packer, amount: Amount) {
+    match amount {
+        Amount::Int(int) => packer.value(&Value::Int(int)),
+        Amount::Float(float, 0.0) => packer.value(&Value::from(float)),
+        Amount::Float(float, rest) => {
+            packer.array(2);
+            packer.value(&Value::from(float));
+            packer.value(&Value::from(rest));
+        }
+    }
+}
+
+fn read_amount(unpacker: &mut Unpacker<'_>) -> Result<Option<Amount>> {
+    if !unpacker.next_is_array() {
+        return Ok(Amount::of(&unpacker.value()?));
+    }
+    unpacker.tuple(2)?;
+    Ok(match (unpacker.value()?, unpacker.value()?) {
+        (Value::Float(float), Value::Float(rest)) => Amount::Float(float, rest).checked(),
+        _ => None,
+    })
+}
+
+fn read_elements(unpacker: &mut Unpacker<'_>) -> Result<Vec<Json>> {
+    match unpacker.value()? {
+        Value::Json(Json::Array(elements)) => Ok(elements),
+        _ => Err(SyncError::corrupt(WHAT, "the elements of a change are no array")),
+    }
+}
