@@ -134,6 +134,30 @@ pub enum Error {
         /// What was asked of it.
         what: String,
     },
+    /// A module that cannot be: told when the storage is opened.
+    #[error("module `{module}`: {reason}")]
+    Module {
+        /// The module.
+        module: Name,
+        /// What is wrong and how to mend it.
+        reason: String,
+    },
+    /// An object that would break a rule of the application; nothing was written.
+    #[error("collection `{collection}`: the object with the key {key} breaks a rule: {reason}")]
+    BrokenRule {
+        /// The collection.
+        collection: Name,
+        /// The object's key.
+        key: String,
+        /// What the rule says.
+        reason: String,
+    },
+    /// A write to what may only be read; nothing was written.
+    #[error("{what} may only be read")]
+    ReadOnly {
+        /// The collection, or the storage.
+        what: String,
+    },
     /// The storage was closed.
     #[error("the storage is closed")]
     Closed,
@@ -203,6 +227,8 @@ impl Error {
             | Self::MissingField { .. }
             | Self::InvalidOperation { .. }
             | Self::KeyChange { .. }
+            | Self::Module { .. }
+            | Self::BrokenRule { .. }
             | Self::SchemaMismatch { .. } => ErrorKind::Invalid,
             Self::UnknownCollection { .. } => ErrorKind::NotFound,
             Self::AlreadyExists { .. }
@@ -211,6 +237,7 @@ impl Error {
             | Self::Precondition { .. }
             | Self::Aborted { .. } => ErrorKind::Conflict,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::ReadOnly { .. } => ErrorKind::ReadOnly,
             Self::Closed => ErrorKind::Closed,
             Self::Backend { kind, .. } => *kind,
         }

@@ -75,7 +75,9 @@ mod filter;
 mod json;
 mod maybe;
 mod middleware;
+mod module;
 mod nested;
+mod observe;
 mod operation;
 mod query;
 mod record;
@@ -97,7 +99,12 @@ pub use error::{Error, ErrorKind, Result, Source};
 pub use eval::{apply_changes, compare_ordered, finish_query, increment, json_element};
 pub use filter::{Comparison, FieldRef, Filter, field};
 pub use maybe::{BoxFuture, MaybeSend, MaybeSync};
-pub use middleware::{Context, Middleware, Next, OpenContext};
+pub use middleware::{
+    ChangeWatch, Context, Middleware, Next, ObjectView, OpenContext, ReadOnly, RetryBusy,
+    RetryPolicy, Traced, Validate,
+};
+pub use module::{Module, OperationHandler};
+pub use observe::{ObjectImages, Observer, Planned};
 pub use operation::{CustomOperation, Operation, Outcome};
 pub use query::{Direction, Position, Query};
 pub use record::{Key, Record, compare_all};

@@ -19,6 +19,7 @@ use crate::batch::{Batch, Create, Link, OnConflict, Origin, Step};
 use crate::cascade::{self, Deleting};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::observe::{ObjectImages, Observation, Stage};
 use crate::record::{Key, Record};
 use crate::schema::{Collection, Registry};
 use crate::scope;
@@ -98,6 +99,7 @@ impl Trace {
 pub struct BatchOutcome {
     executed: Vec<Executed>,
     placeholders: HashMap<Name, Key>,
+    images: Vec<ObjectImages>,
 }
 
 impl BatchOutcome {
@@ -122,6 +124,11 @@ impl BatchOutcome {
     pub fn hide_from(&mut self, n: usize) {
         self.executed.retain(|executed| executed.origin < n);
     }
+
+    /// What the observers of the batch are to be told, once.
+    pub(crate) fn take_images(&mut self) -> Vec<ObjectImages> {
+        std::mem::take(&mut self.images)
+    }
 }
 
 /// Drives a batch; see the module's description.
@@ -138,6 +145,7 @@ pub struct BatchRun {
     current: Option<Current>,
     trace: Trace,
     placeholders: HashMap<Name, Key>,
+    observation: Observation,
 }
 
 #[derive(Debug)]
@@ -147,6 +155,8 @@ enum Task {
     Cascade(Name),
     /// A delete for which nothing is left to follow.
     Delete(Name, Vec<Key>),
+    /// A step that is checked, and where its observation stands.
+    Checked(Step, Stage),
 }
 
 #[derive(Debug)]
@@ -155,6 +165,7 @@ struct Current {
     step: Step,
     /// A precondition: how many objects there must be.
     required: Option<u64>,
+    stage: Stage,
 }
 
 impl BatchRun {
@@ -173,6 +184,7 @@ impl BatchRun {
             current: None,
             trace: Trace::default(),
             placeholders: HashMap::new(),
+            observation: Observation::new(batch.observers),
         }
     }
 
@@ -205,9 +217,14 @@ impl BatchRun {
                     }
                     (Step::Delete { collection, filter: Filter::Keys(keys) }, None)
                 }
+                Task::Checked(step, stage) => {
+                    let current = Current { origin, step, required: None, stage };
+                    return Ok(Some(&self.current.insert(current).step));
+                }
             };
             let step = self.check(step)?;
-            let current = self.current.insert(Current { origin, step, required });
+            let (step, stage) = self.observation.begin(&self.registry, step)?;
+            let current = self.current.insert(Current { origin, step, required, stage });
             return Ok(Some(&current.step));
         }
         Ok(None)
@@ -237,7 +254,7 @@ impl BatchRun {
     /// Takes what the step given last did.
     ///
     /// # Errors
-    /// [`Error::Precondition`]: roll back.
+    /// [`Error::Precondition`], or what an observer refuses with: roll back.
     pub fn record(&mut self, outcome: StepOutcome) -> Result<()> {
         let Some(current) = self.current.take() else { return Ok(()) };
         if let (Some(required), StepOutcome::Counted(counted), Step::Count(query)) =
@@ -249,14 +266,36 @@ impl BatchRun {
                 reason: format!("{counted} objects match where {required} are required"),
             });
         }
-        self.trace.executed.push(Executed { step: current.step, outcome, origin: current.origin });
+        let next = match current.stage {
+            Stage::Before(step) => Some(self.observation.read(&self.registry, step, outcome)?),
+            Stage::After(images) => {
+                self.observation.read_back(&self.registry, images, outcome)?;
+                None
+            }
+            stage => {
+                let executed = Executed { step: current.step, outcome, origin: current.origin };
+                let next = match stage {
+                    Stage::Observed(before) => {
+                        self.observation.executed(&self.registry, &executed, before)?
+                    }
+                    _ => None,
+                };
+                self.trace.executed.push(executed);
+                next
+            }
+        };
+        self.queue.extend(next.map(|(step, stage)| (current.origin, Task::Checked(step, stage))));
         Ok(())
     }
 
     /// The outcome, once [`BatchRun::next_step`] has given `None`.
     #[must_use]
     pub fn finish(self) -> BatchOutcome {
-        BatchOutcome { executed: self.trace.executed, placeholders: self.placeholders }
+        BatchOutcome {
+            executed: self.trace.executed,
+            placeholders: self.placeholders,
+            images: self.observation.finish(),
+        }
     }
 
     /// The collections that the batch may touch, by name: a backend that locks collections locks these. One that the

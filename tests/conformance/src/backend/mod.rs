@@ -16,14 +16,19 @@ pub mod finding;
 pub mod keys;
 pub mod lifecycle;
 pub mod middleware;
+pub mod modules;
 pub mod operators;
 pub mod ordering;
 pub mod paging;
+pub mod read_only;
 pub mod relations;
+pub mod retrying;
 pub mod schemas;
 pub mod unique;
 pub mod updating;
+pub mod validating;
 pub mod values;
+pub mod watching;
 
 /// Every case of the suite as a test on the backend that the function gives.
 ///
@@ -432,6 +437,54 @@ macro_rules! backend_conformance {
                 one_may_bring_collections_along
                 one_that_fails_to_open_closes_the_database
                 collections_brought_along_twice_are_refused
+            }
+            watching {
+                a_create_tells_the_key_that_was_made
+                objects_with_compound_keys
+                an_update_by_filter_tells_what_it_touched
+                an_increment_tells_its_result
+                a_delete_by_filter_tells_what_was_there
+                the_steps_of_a_batch_in_order
+                what_continuations_change
+                what_cascades_change
+                what_a_create_replaces_and_leaves_out
+                nothing_is_told_of_what_was_rolled_back
+                one_may_refuse_a_step
+                only_the_collections_named
+                reserved_collections_are_not_watched
+                nobody_else_sees_the_reads
+                what_another_device_did_is_not_told
+                a_commit_is_told_once_whatever_becomes_of_the_outcome
+            }
+            validating {
+                a_create_that_breaks_a_rule
+                an_update_that_breaks_a_rule
+                an_increment_that_breaks_a_rule
+                a_continuation_that_breaks_a_rule
+                each_step_is_checked_but_deletes
+                a_rule_sees_the_object_as_a_struct
+                a_rule_for_a_collection_that_is_not_there
+            }
+            read_only {
+                every_write_is_refused
+                reads_go_on
+                only_the_collections_named_may_not_be_written
+                cascades_are_refused
+                custom_operations
+            }
+            modules {
+                collections_with_their_history
+                a_named_operation
+                names_of_operations
+                a_name_registered_twice
+                a_name_that_the_backend_has
+                operations_pass_the_chain
+            }
+            retrying {
+                what_was_busy_is_tried_again
+                reads_are_tried_again
+                only_so_many_times
+                nothing_else_is_tried_again
             }
             lifecycle {
                 a_closed_storage_says_so
