@@ -43,10 +43,16 @@ pub mod watching;
 /// backend_conformance!(memory);
 /// # fn main() {}
 /// ```
+///
+/// `backend_conformance!(memory, by_subject)` makes one test of all cases of a subject: where a process is started for
+/// each test, it takes a fraction of the time. It is for a further run, behind a middleware for instance, on native targets.
 #[macro_export]
 macro_rules! backend_conformance {
     ($make:expr) => {
-        $crate::__storex_suite! { $make => $crate::Harness; backend:
+        $crate::backend_conformance!($make, by_case);
+    };
+    ($make:expr, $tests:ident) => {
+        $crate::__storex_suite! { $make => $crate::Harness; $tests; backend:
             schemas {
                 an_indexed_text_field
                 an_index_on_a_child_of_relation
