@@ -79,9 +79,8 @@ impl DynamicCollection {
     pub async fn query(&self, query: Query) -> Result<Vec<Json>> {
         let selected = query.selected(&self.collection);
         let records = self.storage.find(query).await?;
-        let objects =
-            records.iter().map(|record| self.collection.record_to_json(&selected, record));
-        Ok(objects.map(Json::Object).collect())
+        let object = |record| self.collection.record_to_json(&selected, record).map(Json::Object);
+        records.iter().map(object).collect()
     }
 
     /// The first object that the filter matches, by key.

@@ -26,11 +26,16 @@ use crate::schema::{Collection, Field, FieldType, KeyFormat};
 use crate::value::{Name, Timestamp, Value};
 
 impl Collection {
-    /// A field's value from JSON.
+    /// A field's value, in its stored form, from JSON.
     ///
     /// # Errors
     /// [`Error::InvalidValue`].
     pub fn value_from_json(&self, field: &Field, json: &Json) -> Result<Value> {
+        self.to_storage(field, self.seen_from_json(field.seen(), json)?)
+    }
+
+    /// A value as the application sees it.
+    fn seen_from_json(&self, field: &Field, json: &Json) -> Result<Value> {
         let invalid = |reason: &str| Error::InvalidValue {
             collection: Name::clone(self.name()),
             field: Name::clone(&field.name),
@@ -94,9 +99,18 @@ impl Collection {
         })
     }
 
-    /// A field's value as JSON.
-    #[must_use]
-    pub fn value_to_json(&self, field: &Field, value: &Value) -> Json {
+    /// A field's value, from its stored form, as JSON.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] where a [`CustomType`](crate::CustomType) cannot show it.
+    pub fn value_to_json(&self, field: &Field, value: &Value) -> Result<Json> {
+        Ok(match &field.custom {
+            Some(_) => Self::seen_to_json(field.seen(), &self.from_storage(field, value)?),
+            None => Self::seen_to_json(field, value),
+        })
+    }
+
+    fn seen_to_json(field: &Field, value: &Value) -> Json {
         match value {
             Value::Null => Json::Null,
             Value::Bool(bool) => Json::Bool(*bool),
@@ -141,6 +155,7 @@ impl Collection {
             let value = self.value_from_json(&self.fields()[at], json)?;
             record.set(at, value);
         }
+        self.fill_absent(&mut record, |at| object.contains_key(&*self.fields()[at].name))?;
         for at in self.must_be_given() {
             if !object.contains_key(&*self.fields()[*at].name) {
                 return Err(self.missing(*at));
@@ -150,13 +165,15 @@ impl Collection {
     }
 
     /// A record, with the fields at these positions, as a JSON object.
-    #[must_use]
-    pub fn record_to_json(&self, selected: &[usize], record: &Record) -> Map<String, Json> {
+    ///
+    /// # Errors
+    /// As [`Collection::value_to_json`].
+    pub fn record_to_json(&self, selected: &[usize], record: &Record) -> Result<Map<String, Json>> {
         selected
             .iter()
             .enumerate()
             .filter_map(|(n, at)| Some((self.fields().get(*at)?, record.get(n))))
-            .map(|(field, value)| (field.name.to_string(), self.value_to_json(field, value)))
+            .map(|(field, value)| Ok((field.name.to_string(), self.value_to_json(field, value)?)))
             .collect()
     }
 
@@ -232,7 +249,7 @@ impl Collection {
             {
                 object
             }
-            Json::Array(_) if !matches!(field.field_type, FieldType::Json) => {
+            Json::Array(_) if !matches!(field.seen().field_type, FieldType::Json) => {
                 let reason =
                     format!("field `{name}` is compared with a list; say {{\"$in\": [..]}}");
                 return Err(Error::invalid(self.name(), reason));
@@ -264,6 +281,7 @@ impl Collection {
             "$in" => return self.list_from_json(field, operator, operand),
             "$nin" => return Ok(self.list_from_json(field, operator, operand)?.negate()),
             "$contains" => {
+                self.refuse_custom(field, "`$contains` looks at what is stored")?;
                 let value = crate::eval::json_element(operand).ok_or_else(|| {
                     Error::invalid(self.name(), "`$contains` takes a boolean, a number or a text")
                 })?;
@@ -276,11 +294,7 @@ impl Collection {
                     Json::Bool(false) => Comparison::Eq,
                     _ => return Err(Error::invalid(self.name(), "`$exists` takes true or false")),
                 };
-                return Ok(Filter::Compare {
-                    field: Name::clone(&field.name),
-                    op,
-                    value: Value::Null,
-                });
+                return self.compare_from_json(field, op, &Json::Null);
             }
             _ => return Err(self.unknown_operator(operator)),
         };
@@ -358,7 +372,11 @@ impl Collection {
         let name = Name::clone(&field.name);
         match operator {
             "$set" => Ok(changes.set(name, self.value_from_json(field, operand)?)),
-            "$unset" => Ok(changes.unset(name)),
+            "$unset" => Ok(changes.set(name, self.value_from_json(field, &Json::Null)?)),
+            "$inc" if field.custom.is_some() => {
+                self.refuse_custom(field, "`$inc` would change what is stored")?;
+                Ok(changes)
+            }
             "$inc" => match operand {
                 Json::Number(number) => Ok(match number.as_i64() {
                     Some(int) => changes.increment(name, int),

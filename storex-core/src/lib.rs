@@ -115,9 +115,9 @@ pub use runtime::TokioRuntime;
 #[cfg(all(feature = "web-runtime", target_family = "wasm"))]
 pub use runtime::WebRuntime;
 pub use schema::{
-    Affinity, Collection, Default as FieldDefault, Definition, Field, FieldOption, FieldType,
-    Index, IndexDefinition, KeyFormat, OnDelete, Referrer, Registry, RegistryBuilder, Relation,
-    RelationDefinition, RelationKind, SchemaVersion,
+    Affinity, Collection, CustomField, CustomType, Default as FieldDefault, Definition, Field,
+    FieldOption, FieldType, Index, IndexDefinition, KeyFormat, OnDelete, Referrer, Registry,
+    RegistryBuilder, Relation, RelationDefinition, RelationKind, SchemaVersion,
 };
 pub use storage::{Storage, StorageBuilder};
 pub use typed::{Object, Select, TypedCollection};

@@ -83,9 +83,9 @@ impl<'a> Dissection<'a> {
                 continue;
             }
             // In a JSON field it is the application's own data.
-            let is_json = collection
-                .position(name)
-                .is_some_and(|at| matches!(collection.fields()[at].field_type, FieldType::Json));
+            let is_json = collection.position(name).is_some_and(|at| {
+                matches!(collection.fields()[at].seen().field_type, FieldType::Json)
+            });
             let earlier = value.get("$placeholder").and_then(Json::as_str).filter(|_| !is_json);
             if let Some(earlier) = earlier {
                 link(name, earlier);
@@ -155,18 +155,20 @@ impl Reassembly {
     ) -> Result<Json> {
         let mut root = Json::Null;
         for (n, path) in self.paths.iter().enumerate() {
-            let object = outcome.of_step(first + n).find_map(|executed| {
+            let found = outcome.of_step(first + n).find_map(|executed| {
                 match (&executed.step, &executed.outcome) {
                     (Step::Create(create), StepOutcome::Created { skipped }) => {
                         let collection = registry.find(&create.collection)?;
-                        let record = created(create, skipped).next()?;
-                        let all: Vec<usize> = (0..collection.fields().len()).collect();
-                        Some(Json::Object(collection.record_to_json(&all, record)))
+                        Some((collection, created(create, skipped).next()?))
                     }
                     _ => None,
                 }
             });
-            place(&mut root, path, object.unwrap_or(Json::Null));
+            let object = found.map(|(collection, record)| {
+                let all: Vec<usize> = (0..collection.fields().len()).collect();
+                collection.record_to_json(&all, record).map(Json::Object)
+            });
+            place(&mut root, path, object.transpose()?.unwrap_or(Json::Null));
         }
         Ok(root)
     }

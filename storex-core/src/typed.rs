@@ -108,6 +108,8 @@ impl<T: Object> TypedCollection<T> {
     /// # Errors
     /// [`Error::KeyChange`], [`Error::UnknownField`] and others; nothing was written then.
     pub async fn update(&self, filter: Filter, changes: Changes) -> Result<Vec<Key>> {
+        let filter = self.collection.stored_filter(filter)?;
+        let changes = self.collection.stored_changes(changes)?;
         let batch = Batch::new().update(Name::clone(self.collection.name()), filter, changes);
         let outcome = self.storage.execute(batch).await?;
         Ok(keys_of(&outcome, &self.collection))
@@ -126,6 +128,7 @@ impl<T: Object> TypedCollection<T> {
     /// # Errors
     /// [`Error::UnknownField`] and others; nothing was deleted then.
     pub async fn delete(&self, filter: Filter) -> Result<Vec<Key>> {
+        let filter = self.collection.stored_filter(filter)?;
         let batch = Batch::new().delete(Name::clone(self.collection.name()), filter);
         let outcome = self.storage.execute(batch).await?;
         Ok(keys_of(&outcome, &self.collection))
@@ -219,6 +222,13 @@ impl<T: DeserializeOwned> Select<T> {
         }
     }
 
+    /// The query as the storage takes it, with stored values.
+    fn stored(&self) -> Result<Query> {
+        let mut query = self.query.clone();
+        query.filter = self.collection.stored_filter(query.filter)?;
+        Ok(query)
+    }
+
     fn object(&self, record: &Record) -> Result<T> {
         from_record(&self.collection, &self.query.selected(&self.collection), record)
     }
@@ -228,7 +238,7 @@ impl<T: DeserializeOwned> Select<T> {
     /// # Errors
     /// [`Error::UnknownField`], [`Error::InvalidValue`].
     pub async fn all(self) -> Result<Vec<T>> {
-        let records = self.storage.find(self.query.clone()).await?;
+        let records = self.storage.find(self.stored()?).await?;
         records.iter().map(|record| self.object(record)).collect()
     }
 
@@ -240,7 +250,7 @@ impl<T: DeserializeOwned> Select<T> {
         if !matches!(self.query.filter, Filter::Keys(_)) {
             self.query.limit = Some(1);
         }
-        let records = self.storage.find(self.query.clone()).await?;
+        let records = self.storage.find(self.stored()?).await?;
         records.first().map(|record| self.object(record)).transpose()
     }
 
@@ -254,7 +264,7 @@ impl<T: DeserializeOwned> Select<T> {
             return Err(Error::invalid(self.collection.name(), reason));
         }
         let select = self.limit(size.max(1));
-        let records = select.storage.find(select.query.clone()).await?;
+        let records = select.storage.find(select.stored()?).await?;
         let full = records.len() as u64 == size.max(1);
         let end = records.last().filter(|_| full);
         let end = end.map(|record| select.query.position_of(&select.collection, record));
@@ -267,6 +277,6 @@ impl<T: DeserializeOwned> Select<T> {
     /// # Errors
     /// As [`Select::all`].
     pub async fn count(self) -> Result<u64> {
-        self.storage.count(self.query).await
+        self.storage.count(self.stored()?).await
     }
 }

@@ -23,6 +23,7 @@ pub struct Collection {
     pub(super) must_be_given: Vec<usize>,
     pub(super) adopted: bool,
     pub(super) reserved: bool,
+    pub(super) has_custom: bool,
 }
 
 /// A secondary index.
@@ -172,6 +173,11 @@ impl Collection {
     #[must_use]
     pub fn is_reserved(&self) -> bool {
         self.reserved
+    }
+
+    /// Whether a field has a type of the application's own.
+    pub(crate) fn has_custom(&self) -> bool {
+        self.has_custom
     }
 
     /// The key of a full record.

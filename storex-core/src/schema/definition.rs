@@ -1,6 +1,10 @@
 //! [`Definition`]: a collection as an application writes it down.
 
-use crate::schema::{Default, FieldType, KeyFormat, OnDelete, RelationKind, SchemaVersion};
+use std::sync::Arc;
+
+use crate::schema::{
+    CustomType, Default, FieldType, KeyFormat, OnDelete, RelationKind, SchemaVersion,
+};
 use crate::value::{Name, Value};
 
 /// The definition of a collection, one per schema version.
@@ -47,6 +51,7 @@ pub(super) struct FieldDefinition {
     pub(super) field_type: FieldType,
     pub(super) nullable: bool,
     pub(super) default: Option<Default>,
+    pub(super) custom: Option<Arc<dyn CustomType>>,
 }
 
 /// What a field may have beside its name and type; see [`Definition::field_with`].
@@ -62,6 +67,8 @@ pub enum FieldOption {
     DefaultNow,
     /// Is stored under another name.
     Column(Name),
+    /// Is of a type of the application's own; the field's type is what that is stored as.
+    Custom(Arc<dyn CustomType>),
 }
 
 /// An index of a [`Definition`].
@@ -194,6 +201,7 @@ impl Definition {
             field_type,
             nullable: false,
             default: None,
+            custom: None,
         };
         for option in options {
             match option {
@@ -205,10 +213,19 @@ impl Definition {
                 FieldOption::Default(value) => field.default = Some(Default::Value(value)),
                 FieldOption::DefaultNow => field.default = Some(Default::CurrentTimestamp),
                 FieldOption::Column(column) => field.column = Some(column),
+                FieldOption::Custom(custom) => field.custom = Some(custom),
             }
         }
         self.fields.push(field);
         self
+    }
+
+    /// A required field of a type of the application's own. With other options: [`Definition::field_with`] and
+    /// [`FieldOption::Custom`].
+    #[must_use]
+    pub fn custom_field(self, name: impl Into<Name>, custom: impl CustomType) -> Self {
+        let stored_as = custom.stored_as();
+        self.field_with(name, stored_as, [FieldOption::Custom(Arc::new(custom))])
     }
 
     /// The fields of the primary key, in order. A name that is no field yet becomes a UUID text field.

@@ -1,5 +1,6 @@
 //! [`FieldType`] and [`Field`]: what a field may hold.
 
+use crate::schema::CustomField;
 use crate::value::{Name, Value};
 
 /// What a field holds, and how it is stored.
@@ -92,4 +93,6 @@ pub struct Field {
     pub nullable: bool,
     /// What it gets when an object is created without it; `None`: a value must be given.
     pub default: Option<Default>,
+    /// The application's own type, where it is not just what is stored.
+    pub custom: Option<CustomField>,
 }

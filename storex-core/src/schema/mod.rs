@@ -2,11 +2,13 @@
 
 mod check;
 mod collection;
+mod custom;
 mod definition;
 mod field;
 mod registry;
 
 pub use collection::{Collection, Index, OnDelete, Referrer, Relation, RelationKind};
+pub use custom::{CustomField, CustomType};
 pub use definition::{Definition, FieldOption, IndexDefinition, RelationDefinition};
 pub use field::{Affinity, Default, Field, FieldType, KeyFormat};
 pub use registry::{Registry, RegistryBuilder, SchemaVersion};

@@ -10,6 +10,7 @@ pub mod concurrency;
 pub mod continuations;
 pub mod counting;
 pub mod creating;
+pub mod custom_fields;
 pub mod deleting;
 pub mod elements;
 pub mod finding;
@@ -443,6 +444,19 @@ macro_rules! backend_conformance {
                 one_may_bring_collections_along
                 one_that_fails_to_open_closes_the_database
                 collections_brought_along_twice_are_refused
+            }
+            custom_fields {
+                a_value_is_converted_once_each_way
+                an_absent_value
+                another_update_leaves_it_alone
+                a_type_that_converts_only_on_the_way_in
+                structs_hold_what_the_application_sees
+                filters_by_custom_values
+                updates_with_custom_values
+                values_that_do_not_fit
+                increments_are_for_what_is_stored
+                middleware_sees_what_is_stored
+                definitions_that_cannot_be
             }
             watching {
                 a_create_tells_the_key_that_was_made
