@@ -105,7 +105,7 @@ impl Collection {
     /// [`Error::InvalidValue`] where a [`CustomType`](crate::CustomType) cannot show it.
     pub fn value_to_json(&self, field: &Field, value: &Value) -> Result<Json> {
         Ok(match &field.custom {
-            Some(_) => Self::seen_to_json(field.seen(), &self.from_storage(field, value)?),
+            Some(_) => Self::seen_to_json(field.seen(), &self.seen_value(field, value)?),
             None => Self::seen_to_json(field, value),
         })
     }

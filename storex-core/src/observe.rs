@@ -35,6 +35,8 @@ use crate::value::Name;
 /// [`ChangeWatch`](crate::ChangeWatch) brings one to every batch, [`Batch::observed_by`](crate::Batch::observed_by) to a
 /// single one. A function of the changes, called after the commit, is an observer.
 ///
+/// What a database does by itself, such as the triggers of an adopted one, is not seen.
+///
 /// `before` and `after` are called inside the transaction, by the backend: they are synchronous, and they may be called
 /// again for the same step when a batch is run a second time after a failure. What must happen once belongs into
 /// `committed`.

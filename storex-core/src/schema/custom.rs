@@ -83,6 +83,7 @@ pub trait CustomType: fmt::Debug + MaybeSend + MaybeSync + 'static {
     ///
     /// # Errors
     /// Why the stored value cannot be shown.
+    #[allow(clippy::wrong_self_convention)] // the other half of `to_storage`
     fn from_storage(&self, value: Value) -> Result<Value, String>;
 }
 
@@ -140,7 +141,7 @@ impl Collection {
     }
 
     /// What the application sees of a stored value.
-    pub(crate) fn from_storage(&self, field: &Field, value: &Value) -> Result<Value> {
+    pub(crate) fn seen_value(&self, field: &Field, value: &Value) -> Result<Value> {
         let Some(custom) = &field.custom else { return Ok(value.clone()) };
         let mut seen = custom
             .custom_type

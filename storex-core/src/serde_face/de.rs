@@ -46,7 +46,7 @@ pub(crate) fn from_record<T: DeserializeOwned>(
 fn seen_record(collection: &Collection, selected: &[usize], record: &Record) -> Result<Record> {
     let values = selected.iter().zip(record.values()).map(|(at, value)| {
         match collection.fields().get(*at) {
-            Some(field) => collection.from_storage(field, value),
+            Some(field) => collection.seen_value(field, value),
             None => Ok(value.clone()),
         }
     });

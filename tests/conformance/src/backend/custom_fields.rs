@@ -295,7 +295,7 @@ pub async fn middleware_sees_what_is_stored(h: Harness) {
 }
 
 /// A type that is stored in another way than its field, and one in a key.
-pub async fn definitions_that_cannot_be(_: Harness) {
+pub async fn definitions_that_cannot_be(h: Harness) {
     let build = |definition: Definition| Registry::builder().collection(definition).build();
     let custom = || [FieldOption::Custom(Arc::new(Money))];
     let wrong = Definition::new("item").field_with("price", FieldType::String, custom());
@@ -306,4 +306,5 @@ pub async fn definitions_that_cannot_be(_: Harness) {
     let custom = Definition::new("item").custom_field("price", Money);
     let (plain, custom) = (build(plain).unwrap(), build(custom).unwrap());
     assert_ne!(plain.fingerprint(), custom.fingerprint());
+    assert_eq!(h.open(custom).await.count(Query::new("item")).await.unwrap(), 0);
 }
