@@ -93,7 +93,7 @@ async fn every_operation_has_a_span_and_no_value_occurs() {
     storage.custom("nothing", json!("secret")).await.unwrap_err();
 
     let kept = keeps.0.lock().unwrap();
-    let span = |operation, collections, steps, rows| {
+    let span = |operation, collections, steps, rows: &str| {
         let mut all = fields(&[
             ("operation", operation),
             ("collections", collections),
