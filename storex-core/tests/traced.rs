@@ -100,7 +100,7 @@ async fn every_operation_has_a_span_and_no_value_occurs() {
             ("steps", steps),
             ("milliseconds", "0"),
         ]);
-        all.extend((rows != "").then(|| ("rows".to_owned(), rows.to_owned())));
+        all.extend((!rows.is_empty()).then(|| ("rows".to_owned(), rows.to_owned())));
         all
     };
     let expected = [
