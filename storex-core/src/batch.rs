@@ -7,6 +7,7 @@ use crate::changes::Changes;
 use crate::error::Result;
 use crate::filter::Filter;
 use crate::maybe::{MaybeSend, MaybeSync};
+use crate::observe::{Observer, Observers};
 use crate::query::Query;
 use crate::record::{Key, Record};
 use crate::run::Trace;
@@ -40,6 +41,7 @@ pub struct Batch {
     pub touching: Vec<Name>,
     /// Where the writes come from.
     pub origin: Origin,
+    pub(crate) observers: Observers,
 }
 
 /// Where a write comes from.
@@ -311,6 +313,13 @@ impl Batch {
     #[must_use]
     pub fn touching<N: Into<Name>>(mut self, collections: impl IntoIterator<Item = N>) -> Self {
         self.touching.extend(collections.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds an observer: it sees every object that the batch changes. The outcome is the same with it and without.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observers.push(observer);
         self
     }
 

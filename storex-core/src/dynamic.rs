@@ -39,7 +39,7 @@ impl DynamicCollection {
         dissection.add(&self.collection, &object, None)?;
         let (steps, reassembly) = dissection.finish();
         let outcome = self.storage.execute(steps.into_iter().collect()).await?;
-        Ok(reassembly.assemble(registry, &outcome, 0))
+        reassembly.assemble(registry, &outcome, 0)
     }
 
     /// Creates objects without children, all or none, in one step, and gives their keys.
@@ -85,7 +85,7 @@ impl DynamicCollection {
         let mut others = options.clone();
         others.as_object_mut().map(|options| options.remove("with"));
         let query = self.query_from_json(filter, &others)?;
-        Ok(self.storage.find_with(query, paths).await?.iter().map(Tree::to_json).collect())
+        self.storage.find_with(query, paths).await?.iter().map(Tree::to_json).collect()
     }
 
     /// The objects of a query, as JSON.
@@ -95,9 +95,8 @@ impl DynamicCollection {
     pub async fn query(&self, query: Query) -> Result<Vec<Json>> {
         let selected = query.selected(&self.collection);
         let records = self.storage.find(query).await?;
-        let objects =
-            records.iter().map(|record| self.collection.record_to_json(&selected, record));
-        Ok(objects.map(Json::Object).collect())
+        let object = |record| self.collection.record_to_json(&selected, record).map(Json::Object);
+        records.iter().map(object).collect()
     }
 
     /// The objects that the filter matches, now and after each change; see [`Storage::live`]. The options are those of
@@ -108,7 +107,7 @@ impl DynamicCollection {
     pub fn live(&self, filter: &Json, options: &Json) -> Result<Live<Json>> {
         let query = self.query_from_json(filter, options)?;
         Ok(Live::new(&self.storage, query, |collection, selected, record| {
-            Ok(Json::Object(collection.record_to_json(selected, record)))
+            collection.record_to_json(selected, record).map(Json::Object)
         }))
     }
 

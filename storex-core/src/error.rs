@@ -104,14 +104,6 @@ pub enum Error {
         /// The database's own words.
         reason: String,
     },
-    /// A rule for objects of the collection; see [`Definition::check`](crate::Definition::check).
-    #[error("collection `{collection}`: an object must {rule}")]
-    RuleBroken {
-        /// The collection.
-        collection: Name,
-        /// The rule.
-        rule: Name,
-    },
     /// A relation that is kept by a rule; see [`RelationDefinition::on_delete`](crate::RelationDefinition::on_delete).
     #[error("collection `{collection}`, field `{field}`: {reason}")]
     Relation {
@@ -150,6 +142,30 @@ pub enum Error {
         /// The backend's name.
         backend: &'static str,
         /// What was asked of it.
+        what: String,
+    },
+    /// A module that cannot be: told when the storage is opened.
+    #[error("module `{module}`: {reason}")]
+    Module {
+        /// The module.
+        module: Name,
+        /// What is wrong and how to mend it.
+        reason: String,
+    },
+    /// An object that would break a rule of the application; nothing was written.
+    #[error("collection `{collection}`: the object with the key {key} breaks a rule: {reason}")]
+    BrokenRule {
+        /// The collection.
+        collection: Name,
+        /// The object's key.
+        key: String,
+        /// What the rule says.
+        reason: String,
+    },
+    /// A write to what may only be read; nothing was written.
+    #[error("{what} may only be read")]
+    ReadOnly {
+        /// The collection, or the storage.
         what: String,
     },
     /// The storage was closed.
@@ -221,7 +237,8 @@ impl Error {
             | Self::MissingField { .. }
             | Self::InvalidOperation { .. }
             | Self::KeyChange { .. }
-            | Self::RuleBroken { .. }
+            | Self::Module { .. }
+            | Self::BrokenRule { .. }
             | Self::SchemaMismatch { .. } => ErrorKind::Invalid,
             Self::UnknownCollection { .. } => ErrorKind::NotFound,
             Self::AlreadyExists { .. }
@@ -231,6 +248,7 @@ impl Error {
             | Self::Precondition { .. }
             | Self::Aborted { .. } => ErrorKind::Conflict,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::ReadOnly { .. } => ErrorKind::ReadOnly,
             Self::Closed => ErrorKind::Closed,
             Self::Backend { kind, .. } => *kind,
         }

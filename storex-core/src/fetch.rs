@@ -61,18 +61,23 @@ impl Tree {
     }
 
     /// As JSON, in the form that a nested create takes; parents stand in the place of their keys.
-    #[must_use]
-    pub fn to_json(&self) -> Json {
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for a stored value that its custom type cannot show.
+    pub fn to_json(&self) -> Result<Json> {
         let all: Vec<usize> = (0..self.collection.fields().len()).collect();
-        let mut object = self.collection.record_to_json(&all, &self.record);
+        let mut object = self.collection.record_to_json(&all, &self.record)?;
         for (name, branch) in self.branches() {
             let json = match branch {
-                Branch::One(tree) => tree.as_ref().map_or(Json::Null, |tree| tree.to_json()),
-                Branch::Many(trees) => trees.iter().map(Self::to_json).collect(),
+                Branch::One(None) => Json::Null,
+                Branch::One(Some(tree)) => tree.to_json()?,
+                Branch::Many(trees) => {
+                    Json::Array(trees.iter().map(Self::to_json).collect::<Result<_>>()?)
+                }
             };
             object.insert(name.to_owned(), json);
         }
-        Json::Object(object)
+        Ok(Json::Object(object))
     }
 }
 
@@ -226,6 +231,7 @@ async fn other_end(
 /// [`Select::with`](crate::Select::with).
 pub struct SelectWith<T> {
     storage: Storage,
+    collection: Arc<Collection>,
     query: Query,
     paths: Paths,
     object: PhantomData<fn() -> T>,
@@ -241,8 +247,19 @@ impl<T> fmt::Debug for SelectWith<T> {
 }
 
 impl<T: DeserializeOwned> SelectWith<T> {
-    pub(crate) fn new(storage: Storage, query: Query, paths: Paths) -> Self {
-        Self { storage, query, paths, object: PhantomData }
+    pub(crate) fn new(
+        storage: Storage,
+        collection: Arc<Collection>,
+        query: Query,
+        paths: Paths,
+    ) -> Self {
+        Self { storage, collection, query, paths, object: PhantomData }
+    }
+
+    async fn trees(self) -> Result<Vec<Tree>> {
+        let mut query = self.query;
+        query.filter = self.collection.stored_filter(query.filter)?;
+        self.storage.find_trees(query, &self.paths).await
     }
 
     /// All of them.
@@ -250,8 +267,7 @@ impl<T: DeserializeOwned> SelectWith<T> {
     /// # Errors
     /// As [`Storage::find_with`].
     pub async fn all(self) -> Result<Vec<T>> {
-        let trees = self.storage.find_trees(self.query, &self.paths).await?;
-        trees.iter().map(from_tree).collect()
+        self.trees().await?.iter().map(from_tree).collect()
     }
 
     /// The first one.
@@ -262,7 +278,6 @@ impl<T: DeserializeOwned> SelectWith<T> {
         if !matches!(self.query.filter, Filter::Keys(_)) {
             self.query.limit = Some(1);
         }
-        let trees = self.storage.find_trees(self.query, &self.paths).await?;
-        trees.first().map(from_tree).transpose()
+        self.trees().await?.first().map(from_tree).transpose()
     }
 }

@@ -22,11 +22,16 @@ use crate::schema::{Collection, Field, FieldType, KeyFormat};
 use crate::value::{Name, Timestamp, Value};
 
 impl Collection {
-    /// A field's value from JSON.
+    /// A field's value, in its stored form, from JSON.
     ///
     /// # Errors
     /// [`Error::InvalidValue`].
     pub fn value_from_json(&self, field: &Field, json: &Json) -> Result<Value> {
+        self.to_storage(field, self.seen_from_json(field.seen(), json)?)
+    }
+
+    /// A value as the application sees it.
+    fn seen_from_json(&self, field: &Field, json: &Json) -> Result<Value> {
         let invalid = |reason: &str| Error::InvalidValue {
             collection: Name::clone(self.name()),
             field: Name::clone(&field.name),
@@ -90,9 +95,18 @@ impl Collection {
         })
     }
 
-    /// A field's value as JSON.
-    #[must_use]
-    pub fn value_to_json(&self, field: &Field, value: &Value) -> Json {
+    /// A field's value, from its stored form, as JSON.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] where a [`CustomType`](crate::CustomType) cannot show it.
+    pub fn value_to_json(&self, field: &Field, value: &Value) -> Result<Json> {
+        Ok(match &field.custom {
+            Some(_) => Self::seen_to_json(field.seen(), &self.seen_value(field, value)?),
+            None => Self::seen_to_json(field, value),
+        })
+    }
+
+    fn seen_to_json(field: &Field, value: &Value) -> Json {
         match value {
             Value::Null => Json::Null,
             Value::Bool(bool) => Json::Bool(*bool),
@@ -137,6 +151,7 @@ impl Collection {
             let value = self.value_from_json(&self.fields()[at], json)?;
             record.set(at, value);
         }
+        self.fill_absent(&mut record, |at| object.contains_key(&*self.fields()[at].name))?;
         for at in self.must_be_given() {
             if !object.contains_key(&*self.fields()[*at].name) {
                 return Err(self.missing(*at));
@@ -146,13 +161,15 @@ impl Collection {
     }
 
     /// A record, with the fields at these positions, as a JSON object.
-    #[must_use]
-    pub fn record_to_json(&self, selected: &[usize], record: &Record) -> Map<String, Json> {
+    ///
+    /// # Errors
+    /// As [`Collection::value_to_json`].
+    pub fn record_to_json(&self, selected: &[usize], record: &Record) -> Result<Map<String, Json>> {
         selected
             .iter()
             .enumerate()
             .filter_map(|(n, at)| Some((self.fields().get(*at)?, record.get(n))))
-            .map(|(field, value)| (field.name.to_string(), self.value_to_json(field, value)))
+            .map(|(field, value)| Ok((field.name.to_string(), self.value_to_json(field, value)?)))
             .collect()
     }
 

@@ -71,7 +71,11 @@ impl Collection {
         };
         match operator {
             "$set" => Ok(changes.set(name, self.value_from_json(field, operand)?)),
-            "$unset" => Ok(changes.unset(name)),
+            "$unset" => Ok(changes.set(name, self.value_from_json(field, &Json::Null)?)),
+            _ if field.custom.is_some() => {
+                self.refuse_custom(field, &format!("`{operator}` would change what is stored"))?;
+                Ok(changes)
+            }
             "$inc" => Ok(changes.increment(name, number(operand).ok_or_else(wrong)?)),
             "$mul" => Ok(changes.multiply(name, number(operand).ok_or_else(wrong)?)),
             "$min" => Ok(changes.min(name, self.value_from_json(field, operand)?)),

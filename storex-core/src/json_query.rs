@@ -92,7 +92,7 @@ impl Collection {
             {
                 object
             }
-            Json::Array(_) if !matches!(field.field_type, FieldType::Json) => {
+            Json::Array(_) if !matches!(field.seen().field_type, FieldType::Json) => {
                 let reason =
                     format!("field `{name}` is compared with a list; say {{\"$in\": [..]}}");
                 return Err(Error::invalid(self.name(), reason));
@@ -116,6 +116,9 @@ impl Collection {
     fn operator_from_json(&self, field: &Field, operator: &str, operand: &Json) -> Result<Filter> {
         if let Some(op) = comparison(operator) {
             return self.compare_from_json(field, op, operand);
+        }
+        if !matches!(operator, "$in" | "$nin" | "$not" | "$exists") {
+            self.refuse_custom(field, &format!("`{operator}` looks at what is stored"))?;
         }
         match operator {
             "$in" => self.list_from_json(field, operator, operand),
@@ -155,7 +158,7 @@ impl Collection {
                     Json::Bool(false) => Comparison::Eq,
                     _ => return Err(Error::invalid(self.name(), "`$exists` takes true or false")),
                 };
-                Ok(Filter::Compare { field: Name::clone(&field.name), op, value: Value::Null })
+                self.compare_from_json(field, op, &Json::Null)
             }
             _ => Err(self.unknown_operator(operator)),
         }

@@ -71,7 +71,9 @@ mod json_query;
 mod live;
 mod maybe;
 mod middleware;
+mod module;
 mod nested;
+mod observe;
 mod operation;
 mod property;
 mod query;
@@ -104,7 +106,12 @@ pub use fetch::{Branch, SelectWith, Tree};
 pub use filter::{Comparison, ElementCondition, FieldRef, Filter, TextMatch, field, related};
 pub use live::Live;
 pub use maybe::{BoxFuture, MaybeSend, MaybeSync};
-pub use middleware::{Context, Middleware, Next, OpenContext};
+pub use middleware::{
+    ChangeWatch, Context, Middleware, Next, OpenContext, ReadOnly, RetryBusy, RetryPolicy, Traced,
+    Validate,
+};
+pub use module::{Module, OperationHandler};
+pub use observe::{ObjectImages, Observer, Planned};
 pub use operation::{CustomOperation, Operation, Outcome};
 pub use property::{AsJson, JsonArray, Number, Operand, Property};
 pub use query::{Direction, Position, Query};
@@ -116,9 +123,10 @@ pub use runtime::TokioRuntime;
 #[cfg(all(feature = "web-runtime", target_family = "wasm"))]
 pub use runtime::WebRuntime;
 pub use schema::{
-    Affinity, Check, Collection, CustomCheck, Default as FieldDefault, Definition, Field,
-    FieldOption, FieldType, Index, IndexDefinition, KeyFormat, ObjectCheck, ObjectView, OnDelete,
-    Referrer, Registry, RegistryBuilder, Relation, RelationDefinition, RelationKind, SchemaVersion,
+    Affinity, Check, Collection, CustomCheck, CustomField, CustomType, Default as FieldDefault,
+    Definition, Field, FieldOption, FieldType, Index, IndexDefinition, KeyFormat, ObjectCheck,
+    ObjectView, OnDelete, Referrer, Registry, RegistryBuilder, Relation, RelationDefinition,
+    RelationKind, SchemaVersion,
 };
 pub use search::{Word, Words, fold_case, words_of};
 pub use storage::{Storage, StorageBuilder};

@@ -83,9 +83,9 @@ impl<'a> Dissection<'a> {
                 continue;
             }
             // In a JSON field it is the application's own data.
-            let is_json = collection
-                .position(name)
-                .is_some_and(|at| matches!(collection.fields()[at].field_type, FieldType::Json));
+            let is_json = collection.position(name).is_some_and(|at| {
+                matches!(collection.fields()[at].seen().field_type, FieldType::Json)
+            });
             let earlier = value.get("$placeholder").and_then(Json::as_str).filter(|_| !is_json);
             if let Some(earlier) = earlier {
                 link(name, earlier);
@@ -152,7 +152,7 @@ impl Reassembly {
         registry: &Registry,
         outcome: &BatchOutcome,
         first: usize,
-    ) -> Json {
+    ) -> Result<Json> {
         self.assemble_from(registry, |n| {
             outcome.of_step(first + n).find(|executed| matches!(executed.step, Step::Create(_)))
         })
@@ -163,18 +163,18 @@ impl Reassembly {
         &self,
         registry: &Registry,
         created: impl Fn(usize) -> Option<&'a Executed>,
-    ) -> Json {
+    ) -> Result<Json> {
         let mut root = Json::Null;
         for (n, path) in self.paths.iter().enumerate() {
             let object = created(n).and_then(|executed| object(registry, executed));
-            place(&mut root, path, object.unwrap_or(Json::Null));
+            place(&mut root, path, object.transpose()?.unwrap_or(Json::Null));
         }
-        root
+        Ok(root)
     }
 }
 
 /// The object that a create of one has created.
-fn object(registry: &Registry, executed: &Executed) -> Option<Json> {
+fn object(registry: &Registry, executed: &Executed) -> Option<Result<Json>> {
     let (Step::Create(create), StepOutcome::Created { skipped }) =
         (&executed.step, &executed.outcome)
     else {
@@ -183,7 +183,7 @@ fn object(registry: &Registry, executed: &Executed) -> Option<Json> {
     let collection = registry.find(&create.collection)?;
     let record = created(create, skipped).next()?;
     let all: Vec<usize> = (0..collection.fields().len()).collect();
-    Some(Json::Object(collection.record_to_json(&all, record)))
+    Some(collection.record_to_json(&all, record).map(Json::Object))
 }
 
 fn place(target: &mut Json, path: &[PathPart], object: Json) {

@@ -1,10 +1,13 @@
 //! [`Operation`] and [`Outcome`]: what goes down the chain, and what comes up.
 
+use std::sync::Arc;
+
 use serde_json::Value as Json;
 
 use crate::aggregate::Aggregation;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
+use crate::observe::Observer;
 use crate::query::Query;
 use crate::record::Record;
 use crate::run::BatchOutcome;
@@ -22,14 +25,14 @@ pub enum Operation {
     Aggregate(Aggregation),
     /// Writes. A single create, update or delete is a batch of one step.
     Execute(Batch),
-    /// Something that only this backend can do.
+    /// Something that a module has registered, or that only this backend can do.
     Custom(CustomOperation),
 }
 
-/// Something that only one backend can do, such as `integrity_check`.
+/// Something that a [`Module`](crate::Module) has registered, or that only one backend can do, such as `integrity_check`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CustomOperation {
-    /// Its name; [`Capabilities::custom_operations`](crate::Capabilities::custom_operations) lists those there are.
+    /// Its name; [`Capabilities::custom_operations`](crate::Capabilities::custom_operations) lists those of a backend.
     pub name: Name,
     /// Its arguments.
     pub arguments: Json,
@@ -61,6 +64,14 @@ impl Operation {
             Self::Aggregate(_) => "aggregate",
             Self::Execute(_) => "execute",
             Self::Custom(_) => "custom",
+        }
+    }
+
+    /// With an observer, where it is a batch.
+    pub(crate) fn observed_by(self, observer: &Arc<dyn Observer>) -> Self {
+        match self {
+            Self::Execute(batch) => Self::Execute(batch.observed_by(Arc::clone(observer))),
+            other => other,
         }
     }
 }

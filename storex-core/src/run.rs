@@ -19,6 +19,7 @@ use crate::batch::{Batch, Create, Link, OnConflict, Origin, Step};
 use crate::cascade::{self, Deleting};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::observe::{ObjectImages, Observation, Stage};
 use crate::query::Query;
 use crate::record::{Key, Record};
 use crate::related;
@@ -102,6 +103,7 @@ impl Trace {
 pub struct BatchOutcome {
     executed: Vec<Executed>,
     placeholders: HashMap<Name, Key>,
+    images: Vec<ObjectImages>,
 }
 
 impl BatchOutcome {
@@ -146,6 +148,11 @@ impl BatchOutcome {
     pub fn hide_from(&mut self, n: usize) {
         self.executed.retain(|executed| executed.origin < n);
     }
+
+    /// What the observers of the batch are to be told, once.
+    pub(crate) fn take_images(&mut self) -> Vec<ObjectImages> {
+        std::mem::take(&mut self.images)
+    }
 }
 
 /// Drives a batch; see the module's description.
@@ -166,6 +173,7 @@ pub struct BatchRun {
     rules: Rules,
     /// Whether the backend itself understands filters on related objects.
     keeps_related: bool,
+    observation: Observation,
 }
 
 #[derive(Debug)]
@@ -182,6 +190,8 @@ enum Task {
     Cascade(Name),
     /// A delete for which nothing is left to follow.
     Delete(Name, Vec<Key>),
+    /// A step that is checked, and where its observation stands.
+    Checked(Step, Stage),
 }
 
 #[derive(Debug)]
@@ -190,6 +200,7 @@ struct Current {
     step: Step,
     /// A precondition: how many objects there must be.
     required: Option<u64>,
+    stage: Stage,
 }
 
 /// The number of the step that the rules' own questions come from: none of the batch.
@@ -220,6 +231,7 @@ impl BatchRun {
             placeholders: HashMap::new(),
             rules: Rules::default(),
             keeps_related: false,
+            observation: Observation::new(batch.observers),
         }
     }
 
@@ -266,6 +278,10 @@ impl BatchRun {
                     question.judge(found_by(asked.as_ref()), &self.registry)?;
                     continue;
                 }
+                Task::Checked(step, stage) => {
+                    let current = Current { origin, step, required: None, stage };
+                    return Ok(Some(&self.current.insert(current).step));
+                }
             };
             let mut step = self.check(step)?;
             if let Some(question) = self.question(&mut step)? {
@@ -273,7 +289,8 @@ impl BatchRun {
                 self.queue.push((origin, Task::Step(Step::Find(question))));
                 continue;
             }
-            let current = self.current.insert(Current { origin, step, required });
+            let (step, stage) = self.observation.begin(&self.registry, step)?;
+            let current = self.current.insert(Current { origin, step, required, stage });
             return Ok(Some(&current.step));
         }
         Ok(None)
@@ -342,7 +359,7 @@ impl BatchRun {
     /// Takes what the step given last did.
     ///
     /// # Errors
-    /// [`Error::Precondition`]: roll back.
+    /// [`Error::Precondition`], or what an observer refuses with: roll back.
     pub fn record(&mut self, outcome: StepOutcome) -> Result<()> {
         let Some(current) = self.current.take() else { return Ok(()) };
         if let (Some(required), StepOutcome::Counted(counted), Step::Count(query)) =
@@ -354,12 +371,29 @@ impl BatchRun {
                 reason: format!("{counted} objects match where {required} are required"),
             });
         }
-        let executed = Executed { step: current.step, outcome, origin: current.origin };
-        if self.origin == Origin::Local {
-            self.check_outcome(&executed)?;
-            self.rules.note(&executed, &self.registry);
-        }
-        self.trace.executed.push(executed);
+        let next = match current.stage {
+            Stage::Before(step) => Some(self.observation.read(&self.registry, step, outcome)?),
+            Stage::After(images) => {
+                self.observation.read_back(&self.registry, images, outcome)?;
+                None
+            }
+            stage => {
+                let executed = Executed { step: current.step, outcome, origin: current.origin };
+                if self.origin == Origin::Local {
+                    self.check_outcome(&executed)?;
+                    self.rules.note(&executed, &self.registry);
+                }
+                let next = match stage {
+                    Stage::Observed(before) => {
+                        self.observation.executed(&self.registry, &executed, before)?
+                    }
+                    _ => None,
+                };
+                self.trace.executed.push(executed);
+                next
+            }
+        };
+        self.queue.extend(next.map(|(step, stage)| (current.origin, Task::Checked(step, stage))));
         Ok(())
     }
 
@@ -378,7 +412,11 @@ impl BatchRun {
     /// The outcome, once [`BatchRun::next_step`] has given `None`.
     #[must_use]
     pub fn finish(self) -> BatchOutcome {
-        BatchOutcome { executed: self.trace.executed, placeholders: self.placeholders }
+        BatchOutcome {
+            executed: self.trace.executed,
+            placeholders: self.placeholders,
+            images: self.observation.finish(),
+        }
     }
 
     /// The collections that the batch may touch, by name: a backend that locks collections locks these. One that the

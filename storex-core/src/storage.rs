@@ -11,6 +11,7 @@ use crate::change_set::{Changes, Feed};
 use crate::dynamic::DynamicCollection;
 use crate::error::{Error, Result};
 use crate::middleware::{Context, Middleware, Next, OpenContext};
+use crate::module::{Module, Operations};
 use crate::operation::{CustomOperation, Operation, Outcome};
 use crate::query::Query;
 use crate::record::Record;
@@ -53,6 +54,7 @@ struct Inner {
     registry: Arc<Registry>,
     runtime: Arc<dyn Runtime>,
     middleware: Vec<Arc<dyn Middleware>>,
+    operations: Operations,
     feed: Arc<Feed>,
     watch: Watch,
     closed: AtomicBool,
@@ -89,6 +91,7 @@ pub struct StorageBuilder {
     backend: Box<dyn Backend>,
     registry: Registry,
     runtime: Arc<dyn Runtime>,
+    modules: Vec<Module>,
     middleware: Vec<Arc<dyn Middleware>>,
 }
 
@@ -101,12 +104,22 @@ impl StorageBuilder {
         self
     }
 
+    /// Adds what a library brings along: collections and operations.
+    #[must_use]
+    pub fn module(mut self, module: Module) -> Self {
+        self.modules.push(module);
+        self
+    }
+
     /// Opens the database, makes the collections that are missing, and opens the middleware.
     ///
     /// # Errors
     /// What the backend or a middleware refuses with; the database is then closed again.
-    pub async fn open(self) -> Result<Storage> {
-        let collections = self.middleware.iter().flat_map(|middleware| middleware.collections());
+    pub async fn open(mut self) -> Result<Storage> {
+        let mut modules = std::mem::take(&mut self.modules);
+        modules.extend(self.middleware.iter().map(|middleware| middleware.module()));
+        let operations = Operations::new(&modules, &*self.backend)?;
+        let collections = modules.iter().flat_map(Module::definitions);
         let registry = Arc::new(self.registry.with(collections)?);
         self.backend.open(Arc::clone(&registry)).await?;
         let watch = match self.open_middleware(&registry).await {
@@ -124,6 +137,7 @@ impl StorageBuilder {
                 registry,
                 runtime: self.runtime,
                 middleware: self.middleware,
+                operations,
                 feed: Arc::new(Feed::new()),
                 watch,
                 closed: AtomicBool::new(false),
@@ -147,7 +161,13 @@ impl Storage {
         registry: Registry,
         runtime: Arc<dyn Runtime>,
     ) -> StorageBuilder {
-        StorageBuilder { backend: Box::new(backend), registry, runtime, middleware: Vec::new() }
+        StorageBuilder {
+            backend: Box::new(backend),
+            registry,
+            runtime,
+            modules: Vec::new(),
+            middleware: Vec::new(),
+        }
     }
 
     /// The schema, with the collections that the middleware brought along.
@@ -193,11 +213,7 @@ impl Storage {
     pub async fn operation(&self, operation: Operation) -> Result<Outcome> {
         self.check_open()?;
         let inner = &self.inner;
-        let mut cx = Context::new(
-            Arc::clone(&inner.registry),
-            Arc::clone(&inner.runtime),
-            Arc::clone(&inner.feed),
-        );
+        let mut cx = Context::new(self.clone());
         Next::new(&inner.middleware, &*inner.backend).run(&mut cx, operation).await
     }
 
@@ -235,10 +251,10 @@ impl Storage {
         self.operation(Operation::Execute(batch)).await?.into_executed()
     }
 
-    /// Does something that only this backend can do.
+    /// Does what a [`Module`] has registered under this name, or else what the backend has.
     ///
     /// # Errors
-    /// As [`Storage::operation`]; [`Error::Unsupported`] for a name that the backend does not know.
+    /// As [`Storage::operation`]; [`Error::Unsupported`] for a name that neither knows.
     pub async fn custom(&self, name: impl Into<Name>, arguments: Json) -> Result<Json> {
         let custom = CustomOperation { name: name.into(), arguments };
         self.operation(Operation::Custom(custom)).await?.into_custom()
@@ -252,9 +268,21 @@ impl Storage {
     pub async fn apply(&self, mut batch: Batch) -> Result<BatchOutcome> {
         self.check_open()?;
         batch.origin = Origin::Sync;
-        let outcome = self.inner.backend.execute(batch).await?;
-        self.inner.feed.changed(&self.inner.registry, Origin::Sync, &outcome);
+        self.commit(batch).await
+    }
+
+    /// Executes a batch and tells of it.
+    pub(crate) async fn commit(&self, batch: Batch) -> Result<BatchOutcome> {
+        let Inner { backend, registry, feed, .. } = &*self.inner;
+        let (origin, observers) = (batch.origin, batch.observers.clone());
+        let mut outcome = backend.execute(batch).await?;
+        feed.changed(registry, origin, &outcome);
+        observers.tell(registry, &outcome.take_images()).await;
         Ok(outcome)
+    }
+
+    pub(crate) fn operations(&self) -> &Operations {
+        &self.inner.operations
     }
 
     /// The changes from now on, one set per committed batch. Subscribe before you read, and you miss nothing.

@@ -112,6 +112,8 @@ impl<T: Object> TypedCollection<T> {
     /// # Errors
     /// [`Error::KeyChange`], [`Error::UnknownField`] and others; nothing was written then.
     pub async fn update(&self, filter: Filter, changes: Changes) -> Result<Vec<Key>> {
+        let filter = self.collection.stored_filter(filter)?;
+        let changes = self.collection.stored_changes(changes)?;
         let batch = Batch::new().update(Name::clone(self.collection.name()), filter, changes);
         let outcome = self.storage.execute(batch).await?;
         Ok(keys_of(&outcome, &self.collection))
@@ -130,6 +132,7 @@ impl<T: Object> TypedCollection<T> {
     /// # Errors
     /// [`Error::UnknownField`] and others; nothing was deleted then.
     pub async fn delete(&self, filter: Filter) -> Result<Vec<Key>> {
+        let filter = self.collection.stored_filter(filter)?;
         let batch = Batch::new().delete(Name::clone(self.collection.name()), filter);
         let outcome = self.storage.execute(batch).await?;
         Ok(keys_of(&outcome, &self.collection))
@@ -254,7 +257,14 @@ impl<T: DeserializeOwned> Select<T> {
         self,
         paths: impl IntoIterator<Item = P>,
     ) -> SelectWith<U> {
-        SelectWith::new(self.storage, self.query, Paths::new(paths))
+        SelectWith::new(self.storage, self.collection, self.query, Paths::new(paths))
+    }
+
+    /// The query as the storage takes it, with stored values.
+    fn stored(&self) -> Result<Query> {
+        let mut query = self.query.clone();
+        query.filter = self.collection.stored_filter(query.filter)?;
+        Ok(query)
     }
 
     fn object(&self, record: &Record) -> Result<T> {
@@ -266,7 +276,7 @@ impl<T: DeserializeOwned> Select<T> {
     /// # Errors
     /// [`Error::UnknownField`], [`Error::InvalidValue`].
     pub async fn all(self) -> Result<Vec<T>> {
-        let records = self.storage.find(self.query.clone()).await?;
+        let records = self.storage.find(self.stored()?).await?;
         records.iter().map(|record| self.object(record)).collect()
     }
 
@@ -278,7 +288,7 @@ impl<T: DeserializeOwned> Select<T> {
         if !matches!(self.query.filter, Filter::Keys(_)) {
             self.query.limit = Some(1);
         }
-        let records = self.storage.find(self.query.clone()).await?;
+        let records = self.storage.find(self.stored()?).await?;
         records.first().map(|record| self.object(record)).transpose()
     }
 
@@ -292,7 +302,7 @@ impl<T: DeserializeOwned> Select<T> {
             return Err(Error::invalid(self.collection.name(), reason));
         }
         let select = self.limit(size.max(1));
-        let records = select.storage.find(select.query.clone()).await?;
+        let records = select.storage.find(select.stored()?).await?;
         let full = records.len() as u64 == size.max(1);
         let end = records.last().filter(|_| full);
         let end = end.map(|record| select.query.position_of(&select.collection, record));
@@ -301,9 +311,11 @@ impl<T: DeserializeOwned> Select<T> {
     }
 
     /// All of them, now and after each change; see [`Storage::live`].
-    #[must_use]
-    pub fn live(self) -> Live<T> {
-        Live::new(&self.storage, self.query, from_record)
+    ///
+    /// # Errors
+    /// [`Error::UnknownField`], [`Error::InvalidValue`] for a filter that a custom type has no stored form of.
+    pub fn live(self) -> Result<Live<T>> {
+        Ok(Live::new(&self.storage, self.stored()?, from_record))
     }
 
     /// How many there are.
@@ -311,6 +323,6 @@ impl<T: DeserializeOwned> Select<T> {
     /// # Errors
     /// As [`Select::all`].
     pub async fn count(self) -> Result<u64> {
-        self.storage.count(self.query).await
+        self.storage.count(self.stored()?).await
     }
 }

@@ -41,7 +41,7 @@ fn parts(storage: &Storage, step: &Step) -> (String, Vec<String>, Vec<(String, S
     };
     let schema = storage.registry().collection(collection).unwrap();
     let all: Vec<usize> = (0..schema.fields().len()).collect();
-    let object = schema.record_to_json(&all, &records[0]);
+    let object = schema.record_to_json(&all, &records[0]).unwrap();
     let given = object.into_iter().filter(|(_, value)| !value.is_null()).collect();
     (
         collection.to_string(),

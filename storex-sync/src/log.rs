@@ -17,9 +17,9 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use storex_core::{
-    Batch, Context, Definition, Error, FieldType, Filter, Key, Middleware, Name, Next, OnConflict,
-    OpenContext, Operation, Origin, Outcome, Query, Record, Registry, Runtime, Step, StepOutcome,
-    Trace, Value,
+    Batch, Context, Definition, Error, FieldType, Filter, Key, Middleware, Module, Name, Next,
+    OnConflict, OpenContext, Operation, Origin, Outcome, Query, Record, Registry, Runtime, Step,
+    StepOutcome, Trace, Value,
 };
 
 use crate::clock::Clock;
@@ -154,8 +154,8 @@ pub(crate) fn catalogue_query() -> Query {
 #[cfg_attr(not(target_family = "wasm"), async_trait)]
 #[cfg_attr(target_family = "wasm", async_trait(?Send))]
 impl Middleware for SyncLog {
-    fn collections(&self) -> Vec<Definition> {
-        vec![
+    fn module(&self) -> Module {
+        Module::new("storex-sync").collections([
             meta_definition(),
             Definition::new(LOG)
                 .reserved()
@@ -170,7 +170,7 @@ impl Middleware for SyncLog {
                 .field("clock", FieldType::Binary)
                 .primary_key(["collection", "key"]),
             crate::parked::parked_definition(),
-        ]
+        ])
     }
 
     async fn open(&self, cx: &OpenContext<'_>) -> storex_core::Result<()> {

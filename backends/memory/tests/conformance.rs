@@ -1,7 +1,7 @@
 //! The conformance suite on the reference backend.
 #![allow(missing_docs)]
 
-use storex_conformance::{Harness, PassThrough, backend_conformance, scripts};
+use storex_conformance::{Harness, PassThrough, backend_conformance, scripts, stock};
 use storex_memory::MemoryBackend;
 
 mod plain {
@@ -30,4 +30,26 @@ mod behind_a_middleware {
 async fn scripts_tell_no_middleware_from_one_that_changes_nothing() {
     let plain = || Harness::new(MemoryBackend::new);
     scripts::run(plain, || plain().middleware(|| PassThrough)).await;
+}
+
+/// The suite behind each of the middlewares that ship with storex.
+macro_rules! behind_the_stock {
+    ($($layer:ident)*) => {$(
+        mod $layer {
+            fn memory() -> super::Harness {
+                super::stock::$layer(super::Harness::new(super::MemoryBackend::new))
+            }
+
+            super::backend_conformance!(memory, by_subject);
+        }
+    )*};
+}
+
+behind_the_stock! { change_watch validate traced retry_busy read_only }
+
+/// Observers are told exactly what random scripts change.
+#[tokio::test]
+async fn scripts_tell_observers_exactly_what_they_change() {
+    let plain = || Harness::new(MemoryBackend::new);
+    scripts::run(plain, || stock::exact_images(stock::all(plain()))).await;
 }

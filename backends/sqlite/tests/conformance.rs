@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 #![allow(missing_docs)]
 
-use storex_conformance::{Harness, PassThrough, backend_conformance};
+use storex_conformance::{Harness, PassThrough, backend_conformance, stock};
 use storex_sqlite::{Durability, SqliteBackend};
 
 /// A database of its own, in a folder that goes with the harness.
@@ -33,3 +33,18 @@ mod behind_a_middleware {
 
     backend_conformance!(sqlite);
 }
+
+/// The suite behind each of the middlewares that ship with storex, and behind all of them at once.
+macro_rules! behind_the_stock {
+    ($($layer:ident)*) => {$(
+        mod $layer {
+            fn sqlite() -> super::Harness {
+                super::stock::$layer(super::harness(super::Durability::Normal))
+            }
+
+            super::backend_conformance!(sqlite, by_subject);
+        }
+    )*};
+}
+
+behind_the_stock! { all change_watch validate traced retry_busy read_only }

@@ -24,6 +24,7 @@ pub struct Collection {
     pub(super) checks: Vec<ObjectCheck>,
     pub(super) adopted: bool,
     pub(super) reserved: bool,
+    pub(super) has_custom: bool,
 }
 
 /// A secondary index.
@@ -184,6 +185,11 @@ impl Collection {
     #[must_use]
     pub fn is_reserved(&self) -> bool {
         self.reserved
+    }
+
+    /// Whether a field has a type of the application's own.
+    pub(crate) fn has_custom(&self) -> bool {
+        self.has_custom
     }
 
     /// The key of a full record.

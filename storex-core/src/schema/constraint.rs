@@ -4,11 +4,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::error::{Error, Result};
 use crate::record::Record;
 use crate::schema::{Collection, Field};
+use crate::serde_face::from_record;
 use crate::value::{Name, Value};
 
 /// What a value must be like beyond its type. Null is not asked: whether it is allowed is the field's own affair.
@@ -52,20 +54,43 @@ pub struct ObjectCheck {
 pub struct ObjectView<'a> {
     collection: &'a Collection,
     record: &'a Record,
+    before: Option<&'a Record>,
 }
 
 impl<'a> ObjectView<'a> {
     /// A record of a collection.
     #[must_use]
     pub fn new(collection: &'a Collection, record: &'a Record) -> Self {
-        Self { collection, record }
+        Self { collection, record, before: None }
     }
 
-    /// The value of a field; null where there is no such field.
+    /// With the object as it was before the step.
+    pub(crate) fn with_before(mut self, before: Option<&'a Record>) -> Self {
+        self.before = before;
+        self
+    }
+
+    /// The value of a field, as it is stored; null where there is no such field.
     #[must_use]
     pub fn get(&self, field: &str) -> &'a Value {
         static NULL: Value = Value::Null;
         self.collection.position(field).map_or(&NULL, |at| self.record.get(at))
+    }
+
+    /// The object as a struct.
+    ///
+    /// # Errors
+    /// Why it does not fit.
+    pub fn object<T: DeserializeOwned>(&self) -> Result<T, String> {
+        let all: Vec<usize> = (0..self.collection.fields().len()).collect();
+        from_record(self.collection, &all, self.record).map_err(|error| error.to_string())
+    }
+
+    /// The object as it was before the step, where that is known: `None` for a new one, and in the checks of a
+    /// [`Definition`](crate::Definition).
+    #[must_use]
+    pub fn before(&self) -> Option<Self> {
+        self.before.map(|record| Self { record, before: None, ..*self })
     }
 }
 
@@ -157,7 +182,7 @@ impl Collection {
     /// Checks a full record by the rules of its fields and those of the object.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`], [`Error::RuleBroken`].
+    /// [`Error::InvalidValue`], [`Error::BrokenRule`].
     pub fn check_object(&self, record: &Record) -> Result<()> {
         for (field, value) in self.fields().iter().zip(record.values()) {
             self.check_constraints(field, value)?;
@@ -165,9 +190,10 @@ impl Collection {
         let view = ObjectView::new(self, record);
         match self.checks().iter().find(|check| !(check.holds)(&view)) {
             None => Ok(()),
-            Some(check) => Err(Error::RuleBroken {
+            Some(check) => Err(Error::BrokenRule {
                 collection: Name::clone(self.name()),
-                rule: Name::clone(&check.rule),
+                key: self.key_of(record).to_string(),
+                reason: format!("it must {}", check.rule),
             }),
         }
     }

@@ -1,8 +1,10 @@
 //! [`Definition`]: a collection as an application writes it down.
 
+use std::sync::Arc;
+
 use crate::schema::{
-    Check, Default, FieldType, KeyFormat, ObjectCheck, ObjectView, OnDelete, RelationKind,
-    SchemaVersion,
+    Check, CustomType, Default, FieldType, KeyFormat, ObjectCheck, ObjectView, OnDelete,
+    RelationKind, SchemaVersion,
 };
 use crate::value::{Name, Value};
 
@@ -52,6 +54,7 @@ pub(super) struct FieldDefinition {
     pub(super) nullable: bool,
     pub(super) default: Option<Default>,
     pub(super) checks: Vec<Check>,
+    pub(super) custom: Option<Arc<dyn CustomType>>,
 }
 
 /// What a field may have beside its name and type; see [`Definition::field_with`].
@@ -69,6 +72,8 @@ pub enum FieldOption {
     Column(Name),
     /// Must be like this beyond its type.
     Check(Check),
+    /// Is of a type of the application's own; the field's type is what that is stored as.
+    Custom(Arc<dyn CustomType>),
 }
 
 /// An index of a [`Definition`].
@@ -222,6 +227,7 @@ impl Definition {
             nullable: false,
             default: None,
             checks: Vec::new(),
+            custom: None,
         };
         for option in options {
             match option {
@@ -234,10 +240,19 @@ impl Definition {
                 FieldOption::DefaultNow => field.default = Some(Default::CurrentTimestamp),
                 FieldOption::Column(column) => field.column = Some(column),
                 FieldOption::Check(check) => field.checks.push(check),
+                FieldOption::Custom(custom) => field.custom = Some(custom),
             }
         }
         self.fields.push(field);
         self
+    }
+
+    /// A required field of a type of the application's own. With other options: [`Definition::field_with`] and
+    /// [`FieldOption::Custom`].
+    #[must_use]
+    pub fn custom_field(self, name: impl Into<Name>, custom: impl CustomType) -> Self {
+        let stored_as = custom.stored_as();
+        self.field_with(name, stored_as, [FieldOption::Custom(Arc::new(custom))])
     }
 
     /// The fields of the primary key, in order. A name that is no field yet becomes a UUID text field.

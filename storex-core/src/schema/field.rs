@@ -1,6 +1,6 @@
 //! [`FieldType`] and [`Field`]: what a field may hold.
 
-use crate::schema::Check;
+use crate::schema::{Check, CustomField};
 use crate::value::{Name, Value};
 
 /// What a field holds, and how it is stored.
@@ -95,4 +95,6 @@ pub struct Field {
     pub default: Option<Default>,
     /// What its values must be like beyond their type.
     pub checks: Vec<Check>,
+    /// The application's own type, where it is not just what is stored.
+    pub custom: Option<CustomField>,
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::schema::definition::{Definition, FieldDefinition};
 use crate::schema::{
-    Collection, Default, Field, FieldType, Index, KeyFormat, OnDelete, Referrer, Relation,
-    RelationKind,
+    Collection, CustomField, Default, Field, FieldType, Index, KeyFormat, OnDelete, Referrer,
+    Relation, RelationKind,
 };
 use crate::value::Name;
 
@@ -101,6 +101,9 @@ impl Registry {
                 hash.text(&field.name);
                 hash.text(&format!("{:?}", field.field_type));
                 hash.text(if field.nullable { "?" } else { "!" });
+                if let Some(custom) = &field.custom {
+                    hash.text(custom.custom_type().name());
+                }
             }
             for position in &collection.primary_key {
                 hash.text(&collection.fields[*position].name);
@@ -217,6 +220,7 @@ fn build_collection(definition: &Definition, all: &[&Definition]) -> Result<Coll
             nullable: relation.optional,
             default: relation.optional.then_some(Default::Null),
             checks: Vec::new(),
+            custom: None,
         });
         let own = &definition.name;
         relations.push(Relation {
@@ -243,7 +247,9 @@ fn build_collection(definition: &Definition, all: &[&Definition]) -> Result<Coll
     let must_be_given =
         fields.iter().enumerate().filter(|(_, it)| it.nullable && it.default.is_none());
     let must_be_given = must_be_given.map(|(at, _)| at).collect();
+    let has_custom = fields.iter().any(|field| field.custom.is_some());
     let mut collection = Collection {
+        has_custom,
         name: Name::clone(&definition.name),
         table: definition.table.clone().unwrap_or_else(|| Name::clone(&definition.name)),
         version: definition.version,
@@ -327,6 +333,18 @@ fn check_fields(definition: &Definition, fields: &[Field]) -> Result<()> {
         if field.column.is_empty() {
             return Err(wrong(definition, Some(&field.name), "its column has an empty name"));
         }
+        if let Some(custom) = &field.custom {
+            let custom = custom.custom_type();
+            if custom.stored_as() != field.field_type {
+                let reason = format!(
+                    "its custom type `{}` is stored as {:?}, not as {:?}",
+                    custom.name(),
+                    custom.stored_as(),
+                    field.field_type
+                );
+                return Err(wrong(definition, Some(&field.name), reason));
+            }
+        }
         if let Some(other) = columns.insert(field.column.to_ascii_lowercase(), &field.name) {
             let reason = format!(
                 "has the column `{}`, which field `{other}` has too (case does not count)",
@@ -339,14 +357,18 @@ fn check_fields(definition: &Definition, fields: &[Field]) -> Result<()> {
 }
 
 fn build_field(definition: &FieldDefinition) -> Field {
-    Field {
+    let mut field = Field {
         name: Name::clone(&definition.name),
         column: definition.column.clone().unwrap_or_else(|| Name::clone(&definition.name)),
         field_type: definition.field_type.clone(),
         nullable: definition.nullable,
         default: definition.default.clone(),
         checks: definition.checks.clone(),
-    }
+        custom: None,
+    };
+    let custom = definition.custom.as_ref();
+    field.custom = custom.map(|custom| CustomField::new(&field, Arc::clone(custom)));
+    field
 }
 
 /// The form of a collection's own key, for the fields that point to it. The key may be a relation in turn.
@@ -394,6 +416,7 @@ fn build_key(definition: &Definition, fields: &mut Vec<Field>) -> Result<Vec<usi
                         nullable: false,
                         default: None,
                         checks: Vec::new(),
+                        custom: None,
                     },
                 );
                 0
@@ -416,6 +439,13 @@ fn build_key(definition: &Definition, fields: &mut Vec<Field>) -> Result<Vec<usi
         }
         if matches!(field.field_type, FieldType::Json) {
             return Err(wrong(definition, Some(name), "JSON cannot be part of a primary key"));
+        }
+        if let Some(custom) = &field.custom {
+            let reason = format!(
+                "is part of the primary key and so cannot have the custom type `{}`",
+                custom.custom_type().name()
+            );
+            return Err(wrong(definition, Some(name), reason));
         }
         if names[..n].contains(name) {
             return Err(wrong(definition, Some(name), "stands twice in the primary key"));

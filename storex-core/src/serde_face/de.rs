@@ -21,8 +21,15 @@ pub(crate) fn from_record<T: DeserializeOwned>(
     selected: &[usize],
     record: &Record,
 ) -> Result<T> {
+    let seen;
+    let record = if collection.has_custom() {
+        seen = seen_record(collection, selected, record)?;
+        &seen
+    } else {
+        record
+    };
     let fields = selected.iter().zip(record.values()).filter_map(|(at, value)| {
-        let field = collection.fields().get(*at)?;
+        let field = collection.fields().get(*at)?.seen();
         Some(FieldValue { field, value })
     });
     T::deserialize(MapAccessDeserializer::new(Fields { rest: fields, current: None })).map_err(
@@ -33,6 +40,17 @@ pub(crate) fn from_record<T: DeserializeOwned>(
             )
         },
     )
+}
+
+/// A record as the application sees it.
+fn seen_record(collection: &Collection, selected: &[usize], record: &Record) -> Result<Record> {
+    let values = selected.iter().zip(record.values()).map(|(at, value)| {
+        match collection.fields().get(*at) {
+            Some(field) => collection.seen_value(field, value),
+            None => Ok(value.clone()),
+        }
+    });
+    values.collect::<Result<Vec<_>>>().map(Record::new)
 }
 
 /// The fields of a record as the entries of a map.

@@ -19,7 +19,7 @@ pub(crate) fn to_record<T: Serialize + ?Sized>(
         collection,
         record: collection.blank_record(now),
         next: 0,
-        given: if must_be_given.is_empty() {
+        given: if must_be_given.is_empty() && !collection.has_custom() {
             Vec::new()
         } else {
             vec![false; collection.fields().len()]
@@ -29,7 +29,11 @@ pub(crate) fn to_record<T: Serialize + ?Sized>(
     match object.serialize(&mut serializer) {
         Ok(()) => match must_be_given.iter().find(|at| !serializer.given[**at]) {
             Some(at) => Err(collection.missing(*at)),
-            None => Ok(serializer.record),
+            None => {
+                let ObjectSerializer { mut record, given, .. } = serializer;
+                collection.fill_absent(&mut record, |at| given[at])?;
+                Ok(record)
+            }
         },
         Err(message) => {
             Err(serializer.error.unwrap_or_else(|| Error::invalid(collection.name(), message.0)))
@@ -62,16 +66,20 @@ impl ObjectSerializer<'_> {
         if let Some(given) = self.given.get_mut(at) {
             *given = true;
         }
-        let serializer = ValueSerializer { collection: self.collection, field };
-        let value = match field.field_type {
+        let seen = field.seen();
+        let serializer = ValueSerializer { collection: self.collection, field: seen };
+        let value = match seen.field_type {
             FieldType::Json => serializer.via_json(value),
             _ => value.serialize(serializer),
         };
         match value {
-            Ok(value) => {
-                self.record.set(at, value);
-                Ok(())
-            }
+            Ok(value) => match self.collection.to_storage(field, value) {
+                Ok(value) => {
+                    self.record.set(at, value);
+                    Ok(())
+                }
+                Err(error) => Err(self.fail(error)),
+            },
             Err(message) => Err(self.fail(Error::InvalidValue {
                 collection: Name::clone(self.collection.name()),
                 field: Name::clone(&field.name),

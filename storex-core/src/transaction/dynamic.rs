@@ -43,7 +43,7 @@ impl<'t> TransactionDynamic<'t> {
             Ok(Ask::nested(steps, reassembly))
         })?;
         let Some(reassembly) = &answer.reassembly else { return Ok(object) };
-        Ok(reassembly.assemble_from(registry, |n| answer.executed(n)))
+        reassembly.assemble_from(registry, |n| answer.executed(n))
     }
 
     /// Creates objects without children, in one step, and gives their keys.
@@ -91,9 +91,8 @@ impl<'t> TransactionDynamic<'t> {
         }
         let selected = query.selected(self.collection);
         let records = self.tx.find(query)?;
-        let objects =
-            records.iter().map(|record| self.collection.record_to_json(&selected, record));
-        Ok(objects.map(Json::Object).collect())
+        let object = |record| self.collection.record_to_json(&selected, record).map(Json::Object);
+        records.iter().map(object).collect()
     }
 
     /// The first object that the filter matches, by key.

@@ -80,6 +80,8 @@ impl<'t, T: Object> TransactionCollection<'t, T> {
             let reason = format!("the query is on collection `{}`", query.collection);
             return Err(Error::invalid(self.collection.name(), reason));
         }
+        let mut query = query;
+        query.filter = self.collection.stored_filter(query.filter)?;
         let selected = query.selected(self.collection);
         let object = |record: &Record| from_record(self.collection, &selected, record);
         self.tx.find(query)?.iter().map(object).collect()
@@ -90,7 +92,7 @@ impl<'t, T: Object> TransactionCollection<'t, T> {
     /// # Errors
     /// As [`TransactionCollection::find`].
     pub fn count(&self, filter: Filter) -> Result<u64> {
-        self.tx.count(self.all().filter(filter))
+        self.tx.count(self.all().filter(self.collection.stored_filter(filter)?))
     }
 
     /// Changes every object that the filter matches and gives their keys.
@@ -98,7 +100,10 @@ impl<'t, T: Object> TransactionCollection<'t, T> {
     /// # Errors
     /// As [`TypedCollection::update`](crate::TypedCollection::update).
     pub fn update(&self, filter: Filter, changes: Changes) -> Result<Vec<Key>> {
-        self.tx.update(self.collection, || Ok((filter, changes)))
+        self.tx.update(self.collection, || {
+            let filter = self.collection.stored_filter(filter)?;
+            Ok((filter, self.collection.stored_changes(changes)?))
+        })
     }
 
     /// Changes one object; false when there is none with this key.
@@ -114,7 +119,7 @@ impl<'t, T: Object> TransactionCollection<'t, T> {
     /// # Errors
     /// As [`TypedCollection::delete`](crate::TypedCollection::delete).
     pub fn delete(&self, filter: Filter) -> Result<Vec<Key>> {
-        self.tx.delete(self.collection, || Ok(filter))
+        self.tx.delete(self.collection, || self.collection.stored_filter(filter))
     }
 
     /// Deletes one object; false when there is none with this key.

@@ -81,6 +81,12 @@ impl Harness {
         self
     }
 
+    /// The runtime of the storages that the harness opens, for a case that puts a storage together itself.
+    #[must_use]
+    pub fn shared_runtime(&self) -> Arc<dyn Runtime> {
+        Arc::clone(&self.runtime)
+    }
+
     /// A backend on this database, not opened yet.
     #[must_use]
     pub fn backend(&self) -> Arc<dyn Backend> {

@@ -69,6 +69,7 @@ mod run;
 mod runtime;
 pub mod scripts;
 pub mod shared_log;
+pub mod stock;
 mod support;
 
 pub use harness::Harness;

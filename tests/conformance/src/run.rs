@@ -40,16 +40,35 @@ macro_rules! __storex_case {
     };
 }
 
-/// A module per subject, a test per case.
+/// One test of all cases of a subject.
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __storex_subject {
+    ($suite:ident $file:ident $($case:ident)*) => {
+        #[test]
+        fn $file() {
+            $($crate::run_case(__storex_make, $crate::$suite::$file::$case);)*
+        }
+    };
+}
+
+/// A module per subject and a test per case, or a test per subject.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __storex_suite {
-    ($make:expr => $harness:path; $suite:ident: $($file:ident { $($case:ident)* })*) => {
+    ($make:expr => $harness:path; by_case; $suite:ident: $($file:ident { $($case:ident)* })*) => {
         fn __storex_make() -> $harness {
             $make()
         }
         $(mod $file {
             $($crate::__storex_case!($suite $file $case);)*
         })*
+    };
+    ($make:expr => $harness:path; by_subject; $suite:ident: $($file:ident { $($case:ident)* })*) => {
+        fn __storex_make() -> $harness {
+            $make()
+        }
+        $($crate::__storex_subject!($suite $file $($case)*);)*
     };
 }

@@ -74,11 +74,11 @@ pub async fn an_update_is_checked_by_what_becomes_of_the_objects(h: Harness) {
     let update = |filter: Filter, low: i64| {
         storage.execute(Batch::new().update(OBJECT, filter, Changes::new().set("low", low)))
     };
-    assert_refused!(update(Filter::All, 5).await, Error::RuleBroken { .. });
+    assert_refused!(update(Filter::All, 5).await, Error::BrokenRule { .. });
     unchanged(&storage).await;
     update(field("high").gt(5), 5).await.unwrap();
     let relative = Batch::new().update(OBJECT, Filter::key(2), Changes::new().increment("low", 4));
-    assert_refused!(storage.execute(relative).await, Error::RuleBroken { .. });
+    assert_refused!(storage.execute(relative).await, Error::BrokenRule { .. });
     let relative = Batch::new().update(OBJECT, Filter::key(2), Changes::new().increment("low", 3));
     storage.execute(relative).await.unwrap();
 }
@@ -134,11 +134,11 @@ pub async fn replaced_objects_and_those_of_continuations_are_checked(h: Harness)
     let storage = filled(&h).await;
     let bad = || vec![record![1, 9, 1, "ab"]];
     let replace = Batch::new().step(Step::create_or(OBJECT, bad(), OnConflict::Replace));
-    assert_refused!(storage.execute(replace).await, Error::RuleBroken { .. });
+    assert_refused!(storage.execute(replace).await, Error::BrokenRule { .. });
     let later = Batch::new()
         .touching([OBJECT])
         .then(move |_| Ok(vec![Step::create(OBJECT, vec![record![3, 9, 1, "ab"]])]));
-    assert_refused!(storage.execute(later).await, Error::RuleBroken { .. });
+    assert_refused!(storage.execute(later).await, Error::BrokenRule { .. });
     unchanged(&storage).await;
 }
 

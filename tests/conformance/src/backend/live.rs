@@ -389,7 +389,7 @@ impl Object for Number {
 pub async fn structs_and_json(h: Harness) {
     let (storage, objects, reads) = watched(&h, &[(1, 1)]).await;
     let numbers = storage.collection::<Number>().unwrap();
-    let mut structs = numbers.query().filter(field("n").lt(5)).live();
+    let mut structs = numbers.query().filter(field("n").lt(5)).live().unwrap();
     let mut json = objects.live(&json!({ "n": { "$lt": 5 } }), &json!({ "limit": 3 })).unwrap();
     assert_eq!(given(&mut structs, &reads).await, [Number { id: 1, n: Some(1) }]);
     assert_eq!(given(&mut json, &reads).await, [json!({ "id": 1, "n": 1 })]);
@@ -454,7 +454,7 @@ pub async fn closing_ends_it(h: Harness) {
 pub async fn it_ends_with_the_storage(h: Harness) {
     let (storage, objects, reads) = watched(&h, &[(1, 1)]).await;
     let mut live = storage.live(below(5));
-    let mut typed = storage.collection::<Number>().unwrap().query().live();
+    let mut typed = storage.collection::<Number>().unwrap().query().live().unwrap();
     assert_eq!(ids(&given(&mut live, &reads).await), [1]);
     drop((storage, objects));
     assert!(live.next().await.is_none());

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use serde_json::json;
 use storex_core::{
-    Batch, Changes, Context, Definition, Error, ErrorKind, FieldType, Filter, Middleware, Next,
-    OpenContext, Operation, Outcome, Query, Result, Step, Storage, field,
+    Batch, Changes, Context, Definition, Error, ErrorKind, FieldType, Filter, Middleware, Module,
+    Next, OpenContext, Operation, Outcome, Query, Result, Step, Storage, field,
 };
 
 use crate::support::{OBJECT, assert_refused, ids, numbered, record, records, refused, registry};
@@ -348,14 +348,9 @@ const COUNT: &str = "_storex_count";
 #[cfg_attr(not(target_family = "wasm"), async_trait)]
 #[cfg_attr(target_family = "wasm", async_trait(?Send))]
 impl Middleware for Keeps {
-    fn collections(&self) -> Vec<Definition> {
-        vec![
-            Definition::new(COUNT)
-                .field("id", FieldType::Int)
-                .field("n", FieldType::Int)
-                .primary_key(["id"])
-                .reserved(),
-        ]
+    fn module(&self) -> Module {
+        let count = Definition::new(COUNT).field("id", FieldType::Int).field("n", FieldType::Int);
+        Module::new("count").collection(count.primary_key(["id"]).reserved())
     }
 
     async fn open(&self, cx: &OpenContext<'_>) -> Result<()> {

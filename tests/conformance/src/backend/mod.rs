@@ -11,6 +11,7 @@ pub mod concurrency;
 pub mod continuations;
 pub mod counting;
 pub mod creating;
+pub mod custom_fields;
 pub mod deleting;
 pub mod elements;
 pub mod fetching;
@@ -19,16 +20,21 @@ pub mod keys;
 pub mod lifecycle;
 pub mod live;
 pub mod middleware;
+pub mod modules;
 pub mod operators;
 pub mod ordering;
 pub mod paging;
+pub mod read_only;
 pub mod relations;
+pub mod retrying;
 pub mod rules;
 pub mod schemas;
 pub mod transactions;
 pub mod unique;
 pub mod updating;
+pub mod validating;
 pub mod values;
+pub mod watching;
 
 /// Every case of the suite as a test on the backend that the function gives.
 ///
@@ -43,10 +49,16 @@ pub mod values;
 /// backend_conformance!(memory);
 /// # fn main() {}
 /// ```
+///
+/// `backend_conformance!(memory, by_subject)` makes one test of all cases of a subject: where a process is started for
+/// each test, it takes a fraction of the time. It is for a further run, behind a middleware for instance, on native targets.
 #[macro_export]
 macro_rules! backend_conformance {
     ($make:expr) => {
-        $crate::__storex_suite! { $make => $crate::Harness; backend:
+        $crate::backend_conformance!($make, by_case);
+    };
+    ($make:expr, $tests:ident) => {
+        $crate::__storex_suite! { $make => $crate::Harness; $tests; backend:
             schemas {
                 an_indexed_text_field
                 an_index_on_a_child_of_relation
@@ -528,6 +540,67 @@ macro_rules! backend_conformance {
                 one_may_bring_collections_along
                 one_that_fails_to_open_closes_the_database
                 collections_brought_along_twice_are_refused
+            }
+            custom_fields {
+                a_value_is_converted_once_each_way
+                an_absent_value
+                another_update_leaves_it_alone
+                a_type_that_converts_only_on_the_way_in
+                structs_hold_what_the_application_sees
+                filters_by_custom_values
+                updates_with_custom_values
+                values_that_do_not_fit
+                increments_are_for_what_is_stored
+                middleware_sees_what_is_stored
+                definitions_that_cannot_be
+            }
+            watching {
+                a_create_tells_the_key_that_was_made
+                objects_with_compound_keys
+                an_update_by_filter_tells_what_it_touched
+                an_increment_tells_its_result
+                a_delete_by_filter_tells_what_was_there
+                the_steps_of_a_batch_in_order
+                what_continuations_change
+                what_cascades_change
+                what_a_create_replaces_and_leaves_out
+                nothing_is_told_of_what_was_rolled_back
+                one_may_refuse_a_step
+                only_the_collections_named
+                reserved_collections_are_not_watched
+                nobody_else_sees_the_reads
+                what_another_device_did_is_not_told
+                a_commit_is_told_once_whatever_becomes_of_the_outcome
+            }
+            validating {
+                a_create_that_breaks_a_rule
+                an_update_that_breaks_a_rule
+                an_increment_that_breaks_a_rule
+                a_continuation_that_breaks_a_rule
+                each_step_is_checked_but_deletes
+                a_rule_sees_the_object_as_a_struct
+                a_rule_for_a_collection_that_is_not_there
+            }
+            read_only {
+                every_write_is_refused
+                reads_go_on
+                only_the_collections_named_may_not_be_written
+                cascades_are_refused
+                custom_operations
+            }
+            modules {
+                collections_with_their_history
+                a_named_operation
+                names_of_operations
+                a_name_registered_twice
+                a_name_that_the_backend_has
+                operations_pass_the_chain
+            }
+            retrying {
+                what_was_busy_is_tried_again
+                reads_are_tried_again
+                only_so_many_times
+                nothing_else_is_tried_again
             }
             lifecycle {
                 a_closed_storage_says_so

@@ -66,7 +66,7 @@ impl ChannelHarness {
 #[macro_export]
 macro_rules! channel_conformance {
     ($make:expr) => {
-        $crate::__storex_suite! { $make => $crate::channel::ChannelHarness; channel:
+        $crate::__storex_suite! { $make => $crate::channel::ChannelHarness; by_case; channel:
             frames {
                 arrive_in_order_and_whole
                 both_ways_at_once

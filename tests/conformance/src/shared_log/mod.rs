@@ -103,7 +103,7 @@ pub(crate) async fn read_all(
 #[macro_export]
 macro_rules! shared_log_conformance {
     ($make:expr) => {
-        $crate::__storex_suite! { $make => $crate::shared_log::LogHarness; shared_log:
+        $crate::__storex_suite! { $make => $crate::shared_log::LogHarness; by_case; shared_log:
             appending {
                 the_same_bytes_again_are_passed_over
                 the_same_bytes_together_with_new_ones

@@ -1,4 +1,16 @@
-//! [`Middleware`]: what every operation passes through.
+//! [`Middleware`]: what every operation passes through, and those that ship with storex.
+
+mod change_watch;
+mod read_only;
+mod retry;
+mod traced;
+mod validate;
+
+pub use change_watch::ChangeWatch;
+pub use read_only::ReadOnly;
+pub use retry::{RetryBusy, RetryPolicy};
+pub use traced::Traced;
+pub use validate::Validate;
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -8,12 +20,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::backend::Backend;
-use crate::change_set::Feed;
 use crate::error::{Error, Result};
 use crate::maybe::{BoxFuture, MaybeSend, MaybeSync};
+use crate::module::Module;
 use crate::operation::{Operation, Outcome};
 use crate::runtime::Runtime;
-use crate::schema::{Definition, Registry};
+use crate::schema::Registry;
+use crate::storage::Storage;
+use crate::value::Name;
 
 /// Sees every operation on its way down and every outcome on its way up. The first one registered is the outermost.
 ///
@@ -26,9 +40,9 @@ use crate::schema::{Definition, Registry};
 #[cfg_attr(not(target_family = "wasm"), async_trait)]
 #[cfg_attr(target_family = "wasm", async_trait(?Send))]
 pub trait Middleware: fmt::Debug + MaybeSend + MaybeSync + 'static {
-    /// Collections of its own, added to the registry before the storage is opened.
-    fn collections(&self) -> Vec<Definition> {
-        Vec::new()
+    /// What it brings along: collections and operations of its own, there before the storage is opened.
+    fn module(&self) -> Module {
+        Module::default()
     }
 
     /// Called once, when the storage is open and before the first operation.
@@ -57,8 +71,8 @@ pub trait Middleware: fmt::Debug + MaybeSend + MaybeSync + 'static {
 #[cfg_attr(not(target_family = "wasm"), async_trait)]
 #[cfg_attr(target_family = "wasm", async_trait(?Send))]
 impl<M: Middleware + ?Sized> Middleware for Arc<M> {
-    fn collections(&self) -> Vec<Definition> {
-        (**self).collections()
+    fn module(&self) -> Module {
+        (**self).module()
     }
 
     async fn open(&self, cx: &OpenContext<'_>) -> Result<()> {
@@ -86,11 +100,16 @@ pub struct OpenContext<'a> {
     pub runtime: &'a Arc<dyn Runtime>,
 }
 
+impl OpenContext<'_> {
+    /// Refuses names of collections that are not there.
+    fn require(&self, collections: impl IntoIterator<Item = Name>) -> Result<()> {
+        collections.into_iter().try_for_each(|name| self.registry.collection(&name).map(|_| ()))
+    }
+}
+
 /// Travels with one operation down the chain: what every middleware may need, and what they tell each other.
 pub struct Context {
-    registry: Arc<Registry>,
-    runtime: Arc<dyn Runtime>,
-    feed: Arc<Feed>,
+    storage: Storage,
     notes: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
 }
 
@@ -101,20 +120,32 @@ impl fmt::Debug for Context {
 }
 
 impl Context {
-    pub(crate) fn new(registry: Arc<Registry>, runtime: Arc<dyn Runtime>, feed: Arc<Feed>) -> Self {
-        Self { registry, runtime, feed, notes: HashMap::new() }
+    pub(crate) fn new(storage: Storage) -> Self {
+        Self { storage, notes: HashMap::new() }
+    }
+
+    /// The storage: what is done with it passes the whole chain, this middleware too, as an operation of its own.
+    #[must_use]
+    pub fn storage(&self) -> &Storage {
+        &self.storage
     }
 
     /// The schema.
     #[must_use]
     pub fn registry(&self) -> &Arc<Registry> {
-        &self.registry
+        self.storage.registry()
     }
 
     /// Time and randomness.
     #[must_use]
     pub fn runtime(&self) -> &Arc<dyn Runtime> {
-        &self.runtime
+        self.storage.runtime()
+    }
+
+    /// Whether a module has registered this custom operation; what it does then passes the chain by itself.
+    #[must_use]
+    pub fn is_registered(&self, operation: &str) -> bool {
+        self.storage.operations().get(operation).is_some()
     }
 
     /// Leaves a note for the middleware further in; one of each type.
@@ -159,25 +190,23 @@ impl<'a> Next<'a> {
 async fn dispatch(backend: &dyn Backend, cx: &Context, operation: Operation) -> Result<Outcome> {
     match operation {
         Operation::Find(mut query) => {
-            query.check(&cx.registry)?;
+            query.check(cx.registry())?;
             backend.find(query).await.map(Outcome::Found)
         }
         Operation::Count(mut query) => {
-            query.check(&cx.registry)?;
+            query.check(cx.registry())?;
             backend.count(query).await.map(Outcome::Counted)
         }
         Operation::Aggregate(mut aggregation) => {
-            aggregation.check(&cx.registry)?;
-            backend.aggregate(aggregation, &cx.registry).await.map(Outcome::Aggregated)
+            aggregation.check(cx.registry())?;
+            backend.aggregate(aggregation, cx.registry()).await.map(Outcome::Aggregated)
         }
-        Operation::Execute(batch) => {
-            let origin = batch.origin;
-            let outcome = backend.execute(batch).await?;
-            // Here and not further up: what was committed is told, whatever a middleware makes of the outcome.
-            cx.feed.changed(&cx.registry, origin, &outcome);
-            Ok(Outcome::Executed(outcome))
-        }
+        // Told here and not further up: what was committed is told, whatever a middleware makes of the outcome.
+        Operation::Execute(batch) => cx.storage.commit(batch).await.map(Outcome::Executed),
         Operation::Custom(custom) => {
+            if let Some(handler) = cx.storage.operations().get(&custom.name) {
+                return handler.call(&cx.storage, custom.arguments).await.map(Outcome::Custom);
+            }
             if !backend.capabilities().custom_operations.contains(&&*custom.name) {
                 return Err(Error::Unsupported {
                     backend: backend.name(),
