@@ -151,14 +151,14 @@ impl Asked {
             return Ok(());
         };
         let since = trace.executed().iter().enumerate().skip(self.before);
-        let own = since.filter(|(_, executed)| {
+        let mut own = since.filter(|(_, executed)| {
             executed.step.collection() == step.collection() && answers(step, &executed.outcome)
         });
         let before = self.own.len();
         match step {
             // Of a collection that points to itself a delete may be several.
             Step::Delete { .. } => self.own.extend(own.map(|(at, _)| at)),
-            _ => self.own.extend(own.last().map(|(at, _)| at)),
+            _ => self.own.extend(own.next_back().map(|(at, _)| at)),
         }
         if self.own.len() == before {
             let reason = "a middleware has taken a step of the transaction away";
