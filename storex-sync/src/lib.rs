@@ -13,7 +13,7 @@
 //!   [`BackendSharedLog`] in any storex backend.
 //! - [`InitialSync`] brings the contents of one device to another over a [`Channel`].
 //! - [`merge()`] decides, from stored clocks and the arriving write alone, what becomes of an object: the later stamp wins
-//!   field by field, a delete wins over updates that had not seen it.
+//!   field by field, increments of all devices count ([`Counter`]), a delete wins over updates that had not seen it.
 //!
 //! ```
 //! use std::sync::Arc;
