@@ -640,12 +640,15 @@ async fn filters_on_texts_and_arrays() {
     }
 }
 
+/// Changes, and what they should do to a note.
+type Step = (Changes, fn(&mut Note));
+
 #[tokio::test]
 async fn relative_changes_by_constants() {
     let storage = notes().await;
     let notes = storage.collection::<Note>().unwrap();
     let key = notes.create(&note("A", 5)).await.unwrap();
-    let steps: [(Changes, fn(&mut Note)); 8] = [
+    let steps: [Step; 8] = [
         (Note::STARS.multiply(3), |note| note.stars = 15),
         (Note::STARS.min(4), |note| note.stars = 4),
         (Note::STARS.max(6).and(Note::VIEWS.min(9)), |note| note.stars = 6),
