@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use storex_core::{
-    Affinity, AutoPk, Changes, Collection, Definition, Direction, Error, FieldOption, FieldType,
-    KeyFormat, Object, OnDelete, Property, Registry, RelationDefinition, Storage, Timestamp, Value,
-    field,
+    Affinity, AutoPk, Changes, Check, Collection, Definition, Direction, Error, FieldOption,
+    FieldType, Filter, KeyFormat, Object, ObjectView, OnDelete, Property, Registry,
+    RelationDefinition, Storage, Timestamp, Value, field,
 };
 use storex_memory::{MemoryBackend, TestRuntime};
 
@@ -82,8 +82,12 @@ fn the_definition_is_the_one_written_by_hand() {
         .field_with("views", FieldType::Int, [FieldOption::Default(0_i64.into())])
         .field("tags", FieldType::Json)
         .field_with("created_at", FieldType::Timestamp, [FieldOption::Column("created".into())])
-        .relation(RelationDefinition::child_of("user").alias("author").reverse_alias("notes"))
-        .foreign_key(["author"], "user", [], OnDelete::Cascade)
+        .relation(
+            RelationDefinition::child_of("user")
+                .alias("author")
+                .reverse_alias("notes")
+                .on_delete(OnDelete::Cascade),
+        )
         .index(["title"])
         .multi_entry("tags")
         .index(["author", "created_at"])
@@ -492,9 +496,12 @@ fn relations() {
     let by_hand = Definition::new("email")
         .relation(RelationDefinition::single_child_of("user").alias("owner").column("owner_id"))
         .relation(
-            RelationDefinition::child_of("user").alias("seen_by").reverse_alias("seen").optional(),
-        )
-        .foreign_key(["seen_by"], "user", [], OnDelete::SetNull);
+            RelationDefinition::child_of("user")
+                .alias("seen_by")
+                .reverse_alias("seen")
+                .optional()
+                .on_delete(OnDelete::SetNull),
+        );
     assert_eq!(Email::definition(), by_hand);
     Registry::builder().collections([User::definition(), by_hand]).build().unwrap();
 
@@ -602,4 +609,329 @@ async fn a_constant_of_another_collection_is_refused() {
     let storage = notes().await;
     let error = storage.collection::<User>().unwrap().find(Note::STARS.eq(1)).await.unwrap_err();
     assert!(matches!(&error, Error::UnknownField { field, .. } if &**field == "stars"), "{error}");
+}
+
+/// Each filter on texts and arrays finds what it should, and nothing else.
+#[tokio::test]
+async fn filters_on_texts_and_arrays() {
+    let storage = notes().await;
+    let notes = storage.collection::<Note>().unwrap();
+    let milk = Note { body: Some("Oat, not cow".into()), ..note("Milk", 1) };
+    let bread = Note { tags: vec!["old".into(), "red".into()], ..note("Bread", 2) };
+    notes.create_many(&[milk, bread]).await.unwrap();
+
+    let cases: [(Filter, &[&str]); 11] = [
+        (Note::TITLE.starts_with("Mi"), &["Milk"]),
+        (Note::TITLE.starts_with("mi"), &[]),
+        (Note::TITLE.includes("rea"), &["Bread"]),
+        (Note::TITLE.eq_ignore_case("MILK"), &["Milk"]),
+        (Note::TITLE.starts_with_ignore_case("bR"), &["Bread"]),
+        (Note::TITLE.includes_ignore_case("L"), &["Milk"]),
+        (Note::BODY.search("COW oat"), &["Milk"]),
+        (Note::BODY.search("cow bread"), &[]),
+        (Note::BODY.starts_with("Oat"), &["Milk"]),
+        (Note::TAGS.has_size(2), &["Bread"]),
+        (Note::TAGS.has_size(1).or(Note::TAGS.contains("red")), &["Milk", "Bread"]),
+    ];
+    for (filter, expected) in cases {
+        let found = notes.query().filter(filter.clone()).order([Note::STARS.asc()]).all();
+        let titles: Vec<String> = found.await.unwrap().into_iter().map(|note| note.title).collect();
+        assert_eq!(titles, expected, "{filter:?}");
+    }
+}
+
+/// Changes, and what they should do to a note.
+type Step = (Changes, fn(&mut Note));
+
+#[tokio::test]
+async fn relative_changes_by_constants() {
+    let storage = notes().await;
+    let notes = storage.collection::<Note>().unwrap();
+    let key = notes.create(&note("A", 5)).await.unwrap();
+    let steps: [Step; 8] = [
+        (Note::STARS.multiply(3), |note| note.stars = 15),
+        (Note::STARS.min(4), |note| note.stars = 4),
+        (Note::STARS.max(6).and(Note::VIEWS.min(9)), |note| note.stars = 6),
+        (Note::CREATED_AT.max(Timestamp(9_000)), |note| note.created_at = Timestamp(9_000)),
+        (Note::BODY.append("long").and(Note::TITLE.append("B")), |note| {
+            note.body = Some("long".into());
+            note.title = "AB".into();
+        }),
+        (Note::TITLE.replace_prefix("A", "to a "), |note| note.title = "to a B".into()),
+        (Note::TAGS.add_elements(["red".to_owned(), "new".to_owned()]), |note| {
+            note.tags = vec!["new".into(), "red".into()];
+        }),
+        (Note::TAGS.remove_elements(["new".to_owned()]), |note| note.tags = vec!["red".into()]),
+    ];
+    let mut expected = notes.get(key.clone()).await.unwrap().unwrap();
+    for (changes, change) in steps {
+        change(&mut expected);
+        assert!(notes.update_one(key.clone(), changes.clone()).await.unwrap());
+        assert_eq!(notes.get(key.clone()).await.unwrap().unwrap(), expected, "{changes:?}");
+    }
+}
+
+/// A long text with an index, which is a full-text index, is said by two words.
+#[tokio::test]
+async fn a_full_text_index() {
+    #[derive(Serialize, Deserialize, Collection)]
+    struct Letter {
+        id: String,
+        #[storex(text, index)]
+        body: String,
+    }
+    let by_hand = Definition::new("letter").field("body", FieldType::Text).index(["body"]);
+    assert_eq!(Letter::definition(), by_hand);
+    let storage = open([Letter::definition()]).await;
+    let letters = storage.collection::<Letter>().unwrap();
+    for (id, body) in [("a", "Dear Ada, thank you"), ("b", "Dear Grace, adieu")] {
+        letters.create(&Letter { id: id.into(), body: body.into() }).await.unwrap();
+    }
+    let found = letters.find(Letter::BODY.search("ada dear")).await.unwrap();
+    assert_eq!(found.iter().map(|letter| letter.id.as_str()).collect::<Vec<_>>(), ["a"]);
+}
+
+mod rules {
+    use super::{ObjectView, Value};
+
+    pub(super) fn is_email(value: &Value) -> bool {
+        matches!(value, Value::Text(text) if text.contains('@'))
+    }
+
+    pub(super) fn is_even(value: &Value) -> bool {
+        matches!(value, Value::Int(int) if int % 2 == 0)
+    }
+
+    pub(super) fn begins_before_it_ends(it: &ObjectView<'_>) -> bool {
+        it.get("begin").compare(it.get("ends")).is_lt()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Collection)]
+#[storex(check(rules::begins_before_it_ends, "begin before it ends"))]
+#[storex(check(Self::is_not_secret, "not be a secret"))]
+struct Meeting {
+    #[storex(max_length = 8)]
+    id: String,
+    #[storex(min_length = 1, max_length = 10)]
+    title: String,
+    #[storex(min = 0, max = 5, default = 0)]
+    stars: i64,
+    #[storex(min = 0.5)]
+    hours: Option<f64>,
+    #[storex(type = "String", one_of(Color::Red, "yellow"))]
+    color: Color,
+    #[storex(json, max_length = 2)]
+    guests: Vec<String>,
+    #[storex(check(rules::is_email, "an address with an @"), max_length = 20)]
+    host: Option<String>,
+    #[storex(check(rules::is_even, "even"), check(Self::is_small, "small"))]
+    seats: i64,
+    begin: Timestamp,
+    #[storex(column = "end", min = Timestamp(10))]
+    ends: Timestamp,
+}
+
+impl Meeting {
+    fn is_small(value: &Value) -> bool {
+        value.compare(&Value::Int(100)).is_lt()
+    }
+
+    fn is_not_secret(it: &ObjectView<'_>) -> bool {
+        *it.get("title") != Value::from("secret")
+    }
+
+    fn at(id: &str) -> Self {
+        Self {
+            id: id.into(),
+            title: "Tea".into(),
+            stars: 3,
+            hours: None,
+            color: Color::Red,
+            guests: vec![],
+            host: None,
+            seats: 4,
+            begin: Timestamp(5),
+            ends: Timestamp(10),
+        }
+    }
+}
+
+#[test]
+fn checks_are_those_written_by_hand() {
+    #[derive(Serialize, Deserialize, Collection)]
+    struct Checked {
+        #[storex(min_length = 36, max_length = 36)]
+        id: String,
+        #[storex(type = "Url", column = "address", max_length = 80)]
+        url: Option<String>,
+        #[storex(one_of("a", "b"))]
+        letter: String,
+        #[storex(max = 9, min = -1)]
+        number: i32,
+    }
+    let (least, most) = (Check::MinLength(36), Check::MaxLength(36));
+    let by_hand = Definition::new("checked")
+        .field_with(
+            "id",
+            FieldType::AutoPk(KeyFormat::Text),
+            [FieldOption::Check(least), FieldOption::Check(most)],
+        )
+        .field_with(
+            "url",
+            FieldType::Url,
+            [
+                FieldOption::Optional,
+                FieldOption::Column("address".into()),
+                FieldOption::Check(Check::MaxLength(80)),
+            ],
+        )
+        .field_with(
+            "letter",
+            FieldType::String,
+            [FieldOption::Check(Check::OneOf(vec!["a".into(), "b".into()]))],
+        )
+        .field_with(
+            "number",
+            FieldType::Int,
+            [
+                FieldOption::Check(Check::Max(9_i64.into())),
+                FieldOption::Check(Check::Min((-1_i64).into())),
+            ],
+        );
+    assert_eq!(Checked::definition(), by_hand);
+}
+
+/// What breaks a rule is refused by creates, with the field and the reason, and nothing is written.
+#[tokio::test]
+async fn creates_are_checked() {
+    let storage = open([Meeting::definition()]).await;
+    let meetings = storage.collection::<Meeting>().unwrap();
+    let at = || Meeting::at("a");
+    let refused = [
+        (Meeting { id: "too long a key".into(), ..at() }, "id", "the length 14 where 8"),
+        (Meeting { title: String::new(), ..at() }, "title", "the length 0 where 1"),
+        (Meeting { title: "a long title".into(), ..at() }, "title", "the length 12 where 10"),
+        (Meeting { stars: -1, ..at() }, "stars", "less than 0"),
+        (Meeting { stars: 6, ..at() }, "stars", "greater than 5"),
+        (Meeting { hours: Some(0.25), ..at() }, "hours", "less than 0.5"),
+        (Meeting { color: Color::Green, ..at() }, "color", "one of `red`, `yellow`"),
+        (Meeting { guests: vec![String::new(); 3], ..at() }, "guests", "the length 3 where 2"),
+        (Meeting { host: Some("ada".into()), ..at() }, "host", "must be an address with an @"),
+        (Meeting { host: Some("@".repeat(21)), ..at() }, "host", "the length 21 where 20"),
+        (Meeting { seats: 3, ..at() }, "seats", "must be even"),
+        (Meeting { seats: 100, ..at() }, "seats", "must be small"),
+        (Meeting { ends: Timestamp(9), ..at() }, "ends", "less than 1970-01-01"),
+    ];
+    for (meeting, field, reason) in refused {
+        let error = meetings.create(&meeting).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(&format!("`{field}`")) && text.contains(reason), "{text}");
+        assert!(matches!(error, Error::InvalidValue { .. }), "{text}");
+    }
+    for (meeting, expected) in [
+        (Meeting { begin: Timestamp(10), ..at() }, "begin before it ends"),
+        (Meeting { title: "secret".into(), ..at() }, "not be a secret"),
+    ] {
+        let error = meetings.create(&meeting).await.unwrap_err();
+        assert!(matches!(&error, Error::RuleBroken { rule, .. } if &**rule == expected), "{error}");
+    }
+    assert_eq!(meetings.query().count().await.unwrap(), 0);
+
+    meetings.create(&at()).await.unwrap();
+    let edge = Meeting {
+        id: "8 long  ".into(),
+        title: "ten long: ".into(),
+        stars: 5,
+        hours: Some(0.5),
+        host: Some("ada@example.org".into()),
+        guests: vec!["a".into(), "b".into()],
+        ..at()
+    };
+    meetings.create(&edge).await.unwrap();
+    assert_eq!(meetings.get(edge.id.as_str()).await.unwrap(), Some(edge));
+}
+
+/// So it is by updates, also where only the result shows it, and the object stays as it was.
+#[tokio::test]
+async fn updates_are_checked() {
+    let storage = open([Meeting::definition()]).await;
+    let meetings = storage.collection::<Meeting>().unwrap();
+    let meeting = Meeting::at("a");
+    meetings.create(&meeting).await.unwrap();
+    for changes in [
+        Meeting::STARS.set(6),
+        Meeting::STARS.increment(3),
+        Meeting::STARS.multiply(-1),
+        Meeting::TITLE.append(" and biscuits"),
+        Meeting::COLOR.set(Color::Green),
+        Meeting::GUESTS.add_elements(["a".to_owned(), "b".to_owned(), "c".to_owned()]),
+        Meeting::HOST.set("ada"),
+        Meeting::SEATS.increment(1),
+    ] {
+        let error = meetings.update_one("a", changes).await.unwrap_err();
+        assert!(matches!(error, Error::InvalidValue { .. }), "{error}");
+    }
+    for changes in [Meeting::BEGIN.set(Timestamp(10)), Meeting::TITLE.set("secret")] {
+        let error = meetings.update_one("a", changes).await.unwrap_err();
+        assert!(matches!(error, Error::RuleBroken { .. }), "{error}");
+    }
+    assert_eq!(meetings.get("a").await.unwrap(), Some(meeting));
+    let changes = Meeting::STARS.increment(2).and(Meeting::HOST.unset());
+    assert!(meetings.update_one("a", changes).await.unwrap());
+}
+
+/// A parent must be there, and the rule says what its delete does to the children.
+#[tokio::test]
+async fn deletes_of_parents() {
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Collection)]
+    struct Task {
+        id: String,
+        #[storex(child_of(User), reverse = "owned", on_delete = "cascade", index)]
+        owner: String,
+        #[storex(child_of(User), reverse = "helped", on_delete = "set_null", column = "helper_id")]
+        helper: Option<String>,
+        #[storex(child_of = "user", reverse = "judged", on_delete = "restrict")]
+        judge: Option<String>,
+    }
+    let relation = |alias: &str| RelationDefinition::child_of("user").alias(alias);
+    let by_hand = Definition::new("task")
+        .relation(relation("owner").reverse_alias("owned").on_delete(OnDelete::Cascade))
+        .relation(
+            relation("helper")
+                .reverse_alias("helped")
+                .column("helper_id")
+                .optional()
+                .on_delete(OnDelete::SetNull),
+        )
+        .relation(
+            relation("judge").reverse_alias("judged").optional().on_delete(OnDelete::Restrict),
+        )
+        .index(["owner"]);
+    assert_eq!(Task::definition(), by_hand);
+
+    let storage = open([User::definition(), Task::definition()]).await;
+    let (users, tasks) =
+        (storage.collection::<User>().unwrap(), storage.collection::<Task>().unwrap());
+    for id in ["ada", "bob", "eve"] {
+        users.create(&User { id: id.into(), name: id.into() }).await.unwrap();
+    }
+    let task = |id: &str, owner: &str| Task {
+        id: id.into(),
+        owner: owner.into(),
+        helper: Some("bob".into()),
+        judge: Some("eve".into()),
+    };
+    let error = tasks.create(&task("c", "nobody")).await.unwrap_err();
+    assert!(matches!(&error, Error::Relation { field, .. } if &**field == "owner"), "{error}");
+    tasks.create_many(&[task("a", "ada"), task("b", "eve")]).await.unwrap();
+
+    let error = users.delete_one("eve").await.unwrap_err();
+    assert!(matches!(error, Error::Relation { .. }), "{error}");
+    assert_eq!(tasks.query().count().await.unwrap(), 2);
+
+    assert!(users.delete_one("ada").await.unwrap());
+    assert!(users.delete_one("bob").await.unwrap());
+    let left = Task { helper: None, ..task("b", "eve") };
+    assert_eq!(tasks.query().all().await.unwrap(), [left]);
 }

@@ -4,6 +4,7 @@ use syn::meta::ParseNestedMeta;
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Expr, Ident, LitInt, LitStr, Path, Token, parenthesized};
 
+use crate::checks::{CheckAttribute, CustomCheck};
 use crate::types::FieldType;
 
 /// `#[storex(..)]` of the struct.
@@ -14,6 +15,7 @@ pub(crate) struct ContainerAttributes {
     pub(crate) adopted: Option<LitStr>,
     pub(crate) storex: Option<Path>,
     pub(crate) indices: Vec<IndexAttribute>,
+    pub(crate) checks: Vec<CustomCheck>,
 }
 
 /// `index(a, b)` or `unique(a, b)`.
@@ -36,6 +38,7 @@ pub(crate) struct FieldAttributes {
     pub(crate) relation: Option<RelationAttribute>,
     pub(crate) reverse: Option<LitStr>,
     pub(crate) on_delete: Option<OnDelete>,
+    pub(crate) checks: Vec<CheckAttribute>,
 }
 
 /// `key`, or `key(text)`.
@@ -64,14 +67,15 @@ pub(crate) enum Target {
     Struct(Path),
 }
 
-/// `on_delete = "cascade"`, or `"set_null"`.
+/// `on_delete = "cascade"`, `"set_null"` or `"restrict"`.
 pub(crate) struct OnDelete {
     pub(crate) at: LitStr,
-    pub(crate) set_null: bool,
+    /// The variant of storex's `OnDelete`.
+    pub(crate) rule: &'static str,
 }
 
 impl ContainerAttributes {
-    const KNOWN: &'static str = "name, version, adopted, index, unique and crate";
+    const KNOWN: &'static str = "name, version, adopted, index, unique, check and crate";
 
     pub(crate) fn parse(attributes: &[Attribute]) -> syn::Result<Self> {
         let mut all = Self::default();
@@ -106,6 +110,10 @@ impl ContainerAttributes {
                 self.indices.push(IndexAttribute { unique, fields: fields.into_iter().collect() });
                 Ok(())
             }
+            "check" => {
+                self.checks.push(CustomCheck::parse(meta)?);
+                Ok(())
+            }
             _ => Err(unknown(meta, name, "a collection", Self::KNOWN)),
         }
     }
@@ -113,7 +121,8 @@ impl ContainerAttributes {
 
 impl FieldAttributes {
     const KNOWN: &'static str = "key, text, json, type, column, index, unique, multi_entry, nullable, default, \
-                                 default_now, child_of, single_child_of, connects, reverse and on_delete";
+                                 default_now, child_of, single_child_of, connects, reverse, on_delete, \
+                                 min_length, max_length, min, max, one_of and check";
 
     pub(crate) fn parse(attributes: &[Attribute]) -> syn::Result<Self> {
         let mut all = Self::default();
@@ -145,14 +154,27 @@ impl FieldAttributes {
             }
             "reverse" => once(&mut self.reverse, meta, |meta| meta.value()?.parse()),
             "on_delete" => once(&mut self.on_delete, meta, on_delete),
-            _ => Err(unknown(meta, name, "a field", Self::KNOWN)),
+            _ => self.add_check(meta, name),
         }
+    }
+
+    fn add_check(&mut self, meta: &ParseNestedMeta<'_>, name: &Ident) -> syn::Result<()> {
+        let Some(check) = CheckAttribute::parse(name, meta)? else {
+            return Err(unknown(meta, name, "a field", Self::KNOWN));
+        };
+        if check.repeats(&self.checks) {
+            return Err(syn::Error::new_spanned(name, SAID_BEFORE));
+        }
+        self.checks.push(check);
+        Ok(())
     }
 }
 
 fn storex(attributes: &[Attribute]) -> impl Iterator<Item = &Attribute> {
     attributes.iter().filter(|attribute| attribute.path().is_ident("storex"))
 }
+
+const SAID_BEFORE: &str = "this was said before, in the same words or in others; keep one of them";
 
 /// Fills a place that nothing may be in yet.
 fn once<'a, T>(
@@ -161,8 +183,7 @@ fn once<'a, T>(
     value: impl FnOnce(&ParseNestedMeta<'a>) -> syn::Result<T>,
 ) -> syn::Result<()> {
     if place.is_some() {
-        let message = "this was said before, in the same words or in others; keep one of them";
-        return Err(meta.error(message));
+        return Err(meta.error(SAID_BEFORE));
     }
     *place = Some(value(meta)?);
     Ok(())
@@ -213,10 +234,14 @@ fn relation(meta: &ParseNestedMeta<'_>, at: &Ident) -> syn::Result<RelationAttri
 
 fn on_delete(meta: &ParseNestedMeta<'_>) -> syn::Result<OnDelete> {
     let at: LitStr = meta.value()?.parse()?;
-    let set_null = match at.value().as_str() {
-        "cascade" => false,
-        "set_null" => true,
-        _ => return Err(syn::Error::new_spanned(at, "`on_delete` is \"cascade\" or \"set_null\"")),
+    let rule = match at.value().as_str() {
+        "cascade" => "Cascade",
+        "set_null" => "SetNull",
+        "restrict" => "Restrict",
+        _ => {
+            let message = "`on_delete` is \"cascade\", \"set_null\" or \"restrict\"";
+            return Err(syn::Error::new_spanned(at, message));
+        }
     };
-    Ok(OnDelete { at, set_null })
+    Ok(OnDelete { at, rule })
 }

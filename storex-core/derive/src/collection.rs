@@ -7,6 +7,7 @@ use syn::{Data, DeriveInput, Fields, Ident, Path, parse_quote};
 
 use crate::attributes::{ContainerAttributes, IndexAttribute};
 use crate::case::snake_case;
+use crate::checks::CustomCheck;
 use crate::errors::Errors;
 use crate::field::{Field, Role};
 use crate::serde_attributes::SerdeContainer;
@@ -119,6 +120,8 @@ fn generate(
     let indices = container.indices.iter().map(|index| index_call(index, fields));
     let version = container.version.as_ref().map(|version| quote!(.version(#version)));
     let adopted = container.adopted.as_ref().map(|table| quote!(.adopted(#table)));
+    let checks =
+        container.checks.iter().map(|CustomCheck { holds, rule }| quote!(.check(#rule, #holds)));
     let doc = format!(
         "The definition of the collection `{name}`, as the attributes of this struct say it."
     );
@@ -142,6 +145,7 @@ fn generate(
                     #(#defined)*
                     #key
                     #(#indices)*
+                    #(#checks)*
             }
         }
     }

@@ -47,6 +47,17 @@ enum Storage<'a> {
     Relation(&'a RelationAttribute),
 }
 
+impl Storage<'_> {
+    /// The field's type; a relation has that of its parent's key.
+    fn field_type(&self) -> Option<FieldType> {
+        match self {
+            Self::AutoKey(format) => Some(FieldType::AutoPk(format)),
+            Self::Typed(field_type) => Some(*field_type),
+            Self::Relation(_) => None,
+        }
+    }
+}
+
 const UNKNOWN: &str = "storex does not know how this type is stored: write `#[storex(json)]` to keep it as JSON, or \
                        `#[storex(type = \"String\")]` (or another field type) where serde makes a text of it";
 const UNKNOWN_KEY: &str = "storex does not know this type: say what serde makes of it, `#[storex(key(text))]`, \
@@ -124,6 +135,12 @@ impl<'a> Field<'a> {
         {
             errors.at(at, "`multi_entry` is an index over the elements of JSON, which this field does not hold");
         }
+        let field_type = storage.field_type();
+        for check in &attributes.checks {
+            if let Some(message) = check.misplaced(field_type) {
+                errors.at(&check.at, message);
+            }
+        }
     }
 
     fn check_relation(&self, relation: &RelationAttribute, errors: &mut Errors) {
@@ -138,7 +155,7 @@ impl<'a> Field<'a> {
             errors.at(at, "a relation has no default; an `Option` may stand without a parent");
         }
         if let Some(on_delete) = &attributes.on_delete
-            && on_delete.set_null
+            && on_delete.rule == "SetNull"
             && !self.optional
         {
             errors.at(&on_delete.at, "only an `Option` can become null");
@@ -228,7 +245,7 @@ impl<'a> Field<'a> {
     }
 
     fn is_plain_id(&self) -> bool {
-        self.name == "id" && self.attributes.column.is_none()
+        self.name == "id" && self.attributes.column.is_none() && self.attributes.checks.is_empty()
     }
 
     fn typed(&self, field_type: FieldType, role: Role, storex: &Path) -> TokenStream {
@@ -243,13 +260,18 @@ impl<'a> Field<'a> {
         let default = attributes.default.as_ref().map(|default| match default {
             Default::Now => quote!(#option::DefaultNow),
             Default::Value(value) => {
-                let value = self.default_value(value, storex);
+                let value = self.value(value, storex);
                 quote!(#option::Default(#value))
             }
         });
         let column = attributes.column.as_ref();
         let column = column.map(|column| quote!(#option::Column(#column.into())));
-        let options: Vec<TokenStream> = [null, default, column].into_iter().flatten().collect();
+        let checks = attributes.checks.iter().map(|check| {
+            let check = check.tokens(storex, |value| self.value(value, storex));
+            quote!(#option::Check(#check))
+        });
+        let options: Vec<TokenStream> =
+            [null, default, column].into_iter().flatten().chain(checks).collect();
         let (name, field_type) = (&self.name, field_type.tokens(storex));
         if options.is_empty() {
             quote!(.field(#name, #field_type))
@@ -258,8 +280,8 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A default is checked by the field's type, as far as that is known.
-    fn default_value(&self, value: &syn::Expr, storex: &Path) -> TokenStream {
+    /// A value of the field: the compiler checks it by the field's type, as far as that is known.
+    fn value(&self, value: &syn::Expr, storex: &Path) -> TokenStream {
         let constant = &self.constant;
         if self.is_json(storex) {
             return quote!(#storex::Value::Json(::core::convert::Into::into(#value)));
@@ -280,15 +302,14 @@ impl<'a> Field<'a> {
         let reverse = attributes.reverse.as_ref().map(|reverse| quote!(.reverse_alias(#reverse)));
         let column = attributes.column.as_ref().map(|column| quote!(.column(#column)));
         let optional = self.optional.then(|| quote!(.optional()));
-        let foreign_key = attributes.on_delete.as_ref().map(|on_delete| {
-            let what = if on_delete.set_null { quote!(SetNull) } else { quote!(Cascade) };
-            quote!(.foreign_key([#name], #target, [], #storex::OnDelete::#what))
+        let on_delete = attributes.on_delete.as_ref().map(|on_delete| {
+            let rule = format_ident!("{}", on_delete.rule);
+            quote!(.on_delete(#storex::OnDelete::#rule))
         });
         quote! {
             .relation(
-                #storex::RelationDefinition::#kind(#target).alias(#name) #reverse #column #optional
+                #storex::RelationDefinition::#kind(#target).alias(#name) #reverse #column #optional #on_delete
             )
-            #foreign_key
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod attributes;
 mod case;
+mod checks;
 mod collection;
 mod errors;
 mod field;
@@ -88,6 +89,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `version = 2` | the schema version from which this definition holds; without it 1 |
 /// | `index(author, created_at)` | an index over several fields, by their names in Rust; as often as you like |
 /// | `unique(author, slug)` | such an index whose values no two objects share |
+/// | `check(path::to::function, "begin before it ends")` | an object for which this `fn(&ObjectView<'_>) -> bool` is true; the rule completes "the object must .."; as often as you like |
 /// | `adopted = "tblNotes"` | the table is there already and stays as it is |
 /// | `crate = "path"` | where `storex_core` is found, when not under that name |
 ///
@@ -101,7 +103,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `json` | any JSON: `type = "Json"`; the Rust type is anything that serde knows |
 /// | `type = "Url"` | a field type by name: `Text`, `String`, `Json`, `DateTime`, `Timestamp`, `Boolean`, `Float`, `Int`, `Blob`, `Binary`, `RandomKey`, `Url`, `Media`, `AutoPk(Text)`, `ForeignKey(Bytes)`, `Dynamic(Integer)` |
 /// | `column = "created"` | the column's name, when it is not the field's |
-/// | `index` | an index over this field |
+/// | `index` | an index over this field; beside `text` a full-text index, for `Property::search` |
 /// | `unique` | an index whose values no two objects share |
 /// | `multi_entry` | an index over the elements of a JSON array |
 /// | `default = 0` | what the field has when an object is created without it |
@@ -111,7 +113,13 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `single_child_of = ..` | so, and a parent has at most one such child |
 /// | `connects = ..` | so, for the two sides of a link between two objects |
 /// | `reverse = "notes"` | beside these: the name under which a nested create finds the children in the parent |
-/// | `on_delete = "cascade"`, `"set_null"` | beside these: what happens here when the parent is deleted |
+/// | `on_delete = "cascade"`, `"set_null"`, `"restrict"` | beside these: a parent must be there, and when it is deleted, this object goes too, or this field becomes null, or the delete is refused |
+/// | `min_length = 1`, `max_length = 80` | at least, at most so many characters of a text, bytes, or elements of a JSON array |
+/// | `min = 0`, `max = 5` | not less, not greater than this: a number, a moment, a text or bytes |
+/// | `one_of("draft", "public")` | one of these values |
+/// | `check(path::to::function, "an address with an @")` | a value for which this `fn(&Value) -> bool` is true; the rule completes "the value must be .."; as often as you like |
+///
+/// Checks are for what the application writes. Null is not checked, and a relation has no checks of its own.
 ///
 /// A single key that is a `String`, bytes or an integer is of the type `AutoPk`: the middleware of that name makes it where an
 /// object brings none (an empty text, or `None`).

@@ -68,6 +68,21 @@ impl FieldType {
         }
     }
 
+    /// Whether its values have a length.
+    pub(crate) fn has_length(self) -> bool {
+        !matches!(
+            self,
+            Self::Plain("DateTime" | "Timestamp" | "Boolean" | "Float" | "Int")
+                | Self::AutoPk("Int")
+                | Self::ForeignKey("Int")
+        )
+    }
+
+    /// Whether one of its values is less than another in a way that means something.
+    pub(crate) fn has_order(self) -> bool {
+        !matches!(self, Self::Plain("Json" | "Boolean"))
+    }
+
     /// The expression.
     pub(crate) fn tokens(self, storex: &Path) -> TokenStream {
         let with = |variant: &str, of: &str, argument: &str| {
