@@ -71,6 +71,7 @@ mod batch;
 mod cascade;
 mod change_set;
 mod changes;
+mod conditional;
 mod dynamic;
 mod error;
 mod eval;
@@ -92,7 +93,10 @@ mod scope;
 mod search;
 mod serde_face;
 mod storage;
+mod stream;
+mod summaries;
 mod typed;
+mod upsert;
 mod value;
 
 pub use aggregate::{Aggregate, Aggregation, Aggregator};
@@ -124,5 +128,6 @@ pub use schema::{
 };
 pub use search::{Word, Words, fold_case, words_of};
 pub use storage::{Storage, StorageBuilder};
+pub use stream::ObjectStream;
 pub use typed::{Object, Select, TypedCollection};
 pub use value::{Name, Timestamp, Value};

@@ -30,8 +30,8 @@ pub trait Object: Serialize + DeserializeOwned + MaybeSend + MaybeSync {
 
 /// The typed face of a collection.
 pub struct TypedCollection<T> {
-    storage: Storage,
-    collection: Arc<Collection>,
+    pub(crate) storage: Storage,
+    pub(crate) collection: Arc<Collection>,
     object: PhantomData<fn() -> T>,
 }
 
@@ -161,9 +161,9 @@ pub(crate) fn keys_of(outcome: &BatchOutcome, collection: &Collection) -> Vec<Ke
 
 /// A query whose results are structs.
 pub struct Select<T> {
-    storage: Storage,
-    collection: Arc<Collection>,
-    query: Query,
+    pub(crate) storage: Storage,
+    pub(crate) collection: Arc<Collection>,
+    pub(crate) query: Query,
     object: PhantomData<fn() -> T>,
 }
 
@@ -220,7 +220,7 @@ impl<T: DeserializeOwned> Select<T> {
         }
     }
 
-    fn object(&self, record: &Record) -> Result<T> {
+    pub(crate) fn object(&self, record: &Record) -> Result<T> {
         from_record(&self.collection, &self.query.selected(&self.collection), record)
     }
 

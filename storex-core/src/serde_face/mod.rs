@@ -4,7 +4,7 @@ mod de;
 mod ser;
 
 pub(crate) use de::from_record;
-pub(crate) use ser::to_record;
+pub(crate) use ser::{to_given, to_record};
 
 use std::fmt;
 
