@@ -14,3 +14,8 @@ mod readme {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide.md")]
 mod guide {}
+
+/// The examples of the chapter on queries are compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/queries.md")]
+mod guide_queries {}
