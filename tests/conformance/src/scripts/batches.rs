@@ -196,12 +196,12 @@ fn first(collection: &Arc<Collection>) -> BoxedStrategy<Do> {
         .boxed()
 }
 
-/// Scripts: a schema, some objects to begin with, and 4 to 18 actions on them.
+/// Scripts: a schema, some objects to begin with, and 4 to 14 actions on them.
 pub fn script_strategy() -> impl Strategy<Value = Script> {
     schema().prop_flat_map(|schema| {
         let registry = Arc::new(registry_of(&schema));
         let first: Vec<_> = registry.collections().iter().map(first).collect();
-        (first, vec(action(&registry), 4..18)).prop_map(move |(first, mut actions)| {
+        (first, vec(action(&registry), 4..15)).prop_map(move |(first, mut actions)| {
             actions.insert(0, Action::Execute { steps: first, sync: false });
             Script { schema: schema.clone(), actions }
         })
