@@ -370,7 +370,7 @@ pub async fn several_in_one_update(h: Harness) {
     let updated =
         StepOutcome::Updated { keys: vec![Key::single(1)], records: vec![expected.clone()] };
     assert_eq!(outcome, updated);
-    assert_eq!(records_of(&storage).await, [expected.clone()]);
+    assert_eq!(records_of(&storage).await, std::slice::from_ref(&expected));
     let changes = Changes::new().set("rest", "x").multiply("i", i64::MAX).append("t", "c");
     refused(change(&storage, changes).await, ErrorKind::Invalid, &[OBJECT, "`i`", "range"]);
     assert_eq!(records_of(&storage).await, [expected], "all of them or none");
