@@ -55,7 +55,7 @@ pub enum Aggregate {
 }
 
 impl Aggregate {
-    fn field(&self) -> Option<&Name> {
+    pub(crate) fn field(&self) -> Option<&Name> {
         match self {
             Self::Count => None,
             Self::Min(field) | Self::Max(field) | Self::Sum(field) => Some(field),
@@ -185,7 +185,7 @@ impl<'a> Aggregator<'a> {
     /// One record per group.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`] for a sum that no 64-bit integer holds.
+    /// [`Error::InvalidValue`] for a sum that no 64-bit integer holds, and for one of both infinities.
     pub fn finish(self) -> Result<Vec<Record>> {
         let (aggregation, collection) = (self.aggregation, self.collection);
         let records = self.groups.into_iter().map(|(key, running)| {
@@ -242,15 +242,20 @@ impl Running {
         let field = value.field().and_then(|field| collection.position(field));
         let field = field.and_then(|at| collection.fields().get(at));
         let is_float = field.is_some_and(|field| field.field_type == FieldType::Float);
-        match (floats, i64::try_from(integers)) {
-            (Some(floats), _) => Ok(Value::from(floats + integers as f64)),
+        let refuse = |reason: String| Error::InvalidValue {
+            collection: Name::clone(collection.name()),
+            field: field.map(|field| Name::clone(&field.name)).unwrap_or_default(),
+            reason,
+        };
+        match (floats.map(|floats| floats + integers as f64), i64::try_from(integers)) {
+            // Of both infinities.
+            (Some(sum), _) if sum.is_nan() => Err(refuse("the sum is not a number".to_owned())),
+            (Some(sum), _) => Ok(Value::from(sum)),
             (None, _) if is_float => Ok(Value::from(0.0)),
             (None, Ok(sum)) => Ok(Value::Int(sum)),
-            (None, Err(_)) => Err(Error::InvalidValue {
-                collection: Name::clone(collection.name()),
-                field: field.map(|field| Name::clone(&field.name)).unwrap_or_default(),
-                reason: format!("the sum {integers} leaves the range of a 64-bit integer"),
-            }),
+            (None, Err(_)) => {
+                Err(refuse(format!("the sum {integers} leaves the range of a 64-bit integer")))
+            }
         }
     }
 }

@@ -20,8 +20,8 @@ use crate::value::Name;
 /// The dynamic face of a collection: objects, filters and changes are JSON, as [`Collection`]'s `*_from_json` describe.
 #[derive(Debug, Clone)]
 pub struct DynamicCollection {
-    storage: Storage,
-    collection: Arc<Collection>,
+    pub(crate) storage: Storage,
+    pub(crate) collection: Arc<Collection>,
 }
 
 impl DynamicCollection {
@@ -180,14 +180,14 @@ impl DynamicCollection {
         Ok(keys_of(&self.storage.execute(batch).await?, &self.collection))
     }
 
-    fn key_filter(&self, object: &Json) -> Result<Filter> {
+    pub(crate) fn key_filter(&self, object: &Json) -> Result<Filter> {
         match object {
             Json::Object(object) => Ok(Filter::Keys(vec![self.collection.key_from_json(object)?])),
             _ => Err(Error::invalid(self.collection.name(), "an object is a JSON object")),
         }
     }
 
-    fn filter_from_json(&self, filter: &Json) -> Result<Filter> {
+    pub(crate) fn filter_from_json(&self, filter: &Json) -> Result<Filter> {
         self.collection.filter_from_json(filter, self.storage.registry())
     }
 
@@ -195,7 +195,7 @@ impl DynamicCollection {
         self.collection.query_from_json(filter, options, self.storage.registry())
     }
 
-    fn name(&self) -> Name {
+    pub(crate) fn name(&self) -> Name {
         Name::clone(self.collection.name())
     }
 }

@@ -82,12 +82,15 @@ impl Collection {
             "$max" => Ok(changes.max(name, self.value_from_json(field, operand)?)),
             "$append" => Ok(changes.append(name, operand.as_str().ok_or_else(wrong)?)),
             "$replacePrefix" => {
-                let text = |name: &str| operand.get(name).and_then(Json::as_str).ok_or_else(wrong);
+                let both = operand.as_object().filter(|it| it.len() == 2).ok_or_else(wrong)?;
+                let text = |name: &str| both.get(name).and_then(Json::as_str).ok_or_else(wrong);
                 Ok(changes.replace_prefix(name, text("from")?, text("to")?))
             }
             "$addToSet" => match operand.get("$each") {
                 None => Ok(changes.add_elements(name, [operand.clone()])),
-                Some(Json::Array(list)) => Ok(changes.add_elements(name, list.iter().cloned())),
+                Some(Json::Array(list)) if operand.as_object().is_some_and(|it| it.len() == 1) => {
+                    Ok(changes.add_elements(name, list.iter().cloned()))
+                }
                 Some(_) => Err(wrong()),
             },
             "$pull" => Ok(changes.remove_elements(name, [operand.clone()])),

@@ -60,6 +60,7 @@ mod batch;
 mod cascade;
 mod change_set;
 mod changes;
+mod conditional;
 mod dynamic;
 mod error;
 mod eval;
@@ -87,8 +88,11 @@ mod scope;
 mod search;
 mod serde_face;
 mod storage;
+mod stream;
+mod summaries;
 mod transaction;
 mod typed;
+mod upsert;
 mod value;
 mod watch;
 
@@ -132,6 +136,7 @@ pub use search::{Word, Words, fold_case, words_of};
 pub use storage::{Storage, StorageBuilder};
 #[cfg(feature = "derive")]
 pub use storex_derive::Collection;
+pub use stream::ObjectStream;
 pub use transaction::{Transaction, TransactionCollection, TransactionDynamic};
 pub use typed::{Object, Select, TypedCollection};
 pub use value::{Name, Timestamp, Value};

@@ -1,13 +1,14 @@
 //! Words of texts, and texts without regard to case: the same on every backend.
 
-/// A text in which case makes no difference any more: each character in capitals and then in small letters, so that `ß` and
-/// `SS`, `ς` and `Σ` become the same. Independent of language and of the characters around.
+/// A text in which case makes no difference any more: each character in small letters, in capitals, and in small letters
+/// again, so that `ß`, `ẞ` and `SS`, or `ς` and `Σ`, become the same. Independent of language and of the characters around.
 #[must_use]
 pub fn fold_case(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
-    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+    let small = text.chars().flat_map(char::to_lowercase);
+    small.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 /// The words of a text, as a search index keeps them: runs of letters and digits, without case, in the order of the text.
@@ -75,10 +76,23 @@ mod tests {
     #[test]
     fn case_folds_in_every_language() {
         assert_eq!(fold_case("STRASSE"), fold_case("straße"));
+        assert_eq!(fold_case("STRAẞE"), fold_case("straße"));
         assert_eq!(fold_case("ΟΔΟΣ"), fold_case("οδος"));
         assert_eq!(fold_case("ΟΔΟς"), fold_case("οδοΣ"));
         assert_eq!(fold_case("Ärger"), fold_case("äRGER"));
         assert_ne!(fold_case("a"), fold_case("á"), "accents count");
+    }
+
+    /// A character, in capitals or small letters or folded already, is the same.
+    #[test]
+    fn every_character_folds_with_its_other_cases() {
+        for c in '\0'..=char::MAX {
+            let folded = fold_case(&c.to_string());
+            assert_eq!(fold_case(&folded), folded, "{c:?}");
+            // The capital of a dotless i is that of a dotted one.
+            assert_eq!(fold_case(&c.to_uppercase().to_string()), folded, "{c:?}");
+            assert_eq!(fold_case(&c.to_lowercase().to_string()), folded, "{c:?}");
+        }
     }
 
     #[test]

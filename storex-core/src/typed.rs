@@ -33,8 +33,8 @@ pub trait Object: Serialize + DeserializeOwned + MaybeSend + MaybeSync {
 
 /// The typed face of a collection.
 pub struct TypedCollection<T> {
-    storage: Storage,
-    collection: Arc<Collection>,
+    pub(crate) storage: Storage,
+    pub(crate) collection: Arc<Collection>,
     object: PhantomData<fn() -> T>,
 }
 
@@ -167,9 +167,9 @@ pub(crate) fn keys_of(outcome: &BatchOutcome, collection: &Collection) -> Vec<Ke
 
 /// A query whose results are structs.
 pub struct Select<T> {
-    storage: Storage,
-    collection: Arc<Collection>,
-    query: Query,
+    pub(crate) storage: Storage,
+    pub(crate) collection: Arc<Collection>,
+    pub(crate) query: Query,
     object: PhantomData<fn() -> T>,
 }
 
@@ -261,13 +261,13 @@ impl<T: DeserializeOwned> Select<T> {
     }
 
     /// The query as the storage takes it, with stored values.
-    fn stored(&self) -> Result<Query> {
+    pub(crate) fn stored(&self) -> Result<Query> {
         let mut query = self.query.clone();
         query.filter = self.collection.stored_filter(query.filter)?;
         Ok(query)
     }
 
-    fn object(&self, record: &Record) -> Result<T> {
+    pub(crate) fn object(&self, record: &Record) -> Result<T> {
         from_record(&self.collection, &self.query.selected(&self.collection), record)
     }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use storex_core::{
-    Affinity, Changes, Collection, Comparison, Definition, Direction, Error, ErrorKind, FieldType,
-    Filter, Key, KeyFormat, Query, Registry, Timestamp, Value, field,
+    Affinity, Changes, Collection, Comparison, Definition, Direction, ElementCondition, Error,
+    ErrorKind, FieldType, Filter, Key, KeyFormat, Query, Registry, RelationDefinition, Timestamp,
+    Value, field, related,
 };
 
 fn types() -> Vec<(&'static str, FieldType)> {
@@ -40,7 +41,10 @@ fn registry() -> Registry {
     let definition = types()
         .into_iter()
         .fold(Definition::new("object"), |it, (name, field_type)| it.optional(name, field_type));
-    Registry::builder().collection(definition).build().unwrap()
+    let child = Definition::new("child")
+        .optional("n", FieldType::Int)
+        .relation(RelationDefinition::child_of("object").alias("of").reverse_alias("children"));
+    Registry::builder().collection(definition).collection(child).build().unwrap()
 }
 
 fn compare(name: &str, op: Comparison, value: impl Into<Value>) -> Filter {
@@ -95,6 +99,185 @@ fn filters_are_read_as_they_are_meant() {
         ),
     ] {
         assert_eq!(c.filter_from_json(&json, &registry()).unwrap(), filter, "{json}");
+    }
+}
+
+#[test]
+fn filters_on_texts_are_read_as_they_are_meant() {
+    let c = collection();
+    let text = || field("text");
+    for (json, filter) in [
+        (json!({ "text": { "$startsWith": "a" } }), text().starts_with("a")),
+        (json!({ "text": { "$includes": "" } }), text().includes("")),
+        (json!({ "url": { "$equalsIgnoreCase": "A" } }), field("url").eq_ignore_case("A")),
+        (json!({ "text": { "$startsWithIgnoreCase": "a" } }), text().starts_with_ignore_case("a")),
+        (json!({ "any": { "$includesIgnoreCase": "a" } }), field("any").includes_ignore_case("a")),
+        (json!({ "text": { "$search": "a b*" } }), text().search("a b*")),
+        (json!({ "text": { "$not": { "$search": "a" } } }), text().search("a").negate()),
+        (
+            json!({ "text": { "$startsWith": "a", "$ne": "ab" } }),
+            Filter::And(vec![compare("text", Comparison::Ne, "ab"), text().starts_with("a")]),
+        ),
+    ] {
+        assert_eq!(c.filter_from_json(&json, &registry()).unwrap(), filter, "{json}");
+    }
+    for operator in [
+        "$startsWith",
+        "$includes",
+        "$equalsIgnoreCase",
+        "$startsWithIgnoreCase",
+        "$includesIgnoreCase",
+        "$search",
+    ] {
+        for operand in [json!(1), json!(null), json!(["a"]), json!({ "a": 1 }), json!(true)] {
+            let json = json!({ "text": { operator: operand } });
+            let error = c.filter_from_json(&json, &registry()).unwrap_err();
+            assert!(error.to_string().contains(operator), "{json}: {error}");
+        }
+    }
+}
+
+#[test]
+fn filters_on_elements_are_read_as_they_are_meant() {
+    let c = collection();
+    let contains = |value: Value| field("json").contains(value);
+    let element = |conditions: &[(Option<&str>, Comparison, Value)]| {
+        let conditions = conditions.iter().map(|(member, op, value)| ElementCondition {
+            member: member.map(Into::into),
+            op: *op,
+            value: value.clone(),
+        });
+        Filter::Element { field: "json".into(), conditions: conditions.collect() }
+    };
+    let one = Value::from(1);
+    for (json, filter) in [
+        (json!({ "json": { "$contains": 1.5 } }), contains(1.5.into())),
+        (json!({ "json": { "$size": 0 } }), field("json").has_size(0)),
+        (
+            json!({ "json": { "$all": [1, "a"] } }),
+            Filter::And(vec![contains(one.clone()), contains("a".into())]),
+        ),
+        (
+            json!({ "json": { "$elemMatch": { "$gte": 1, "$lt": 2 } } }),
+            element(&[(None, Comparison::Gte, one.clone()), (None, Comparison::Lt, 2.into())]),
+        ),
+        (
+            json!({ "json": { "$elemMatch": { "a": 1, "b": { "$gt": 1, "$ne": null } } } }),
+            element(&[
+                (Some("a"), Comparison::Eq, one.clone()),
+                (Some("b"), Comparison::Gt, one),
+                (Some("b"), Comparison::Ne, Value::Null),
+            ]),
+        ),
+        (
+            json!({ "json": { "$elemMatch": { "a": null } } }),
+            element(&[(Some("a"), Comparison::Eq, Value::Null)]),
+        ),
+        (json!({ "json": { "$elemMatch": {} } }), element(&[])),
+    ] {
+        assert_eq!(c.filter_from_json(&json, &registry()).unwrap(), filter, "{json}");
+    }
+    for condition in [
+        json!({ "$contains": null }),
+        json!({ "$contains": [1] }),
+        json!({ "$size": -1 }),
+        json!({ "$size": 1.5 }),
+        json!({ "$all": [] }),
+        json!({ "$all": 1 }),
+        json!({ "$elemMatch": 1 }),
+        json!({ "$elemMatch": { "$in": [1] } }),
+        json!({ "$elemMatch": { "a": { "$search": "x" } } }),
+        json!({ "$elemMatch": { "a": [1] } }),
+    ] {
+        let error = c.filter_from_json(&json!({ "json": condition }), &registry()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{condition}: {error}");
+    }
+}
+
+#[test]
+fn filters_on_related_objects_are_read_as_they_are_meant() {
+    let registry = registry();
+    let (c, child) = (collection(), registry.collection("child").unwrap());
+    let json = json!({ "children": { "$related": { "n": { "$gt": 1 } } }, "int": 1 });
+    let expected = Filter::And(vec![related("children", field("n").gt(1)), field("int").eq(1)]);
+    assert_eq!(c.filter_from_json(&json, &registry).unwrap(), expected);
+    let json = json!({ "$not": { "of": { "$related": {} } } });
+    let expected = related("of", Filter::All).negate();
+    assert_eq!(child.filter_from_json(&json, &registry).unwrap(), expected);
+    let json = json!({ "of": { "$related": { "children": { "$related": { "n": 2 } } } } });
+    let expected = related("of", related("children", field("n").eq(2)));
+    assert_eq!(child.filter_from_json(&json, &registry).unwrap(), expected);
+    let json = json!({ "of": "key" });
+    assert_eq!(child.filter_from_json(&json, &registry).unwrap(), field("of").eq("key"));
+    for wrong in [
+        json!({ "children": { "$related": 1 } }),
+        json!({ "children": { "$related": { "nowhere": 1 } } }),
+        json!({ "children": { "$related": {}, "$eq": 1 } }),
+        json!({ "nowhere": { "$related": {} } }),
+        json!({ "int": { "$related": {} } }),
+        json!({ "$related": {} }),
+    ] {
+        let error = c.filter_from_json(&wrong, &registry).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn relative_changes_are_read_as_they_are_meant() {
+    let c = collection();
+    let new = Changes::new;
+    for (json, changes) in [
+        (json!({ "int": { "$mul": 3 } }), new().multiply("int", 3)),
+        (json!({ "float": { "$mul": 0.5 } }), new().multiply("float", 0.5)),
+        (json!({ "int": { "$min": 3 } }), new().min("int", 3)),
+        (json!({ "text": { "$max": "x" } }), new().max("text", "x")),
+        (
+            json!({ "moment": { "$max": "1970-01-01T00:00:01Z" } }),
+            new().max("moment", Timestamp(1000)),
+        ),
+        (json!({ "text": { "$append": "x" } }), new().append("text", "x")),
+        (
+            json!({ "text": { "$replacePrefix": { "from": "a", "to": "" } } }),
+            new().replace_prefix("text", "a", ""),
+        ),
+        (json!({ "json": { "$addToSet": [1] } }), new().add_elements("json", [json!([1])])),
+        (
+            json!({ "json": { "$addToSet": { "$each": [1, null] } } }),
+            new().add_elements("json", [json!(1), Json::Null]),
+        ),
+        (
+            json!({ "json": { "$pull": { "a": 1 } } }),
+            new().remove_elements("json", [json!({ "a": 1 })]),
+        ),
+        (
+            json!({ "json": { "$pullAll": [1, "a"] } }),
+            new().remove_elements("json", [json!(1), json!("a")]),
+        ),
+        (
+            json!({ "$mul": { "int": 2 }, "$append": { "text": "x" } }),
+            new().append("text", "x").multiply("int", 2),
+        ),
+    ] {
+        assert_eq!(c.changes_from_json(&json).unwrap(), changes, "{json}");
+    }
+    for (operator, operand) in [
+        ("$mul", json!("2")),
+        ("$mul", json!(null)),
+        ("$append", json!(1)),
+        ("$replacePrefix", json!("a")),
+        ("$replacePrefix", json!({ "from": "a" })),
+        ("$replacePrefix", json!({ "from": 1, "to": "a" })),
+        ("$replacePrefix", json!({ "from": "a", "to": "b", "at": 1 })),
+        ("$addToSet", json!({ "$each": 1 })),
+        ("$addToSet", json!({ "$each": [1], "a": 1 })),
+        ("$pullAll", json!(1)),
+    ] {
+        let name = if operator == "$mul" { "int" } else { "json" };
+        for json in [json!({ name: { operator: operand } }), json!({ operator: { name: operand } })]
+        {
+            let error = c.changes_from_json(&json).unwrap_err();
+            assert!(error.to_string().contains(operator), "{json}: {error}");
+        }
     }
 }
 

@@ -5,7 +5,7 @@ mod ser;
 mod tree;
 
 pub(crate) use de::from_record;
-pub(crate) use ser::to_record;
+pub(crate) use ser::{to_given, to_record};
 pub(crate) use tree::from_tree;
 
 use std::fmt;

@@ -15,26 +15,43 @@ pub(crate) fn to_record<T: Serialize + ?Sized>(
     object: &T,
 ) -> Result<Record> {
     let must_be_given = collection.must_be_given();
-    let mut serializer = ObjectSerializer {
-        collection,
-        record: collection.blank_record(now),
-        next: 0,
-        given: if must_be_given.is_empty() && !collection.has_custom() {
-            Vec::new()
-        } else {
-            vec![false; collection.fields().len()]
-        },
-        error: None,
+    let given = if must_be_given.is_empty() && !collection.has_custom() {
+        Vec::new()
+    } else {
+        vec![false; collection.fields().len()]
     };
+    let (mut record, given) = serialize(collection, now, object, given)?;
+    match must_be_given.iter().find(|at| !given[**at]) {
+        Some(at) => Err(collection.missing(*at)),
+        None => {
+            collection.fill_absent(&mut record, |at| given[at])?;
+            Ok(record)
+        }
+    }
+}
+
+/// The record of a struct (or map), and which of its fields were given.
+pub(crate) fn to_given<T: Serialize + ?Sized>(
+    collection: &Collection,
+    now: Timestamp,
+    object: &T,
+) -> Result<(Record, Vec<bool>)> {
+    let given = vec![false; collection.fields().len()];
+    let (mut record, given) = serialize(collection, now, object, given)?;
+    collection.fill_absent(&mut record, |at| given[at])?;
+    Ok((record, given))
+}
+
+fn serialize<T: Serialize + ?Sized>(
+    collection: &Collection,
+    now: Timestamp,
+    object: &T,
+    given: Vec<bool>,
+) -> Result<(Record, Vec<bool>)> {
+    let record = collection.blank_record(now);
+    let mut serializer = ObjectSerializer { collection, record, next: 0, given, error: None };
     match object.serialize(&mut serializer) {
-        Ok(()) => match must_be_given.iter().find(|at| !serializer.given[**at]) {
-            Some(at) => Err(collection.missing(*at)),
-            None => {
-                let ObjectSerializer { mut record, given, .. } = serializer;
-                collection.fill_absent(&mut record, |at| given[at])?;
-                Ok(record)
-            }
-        },
+        Ok(()) => Ok((serializer.record, serializer.given)),
         Err(message) => {
             Err(serializer.error.unwrap_or_else(|| Error::invalid(collection.name(), message.0)))
         }

@@ -1,4 +1,4 @@
-//! What every backend of [storex](storex_core) must do, as tests: some 350 cases through the public API, and random scripts of
+//! What every backend of [storex](storex_core) must do, as tests: some 470 cases through the public API, and random scripts of
 //! operations that compare a backend with the one in memory.
 //!
 //! # A backend of your own

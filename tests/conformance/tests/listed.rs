@@ -54,7 +54,7 @@ fn is_complete(suite: &str, at_least: usize) {
 
 #[test]
 fn of_backends() {
-    is_complete("backend", 340);
+    is_complete("backend", 430);
 }
 
 #[test]

@@ -2,13 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // these are tests
 #![allow(missing_docs)]
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use storex_conformance::{Harness, scripts};
 use storex_core::{
-    Backend, Batch, BatchOutcome, Capabilities, Filter, OnConflict, Query, Record, Registry,
-    Result, Step,
+    Aggregation, Backend, Batch, BatchOutcome, Capabilities, Change, Changes, Filter, OnConflict,
+    Query, Record, Registry, Result, Step, TextMatch, Value,
 };
 use storex_memory::MemoryBackend;
 
@@ -35,12 +35,29 @@ enum Fault {
     DeletesOneLess,
     /// A find gives one object less when there are more than four.
     LosesTheFifth,
+    /// A text begins with another whatever its case.
+    LaxPrefix,
+    /// A search for the beginning of a word looks for the word.
+    NoPrefixWords,
+    /// Of the conditions on an element only the first counts.
+    OneCondition,
+    /// Any related object will do.
+    RelatedToAll,
+    /// A product is a sum.
+    Adds,
+    /// Elements are added to nothing.
+    SetsElements,
+    /// Objects without a value are in no group.
+    NoNullGroup,
+    /// Sums are of all objects.
+    SumsAll,
 }
 
 #[derive(Debug)]
 struct Faulty {
     inner: MemoryBackend,
     fault: Fault,
+    registry: OnceLock<Arc<Registry>>,
 }
 
 /// Takes nulls out of everything that is compared with `Ne`.
@@ -56,6 +73,46 @@ fn sql_nulls(filter: Filter) -> Filter {
     }
 }
 
+/// The filter as a backend with the fault understands it.
+fn misunderstood(fault: Fault, filter: Filter) -> Filter {
+    let inner = |parts: Vec<Filter>| parts.into_iter().map(|it| misunderstood(fault, it)).collect();
+    match (fault, filter) {
+        (Fault::LaxPrefix, Filter::Text { field, how: TextMatch::StartsWith, text }) => {
+            Filter::Text { field, how: TextMatch::StartsWithIgnoreCase, text }
+        }
+        (Fault::NoPrefixWords, Filter::Search { field, words }) => {
+            Filter::Search { field, words: words.replace('*', " ") }
+        }
+        (Fault::OneCondition, Filter::Element { field, mut conditions }) => {
+            conditions.truncate(1);
+            Filter::Element { field, conditions }
+        }
+        (Fault::RelatedToAll, Filter::Related { relation, .. }) => {
+            Filter::Related { relation, filter: Box::new(Filter::All) }
+        }
+        (_, Filter::And(parts)) => Filter::And(inner(parts)),
+        (_, Filter::Or(parts)) => Filter::Or(inner(parts)),
+        (_, Filter::Not(part)) => misunderstood(fault, *part).negate(),
+        (_, other) => other,
+    }
+}
+
+/// The changes as a backend with the fault makes them.
+fn mistaken(fault: Fault, changes: &Changes) -> Changes {
+    let list = changes.iter().map(|(name, change)| {
+        let change = match (fault, change) {
+            (Fault::Adds, Change::Multiply(by)) => Change::Increment(by.clone()),
+            (Fault::SetsElements, Change::AddElements(elements)) => {
+                Change::Set(Value::Json(elements.clone().into()))
+            }
+            (_, change) => change.clone(),
+        };
+        (Arc::clone(name), change)
+    });
+    let changed = list.fold(Changes::new(), |it, (name, change)| it.with(name, change));
+    if changes.tells_objects() { changed.returning() } else { changed }
+}
+
 impl Faulty {
     fn step(&self, step: Step) -> Step {
         match (self.fault, step) {
@@ -67,6 +124,10 @@ impl Faulty {
             }
             (Fault::SqlNulls, Step::Update { collection, filter, changes }) => {
                 Step::Update { collection, filter: sql_nulls(filter), changes }
+            }
+            (Fault::Adds | Fault::SetsElements, Step::Update { collection, filter, changes }) => {
+                let changes = mistaken(self.fault, &changes);
+                Step::Update { collection, filter, changes }
             }
             (
                 Fault::DeletesOneLess,
@@ -91,6 +152,7 @@ impl Backend for Faulty {
     }
 
     async fn open(&self, registry: Arc<Registry>) -> Result<()> {
+        self.registry.get_or_init(|| Arc::clone(&registry));
         self.inner.open(registry).await
     }
 
@@ -105,19 +167,17 @@ impl Backend for Faulty {
                 }
             }
             Fault::SqlNulls => query.filter = sql_nulls(query.filter),
-            _ => {}
+            fault => query.filter = misunderstood(fault, query.filter),
         }
         let ordered = query.order.len() == 1 && query.select.is_none();
         let first = query.order.first().cloned();
-        let collection = Arc::clone(&query.collection);
+        let registry = self.registry.get().expect("the backend is open");
+        let collection = Arc::clone(registry.collection(&query.collection)?);
         let mut found = self.inner.find(query).await?;
         if let (Fault::NullsLast, true, Some((field, storex_core::Direction::Ascending))) =
             (self.fault, ordered, first)
         {
-            // Positions of fields are the same in every script's collection but for its key.
-            let _ = collection;
-            let at =
-                found.first().map_or(0, |it| it.values().len() - 9 + usize::from(&*field == "i"));
+            let at = collection.require(&field)?;
             found.sort_by_key(|record| record.get(at).is_null());
         }
         if matches!(self.fault, Fault::LosesTheFifth) && found.len() > 4 {
@@ -131,6 +191,17 @@ impl Backend for Faulty {
             query.filter = Filter::All;
         }
         self.inner.count(query).await
+    }
+
+    async fn aggregate(&self, mut asked: Aggregation, registry: &Registry) -> Result<Vec<Record>> {
+        if matches!(self.fault, Fault::SumsAll) {
+            asked.filter = Filter::All;
+        }
+        let mut told = self.inner.aggregate(asked.clone(), registry).await?;
+        if matches!(self.fault, Fault::NoNullGroup) && !asked.by.is_empty() {
+            told.retain(|record| !record.get(0).is_null());
+        }
+        Ok(told)
     }
 
     async fn execute(&self, mut batch: Batch) -> Result<BatchOutcome> {
@@ -163,7 +234,13 @@ fn memory() -> Harness {
 
 /// The first seed whose script tells the faulty backend from the right one.
 async fn caught_by(fault: Fault) -> Option<u64> {
-    let faulty = || Harness::new(move || Faulty { inner: MemoryBackend::new(), fault });
+    let faulty = || {
+        Harness::new(move || Faulty {
+            inner: MemoryBackend::new(),
+            fault,
+            registry: OnceLock::new(),
+        })
+    };
     for seed in 1..=300 {
         let script = scripts::script(seed);
         if scripts::compare_harnesses(&script, &memory(), &faulty()).await.is_err() {
@@ -185,6 +262,14 @@ async fn every_fault_is_caught() {
         Fault::Upserts,
         Fault::DeletesOneLess,
         Fault::LosesTheFifth,
+        Fault::LaxPrefix,
+        Fault::NoPrefixWords,
+        Fault::OneCondition,
+        Fault::RelatedToAll,
+        Fault::Adds,
+        Fault::SetsElements,
+        Fault::NoNullGroup,
+        Fault::SumsAll,
     ] {
         let seed = caught_by(fault).await;
         println!("{fault:?}: caught by seed {seed:?}");

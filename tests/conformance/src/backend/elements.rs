@@ -2,8 +2,8 @@
 
 use serde_json::{Value as Json, json};
 use storex_core::{
-    Definition, Direction, ErrorKind, FieldType, Filter, KeyFormat, Query, Record, Registry,
-    Storage, Value, field,
+    Comparison, Definition, Direction, ElementCondition, ErrorKind, FieldType, Filter, KeyFormat,
+    Query, Record, Registry, Storage, Value, field,
 };
 
 use crate::Harness;
@@ -227,4 +227,197 @@ pub async fn that_cannot_be_are_refused(h: Harness) {
     let not_json = Definition::new("x").field("n", FieldType::Int).multi_entry("n");
     let result = Registry::builder().collection(not_json).build();
     refused(result, ErrorKind::Invalid, &["x", "n", "no JSON"]);
+}
+
+/// The keys of what a filter in JSON matches.
+async fn matching(storage: &Storage, json: Json) -> Vec<i64> {
+    let collection = storage.registry().collection(PLAIN).unwrap();
+    let filter = collection.filter_from_json(&json, storage.registry()).unwrap();
+    let query = |name| Query::new(name).filter(filter.clone()).order_by("id", Direction::Ascending);
+    found(storage, &query).await
+}
+
+pub async fn are_counted(h: Harness) {
+    let storage = opened(&h).await;
+    create(
+        &storage,
+        &[
+            (1, json!([])),
+            (2, json!([1])),
+            (3, json!([1, 1])),
+            (4, json!([null, [1, 2, 3]])),
+            (5, json!({ "a": 1, "b": 2 })),
+            (6, json!("ab")),
+            (7, Json::Null),
+            (8, json!([[], []])),
+        ],
+    )
+    .await;
+    assert_eq!(matching(&storage, json!({ "tags": { "$size": 0 } })).await, [1]);
+    assert_eq!(matching(&storage, json!({ "tags": { "$size": 1 } })).await, [2]);
+    assert_eq!(matching(&storage, json!({ "tags": { "$size": 2 } })).await, [3, 4, 8]);
+    assert_eq!(matching(&storage, json!({ "tags": { "$size": u64::MAX } })).await, [0_i64; 0]);
+    let not_two = json!({ "tags": { "$not": { "$size": 2 } } });
+    assert_eq!(matching(&storage, not_two).await, [1, 2, 5, 6, 7], "no array has no size");
+    let both = json!({ "tags": { "$size": 2, "$contains": 1 } });
+    assert_eq!(matching(&storage, both).await, [3]);
+}
+
+pub async fn that_are_all_there(h: Harness) {
+    let storage = opened(&h).await;
+    create(
+        &storage,
+        &[
+            (1, json!(["a", "b", "c"])),
+            (2, json!(["b", "a"])),
+            (3, json!(["a", 1])),
+            (4, json!(["a", 1.0, true, "b"])),
+            (5, json!([])),
+            (6, Json::Null),
+        ],
+    )
+    .await;
+    assert_eq!(matching(&storage, json!({ "tags": { "$all": ["a"] } })).await, [1, 2, 3, 4]);
+    assert_eq!(matching(&storage, json!({ "tags": { "$all": ["a", "b"] } })).await, [1, 2, 4]);
+    assert_eq!(matching(&storage, json!({ "tags": { "$all": ["b", "a", "b"] } })).await, [1, 2, 4]);
+    assert_eq!(matching(&storage, json!({ "tags": { "$all": ["a", 1] } })).await, [3, 4]);
+    assert_eq!(matching(&storage, json!({ "tags": { "$all": [1, true] } })).await, [4]);
+    assert_eq!(matching(&storage, json!({ "tags": { "$all": ["a", "z"] } })).await, [0_i64; 0]);
+    let negated = json!({ "$not": { "tags": { "$all": ["a", "b"] } } });
+    assert_eq!(matching(&storage, negated).await, [3, 5, 6]);
+}
+
+/// One element has to meet all conditions; another of them may not help.
+pub async fn that_meet_conditions(h: Harness) {
+    let storage = opened(&h).await;
+    create(
+        &storage,
+        &[
+            (1, json!([1, 9])),
+            (2, json!([5])),
+            (3, json!([5.5, "5"])),
+            (4, json!(["5", true, null])),
+            (5, json!([[5]])),
+            (6, json!(5)),
+            (7, json!([])),
+            (8, Json::Null),
+            (9, json!([9_007_199_254_740_993_i64, u64::MAX])),
+        ],
+    )
+    .await;
+    let elements = async |conditions: Json| {
+        matching(&storage, json!({ "tags": { "$elemMatch": conditions } })).await
+    };
+    assert_eq!(elements(json!({ "$gt": 1, "$lt": 9 })).await, [2, 3], "not 1 and 9 together");
+    assert_eq!(elements(json!({ "$gte": 1, "$lte": 9 })).await, [1, 2, 3]);
+    assert_eq!(elements(json!({ "$eq": 5.0 })).await, [2]);
+    assert_eq!(elements(json!({ "$eq": "5" })).await, [3, 4], "a text is no number");
+    assert_eq!(elements(json!({ "$gte": "" })).await, [3, 4], "texts only");
+    assert_eq!(elements(json!({ "$gte": true })).await, [4], "a boolean is no number");
+    assert_eq!(elements(json!({ "$lt": true })).await, [0_i64; 0]);
+    assert_eq!(elements(json!({ "$eq": null })).await, [4]);
+    assert_eq!(elements(json!({ "$ne": null })).await, [1, 2, 3, 4, 5, 9]);
+    assert_eq!(
+        elements(json!({ "$ne": 5 })).await,
+        [1, 3, 4, 5, 9],
+        "of another kind is not equal"
+    );
+    assert_eq!(elements(json!({ "$gt": 9_007_199_254_740_992_i64 })).await, [9]);
+    assert_eq!(elements(json!({ "$gt": 9_007_199_254_740_993_i64 })).await, [9], "2^64 - 1");
+    assert_eq!(elements(json!({})).await, [1, 2, 3, 4, 5, 9], "any element at all");
+    let without = json!({ "$not": { "tags": { "$elemMatch": { "$gt": 1 } } } });
+    assert_eq!(matching(&storage, without).await, [4, 5, 6, 7, 8]);
+}
+
+pub async fn that_are_objects(h: Harness) {
+    let storage = opened(&h).await;
+    create(
+        &storage,
+        &[
+            (1, json!([{ "sku": "a", "n": 1 }, { "sku": "b", "n": 9 }])),
+            (2, json!([{ "sku": "a", "n": 9 }])),
+            (3, json!([{ "sku": "a" }])),
+            (4, json!([{ "sku": "a", "n": null }, { "sku": null, "n": 9.0 }])),
+            (5, json!([{ "sku": ["a"], "n": { "n": 9 } }])),
+            (6, json!({ "sku": "a", "n": 9 })),
+            (7, json!(["sku", 9, null, [{ "sku": "a" }]])),
+            (8, json!([{ "a.b": 1, "$eq": 2, "": 3, "\"'": 4, "é": 5 }])),
+        ],
+    )
+    .await;
+    let elements = async |conditions: Json| {
+        matching(&storage, json!({ "tags": { "$elemMatch": conditions } })).await
+    };
+    assert_eq!(elements(json!({ "sku": "a" })).await, [1, 2, 3, 4]);
+    assert_eq!(elements(json!({ "sku": "a", "n": { "$gte": 5 } })).await, [2], "in one element");
+    assert_eq!(elements(json!({ "n": { "$gt": 1, "$lt": 10 } })).await, [1, 2, 4]);
+    assert_eq!(elements(json!({ "n": 9 })).await, [1, 2, 4], "9 and 9.0");
+    assert_eq!(
+        elements(json!({ "n": null })).await,
+        [3, 4, 7, 8],
+        "a member that is not there is null, of what is no object too"
+    );
+    assert_eq!(elements(json!({ "sku": { "$eq": "a" }, "n": null })).await, [3, 4]);
+    assert_eq!(elements(json!({ "sku": "a", "n": { "$ne": 9 } })).await, [1, 3, 4]);
+    for (member, value) in [("a.b", 1), ("", 3), ("\"'", 4), ("é", 5)] {
+        assert_eq!(elements(json!({ member: value })).await, [8], "{member:?}");
+    }
+    // A member whose name begins as an operator can be asked for in Rust.
+    let condition =
+        ElementCondition { member: Some("$eq".into()), op: Comparison::Eq, value: 2.into() };
+    let filter = Filter::Element { field: "tags".into(), conditions: vec![condition] };
+    let query = |name| Query::new(name).filter(filter.clone()).order_by("id", Direction::Ascending);
+    assert_eq!(found(&storage, &query).await, [8]);
+}
+
+pub async fn that_meet_conditions_are_changed_and_deleted(h: Harness) {
+    let storage = opened(&h).await;
+    create(&storage, &[(1, json!([1])), (2, json!([5, 6])), (3, json!([7])), (4, json!([]))]).await;
+    for name in [PLAIN, INDEXED] {
+        let objects = storage.dynamic(name).unwrap();
+        let big = json!({ "tags": { "$elemMatch": { "$gte": 6 } } });
+        assert_eq!(objects.update(&big, &json!({ "tags": ["big"] })).await.unwrap().len(), 2);
+        let empty = json!({ "tags": { "$size": 0 } });
+        assert_eq!(objects.delete(&empty).await.unwrap().len(), 1);
+    }
+    assert_eq!(containing(&storage, "big").await, [2, 3]);
+    assert_eq!(matching(&storage, json!({})).await, [1, 2, 3]);
+}
+
+pub async fn conditions_that_cannot_be_are_refused(h: Harness) {
+    let storage = opened(&h).await;
+    create(&storage, &[(1, json!([1]))]).await;
+    let objects = storage.dynamic(INDEXED).unwrap();
+    for (condition, word) in [
+        (json!({ "$elemMatch": { "$gt": [1] } }), "$elemMatch"),
+        (json!({ "$elemMatch": { "$gt": null } }), "tags"),
+        (json!({ "$elemMatch": { "$near": 1 } }), "$near"),
+        (json!({ "$elemMatch": { "n": { "$in": [1] } } }), "$in"),
+        (json!({ "$elemMatch": { "n": [1] } }), "$elemMatch"),
+        (json!({ "$elemMatch": [1] }), "$elemMatch"),
+        (json!({ "$elemMatch": 1 }), "$elemMatch"),
+        (json!({ "$size": -1 }), "$size"),
+        (json!({ "$size": 1.5 }), "$size"),
+        (json!({ "$size": "1" }), "$size"),
+        (json!({ "$all": [] }), "$all"),
+        (json!({ "$all": "a" }), "$all"),
+        (json!({ "$all": [["a"]] }), "$all"),
+    ] {
+        let filter = json!({ "tags": condition });
+        refused(objects.find(&filter).await, ErrorKind::Invalid, &[INDEXED, word]);
+        refused(objects.delete(&filter).await, ErrorKind::Invalid, &[INDEXED, word]);
+        assert!(
+            objects.count(&json!({ "n": condition })).await.is_err(),
+            "a number has no elements: {condition}"
+        );
+    }
+    for filter in [
+        field("n").has_size(0),
+        Filter::Element { field: "n".into(), conditions: vec![] },
+        Filter::Element { field: "nowhere".into(), conditions: vec![] },
+    ] {
+        let result = storage.find(Query::new(INDEXED).filter(filter)).await;
+        refused(result, ErrorKind::Invalid, &[INDEXED]);
+    }
+    assert_eq!(objects.count(&json!({})).await.unwrap(), 1);
 }

@@ -1,14 +1,17 @@
 //! The cases for [`Backend`](storex_core::Backend), by subject. A case's name says what it asserts.
 #![allow(missing_docs)] // see above
 
+pub mod aggregates;
 pub mod atomicity;
 pub mod bad_input;
 pub mod batching;
 pub mod cascades;
 pub mod changes;
+pub mod changes_relative;
 pub mod checks;
 pub mod concurrency;
 pub mod continuations;
+pub mod conveniences;
 pub mod counting;
 pub mod creating;
 pub mod custom_fields;
@@ -25,10 +28,13 @@ pub mod operators;
 pub mod ordering;
 pub mod paging;
 pub mod read_only;
+pub mod related_filters;
 pub mod relations;
 pub mod retrying;
 pub mod rules;
 pub mod schemas;
+pub mod search;
+pub mod texts;
 pub mod transactions;
 pub mod unique;
 pub mod updating;
@@ -146,6 +152,40 @@ macro_rules! backend_conformance {
                 two_thousand_alternatives
                 a_filter_nested_a_hundred_deep
             }
+            texts {
+                that_begin_with_a_text
+                that_begin_with_nothing
+                that_begin_with_the_last_of_a_range
+                of_every_plane
+                in_which_a_text_occurs
+                whatever_their_case
+                with_dots_and_marks
+                that_are_not_there
+                among_values_of_other_kinds
+                of_every_type_of_text
+                go_with_orders_limits_and_pages
+                say_what_is_changed_and_deleted
+                in_fields_that_hold_none_are_refused
+            }
+            search {
+                for_a_word
+                for_several_words
+                for_beginnings_of_words
+                between_punctuation
+                in_every_script
+                for_words_that_mean_something_elsewhere
+                after_every_change
+                after_a_batch_that_failed
+                in_texts_that_are_not_there
+                within_a_batch
+                with_other_conditions
+                with_an_order_and_a_limit
+                in_objects_with_compound_keys
+                in_one_of_several_texts
+                in_long_texts
+                without_words_are_refused
+                after_opening_again
+            }
             ordering {
                 ascending
                 descending
@@ -191,6 +231,23 @@ macro_rules! backend_conformance {
                 behind_a_position
                 objects_by_keys
             }
+            aggregates {
+                of_all_objects
+                of_no_objects
+                by_group
+                by_several_fields
+                distinct_values
+                groups_in_their_order
+                of_what_a_filter_matches
+                of_related_objects
+                of_values_of_many_kinds
+                sums_of_large_integers
+                sums_of_floats
+                least_and_greatest_of_every_type
+                after_every_change
+                of_thousands
+                that_cannot_be_are_refused
+            }
             updating {
                 one_object_by_its_key
                 objects_by_a_filter
@@ -212,6 +269,31 @@ macro_rules! backend_conformance {
                 an_increment_beyond_the_edge_is_refused
                 a_timestamp_beyond_the_edge_is_refused
                 floats_beyond_the_edge
+            }
+            changes_relative {
+                integers_are_multiplied
+                floats_are_multiplied
+                a_product_is_never_minus_zero
+                a_product_that_leaves_its_range_is_refused
+                what_is_no_number_is_refused
+                the_smaller_stays
+                the_greater_of_every_type_stays
+                of_null
+                texts_are_appended
+                the_beginnings_of_texts_are_replaced
+                the_beginning_of_every_text_is_nothing
+                a_beginning_is_taken_away
+                elements_are_added_once
+                elements_are_taken_out
+                elements_of_what_is_no_array_are_refused
+                of_values_of_any_kind
+                of_exactly_the_objects_that_match
+                that_move_objects_within_the_filter
+                several_in_one_update
+                and_others_give_the_objects_when_asked
+                that_do_not_fit_the_field_are_refused
+                within_the_rules_of_the_collection
+                in_json
             }
             deleting {
                 one_object_leaves_the_others
@@ -265,6 +347,12 @@ macro_rules! backend_conformance {
                 come_in_pages
                 and_pages_of_an_index_with_a_constant_behind
                 that_cannot_be_are_refused
+                are_counted
+                that_are_all_there
+                that_meet_conditions
+                that_are_objects
+                that_meet_conditions_are_changed_and_deleted
+                conditions_that_cannot_be_are_refused
             }
             continuations {
                 sees_what_was_done
@@ -399,6 +487,25 @@ macro_rules! backend_conformance {
                 replaced_objects_and_those_of_continuations_are_checked
                 what_sync_brings_is_not_checked
             }
+            related_filters {
+                by_the_parent
+                by_the_children
+                that_are_not_there
+                without_an_object_at_the_other_end
+                of_related_objects
+                of_the_same_collection
+                with_other_conditions
+                with_orders_limits_and_pages
+                in_json
+                in_updates_and_deletes
+                see_what_the_batch_has_done
+                in_preconditions_and_counts
+                in_deletes_that_bring_others_with_them
+                in_continuations
+                that_cannot_be_are_refused
+                by_a_name_with_two_meanings_are_refused
+                by_thousands
+            }
             keys {
                 a_text_key_is_a_uuid_of_version_7
                 a_text_key_may_be_a_uuid_of_version_4
@@ -526,6 +633,26 @@ macro_rules! backend_conformance {
                 a_reading_that_fails_is_told
                 a_dropped_future_loses_nothing
                 it_is_what_the_query_finds
+            }
+            conveniences {
+                least_greatest_and_sum_of_a_query
+                distinct_values_of_a_query
+                sums_of_pages_are_refused
+                groups_in_json
+                a_stream_gives_everything_in_order
+                a_stream_of_a_part
+                a_stream_and_writes_meanwhile
+                a_stream_that_cannot_be_ends_with_its_error
+                an_update_gives_the_objects_back
+                an_update_if_its_condition_holds
+                of_twenty_updates_on_one_condition_one_is_done
+                an_upsert_creates_or_changes
+                an_upsert_leaves_other_fields
+                an_upsert_is_told_as_what_it_was
+                an_upsert_that_cannot_be_is_refused
+                an_upsert_needs_a_key
+                an_upsert_by_a_compound_key
+                of_twenty_upserts_of_one_key_one_creates
             }
             middleware {
                 the_first_one_is_the_outermost
