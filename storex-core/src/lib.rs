@@ -108,9 +108,10 @@ pub use runtime::TokioRuntime;
 #[cfg(all(feature = "web-runtime", target_family = "wasm"))]
 pub use runtime::WebRuntime;
 pub use schema::{
-    Affinity, Collection, Default as FieldDefault, Definition, Field, FieldOption, FieldType,
-    Index, IndexDefinition, KeyFormat, OnDelete, Referrer, Registry, RegistryBuilder, Relation,
-    RelationDefinition, RelationKind, SchemaVersion,
+    Affinity, Collection, CollectionPlan, Default as FieldDefault, Definition, Field, FieldOption,
+    FieldType, Index, IndexDefinition, KeyFormat, Migration, OnDelete, Plan, PlanStep, Properties,
+    Referrer, Registry, RegistryBuilder, Relation, RelationDefinition, RelationKind, SchemaVersion,
+    StoredCollection, StoredField, StoredIndex, StoredKind, StoredSchema, Transform, plan,
 };
 pub use storage::{Storage, StorageBuilder};
 pub use typed::{Object, Select, TypedCollection};

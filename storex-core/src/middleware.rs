@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::maybe::{BoxFuture, MaybeSend, MaybeSync};
 use crate::operation::{Operation, Outcome};
 use crate::runtime::Runtime;
-use crate::schema::{Definition, Registry};
+use crate::schema::{Definition, Migration, Registry};
 
 /// Sees every operation on its way down and every outcome on its way up. The first one registered is the outermost.
 ///
@@ -30,6 +30,11 @@ use crate::schema::{Definition, Registry};
 pub trait Middleware: fmt::Debug + MaybeSend + MaybeSync + 'static {
     /// Collections of its own, added to the registry before the storage is opened.
     fn collections(&self) -> Vec<Definition> {
+        Vec::new()
+    }
+
+    /// What becomes of the objects in its own collections when their definitions change; see [`Migration`].
+    fn migrations(&self) -> Vec<Migration> {
         Vec::new()
     }
 
@@ -61,6 +66,10 @@ pub trait Middleware: fmt::Debug + MaybeSend + MaybeSync + 'static {
 impl<M: Middleware + ?Sized> Middleware for Arc<M> {
     fn collections(&self) -> Vec<Definition> {
         (**self).collections()
+    }
+
+    fn migrations(&self) -> Vec<Migration> {
+        (**self).migrations()
     }
 
     async fn open(&self, cx: &OpenContext<'_>) -> Result<()> {

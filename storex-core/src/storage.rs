@@ -18,7 +18,7 @@ use crate::query::Query;
 use crate::record::Record;
 use crate::run::BatchOutcome;
 use crate::runtime::Runtime;
-use crate::schema::Registry;
+use crate::schema::{Plan, Registry};
 use crate::typed::{Object, TypedCollection};
 use crate::value::Name;
 
@@ -87,13 +87,28 @@ impl StorageBuilder {
         self
     }
 
-    /// Opens the database, makes the collections that are missing, and opens the middleware.
+    /// What [`StorageBuilder::open`] would change in the database, as a list to read. Changes nothing: no file is made, no
+    /// table, no index.
+    ///
+    /// # Errors
+    /// What opening would be refused with, as far as that can be seen without looking at each object.
+    pub async fn plan(&self) -> Result<Plan> {
+        self.backend.plan(Arc::new(self.whole_registry()?)).await
+    }
+
+    /// The registry, with what the middleware brings along.
+    fn whole_registry(&self) -> Result<Registry> {
+        let collections = self.middleware.iter().flat_map(|middleware| middleware.collections());
+        let migrations = self.middleware.iter().flat_map(|middleware| middleware.migrations());
+        self.registry.with(collections, migrations)
+    }
+
+    /// Opens the database, brings it to the schema (see [`Migration`](crate::Migration)), and opens the middleware.
     ///
     /// # Errors
     /// What the backend or a middleware refuses with; the database is then closed again.
     pub async fn open(self) -> Result<Storage> {
-        let collections = self.middleware.iter().flat_map(|middleware| middleware.collections());
-        let registry = Arc::new(self.registry.with(collections)?);
+        let registry = Arc::new(self.whole_registry()?);
         self.backend.open(Arc::clone(&registry)).await?;
         let cx =
             OpenContext { backend: &*self.backend, registry: &registry, runtime: &self.runtime };

@@ -3,10 +3,19 @@
 mod check;
 mod collection;
 mod definition;
+mod diff;
 mod field;
+mod migration;
+mod plan;
 mod registry;
+mod stored;
+mod transform;
 
 pub use collection::{Collection, Index, OnDelete, Referrer, Relation, RelationKind};
 pub use definition::{Definition, FieldOption, IndexDefinition, RelationDefinition};
 pub use field::{Affinity, Default, Field, FieldType, KeyFormat};
+pub use migration::{Migration, Properties};
+pub use plan::{CollectionPlan, Plan, PlanStep, plan};
 pub use registry::{Registry, RegistryBuilder, SchemaVersion};
+pub use stored::{StoredCollection, StoredField, StoredIndex, StoredKind, StoredSchema};
+pub use transform::Transform;
