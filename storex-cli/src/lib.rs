@@ -14,3 +14,7 @@ mod readme {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide.md")]
 mod guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/migrations.md")]
+mod guide_migrations {}

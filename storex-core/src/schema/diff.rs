@@ -82,8 +82,8 @@ pub(super) fn collection(
         steps.push(PlanStep::RenameCollection { from, to: name });
     }
     let mut diff = Diff { plan: &mut plan, stored, steps };
-    diff.fields()?;
     diff.key()?;
+    diff.fields()?;
     diff.indices();
     Ok(plan)
 }
