@@ -113,18 +113,26 @@ fn guessed(
         .iter()
         .filter(|it| it.collection() == name || it.old_name() == Some(name))
         .collect();
-    let mentioned = |column: &str| {
-        about.iter().any(|it| {
-            it.removed_fields().iter().any(|field| **field == *column)
-                || it.renamed_fields().iter().any(|(from, _)| **from == *column)
-        })
+    let becomes = about.iter().find(|it| it.old_name() == Some(name)).map(|it| it.collection());
+    let today = current.or_else(|| registry.find(becomes?).map(|it| &**it));
+    let new_name = |column: &str| {
+        let mut renamed = about.iter().flat_map(|it| it.renamed_fields());
+        renamed.find(|(from, _)| **from == *column).map(|(_, to)| to)
+    };
+    let is_removed = |column: &str| {
+        about.iter().any(|it| it.removed_fields().iter().any(|field| **field == *column))
     };
     let mut fields = BTreeMap::new();
     for column in &live.columns {
-        let field = current.and_then(|it| {
-            it.fields().iter().find(|field| field.column.eq_ignore_ascii_case(&column.name))
+        let renamed = new_name(&column.name);
+        let field = today.and_then(|it| {
+            it.fields().iter().find(|field| match renamed {
+                Some(renamed) => field.name == *renamed,
+                None => field.column.eq_ignore_ascii_case(&column.name),
+            })
         });
-        if field.is_none() && !mentioned(&column.name) && !live.must_be_given(column) {
+        let is_ours = field.is_some() || renamed.is_some() || is_removed(&column.name);
+        if !is_ours && column.key == 0 && !live.must_be_given(column) {
             continue;
         }
         let wanted =
@@ -133,7 +141,8 @@ fn guessed(
             wanted.map_or_else(|| kind(&column.declared), |it| StoredKind::of(&it.field_type));
         let nullable = !live.never_null(column);
         let stored = StoredField { column: column.name.clone(), kind, nullable };
-        fields.insert(field.map_or(&*column.name, |it| &it.name).to_owned(), stored);
+        let name = field.filter(|_| renamed.is_none()).map_or(&*column.name, |it| &it.name);
+        fields.insert(name.to_owned(), stored);
     }
     let defined = registry.history().filter(|(_, all)| all.contains_key(name)).map(|(it, _)| it.0);
     let before = about.iter().map(|it| it.version().0.saturating_sub(1));

@@ -66,6 +66,13 @@ pub(crate) fn plan(conn: &Connection, registry: &Registry) -> Result<Plan> {
     look_only(conn, registry).map(|look| look.plan)
 }
 
+/// Refuses a database that a newer program has brought to another schema, or is about to.
+pub(crate) fn refuse_newer(conn: &Connection, registry: &Registry) -> Result<()> {
+    let written = stored::read(conn)?;
+    let target = written.unfinished.map(|unfinished| unfinished.target);
+    written.schema.iter().chain(&target).try_for_each(|schema| schema.refuse_newer(registry))
+}
+
 fn look_only(conn: &Connection, registry: &Registry) -> Result<Look> {
     let failed = |source| error::failed("read the schema", None, source);
     // One transaction: a schema that somebody changes meanwhile is seen before or after, not half.
