@@ -106,6 +106,25 @@ fn a_plan_goes_over_several_versions_and_names() {
 }
 
 #[test]
+fn two_fields_change_names() {
+    let pair = |version| {
+        let pair = Definition::new("pair").version(version);
+        pair.field("a", FieldType::Int).field("b", FieldType::Int)
+    };
+    let swapped = Migration::new("pair", 2).rename_field("a", "b").rename_field("b", "a");
+    let old = StoredSchema::of(&built([pair(1)], []).unwrap());
+    let plan = plan(&old, &built([pair(2)], [swapped]).unwrap()).unwrap();
+    let transform = plan.collections[0].transform().unwrap().unwrap();
+    let position = |name| transform.old().position(name).unwrap();
+    let mut record = Record::nulls(3);
+    for (name, value) in [("id", "k".into()), ("a", 1.into()), ("b", Value::from(2))] {
+        record.set(position(name), value);
+    }
+    let expected = Record::new(vec!["k".into(), 2.into(), 1.into()]);
+    assert_eq!(transform.record(record).unwrap(), expected);
+}
+
+#[test]
 fn a_function_that_panics_is_an_error_with_the_objects_key() {
     let panics = Migration::new("note", 2).change(|_| panic!("no way"));
     let old = StoredSchema::of(&built([note(1)], []).unwrap());

@@ -28,8 +28,10 @@ impl Transform {
         let carried = plan.carried.iter().filter_map(|(old, at)| Some((old, fields.get(*at)?)));
         let declared = |old: &str, new: &str| {
             let mut name = old;
-            for (from, to) in plan.migrations.iter().flat_map(Migration::renamed_fields) {
-                if **from == *name {
+            for migration in &plan.migrations {
+                // Of one migration at most one: two fields may change names.
+                let mut renamed = migration.renamed_fields().iter();
+                if let Some((_, to)) = renamed.find(|(from, _)| **from == *name) {
                     name = to;
                 }
             }
