@@ -151,7 +151,7 @@ pub enum Error {
         /// The object's key.
         key: String,
         /// What was wrong with it.
-        reason: Box<Error>,
+        reason: Box<Self>,
     },
     /// The backend cannot do this.
     #[error("backend `{backend}` does not support {what}")]

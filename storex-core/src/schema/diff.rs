@@ -195,7 +195,8 @@ impl Diff<'_> {
 
     fn add(&mut self, at: usize, field: &Field) -> Result<()> {
         let can_be_missing = field.nullable || matches!(field.default, Some(Default::Value(_)));
-        if !can_be_missing && !(self.is_newer() && self.has_change()) {
+        let is_filled = self.is_newer() && self.has_change();
+        if !can_be_missing && !is_filled {
             let what = format!(
                 "field `{}` is required, and the objects that are there do not have it; make it optional, give it a default, or fill it",
                 field.name
@@ -244,7 +245,8 @@ impl Diff<'_> {
             let what = format!("field `{}` may be null, where it is stored it may not", field.name);
             return Err(self.untold(&what, ""));
         }
-        if !field.nullable && !told && !(self.is_newer() && has_default) {
+        let is_filled = told || (self.is_newer() && has_default);
+        if !field.nullable && !is_filled {
             let what = format!(
                 "field `{}` is required, where it is stored it may be null; give it a default, or fill it",
                 field.name
