@@ -4,10 +4,8 @@
 
 mod support;
 
-use std::cell::Cell;
-use std::rc::Rc;
-
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use storex_core::{
     Backend, Batch, Definition, Error, ErrorKind, FieldOption, FieldType, KeyFormat, Migration,
@@ -107,12 +105,12 @@ async fn fields_are_added_removed_and_renamed() {
 async fn a_migration_runs_once_and_after_those_before_it() {
     let name = fresh_name();
     with_people(&name).await;
-    let runs = Rc::new(Cell::new(0));
+    let runs = Arc::new(AtomicI64::new(0));
     let migrations = || {
         let shout = |version, mark: &'static str| {
-            let runs = Rc::clone(&runs);
+            let runs = Arc::clone(&runs);
             Migration::new("person", version).change(move |object| {
-                runs.set(runs.get() + 1);
+                runs.fetch_add(1, Ordering::Relaxed);
                 let name = object.get("name").and_then(Value::as_text).unwrap_or_default();
                 let name = format!("{name}{mark}");
                 object.insert("name".to_owned(), name.into());
@@ -129,7 +127,7 @@ async fn a_migration_runs_once_and_after_those_before_it() {
         assert_eq!(found[0].get(1).as_text(), Some("First5 Last5?!"));
         backend.close().await.unwrap();
     }
-    assert_eq!(runs.get(), 2 * MANY);
+    assert_eq!(runs.load(Ordering::Relaxed), 2 * MANY);
 }
 
 #[wasm_bindgen_test]

@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::maybe::{MaybeSend, MaybeSync};
 use crate::schema::definition::Definition;
 use crate::schema::registry::RESERVED_PREFIX;
 use crate::schema::{Registry, SchemaVersion};
@@ -55,22 +54,11 @@ pub struct Migration {
     change: Option<Change>,
 }
 
-/// A function that changes an object.
+/// A function that changes an object. It may cross threads on every target: a registry does.
 #[derive(Clone)]
-struct Change(Arc<dyn ChangeFn>);
+struct Change(Arc<ChangeFn>);
 
-trait ChangeFn: MaybeSend + MaybeSync {
-    fn call(&self, object: &mut Properties) -> Result<()>;
-}
-
-impl<F> ChangeFn for F
-where
-    F: Fn(&mut Properties) -> Result<()> + MaybeSend + MaybeSync,
-{
-    fn call(&self, object: &mut Properties) -> Result<()> {
-        self(object)
-    }
-}
+type ChangeFn = dyn Fn(&mut Properties) -> Result<()> + Send + Sync;
 
 impl fmt::Debug for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -131,7 +119,7 @@ impl Migration {
     #[must_use]
     pub fn change(
         mut self,
-        change: impl Fn(&mut Properties) -> Result<()> + MaybeSend + MaybeSync + 'static,
+        change: impl Fn(&mut Properties) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
         self.change = Some(Change(Arc::new(change)));
         self
@@ -190,7 +178,7 @@ impl Migration {
             }
         }
         if let Some(change) = &self.change {
-            change.0.call(object)?;
+            change.0(object)?;
         }
         for field in &self.removed_fields {
             object.remove(&**field);
