@@ -19,6 +19,8 @@ mod guide {
     mod live {}
     #[doc = include_str!("../../docs/guide/middleware.md")]
     mod middleware {}
+    #[doc = include_str!("../../docs/guide/migrations.md")]
+    mod migrations {}
     #[doc = include_str!("../../docs/guide/queries.md")]
     mod queries {}
     #[doc = include_str!("../../docs/guide/relations.md")]

@@ -14,7 +14,7 @@ use crate::operation::CustomOperation;
 use crate::query::Query;
 use crate::record::Record;
 use crate::run::BatchOutcome;
-use crate::schema::Registry;
+use crate::schema::{Plan, Registry};
 
 /// What a database must do, and nothing more: conveniences live on [`Storage`](crate::Storage).
 ///
@@ -28,14 +28,28 @@ pub trait Backend: fmt::Debug + MaybeSend + MaybeSync + 'static {
     /// What this backend can do beyond the contract.
     fn capabilities(&self) -> Capabilities;
 
-    /// Opens the database and makes the collections that are missing. Nothing else may be called before.
+    /// Opens the database and brings it to the schema of the registry, as [`plan`](crate::plan) says. Nothing else but
+    /// [`Backend::plan`] may be called before.
     ///
     /// - Adopted collections are checked, never changed.
     /// - Opening again with the same registry changes nothing.
+    /// - A kill at any moment leaves a database that the next opening finishes; an error leaves it as it was, or so that the
+    ///   next opening goes on.
     ///
     /// # Errors
-    /// [`Error::SchemaMismatch`] when a collection on disk does not fit the registry.
+    /// [`Error::SchemaMismatch`] when a collection on disk does not fit the registry, [`Error::NewerSchema`] when a newer
+    /// program has been there, [`Error::Migration`] when an object cannot be migrated.
     async fn open(&self, registry: Arc<Registry>) -> Result<()>;
+
+    /// What [`Backend::open`] would change. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`Backend::open`], as far as that can be seen without looking at each object.
+    async fn plan(&self, registry: Arc<Registry>) -> Result<Plan> {
+        // A database that keeps nothing has nothing to migrate.
+        let _ = registry;
+        Ok(Plan::default())
+    }
 
     /// Reads objects; the query is checked already. Sees every batch that was executed before the call.
     ///
@@ -129,6 +143,10 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     async fn open(&self, registry: Arc<Registry>) -> Result<()> {
         (**self).open(registry).await
+    }
+
+    async fn plan(&self, registry: Arc<Registry>) -> Result<Plan> {
+        (**self).plan(registry).await
     }
 
     async fn find(&self, query: Query) -> Result<Vec<Record>> {

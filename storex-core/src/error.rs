@@ -136,6 +136,33 @@ pub enum Error {
         /// What differs.
         reason: String,
     },
+    /// The database was brought to a newer version of the schema by a newer program, which this one must not write to.
+    #[error(
+        "{}the database has version {stored} of the schema, this program knows version {known}; load the newer program",
+        of_collection(.collection)
+    )]
+    NewerSchema {
+        /// The collection; `None`: the application as a whole.
+        collection: Option<Name>,
+        /// The version in the database.
+        stored: u64,
+        /// The newest version that this program knows.
+        known: u64,
+    },
+    /// A migration failed at an object. Nothing is changed.
+    #[error(
+        "collection `{collection}`: the migration to version {version} failed at the object with the key {key}, nothing was changed: {reason}"
+    )]
+    Migration {
+        /// The collection, by its new name.
+        collection: Name,
+        /// The version of its definition.
+        version: u64,
+        /// The object's key.
+        key: String,
+        /// What was wrong with it.
+        reason: Box<Self>,
+    },
     /// The backend cannot do this.
     #[error("backend `{backend}` does not support {what}")]
     Unsupported {
@@ -194,6 +221,10 @@ fn in_field(field: &Option<Name>) -> String {
     field.as_ref().map(|field| format!(", field `{field}`")).unwrap_or_default()
 }
 
+fn of_collection(collection: &Option<Name>) -> String {
+    collection.as_ref().map(|name| format!("collection `{name}`: ")).unwrap_or_default()
+}
+
 fn on_collection(collection: &Option<Name>) -> String {
     collection.as_ref().map(|name| format!(" on collection `{name}`")).unwrap_or_default()
 }
@@ -239,7 +270,9 @@ impl Error {
             | Self::KeyChange { .. }
             | Self::Module { .. }
             | Self::BrokenRule { .. }
-            | Self::SchemaMismatch { .. } => ErrorKind::Invalid,
+            | Self::SchemaMismatch { .. }
+            | Self::NewerSchema { .. } => ErrorKind::Invalid,
+            Self::Migration { reason, .. } => reason.kind(),
             Self::UnknownCollection { .. } => ErrorKind::NotFound,
             Self::AlreadyExists { .. }
             | Self::UniqueViolation { .. }

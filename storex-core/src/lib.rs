@@ -127,10 +127,11 @@ pub use runtime::TokioRuntime;
 #[cfg(all(feature = "web-runtime", target_family = "wasm"))]
 pub use runtime::WebRuntime;
 pub use schema::{
-    Affinity, Check, Collection, CustomCheck, CustomField, CustomType, Default as FieldDefault,
-    Definition, Field, FieldOption, FieldType, Index, IndexDefinition, KeyFormat, ObjectCheck,
-    ObjectView, OnDelete, Referrer, Registry, RegistryBuilder, Relation, RelationDefinition,
-    RelationKind, SchemaVersion,
+    Affinity, Check, Collection, CollectionPlan, CustomCheck, CustomField, CustomType,
+    Default as FieldDefault, Definition, Field, FieldOption, FieldType, Index, IndexDefinition,
+    KeyFormat, Migration, ObjectCheck, ObjectView, OnDelete, Plan, PlanStep, Properties, Referrer,
+    Registry, RegistryBuilder, Relation, RelationDefinition, RelationKind, SchemaVersion,
+    StoredCollection, StoredField, StoredIndex, StoredKind, StoredSchema, Transform, plan,
 };
 pub use search::{Word, Words, fold_case, words_of};
 pub use storage::{Storage, StorageBuilder};

@@ -1,4 +1,4 @@
-//! [`Module`]: what a library brings along: collections and named operations.
+//! [`Module`]: what a library brings along: collections, their history, and named operations.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::maybe::{MaybeSend, MaybeSync};
-use crate::schema::Definition;
+use crate::schema::{Definition, Migration};
 use crate::storage::Storage;
 use crate::value::Name;
 
@@ -49,6 +49,7 @@ use crate::value::Name;
 pub struct Module {
     name: Name,
     collections: Vec<Definition>,
+    migrations: Vec<Migration>,
     operations: Vec<(Name, Handler)>,
 }
 
@@ -114,12 +115,23 @@ impl Module {
         self
     }
 
+    /// Adds what becomes of the objects of its collections when their definitions change.
+    #[must_use]
+    pub fn migration(mut self, migration: Migration) -> Self {
+        self.migrations.push(migration);
+        self
+    }
+
     /// Brings a named operation. A name that cannot be, that is registered already, or that the backend has for an
     /// operation of its own, is refused when the storage is opened.
     #[must_use]
     pub fn operation(mut self, name: impl Into<Name>, handler: impl OperationHandler) -> Self {
         self.operations.push((name.into(), Handler(Arc::new(handler))));
         self
+    }
+
+    pub(crate) fn migrations(&self) -> impl Iterator<Item = Migration> + '_ {
+        self.migrations.iter().cloned()
     }
 
     pub(crate) fn definitions(&self) -> impl Iterator<Item = Definition> + '_ {

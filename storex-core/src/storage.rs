@@ -17,7 +17,7 @@ use crate::query::Query;
 use crate::record::Record;
 use crate::run::BatchOutcome;
 use crate::runtime::Runtime;
-use crate::schema::Registry;
+use crate::schema::{Plan, Registry};
 use crate::typed::{Object, TypedCollection};
 use crate::value::Name;
 use crate::watch::Watch;
@@ -104,14 +104,32 @@ impl StorageBuilder {
         self
     }
 
-    /// Adds what a library brings along: collections and operations.
+    /// Adds what a library brings along: collections, their migrations, and operations.
     #[must_use]
     pub fn module(mut self, module: Module) -> Self {
         self.modules.push(module);
         self
     }
 
-    /// Opens the database, makes the collections that are missing, and opens the middleware.
+    /// What [`StorageBuilder::open`] would change in the database, as a list to read. Changes nothing: no file is made, no
+    /// table, no index.
+    ///
+    /// # Errors
+    /// What opening would be refused with, as far as that can be seen without looking at each object.
+    pub async fn plan(&self) -> Result<Plan> {
+        let mut modules: Vec<Module> = self.modules.clone();
+        modules.extend(self.middleware.iter().map(|middleware| middleware.module()));
+        self.backend.plan(Arc::new(self.whole_registry(&modules)?)).await
+    }
+
+    /// The registry, with what the modules bring along.
+    fn whole_registry(&self, modules: &[Module]) -> Result<Registry> {
+        let collections = modules.iter().flat_map(Module::definitions);
+        let migrations = modules.iter().flat_map(Module::migrations);
+        self.registry.with(collections, migrations)
+    }
+
+    /// Opens the database, brings it to the schema (see [`Migration`](crate::Migration)), and opens the middleware.
     ///
     /// # Errors
     /// What the backend or a middleware refuses with; the database is then closed again.
@@ -119,8 +137,7 @@ impl StorageBuilder {
         let mut modules = std::mem::take(&mut self.modules);
         modules.extend(self.middleware.iter().map(|middleware| middleware.module()));
         let operations = Operations::new(&modules, &*self.backend)?;
-        let collections = modules.iter().flat_map(Module::definitions);
-        let registry = Arc::new(self.registry.with(collections)?);
+        let registry = Arc::new(self.whole_registry(&modules)?);
         self.backend.open(Arc::clone(&registry)).await?;
         let watch = match self.open_middleware(&registry).await {
             Ok(watch) => watch,

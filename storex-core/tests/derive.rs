@@ -834,7 +834,10 @@ async fn creates_are_checked() {
         (Meeting { title: "secret".into(), ..at() }, "not be a secret"),
     ] {
         let error = meetings.create(&meeting).await.unwrap_err();
-        assert!(matches!(&error, Error::BrokenRule { reason, .. } if reason.ends_with(expected)), "{error}");
+        assert!(
+            matches!(&error, Error::BrokenRule { reason, .. } if reason.ends_with(expected)),
+            "{error}"
+        );
     }
     assert_eq!(meetings.query().count().await.unwrap(), 0);
 

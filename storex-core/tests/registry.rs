@@ -302,9 +302,9 @@ fn fingerprints_keep_names_apart() {
 fn a_registry_grows_by_more_collections() {
     let first = build([Definition::new("a")]).unwrap();
     let more =
-        first.with([Definition::new("b").relation(RelationDefinition::child_of("a"))]).unwrap();
+        first.with([Definition::new("b").relation(RelationDefinition::child_of("a"))], []).unwrap();
     assert_eq!(more.collections().len(), 2);
     assert_eq!(first.collections().len(), 1);
-    assert!(first.with([Definition::new("a")]).is_err(), "the same collection twice");
+    assert!(first.with([Definition::new("a")], []).is_err(), "the same collection twice");
     assert!(matches!(first.collection("b"), Err(Error::UnknownCollection { .. })));
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use storex_core::{
-    Backend, Batch, BatchOutcome, BatchRun, Capabilities, Error, ErrorKind, Query, Record,
-    Registry, Result, Step,
+    Backend, Batch, BatchOutcome, BatchRun, Capabilities, Error, ErrorKind, Plan, Query, Record,
+    Registry, Result, Step, StoredSchema,
 };
 
 use crate::config::{Config, Durability, IndexedDbBuilder};
@@ -19,7 +19,7 @@ use crate::raw::{
     self, Closed, Connection, DatabaseInfo, DeleteError, DomError, Mode, Transaction,
 };
 use crate::read::Reading;
-use crate::schema::Target;
+use crate::schema::{self, Target};
 use crate::write::Writing;
 
 /// Keeps collections in an IndexedDB database of the browser.
@@ -127,6 +127,12 @@ impl IndexedDbBackend {
         })
     }
 
+    fn target(&self, registry: Arc<Registry>) -> Target {
+        let mut fresh = [0; 16];
+        self.config.runtime.fill_random(&mut fresh);
+        Target { stores: Rc::new(Store::all(&registry)), registry, fresh: DatabaseId(fresh) }
+    }
+
     fn running(&self) -> Result<Rc<Running>> {
         self.running.borrow().clone().ok_or(Error::Closed)
     }
@@ -144,15 +150,7 @@ impl Backend for IndexedDbBackend {
 
     async fn open(&self, registry: Arc<Registry>) -> Result<()> {
         self.close().await?;
-        let mut fresh = [0; 16];
-        self.config.runtime.fill_random(&mut fresh);
-        let target = Target {
-            stores: Rc::new(Store::all(&registry)),
-            registry,
-            migrations: self.config.migrations.clone().into(),
-            removed: self.config.removed.clone().into(),
-            fresh: DatabaseId(fresh),
-        };
+        let target = self.target(registry);
         let Opened { connection, identity, made } =
             connect(&self.config, &target, self.config.expected).await?;
         let running = Running {
@@ -165,6 +163,19 @@ impl Backend for IndexedDbBackend {
         };
         *self.running.borrow_mut() = Some(Rc::new(running));
         Ok(())
+    }
+
+    async fn plan(&self, registry: Arc<Registry>) -> Result<Plan> {
+        let target = self.target(registry);
+        let existing = raw::open_existing(&self.config.name).await.map_err(schema::refused)?;
+        match existing {
+            None => storex_core::plan(&StoredSchema::default(), &target.registry),
+            Some(connection) => {
+                let plan = schema::look(&connection, &target).await.map(|look| look.plan);
+                connection.close();
+                plan
+            }
+        }
     }
 
     async fn find(&self, query: Query) -> Result<Vec<Record>> {

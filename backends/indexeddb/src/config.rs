@@ -5,11 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use storex_core::{Name, Result, Runtime, WebRuntime};
+use storex_core::{Result, Runtime, WebRuntime};
 
 use crate::backend::IndexedDbBackend;
 use crate::identity::DatabaseId;
-use crate::migrate::Migration;
 
 /// When a write is safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,8 +49,6 @@ pub(crate) struct Config {
     pub(crate) durability: Durability,
     pub(crate) blocked_timeout: Duration,
     pub(crate) runtime: Arc<dyn Runtime>,
-    pub(crate) migrations: Vec<Migration>,
-    pub(crate) removed: Vec<Name>,
     pub(crate) expected: Option<DatabaseId>,
     pub(crate) on_lost: Option<Rc<dyn Fn(Lost)>>,
 }
@@ -74,8 +71,6 @@ impl IndexedDbBuilder {
                 durability: Durability::Relaxed,
                 blocked_timeout: Duration::from_secs(5),
                 runtime: Arc::new(WebRuntime),
-                migrations: Vec::new(),
-                removed: Vec::new(),
                 expected: None,
                 on_lost: None,
             },
@@ -102,21 +97,6 @@ impl IndexedDbBuilder {
     #[must_use]
     pub fn runtime(mut self, runtime: impl Runtime) -> Self {
         self.config.runtime = Arc::new(runtime);
-        self
-    }
-
-    /// Changes the objects of a collection when its schema reaches a version.
-    #[must_use]
-    pub fn migration(mut self, migration: Migration) -> Self {
-        self.config.migrations.push(migration);
-        self
-    }
-
-    /// Removes the object store of a collection that is gone, **with all its objects**, the next time that the database is
-    /// opened. Stores that are not named stay, also when the registry does not know them.
-    #[must_use]
-    pub fn remove_store(mut self, name: impl Into<Name>) -> Self {
-        self.config.removed.push(name.into());
         self
     }
 

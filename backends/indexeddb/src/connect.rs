@@ -96,7 +96,7 @@ async fn look(
     if let Some(expected) = expected {
         check_identity(connection, expected).await?;
     }
-    if !schema::is_current(connection, target).await? {
+    if !schema::look(connection, target).await?.is_current {
         return Ok(None);
     }
     Ok(Some(read_identity(connection).await?.unwrap_or(target.fresh)))

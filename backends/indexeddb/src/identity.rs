@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use js_sys::{Object, Reflect};
+use storex_core::StoredSchema;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::IdbObjectStore;
 
@@ -29,24 +30,27 @@ impl fmt::Display for DatabaseId {
     }
 }
 
-/// The schema that the database was last brought to.
+/// What is written down of the schema.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Recorded {
-    /// Its version; 0 where storex has made nothing here yet.
+    /// Its description; see [`storex_core::StoredSchema`].
+    pub(crate) schema: Option<String>,
+    /// Its version, …
     pub(crate) version: u64,
-    /// The properties of each store's objects, and the kind of each.
+    /// … and the properties of each store's objects with the kind of each, where there is no description yet.
     pub(crate) stores: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// The schema that the database was last brought to.
+/// What is written down of the schema.
 pub(crate) async fn recorded(own: &IdbObjectStore) -> Result<Recorded, DomError> {
     let row = Request::of(own.get(&SCHEMA.into()))?.await?;
+    let schema = property(&row, "schema").and_then(|schema| schema.as_string());
     let version = property(&row, "version").and_then(|version| version.as_f64());
     let stores =
         property(&row, "stores").and_then(|stores| serde_json::from_str(&stores.as_string()?).ok());
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let version = version.unwrap_or_default() as u64;
-    Ok(Recorded { version, stores: stores.unwrap_or_default() })
+    Ok(Recorded { schema, version, stores: stores.unwrap_or_default() })
 }
 
 /// The identity of the database, if it has one.
@@ -60,14 +64,13 @@ pub(crate) async fn read(own: &IdbObjectStore) -> Result<Option<DatabaseId>, Dom
 #[allow(clippy::cast_precision_loss)]
 pub(crate) async fn write(
     own: &IdbObjectStore,
-    schema: &Recorded,
+    schema: &StoredSchema,
     fresh: DatabaseId,
 ) -> Result<(), DomError> {
     let known = read(own).await?;
-    // A text: what a store's name means as a property is nothing to worry about then.
-    let stores = serde_json::to_string(&schema.stores).unwrap_or_default();
+    // Beside the text for people who look into the database.
     let version = JsValue::from_f64(schema.version as f64);
-    let row = object(&[("version", version), ("stores", stores.into())]);
+    let row = object(&[("version", version), ("schema", schema.to_text().into())]);
     let mut last = own.put_with_key(&row, &SCHEMA.into());
     if known.is_none() {
         let id = js_sys::Uint8Array::from(fresh.0.as_slice());

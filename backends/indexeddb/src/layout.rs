@@ -88,7 +88,8 @@ impl Store {
         stores.map(|it| (Name::clone(it.name()), Arc::new(Self::new(it)))).collect()
     }
 
-    fn new(collection: &Arc<Collection>) -> Self {
+    /// The store of a collection.
+    pub(crate) fn new(collection: &Arc<Collection>) -> Self {
         let forms = collection.fields().iter();
         let properties =
             forms.map(|field| (JsValue::from_str(&field.column), Form::of(&field.field_type)));
@@ -158,14 +159,6 @@ impl Store {
     /// How the values of a field look.
     pub(crate) fn form(&self, at: usize) -> Form {
         self.properties.get(at).map_or(Form::Own, |(_, form)| *form)
-    }
-
-    /// The properties of its objects, and the kind of each.
-    pub(crate) fn shape(&self) -> BTreeMap<String, String> {
-        let fields = self.collection.fields().iter().enumerate();
-        fields
-            .map(|(at, field)| (field.column.to_string(), self.form(at).name().to_owned()))
-            .collect()
     }
 
     /// The fields of an index, for messages.

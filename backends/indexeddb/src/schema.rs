@@ -9,37 +9,45 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use storex_core::{Error, ErrorKind, FieldDefault, Name, Registry, Result};
+use storex_core::{CollectionPlan, Error, Name, Plan, Registry, Result, StoredSchema, plan};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{
     IdbDatabase, IdbIndexParameters, IdbObjectStore, IdbObjectStoreParameters, IdbTransaction,
 };
 
 use crate::error;
-use crate::identity::{self, OWN, Recorded};
+use crate::identity::{self, OWN};
 use crate::layout::{ENTRIES, IndexForm, KeyForm, Store, StoreIndex, Stores};
-use crate::migrate::{self, Migration};
+use crate::migrate;
 use crate::native;
 use crate::raw::{Connection, DomError, Durability, Mode, Transaction};
+use crate::recorded;
 
-/// What is to be done when the database is opened.
+/// What the database is to be when it is open.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) registry: Arc<Registry>,
     pub(crate) stores: Rc<Stores>,
-    pub(crate) migrations: Rc<[Migration]>,
-    /// Object stores of collections that are gone.
-    pub(crate) removed: Rc<[Name]>,
     /// A number for a new database.
     pub(crate) fresh: identity::DatabaseId,
 }
 
-/// Whether the database has everything; an error where it cannot be made to fit.
-pub(crate) async fn is_current(connection: &Connection, target: &Target) -> Result<bool> {
+/// What was seen of a database.
+#[derive(Debug)]
+pub(crate) struct Look {
+    pub(crate) plan: Plan,
+    /// Whether there is nothing to do.
+    pub(crate) is_current: bool,
+}
+
+/// Looks at the database. Changes nothing; an error where it cannot be made to fit.
+pub(crate) async fn look(connection: &Connection, target: &Target) -> Result<Look> {
     let database = connection.database();
     let there = store_names(database);
-    if !there.contains(OWN) || target.removed.iter().any(|name| there.contains(&**name)) {
-        return Ok(false);
+    if !there.contains(OWN) {
+        let plan = plan(&StoredSchema::default(), &target.registry)?;
+        refuse_strangers(&plan, &there)?;
+        return Ok(Look { plan, is_current: false });
     }
     let inspected: Vec<&Arc<Store>> =
         target.stores.values().filter(|store| there.contains(&*store.name)).collect();
@@ -49,71 +57,34 @@ pub(crate) async fn is_current(connection: &Connection, target: &Target) -> Resu
         Transaction::begin(database, names, Mode::ReadOnly, Durability::Default).map_err(failed)?;
     let recorded =
         identity::recorded(&transaction.store(OWN).map_err(failed)?).await.map_err(failed)?;
-    refuse_newer(recorded.version, &target.registry)?;
-    let mut current =
-        recorded.version == target.registry.version().0 && inspected.len() == target.stores.len();
+    let known = recorded.schema.is_some();
+    let plan = plan(&recorded::schema(recorded, &target.registry, &there)?, &target.registry)?;
+    refuse_strangers(&plan, &there)?;
+    let mut is_current = known
+        && plan.is_empty()
+        && plan.stored == plan.target
+        && inspected.len() == target.stores.len();
     for store in inspected {
-        current &= has_shape(store, &recorded)?;
         let objects = transaction.store(&store.name).map_err(failed)?;
         check_key(store, &objects)?;
-        current &= missing_indices(store, &objects)?.is_empty()
+        is_current &= missing_indices(store, &objects)?.is_empty()
             && obsolete_indices(store, &objects).is_empty();
     }
-    Ok(current)
+    Ok(Look { plan, is_current })
 }
 
-/// An older program must not write what a newer one has to read.
-fn refuse_newer(stored: u64, registry: &Registry) -> Result<()> {
-    let ours = registry.version().0;
-    if stored <= ours {
-        return Ok(());
+/// A store that nothing is written down of is somebody else's.
+fn refuse_strangers(plan: &Plan, there: &BTreeSet<String>) -> Result<()> {
+    let is_strange =
+        |it: &&CollectionPlan| it.stored.is_none() && there.contains(&**it.collection.table());
+    match plan.collections.iter().find(is_strange) {
+        None => Ok(()),
+        Some(strange) => Err(Error::SchemaMismatch {
+            collection: Name::clone(strange.collection.name()),
+            reason: "there is an object store of that name that storex has not made; adopt it, or choose another name"
+                .to_owned(),
+        }),
     }
-    Err(error::other(
-        "open the database",
-        ErrorKind::Invalid,
-        format!(
-            "its schema has version {stored}, this program knows up to {ours}; load the newer program"
-        ),
-        "the database was upgraded by a newer program",
-    ))
-}
-
-/// Whether all fields were there when the store was last brought up to date. Within one version of the schema fields that
-/// may be missing can be added, and nothing else: a mistake must not change what is stored.
-fn has_shape(store: &Store, recorded: &Recorded) -> Result<bool> {
-    if store.collection.is_adopted() {
-        return Ok(true);
-    }
-    let Some(known) = recorded.stores.get(&*store.name) else {
-        let reason = "there is an object store of that name that storex has not made; adopt it, or choose another name";
-        return Err(mismatch(store, reason));
-    };
-    let mut complete = true;
-    for (at, field) in store.collection.fields().iter().enumerate() {
-        let wanted = store.form(at).name();
-        let reason = match known.get(&*field.column) {
-            Some(kind) if kind == wanted => continue,
-            Some(kind) => {
-                format!("field `{}` is stored as {kind}, the schema has {wanted}", field.name)
-            }
-            None if field.nullable || matches!(field.default, Some(FieldDefault::Value(_))) => {
-                complete = false;
-                continue;
-            }
-            None => format!(
-                "field `{}` is required, and the objects that are there do not have it",
-                field.name
-            ),
-        };
-        if recorded.version >= store.collection.version().0 {
-            let reason = format!(
-                "{reason}; give the collection a new version, and a migration if it needs one"
-            );
-            return Err(mismatch(store, &reason));
-        }
-        complete = false;
-    }
-    Ok(complete)
 }
 
 /// Brings everything up to date, inside the transaction of an upgrade.
@@ -130,30 +101,65 @@ pub(crate) async fn upgrade(
         database.create_object_store(OWN).map_err(failed)?
     };
     let dom = |source| error::failed("upgrade the database", None, source);
-    let mut recorded = identity::recorded(&own).await.map_err(dom)?;
-    refuse_newer(recorded.version, &target.registry)?;
-    for name in target.removed.iter().filter(|name| there.contains(&***name)) {
-        database.delete_object_store(name).map_err(failed)?;
-        recorded.stores.remove(&**name);
+    let recorded = identity::recorded(&own).await.map_err(dom)?;
+    let plan = plan(&recorded::schema(recorded, &target.registry, &there)?, &target.registry)?;
+    refuse_strangers(&plan, &there)?;
+    for removed in &plan.removed {
+        database.delete_object_store(&removed.table).map_err(failed)?;
     }
+    rename_stores(&transaction, &plan).map_err(failed)?;
     for store in target.stores.values() {
-        if there.contains(&*store.name) {
-            let objects = transaction.object_store(&store.name).map_err(failed)?;
-            let older = recorded.version < store.collection.version().0;
-            let grown = !has_shape(store, &recorded)?;
-            let indexed = change(store, &objects)?;
-            if (older || grown || indexed) && !store.collection.is_adopted() {
-                migrate::objects(store, &objects, &target.migrations, recorded.version).await?;
-            }
-        } else {
-            make(&database, store)?;
+        let Some(plan) = plan
+            .collections
+            .iter()
+            .find(|it| it.collection.name() == store.collection.name() && it.stored.is_some())
+        else {
+            adopt_or_make(&database, &transaction, store, &there)?;
+            continue;
+        };
+        let objects = transaction.object_store(&store.name).map_err(failed)?;
+        let indexed = change(store, &objects)?;
+        if indexed || plan.rewrites || !plan.added.is_empty() || !plan.renamed_columns().is_empty()
+        {
+            migrate::objects(store, &objects, plan).await?;
         }
     }
-    for store in target.stores.values() {
-        recorded.stores.insert(store.name.to_string(), store.shape());
+    identity::write(&own, &plan.target, target.fresh).await.map_err(dom)?;
+    tracing::trace!(target: "storex::step", step = "indexeddb.migrate.before_commit");
+    Ok(())
+}
+
+fn rename_stores(transaction: &IdbTransaction, plan: &Plan) -> std::result::Result<(), JsValue> {
+    let renamed: Vec<(&str, &str)> = plan
+        .collections
+        .iter()
+        .filter_map(|it| Some((it.stored.as_ref()?.1.table.as_str(), &**it.collection.table())))
+        .filter(|(from, to)| from != to)
+        .collect();
+    let meanwhile = |name: &str| format!("{ENTRIES}meanwhile:{name}");
+    // Two stores may change names.
+    for (from, to) in &renamed {
+        transaction.object_store(from)?.set_name(&meanwhile(to));
     }
-    recorded.version = target.registry.version().0;
-    identity::write(&own, &recorded, target.fresh).await.map_err(dom)
+    for (_, to) in &renamed {
+        transaction.object_store(&meanwhile(to))?.set_name(to);
+    }
+    Ok(())
+}
+
+fn adopt_or_make(
+    database: &IdbDatabase,
+    transaction: &IdbTransaction,
+    store: &Store,
+    there: &BTreeSet<String>,
+) -> Result<()> {
+    if !there.contains(&*store.name) || !store.collection.is_adopted() {
+        return make(database, store);
+    }
+    let objects = transaction.object_store(&store.name).map_err(|source: JsValue| {
+        error::failed("upgrade the database", Some(store.collection.name()), source.into())
+    })?;
+    change(store, &objects).map(drop)
 }
 
 fn make(database: &IdbDatabase, store: &Store) -> Result<()> {

@@ -41,20 +41,6 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// Its name in the database.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Int => "integer",
-            Self::Float => "float",
-            Self::Text => "text",
-            Self::Bytes => "bytes",
-            Self::Bool => "boolean",
-            Self::Moment => "moment",
-            Self::Json => "json",
-            Self::Own => "dynamic",
-        }
-    }
-
     pub(crate) fn of(field_type: &FieldType) -> Self {
         match field_type {
             FieldType::AutoPk(format) | FieldType::ForeignKey(format) => match format {

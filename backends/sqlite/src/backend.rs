@@ -12,15 +12,17 @@ use futures_channel::oneshot;
 use rusqlite::Connection;
 use serde_json::Value as Json;
 use storex_core::{
-    Backend, Batch, BatchOutcome, Capabilities, CustomOperation, Error, ErrorKind, Filter, Query,
-    Record, Registry, Result, Step,
+    Backend, Batch, BatchOutcome, Capabilities, CustomOperation, Error, ErrorKind, Filter, Plan,
+    Query, Record, Registry, Result, Step, StoredSchema,
 };
 
 use crate::config::{Config, Durability, SqliteBuilder};
+use crate::connection;
 use crate::custom;
 use crate::error::{self, BACKEND};
 use crate::read;
 use crate::readers::Readers;
+use crate::schema;
 use crate::table::{Table, Tables};
 use crate::writer::{self, Job};
 
@@ -128,6 +130,23 @@ impl Backend for SqliteBackend {
         Ok(())
     }
 
+    async fn plan(&self, registry: Arc<Registry>) -> Result<Plan> {
+        let (config, (reply, answer)) = (self.config.clone(), oneshot::channel());
+        let thread = thread::Builder::new()
+            .name("storex-sqlite-plan".to_owned())
+            .spawn(move || {
+                // Nobody waits for the answer of a dropped future.
+                let _ = reply.send(connection::open_to_plan(&config).and_then(|conn| match conn {
+                    Some(conn) => schema::plan(&conn, &registry),
+                    None => storex_core::plan(&StoredSchema::default(), &registry),
+                }));
+            })
+            .map_err(no_thread)?;
+        let plan = answer.await.unwrap_or(Err(Error::Closed));
+        let _ = thread.join();
+        plan
+    }
+
     async fn find(&self, query: Query) -> Result<Vec<Record>> {
         if query.filter.has_related() {
             return Ok(self.execute(Batch::new().find(query)).await?.into_found());
@@ -229,6 +248,10 @@ impl Drop for Running {
         self.join();
         self.readers.close();
     }
+}
+
+pub(crate) fn no_thread(source: io::Error) -> Error {
+    error::other("start a thread", ErrorKind::Io, "the system gives no more threads", source)
 }
 
 /// Makes everything that was committed safe from a loss of power.

@@ -81,6 +81,14 @@ fn write_ahead(conn: &Connection) -> rusqlite::Result<String> {
     conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
 }
 
+/// A connection that only looks; `None`: there is no file. It is the last one to close it that takes the `-wal` file away.
+pub(crate) fn open_to_plan(config: &Config) -> Result<Option<Connection>> {
+    if matches!(config.path.try_exists(), Ok(false)) {
+        return Ok(None);
+    }
+    open_reader(config).map(Some)
+}
+
 /// A connection that reads.
 pub(crate) fn open_reader(config: &Config) -> Result<Connection> {
     let failed = |source| failed_to_open(&config.path, source);

@@ -171,11 +171,11 @@ pub(crate) fn prepare<'c>(
     conn.prepare_cached(sql).map_err(|source| failed(table, source))
 }
 
-fn next<'r>(rows: &'r mut Rows<'_>, table: &Table) -> Result<Option<&'r Row<'r>>> {
+pub(crate) fn next<'r>(rows: &'r mut Rows<'_>, table: &Table) -> Result<Option<&'r Row<'r>>> {
     rows.next().map_err(|source| failed(table, source))
 }
 
-fn record(table: &Table, selected: &[usize], row: &Row<'_>) -> Result<Record> {
+pub(crate) fn record(table: &Table, selected: &[usize], row: &Row<'_>) -> Result<Record> {
     let mut values = Vec::with_capacity(selected.len());
     for (n, at) in selected.iter().enumerate() {
         let cell = row.get_ref(n).map_err(|source| failed(table, source))?;

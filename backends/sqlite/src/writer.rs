@@ -20,6 +20,7 @@
 //! - Batches of [`Origin::Sync`] run without foreign keys. SQLite switches them between transactions only, so jobs of
 //!   different origin are not grouped.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -96,6 +97,7 @@ pub(crate) fn start(
                         inbox,
                         waiting: VecDeque::new(),
                         foreign_keys: true,
+                        schema_version: Cell::new(0),
                     };
                     if reply.send(Ok(tables)).is_ok() {
                         writer.run();
@@ -125,6 +127,8 @@ struct Writer {
     /// Jobs that were taken out of the inbox and could not join the group.
     waiting: VecDeque<Job>,
     foreign_keys: bool,
+    /// SQLite's own number, which changes with every change of the schema: of the one that was last found to be ours.
+    schema_version: Cell<i64>,
 }
 
 /// A job that has run and waits for the commit.
@@ -304,6 +308,7 @@ impl Writer {
 
     /// Runs a batch in the open transaction. A continuation that panics fails its batch, not the writer.
     fn attempt(&self, batch: Batch) -> Result<BatchOutcome> {
+        self.check_schema()?;
         let mut run = BatchRun::new(Arc::clone(&self.registry), batch);
         // Nothing that could be left half changed survives: the run is dropped, and the database rolled back.
         let ran = catch_unwind(AssertUnwindSafe(|| write::run(&self.conn, &self.tables, &mut run)));
@@ -311,6 +316,18 @@ impl Writer {
             Ok(result) => result.map(|()| run.finish()),
             Err(panic) => Err(Error::Aborted { reason: format!("it panicked: {}", said(&*panic)) }),
         }
+    }
+
+    /// A newer program may have migrated the database while we had it open: then we must not write any more.
+    fn check_schema(&self) -> Result<()> {
+        let failed = |source| error::failed("read the schema", None, source);
+        let mut statement = self.conn.prepare_cached("PRAGMA schema_version").map_err(failed)?;
+        let version = statement.query_row([], |row| row.get(0)).map_err(failed)?;
+        if self.schema_version.get() != version {
+            schema::refuse_newer(&self.conn, &self.registry)?;
+            self.schema_version.set(version);
+        }
+        Ok(())
     }
 
     /// The database could not be had: for this job, and for those that waited meanwhile.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::schema::definition::{Definition, FieldDefinition};
+use crate::schema::migration::{self, Migration};
 use crate::schema::{
     Collection, CustomField, Default, Field, FieldType, Index, KeyFormat, OnDelete, Referrer,
     Relation, RelationKind,
@@ -15,7 +16,7 @@ use crate::value::Name;
 pub(crate) const RESERVED_PREFIX: &str = "_storex_";
 
 /// A schema version: one number for the whole application, which only grows. A date such as `20261120` serves well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct SchemaVersion(pub u64);
 
 /// All collections of an application: built once, checked once, immutable, shared.
@@ -25,13 +26,14 @@ pub struct Registry {
     by_name: HashMap<Name, usize>,
     history: BTreeMap<SchemaVersion, BTreeMap<Name, Definition>>,
     definitions: Vec<Definition>,
+    migrations: Vec<Migration>,
 }
 
 impl Registry {
     /// Starts an empty registry.
     #[must_use]
     pub fn builder() -> RegistryBuilder {
-        RegistryBuilder { definitions: Vec::new() }
+        RegistryBuilder { definitions: Vec::new(), migrations: Vec::new() }
     }
 
     /// The current collections, in the order in which they were first defined.
@@ -71,18 +73,35 @@ impl Registry {
         self.history.iter().map(|(version, definitions)| (*version, definitions))
     }
 
-    /// The newest version.
+    /// The newest version of the application's collections. Those of storex's own (`_storex_…`) have versions of their own,
+    /// which do not count.
     #[must_use]
     pub fn version(&self) -> SchemaVersion {
-        self.history.keys().next_back().copied().unwrap_or(SchemaVersion(0))
+        let defined = self.definitions.iter().filter(|it| !it.reserved).map(|it| it.version);
+        let migrated = self.migrations.iter().filter(|it| !it.is_reserved());
+        defined.chain(migrated.map(Migration::version)).max().unwrap_or(SchemaVersion(0))
     }
 
-    /// This registry with more collections.
+    /// The migrations, oldest first.
+    #[must_use]
+    pub fn migrations(&self) -> &[Migration] {
+        &self.migrations
+    }
+
+    /// This registry with more collections and migrations.
     ///
     /// # Errors
     /// As [`RegistryBuilder::build`].
-    pub fn with(&self, more: impl IntoIterator<Item = Definition>) -> Result<Self> {
-        RegistryBuilder { definitions: self.definitions.clone() }.collections(more).build()
+    pub fn with(
+        &self,
+        collections: impl IntoIterator<Item = Definition>,
+        migrations: impl IntoIterator<Item = Migration>,
+    ) -> Result<Self> {
+        let own = RegistryBuilder {
+            definitions: self.definitions.clone(),
+            migrations: self.migrations.clone(),
+        };
+        own.collections(collections).migrations(migrations).build()
     }
 
     /// A number that two registries share exactly when the application's collections have the same names, fields,
@@ -133,6 +152,7 @@ impl Fnv {
 #[derive(Debug, Clone)]
 pub struct RegistryBuilder {
     definitions: Vec<Definition>,
+    migrations: Vec<Migration>,
 }
 
 impl RegistryBuilder {
@@ -150,12 +170,27 @@ impl RegistryBuilder {
         self
     }
 
-    /// Checks the definitions.
+    /// Adds what becomes of the objects that are there when a collection reaches a version.
+    #[must_use]
+    pub fn migration(self, migration: Migration) -> Self {
+        self.migrations([migration])
+    }
+
+    /// Adds several migrations.
+    #[must_use]
+    pub fn migrations(mut self, migrations: impl IntoIterator<Item = Migration>) -> Self {
+        self.migrations.extend(migrations);
+        self
+    }
+
+    /// Checks the definitions and migrations.
     ///
     /// # Errors
     /// [`Error::Definition`] that names the collection and field: a name twice, an index or key on a field that is
-    /// not there, a relation to a collection that is not there, a key that may be null.
-    pub fn build(self) -> Result<Registry> {
+    /// not there, a relation to a collection that is not there, a key that may be null; a migration to a version that no
+    /// definition of its collection has, or of fields that are not there.
+    pub fn build(mut self) -> Result<Registry> {
+        self.migrations.sort_by_key(Migration::version);
         let mut history: BTreeMap<SchemaVersion, BTreeMap<Name, Definition>> = BTreeMap::new();
         let mut order: Vec<Name> = Vec::new();
         for definition in &self.definitions {
@@ -173,6 +208,7 @@ impl RegistryBuilder {
         let current: Vec<&Definition> = order
             .iter()
             .filter_map(|name| history.values().rev().find_map(|definitions| definitions.get(name)))
+            .filter(|definition| !migration::is_gone(definition, &self.migrations))
             .collect();
         let mut collections: Vec<Collection> = current
             .iter()
@@ -183,12 +219,15 @@ impl RegistryBuilder {
         connect_referrers(&mut collections, &current)?;
         let by_name =
             collections.iter().enumerate().map(|(at, it)| (Name::clone(&it.name), at)).collect();
-        Ok(Registry {
+        let registry = Registry {
             collections: collections.into_iter().map(Arc::new).collect(),
             by_name,
             history,
             definitions: self.definitions,
-        })
+            migrations: self.migrations,
+        };
+        migration::check(&registry, &registry.migrations)?;
+        Ok(registry)
     }
 }
 

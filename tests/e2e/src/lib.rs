@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod disk;
+pub mod migration;
 pub mod ops;
 pub mod place;
 pub mod process;

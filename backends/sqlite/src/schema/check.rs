@@ -2,8 +2,8 @@
 
 use storex_core::{Collection, Error, Name, Result};
 
+use crate::schema::ddl::declared_type;
 use crate::schema::inspect::{Kind, LiveColumn, LiveTable};
-use crate::schema::plan::declared_type;
 
 /// Refuses a table that does not fit.
 pub(super) fn check(collection: &Collection, live: &LiveTable) -> Result<()> {
@@ -105,14 +105,7 @@ fn check_strangers(collection: &Collection, live: &LiveTable) -> Result<()> {
     let known = |column: &LiveColumn| {
         collection.fields().iter().any(|field| field.column.eq_ignore_ascii_case(&column.name))
     };
-    let stranger = live.columns.iter().find(|column| {
-        !known(column)
-            && column.generated.is_none()
-            && !column.hidden
-            && column.default.is_none()
-            && live.never_null(column)
-            && !(live.has_rowid_key() && column.key > 0)
-    });
+    let stranger = live.columns.iter().find(|column| !known(column) && live.must_be_given(column));
     stranger.map_or(Ok(()), |column| {
         Err(mismatch(
             collection,

@@ -81,6 +81,17 @@ impl LiveTable {
     }
 }
 
+impl LiveTable {
+    /// Whether a row cannot be made without a value for the column.
+    pub(crate) fn must_be_given(&self, column: &LiveColumn) -> bool {
+        column.generated.is_none()
+            && !column.hidden
+            && column.default.is_none()
+            && self.never_null(column)
+            && !(self.has_rowid_key() && column.key > 0)
+    }
+}
+
 /// A table by name (SQLite's names do not distinguish ASCII case), with columns and indices.
 pub(crate) fn table(conn: &Connection, name: &str) -> rusqlite::Result<Option<LiveTable>> {
     let head = conn

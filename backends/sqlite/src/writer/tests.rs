@@ -47,6 +47,7 @@ impl Fixture {
             inbox,
             waiting: VecDeque::new(),
             foreign_keys: true,
+            schema_version: Cell::new(0),
         };
         Self { dir, writer, jobs, answers: Vec::new() }
     }

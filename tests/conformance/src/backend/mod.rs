@@ -23,6 +23,7 @@ pub mod keys;
 pub mod lifecycle;
 pub mod live;
 pub mod middleware;
+pub mod migrations;
 pub mod modules;
 pub mod operators;
 pub mod ordering;
@@ -739,6 +740,26 @@ macro_rules! backend_conformance {
                 a_collection_is_added_when_opened_again
                 a_database_that_does_not_fit_is_refused
                 a_field_is_renamed_by_its_column
+            }
+            migrations {
+                fields_are_added
+                a_field_is_renamed
+                two_fields_change_names
+                a_collection_is_renamed
+                a_field_is_removed
+                a_collection_is_removed_when_told
+                a_type_is_changed_by_a_function
+                a_new_required_field_is_filled_by_a_function
+                values_of_a_unique_index_move_from_one_object_to_the_next
+                a_unique_index_is_added
+                a_unique_index_that_does_not_hold_is_refused
+                a_function_that_fails_changes_nothing
+                what_was_not_told_is_refused
+                a_newer_schema_is_refused_with_both_versions
+                several_versions_at_once
+                one_version_after_the_other
+                a_plan_changes_nothing
+                collections_of_a_middleware_are_migrated
             }
             concurrency {
                 two_batches_both_land

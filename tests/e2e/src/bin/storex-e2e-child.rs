@@ -13,7 +13,7 @@ use storex_e2e::ops::{self, Op};
 use storex_e2e::process::{Notes, Told};
 use storex_e2e::rng::Rng;
 use storex_e2e::steps::{self, phase, step};
-use storex_e2e::{block_on, schema, story};
+use storex_e2e::{block_on, migration, schema, story};
 use storex_sqlite::{Durability, SqliteBackend};
 use storex_sync::{BackendSharedLog, InitialSync, MemoryChannel, SharedSyncLog as _, Sync};
 
@@ -45,6 +45,10 @@ fn main() -> Outcome {
         ["open", path] => block_on(open(Path::new(path))),
         // One write and one exchange, with `Durability::Normal`.
         ["normal", dir] => block_on(normal(Path::new(dir))),
+        // A migration to a version, killed at the k-th step (0: never).
+        ["migrate", dir, version, k] => {
+            block_on(migrate(Path::new(dir), version.parse()?, k.parse()?))
+        }
         _ => Err(format!("no such task: {args:?}").into()),
     }
 }
@@ -269,5 +273,13 @@ async fn normal(dir: &Path) -> Outcome {
     sync.sync_once().await?;
     a.close().await?;
     log.close().await?;
+    Ok(())
+}
+
+async fn migrate(dir: &Path, version: u64, k: u64) -> Outcome {
+    steps::kill_at(k, dir.join("killed"));
+    phase("migrate");
+    migration::open(&dir.join("a.db"), version).await?.close().await?;
+    std::fs::write(dir.join("steps"), steps::seen().join("\n"))?;
     Ok(())
 }
