@@ -111,6 +111,7 @@ pub use middleware::{Context, Middleware, Next, OpenContext};
 pub use operation::{CustomOperation, Operation, Outcome};
 pub use query::{Direction, Position, Query};
 pub use record::{Key, Record, compare_all};
+pub use related::End as RelationEnd;
 pub use run::{BatchOutcome, BatchRun, Executed, StepOutcome, Trace, created};
 pub use runtime::Runtime;
 #[cfg(all(feature = "tokio-runtime", not(target_family = "wasm")))]

@@ -11,7 +11,7 @@ use crate::value::{Name, Value};
 
 /// A relation, seen from one of its ends.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum End<'a> {
+pub enum End<'a> {
     /// From the child, by the alias.
     Parent(&'a Relation),
     /// From the parent, by the reverse alias.
@@ -49,6 +49,16 @@ impl<'a> End<'a> {
             Self::Parent(relation) => Ok(Name::clone(&relation.alias)),
             Self::Children(relation) => key_field(registry.collection(&relation.parent)?),
         }
+    }
+}
+
+impl Collection {
+    /// The relation that a [`Filter::Related`] of this collection means, by its alias or reverse alias.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOperation`] when there is none, or more than one.
+    pub fn follow(&self, relation: &str) -> Result<End<'_>> {
+        resolve(self, relation)
     }
 }
 

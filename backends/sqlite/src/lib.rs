@@ -52,14 +52,20 @@
 //! ```
 
 mod adopt;
+mod aggregate;
 mod backend;
 mod config;
 mod connection;
+mod content;
 mod custom;
 mod error;
+mod explain;
+mod functions;
 mod read;
 mod readers;
+mod related;
 mod schema;
+mod search;
 mod sql;
 mod table;
 mod trace;

@@ -4,4 +4,4 @@ mod check;
 pub(crate) mod inspect;
 mod plan;
 
-pub(crate) use plan::prepare;
+pub(crate) use plan::{declared_type, prepare};

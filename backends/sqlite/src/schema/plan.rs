@@ -22,6 +22,7 @@ use storex_core::{Collection, Error, FieldType, Index, KeyFormat, Registry, Resu
 use crate::error;
 use crate::schema::check::{check, mismatch};
 use crate::schema::inspect::{self, LiveTable, quote};
+use crate::search;
 use crate::table::{Table, Tables};
 
 /// Checks the registry against the database, makes the connection the writer's, makes what is missing in one
@@ -37,6 +38,7 @@ pub(crate) fn prepare(
     if !complete {
         make(conn, registry)?;
     }
+    search::prepare(conn, registry)?;
     let mut tables = Tables::with_capacity(registry.collections().len());
     for collection in registry.collections() {
         let live = live(conn, collection)?.ok_or_else(|| {
@@ -126,7 +128,7 @@ fn check_names(registry: &Registry) -> Result<()> {
 }
 
 /// The type that a column of ours is declared with.
-pub(super) fn declared_type(field_type: &FieldType) -> &'static str {
+pub(crate) fn declared_type(field_type: &FieldType) -> &'static str {
     match field_type {
         FieldType::AutoPk(format) | FieldType::ForeignKey(format) => match format {
             KeyFormat::Text => "TEXT",
