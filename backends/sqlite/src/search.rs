@@ -313,7 +313,7 @@ fn parts(
 ) -> rusqlite::Result<BTreeMap<String, (String, String)>> {
     let names = PARTS.map(|(_, part)| name(collection, part));
     let mut statement = conn.prepare(
-        "SELECT name, type, sql FROM sqlite_schema WHERE name IN (?1, ?2, ?3, ?4, ?5, ?6)",
+        "SELECT name, type, sql FROM sqlite_schema WHERE name COLLATE NOCASE IN (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     statement
         .query_map(params_from_iter(names), |row| {
