@@ -20,7 +20,8 @@ pub enum End<'a> {
 
 impl<'a> End<'a> {
     /// The collection at the other end.
-    pub(crate) fn other(self) -> &'a Name {
+    #[must_use]
+    pub fn other(self) -> &'a Name {
         match self {
             Self::Parent(relation) => &relation.parent,
             Self::Children(relation) => &relation.child,
@@ -28,7 +29,8 @@ impl<'a> End<'a> {
     }
 
     /// Whether there is at most one object at the other end.
-    pub(crate) fn is_single(self) -> bool {
+    #[must_use]
+    pub fn is_single(self) -> bool {
         match self {
             Self::Parent(_) => true,
             Self::Children(relation) => relation.kind == RelationKind::SingleChildOf,
