@@ -349,7 +349,7 @@ fn aggregations() -> impl Strategy<Value = Aggregation> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn sqlite_matches_what_core_matches(
