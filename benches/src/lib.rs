@@ -13,4 +13,5 @@
 pub mod hand;
 pub mod measure;
 pub mod ours;
+pub mod queries;
 pub mod workload;

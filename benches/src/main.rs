@@ -7,6 +7,7 @@ use clap::Parser;
 use storex_benches::hand::Hand;
 use storex_benches::measure::{Report, median, seconds, seconds_of};
 use storex_benches::ours::Ours;
+use storex_benches::queries::queries;
 use storex_benches::workload::{Note, notes, updates};
 use storex_sqlite::Durability;
 
@@ -46,6 +47,9 @@ async fn main() {
         if wanted("writers") {
             writers(&mut report, 2_048 / scale).await;
         }
+    }
+    if wanted("queries") {
+        queries(&mut report, 1_000_000 / scale, arguments.rounds).await;
     }
     if wanted("growth") {
         growth(&mut report, scale).await;

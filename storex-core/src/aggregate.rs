@@ -61,6 +61,36 @@ impl Aggregate {
             Self::Min(field) | Self::Max(field) | Self::Sum(field) => Some(field),
         }
     }
+
+    /// An [`Aggregate::Sum`] from the exact sum of a field's integers and the sum of its floats, if it had any.
+    ///
+    /// # Errors
+    /// [`Error::InvalidValue`] for a sum that no 64-bit integer holds.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn total(
+        collection: &Collection,
+        field: &Name,
+        integers: i128,
+        floats: Option<f64>,
+    ) -> Result<Value> {
+        let definition = collection.position(field).and_then(|at| collection.fields().get(at));
+        let is_float = definition.is_some_and(|field| field.field_type == FieldType::Float);
+        let refuse = |reason: String| Error::InvalidValue {
+            collection: Name::clone(collection.name()),
+            field: Name::clone(field),
+            reason,
+        };
+        match (floats.map(|floats| floats + integers as f64), i64::try_from(integers)) {
+            // Of both infinities.
+            (Some(sum), _) if sum.is_nan() => Err(refuse("the sum is not a number".to_owned())),
+            (Some(sum), _) => Ok(Value::from(sum)),
+            (None, _) if is_float => Ok(Value::from(integers as f64)),
+            (None, Ok(sum)) => Ok(Value::Int(sum)),
+            (None, Err(_)) => {
+                Err(refuse(format!("the sum {integers} leaves the range of a 64-bit integer")))
+            }
+        }
+    }
 }
 
 impl Aggregation {
@@ -232,30 +262,15 @@ impl Running {
         }
     }
 
-    #[allow(clippy::cast_precision_loss)]
     fn finish(self, value: &Aggregate, collection: &Collection) -> Result<Value> {
         let (integers, floats) = match self {
             Self::Count(count) => return Ok(Value::Int(i64::try_from(count).unwrap_or(i64::MAX))),
             Self::Min(value) | Self::Max(value) => return Ok(value),
             Self::Sum { integers, floats } => (integers, floats),
         };
-        let field = value.field().and_then(|field| collection.position(field));
-        let field = field.and_then(|at| collection.fields().get(at));
-        let is_float = field.is_some_and(|field| field.field_type == FieldType::Float);
-        let refuse = |reason: String| Error::InvalidValue {
-            collection: Name::clone(collection.name()),
-            field: field.map(|field| Name::clone(&field.name)).unwrap_or_default(),
-            reason,
-        };
-        match (floats.map(|floats| floats + integers as f64), i64::try_from(integers)) {
-            // Of both infinities.
-            (Some(sum), _) if sum.is_nan() => Err(refuse("the sum is not a number".to_owned())),
-            (Some(sum), _) => Ok(Value::from(sum)),
-            (None, _) if is_float => Ok(Value::from(0.0)),
-            (None, Ok(sum)) => Ok(Value::Int(sum)),
-            (None, Err(_)) => {
-                Err(refuse(format!("the sum {integers} leaves the range of a 64-bit integer")))
-            }
+        match value.field() {
+            Some(field) => Aggregate::total(collection, field, integers, floats),
+            None => Ok(Value::Null),
         }
     }
 }

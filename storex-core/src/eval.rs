@@ -34,25 +34,34 @@ impl Filter {
             Self::In { field, values } => collection.position(field).is_some_and(|at| {
                 values.iter().any(|value| Comparison::Eq.holds(record.get(at), value))
             }),
-            Self::Contains { field, value } => {
-                collection.position(field).is_some_and(|at| contains(record.get(at), value))
+            Self::Contains { field, .. }
+            | Self::Element { field, .. }
+            | Self::Size { field, .. }
+            | Self::Text { field, .. }
+            | Self::Search { field, .. } => {
+                collection.position(field).is_some_and(|at| self.matches_value(record.get(at)))
             }
-            Self::Element { field, conditions } => collection
-                .position(field)
-                .is_some_and(|at| elements(record.get(at)).any(|it| meets(it, conditions))),
-            Self::Size { field, size } => collection.position(field).is_some_and(|at| {
-                matches!(record.get(at), Value::Json(Json::Array(items)) if items.len() as u64 == *size)
-            }),
-            Self::Text { field, how, text } => collection
-                .position(field)
-                .and_then(|at| record.get(at).as_text())
-                .is_some_and(|own| how.holds(own, text)),
-            Self::Search { field, words } => collection
-                .position(field)
-                .and_then(|at| record.get(at).as_text())
-                .is_some_and(|own| search::Words::new(words).are_in(own)),
             // One object knows nothing of the others: a `BatchRun` has put what is there in its place before.
             Self::Related { .. } | Self::And(_) | Self::Or(_) | Self::Not(_) => false,
+        }
+    }
+
+    /// Whether a filter on the content of one field ([`Filter::Contains`], [`Filter::Element`], [`Filter::Size`],
+    /// [`Filter::Text`], [`Filter::Search`]) matches a value of that field. For a backend that evaluates such a filter where
+    /// the value lies; false for any other filter.
+    #[must_use]
+    pub fn matches_value(&self, own: &Value) -> bool {
+        match self {
+            Self::Contains { value, .. } => contains(own, value),
+            Self::Element { conditions, .. } => elements(own).any(|it| meets(it, conditions)),
+            Self::Size { size, .. } => {
+                matches!(own, Value::Json(Json::Array(items)) if items.len() as u64 == *size)
+            }
+            Self::Text { how, text, .. } => own.as_text().is_some_and(|own| how.holds(own, text)),
+            Self::Search { words, .. } => {
+                own.as_text().is_some_and(|own| search::Words::new(words).are_in(own))
+            }
+            _ => false,
         }
     }
 }

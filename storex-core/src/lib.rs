@@ -120,6 +120,7 @@ pub use operation::{CustomOperation, Operation, Outcome};
 pub use property::{AsJson, JsonArray, Number, Operand, Property};
 pub use query::{Direction, Position, Query};
 pub use record::{Key, Record, compare_all};
+pub use related::End as RelationEnd;
 pub use run::{BatchOutcome, BatchRun, Executed, StepOutcome, Trace, created};
 pub use runtime::Runtime;
 #[cfg(all(feature = "tokio-runtime", not(target_family = "wasm")))]

@@ -11,7 +11,7 @@ use crate::value::{Name, Value};
 
 /// A relation, seen from one of its ends.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum End<'a> {
+pub enum End<'a> {
     /// From the child, by the alias.
     Parent(&'a Relation),
     /// From the parent, by the reverse alias.
@@ -20,7 +20,8 @@ pub(crate) enum End<'a> {
 
 impl<'a> End<'a> {
     /// The collection at the other end.
-    pub(crate) fn other(self) -> &'a Name {
+    #[must_use]
+    pub fn other(self) -> &'a Name {
         match self {
             Self::Parent(relation) => &relation.parent,
             Self::Children(relation) => &relation.child,
@@ -28,7 +29,8 @@ impl<'a> End<'a> {
     }
 
     /// Whether there is at most one object at the other end.
-    pub(crate) fn is_single(self) -> bool {
+    #[must_use]
+    pub fn is_single(self) -> bool {
         match self {
             Self::Parent(_) => true,
             Self::Children(relation) => relation.kind == RelationKind::SingleChildOf,
@@ -49,6 +51,16 @@ impl<'a> End<'a> {
             Self::Parent(relation) => Ok(Name::clone(&relation.alias)),
             Self::Children(relation) => key_field(registry.collection(&relation.parent)?),
         }
+    }
+}
+
+impl Collection {
+    /// The relation that a [`Filter::Related`] of this collection means, by its alias or reverse alias.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOperation`] when there is none, or more than one.
+    pub fn follow(&self, relation: &str) -> Result<End<'_>> {
+        resolve(self, relation)
     }
 }
 

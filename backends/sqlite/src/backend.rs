@@ -12,10 +12,11 @@ use futures_channel::oneshot;
 use rusqlite::Connection;
 use serde_json::Value as Json;
 use storex_core::{
-    Backend, Batch, BatchOutcome, Capabilities, CustomOperation, Error, ErrorKind, Filter, Plan,
-    Query, Record, Registry, Result, Step, StoredSchema,
+    Aggregation, Backend, Batch, BatchOutcome, Capabilities, CustomOperation, Error, ErrorKind,
+    Filter, Plan, Query, Record, Registry, Result, StoredSchema,
 };
 
+use crate::aggregate;
 use crate::config::{Config, Durability, SqliteBuilder};
 use crate::connection;
 use crate::custom;
@@ -23,7 +24,7 @@ use crate::error::{self, BACKEND};
 use crate::read;
 use crate::readers::Readers;
 use crate::schema;
-use crate::table::{Table, Tables};
+use crate::table::Tables;
 use crate::writer::{self, Job};
 
 /// A read of at most so many keys runs on the caller's own thread.
@@ -56,6 +57,7 @@ pub struct SqliteBackend {
 /// What there is between `open` and `close`.
 #[derive(Debug)]
 struct Running {
+    registry: Arc<Registry>,
     tables: Arc<Tables>,
     readers: Arc<Readers>,
     writer: Mutex<Option<Sender<Job>>>,
@@ -119,9 +121,10 @@ impl Backend for SqliteBackend {
 
     async fn open(&self, registry: Arc<Registry>) -> Result<()> {
         self.close().await?;
-        let (sender, opened, thread) = writer::start(self.config.clone(), registry)?;
+        let (sender, opened, thread) = writer::start(self.config.clone(), Arc::clone(&registry))?;
         let tables = opened.await.unwrap_or(Err(Error::Closed))?;
         *self.lock() = Some(Arc::new(Running {
+            registry,
             tables,
             readers: Arc::new(Readers::new(self.config.clone())),
             writer: Mutex::new(Some(sender)),
@@ -148,17 +151,22 @@ impl Backend for SqliteBackend {
     }
 
     async fn find(&self, query: Query) -> Result<Vec<Record>> {
-        if query.filter.has_related() {
-            return Ok(self.execute(Batch::new().find(query)).await?.into_found());
-        }
         self.running()?.read(query, read::find).await
     }
 
     async fn count(&self, query: Query) -> Result<u64> {
-        if query.filter.has_related() {
-            return Ok(self.execute(Batch::new().step(Step::Count(query))).await?.into_counted());
-        }
         self.running()?.read(query, read::count).await
+    }
+
+    async fn aggregate(
+        &self,
+        aggregation: Aggregation,
+        _registry: &Registry,
+    ) -> Result<Vec<Record>> {
+        let running = self.running()?;
+        let tables = Arc::clone(&running.tables);
+        let work = move |conn: &Connection| aggregate::aggregate(conn, &tables, &aggregation);
+        running.readers.run(work).await
     }
 
     async fn execute(&self, batch: Batch) -> Result<BatchOutcome> {
@@ -173,8 +181,9 @@ impl Backend for SqliteBackend {
 
     async fn custom(&self, operation: CustomOperation) -> Result<Json> {
         let running = self.running()?;
-        let work = custom::operation(&operation)?;
-        running.readers.run(work).await
+        let work = custom::operation(&operation, &running.registry)?;
+        let tables = Arc::clone(&running.tables);
+        running.readers.run(move |conn| work(conn, &tables)).await
     }
 
     async fn flush(&self) -> Result<()> {
@@ -216,19 +225,15 @@ impl Running {
     async fn read<T: Send + 'static>(
         &self,
         query: Query,
-        read: fn(&Connection, &Table, &Query) -> Result<T>,
+        read: fn(&Connection, &Tables, &Query) -> Result<T>,
     ) -> Result<T> {
-        let table = self
-            .tables
-            .get(&query.collection)
-            .ok_or_else(|| Error::UnknownCollection { collection: query.collection.clone() })?;
         if matches!(&query.filter, Filter::Keys(keys) if keys.len() <= INLINE_KEYS)
-            && let Some(outcome) = self.readers.inline(|conn| read(conn, table, &query))
+            && let Some(outcome) = self.readers.inline(|conn| read(conn, &self.tables, &query))
         {
             return outcome;
         }
-        let table = Arc::clone(table);
-        self.readers.run(move |conn| read(conn, &table, &query)).await
+        let tables = Arc::clone(&self.tables);
+        self.readers.run(move |conn| read(conn, &tables, &query)).await
     }
 
     fn join(&self) {

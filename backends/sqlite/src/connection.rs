@@ -9,6 +9,7 @@ use storex_core::{ErrorKind, Result};
 
 use crate::config::{Config, Durability};
 use crate::error::{self, failed_to_open};
+use crate::functions;
 
 /// Enough for every statement of a large registry; a statement takes a few kilobytes.
 const CACHED_STATEMENTS: usize = 512;
@@ -104,5 +105,14 @@ fn connect(path: &Path, busy_timeout: Duration, more: OpenFlags) -> rusqlite::Re
     conn.busy_timeout(busy_timeout)?;
     conn.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     array::load_module(&conn)?;
+    functions::register(&conn)?;
     Ok(conn)
+}
+
+/// Whether the database keeps texts as UTF-16. (One that was made with storex never does.)
+pub(crate) fn is_utf16(conn: &Connection) -> Result<bool> {
+    let encoding = conn.query_row("PRAGMA encoding", [], |row| row.get::<_, String>(0));
+    encoding
+        .map(|encoding| encoding != "UTF-8")
+        .map_err(|source| error::failed("read the schema", None, source))
 }

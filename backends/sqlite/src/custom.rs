@@ -2,17 +2,26 @@
 
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
-use storex_core::{CustomOperation, Error, Result};
+use storex_core::{CustomOperation, Error, Registry, Result};
 
 use crate::error::{self, BACKEND};
+use crate::explain;
+use crate::table::Tables;
 
 /// Their names.
-pub(crate) const OPERATIONS: &[&str] = &["integrity_check"];
+pub(crate) const OPERATIONS: &[&str] = &["integrity_check", "explain"];
 
 /// What an operation does with a connection.
-pub(crate) fn operation(operation: &CustomOperation) -> Result<fn(&Connection) -> Result<Json>> {
+pub(crate) type Work = Box<dyn FnOnce(&Connection, &Tables) -> Result<Json> + Send>;
+
+/// Checks the arguments of an operation.
+pub(crate) fn operation(operation: &CustomOperation, registry: &Registry) -> Result<Work> {
     match &*operation.name {
-        "integrity_check" => Ok(integrity_check),
+        "integrity_check" => Ok(Box::new(|conn, _| integrity_check(conn))),
+        "explain" => {
+            let query = explain::query(&operation.arguments, registry)?;
+            Ok(Box::new(move |conn, tables| explain::explain(conn, tables, &query)))
+        }
         name => Err(Error::Unsupported {
             backend: BACKEND,
             what: format!("the custom operation `{name}`; it knows {}", OPERATIONS.join(", ")),

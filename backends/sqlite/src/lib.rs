@@ -13,6 +13,10 @@
 //! - [`SqliteBackend`] keeps collections in STRICT tables which it makes when they are missing, and works on the tables
 //!   of an existing database as they are. [`adopt`] reads such a database's schema into definitions, [`copy_schema`] makes
 //!   an empty database with the same tables.
+//! - An index on a field of type [`FieldType::Text`](storex_core::FieldType::Text) is a search index (FTS5): the words of
+//!   `_storex_search:<table>`, kept up to date by triggers that need nothing of storex.
+//! - Custom operations: `integrity_check` gives `{"ok": true, "messages": []}`; `explain` takes `{"collection": name,
+//!   "filter": {..}, "options": {..}}` and gives `{"sql": "SELECT ..", "plan": ["SEARCH .. USING INDEX ..", ..]}`.
 //! - [`Durability`] says when a write is safe: at once, or when it is flushed.
 //! - Every failure is an [`Error`](storex_core::Error) with a kind and a hint what to do; a write that fails has written
 //!   nothing.
@@ -47,19 +51,28 @@
 //!
 //! let report = storage.custom("integrity_check", json!({})).await?;
 //! assert_eq!(report["ok"], true);
+//! let arguments = json!({"collection": "note", "filter": {"stars": 5}});
+//! let explained = storage.custom("explain", arguments).await?;
+//! assert_eq!(explained["plan"][0], "SEARCH note USING INDEX note:index:stars (stars=?)");
 //! storage.close().await?; // leaves `notes.db` alone, without a lock and without a log beside it
 //! # Ok(()) }
 //! ```
 
 mod adopt;
+mod aggregate;
 mod backend;
 mod config;
 mod connection;
+mod content;
 mod custom;
 mod error;
+mod explain;
+mod functions;
 mod read;
 mod readers;
+mod related;
 mod schema;
+mod search;
 mod sql;
 mod table;
 mod trace;

@@ -1,15 +1,23 @@
 //! Reading: finds and counts on a connection. The same code serves readers and steps inside a write.
 
 use rusqlite::{CachedStatement, Connection, Row, Rows};
-use storex_core::{Filter, Key, Query, Record, Result, finish_query};
+use storex_core::{Error, Filter, Key, Name, Query, Record, Result, finish_query};
 
 use crate::error;
+use crate::related::resolved;
 use crate::sql::{Sql, TooLarge};
-use crate::table::Table;
+use crate::table::{Table, Tables};
 use crate::value::{bind_all, bind_key};
 
+/// The table of a collection.
+pub(crate) fn table<'t>(tables: &'t Tables, name: &Name) -> Result<&'t Table> {
+    let table = tables.get(name);
+    table.map(|table| &**table).ok_or_else(|| Error::UnknownCollection { collection: name.clone() })
+}
+
 /// The objects of a query.
-pub(crate) fn find(conn: &Connection, table: &Table, query: &Query) -> Result<Vec<Record>> {
+pub(crate) fn find(conn: &Connection, tables: &Tables, query: &Query) -> Result<Vec<Record>> {
+    let table = table(tables, &query.collection)?;
     let collection = &table.collection;
     if let Filter::Keys(keys) = &query.filter {
         let records = by_keys(conn, table, keys)?;
@@ -19,23 +27,24 @@ pub(crate) fn find(conn: &Connection, table: &Table, query: &Query) -> Result<Ve
             records
         });
     }
-    match select(conn, table, query) {
+    match select(conn, tables, table, query) {
         Some(records) => records,
         // SQLite cannot take the filter, so the records are gone through here.
-        None => Ok(finish_query(query, collection, scan(conn, table, &query.filter)?)),
+        None => Ok(finish_query(query, collection, scan(conn, tables, table, &query.filter)?)),
     }
 }
 
 /// How many objects a query gives.
-pub(crate) fn count(conn: &Connection, table: &Table, query: &Query) -> Result<u64> {
+pub(crate) fn count(conn: &Connection, tables: &Tables, query: &Query) -> Result<u64> {
+    let table = table(tables, &query.collection)?;
     if query.after.is_some() {
-        return Ok(find(conn, table, query)?.len() as u64);
+        return Ok(find(conn, tables, query)?.len() as u64);
     }
     let matching = match &query.filter {
         Filter::Keys(keys) => count_keys(conn, table, keys)?,
-        filter => match count_sql(conn, table, filter) {
+        filter => match count_sql(conn, tables, table, filter) {
             Some(count) => count?,
-            None => scan(conn, table, filter)?.len() as u64,
+            None => scan(conn, tables, table, filter)?.len() as u64,
         },
     };
     let behind = matching.saturating_sub(query.offset);
@@ -43,12 +52,23 @@ pub(crate) fn count(conn: &Connection, table: &Table, query: &Query) -> Result<u
 }
 
 /// All matching objects, whole, in the order of the keys for a filter of keys, else in the database's own.
-pub(crate) fn matching(conn: &Connection, table: &Table, filter: &Filter) -> Result<Vec<Record>> {
-    find(conn, table, &Query::new(table.collection.name().clone()).filter(filter.clone()))
+pub(crate) fn matching(
+    conn: &Connection,
+    tables: &Tables,
+    table: &Table,
+    filter: &Filter,
+) -> Result<Vec<Record>> {
+    find(conn, tables, &Query::new(table.collection.name().clone()).filter(filter.clone()))
 }
 
 /// All matching objects of a filter that SQLite cannot take.
-pub(crate) fn scan(conn: &Connection, table: &Table, filter: &Filter) -> Result<Vec<Record>> {
+pub(crate) fn scan(
+    conn: &Connection,
+    tables: &Tables,
+    table: &Table,
+    filter: &Filter,
+) -> Result<Vec<Record>> {
+    let filter = resolved(conn, tables, &table.collection, filter)?;
     let mut statement = prepare(conn, table, &table.sql.select)?;
     let mut rows = statement.raw_query();
     let mut records = Vec::new();
@@ -107,22 +127,35 @@ pub(crate) fn exists(conn: &Connection, table: &Table, key: &Key) -> Result<bool
 }
 
 /// `None`: SQLite cannot take the filter.
-fn select(conn: &Connection, table: &Table, query: &Query) -> Option<Result<Vec<Record>>> {
+fn select(
+    conn: &Connection,
+    tables: &Tables,
+    table: &Table,
+    query: &Query,
+) -> Option<Result<Vec<Record>>> {
     let selected = query.selected(&table.collection);
+    let sql = select_sql(tables, table, query).ok()?;
+    Some(rows_of(conn, table, &sql, &selected))
+}
+
+/// A query as SQL.
+pub(crate) fn select_sql<'a>(
+    tables: &'a Tables,
+    table: &Table,
+    query: &'a Query,
+) -> Result<Sql<'a>, TooLarge> {
     let order = query.full_order(&table.collection);
     let mut sql = match &query.select {
-        None => Sql::new(&table.sql.select),
-        Some(_) => Sql::new(&select_columns(table, &selected)),
+        None => Sql::new(tables, &table.sql.select),
+        Some(_) => Sql::new(tables, &select_columns(table, &query.selected(&table.collection))),
     };
     let after = query.after.as_ref().map(|position| (order.as_slice(), position));
-    if let Err(TooLarge) = sql.filter(table, &query.filter, after) {
-        return None;
-    }
+    sql.filter(table, &query.filter, after)?;
     if query.is_ordered() {
         sql.order(table, &order);
         sql.page(query.limit, query.offset);
     }
-    Some(rows_of(conn, table, &sql, &selected))
+    Ok(sql)
 }
 
 fn select_columns(table: &Table, selected: &[usize]) -> String {
@@ -148,8 +181,13 @@ fn rows_of(
     Ok(records)
 }
 
-fn count_sql(conn: &Connection, table: &Table, filter: &Filter) -> Option<Result<u64>> {
-    let mut sql = Sql::new("SELECT count(*) FROM ");
+fn count_sql(
+    conn: &Connection,
+    tables: &Tables,
+    table: &Table,
+    filter: &Filter,
+) -> Option<Result<u64>> {
+    let mut sql = Sql::new(tables, "SELECT count(*) FROM ");
     sql.push(&table.name);
     if let Err(TooLarge) = sql.filter(table, filter, None) {
         return None;
@@ -184,6 +222,6 @@ pub(crate) fn record(table: &Table, selected: &[usize], row: &Row<'_>) -> Result
     Ok(Record::new(values))
 }
 
-fn failed(table: &Table, source: rusqlite::Error) -> storex_core::Error {
+pub(crate) fn failed(table: &Table, source: rusqlite::Error) -> Error {
     error::failed("read", Some(table.collection.name()), source)
 }

@@ -12,9 +12,9 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use storex_core::{Comparison, Direction, Filter, Key, Position, Value};
+use storex_core::{Comparison, Direction, Filter, Key, Position, TextMatch, Value};
 
-use crate::table::Table;
+use crate::table::{Table, Tables};
 use crate::value::{Param, to_owned};
 
 /// Lists up to this length are written out; longer ones are bound as one parameter (SQLite takes 32,766 parameters, and
@@ -32,24 +32,26 @@ const MOST_PARAMS: usize = 30_000;
 pub(crate) struct TooLarge;
 
 /// SQL and its parameters.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sql<'a> {
     pub(crate) text: String,
     pub(crate) params: Vec<Param<'a>>,
+    /// All tables: a filter on related objects reads others.
+    pub(crate) tables: &'a Tables,
 }
 
 impl<'a> Sql<'a> {
-    pub(crate) fn new(text: &str) -> Self {
+    pub(crate) fn new(tables: &'a Tables, text: &str) -> Self {
         let mut sql = String::with_capacity(text.len() + 64);
         sql.push_str(text);
-        Self { text: sql, params: Vec::new() }
+        Self { text: sql, params: Vec::new(), tables }
     }
 
     pub(crate) fn push(&mut self, text: &str) {
         self.text.push_str(text);
     }
 
-    fn value(&mut self, value: &'a Value) {
+    pub(crate) fn value(&mut self, value: &'a Value) {
         self.push("?");
         self.params.push(Param::Value(value));
     }
@@ -80,7 +82,7 @@ impl<'a> Sql<'a> {
         if self.params.len() > MOST_PARAMS { Err(TooLarge) } else { Ok(()) }
     }
 
-    fn condition(
+    pub(crate) fn condition(
         &mut self,
         table: &Table,
         filter: &'a Filter,
@@ -106,6 +108,17 @@ impl<'a> Sql<'a> {
                 self.push("(");
                 self.condition(table, part, depth + 1)?;
                 self.push(") IS NOT TRUE");
+            }
+            Filter::Contains { field, .. }
+            | Filter::Element { field, .. }
+            | Filter::Size { field, .. } => self.content(table, field, filter)?,
+            Filter::Text { field, how: TextMatch::StartsWith, text } => {
+                self.starts_with(table, field, text, filter)?;
+            }
+            Filter::Text { field, .. } => self.content(table, field, filter)?,
+            Filter::Search { field, words } => self.search(table, field, words, filter)?,
+            Filter::Related { relation, filter } => {
+                self.related(table, relation, filter, depth + 1)?;
             }
             // A kind of filter that is younger than this backend.
             _ => return Err(TooLarge),
@@ -336,7 +349,7 @@ fn clamp(rows: u64) -> i64 {
 }
 
 /// A column, compared byte by byte.
-fn binary(table: &Table, at: usize) -> Cow<'_, str> {
+pub(crate) fn binary(table: &Table, at: usize) -> Cow<'_, str> {
     let column = table.column(at);
     if column.binary {
         Cow::Borrowed(&column.name)

@@ -11,6 +11,7 @@ use storex_core::{Collection, Name};
 
 use crate::error::Violated;
 use crate::schema::inspect::{LiveTable, quote};
+use crate::search::SearchIndex;
 use crate::value::Reading;
 
 /// How many kinds of updates of a table are remembered.
@@ -31,6 +32,10 @@ pub(crate) struct Table {
     pub(crate) sql: Texts,
     /// `UPDATE .. SET ..` by the fields that are set: an application has few kinds of updates, and uses them often.
     updates: Mutex<HashMap<Vec<usize>, Arc<UpdateTexts>>>,
+    /// The index of the words in its texts.
+    pub(crate) search: Option<SearchIndex>,
+    /// The database keeps texts as UTF-16, and so in another order than storex.
+    pub(crate) is_utf16: bool,
     /// SQLite's words for each rule of uniqueness that a write may break.
     uniques: Vec<(String, Violated)>,
 }
@@ -74,6 +79,8 @@ pub(crate) struct Texts {
     pub(crate) delete_key: Arc<str>,
     /// `SELECT` all fields `FROM` the table.
     pub(crate) select: String,
+    /// All columns, for RETURNING.
+    pub(crate) all_columns: String,
     /// The key's columns, for RETURNING.
     pub(crate) key_columns: String,
 }
@@ -99,6 +106,8 @@ impl Table {
             all: (0..columns.len()).collect(),
             sql: Texts::new(collection, &name, &columns),
             updates: Mutex::default(),
+            search: SearchIndex::of(collection),
+            is_utf16: false,
             uniques: uniques(collection, live),
             collection: Arc::clone(collection),
             name,
@@ -178,6 +187,7 @@ impl Texts {
             exists_key: format!("SELECT 1 FROM {table} WHERE {by_key}"),
             delete_key: format!("DELETE FROM {table} WHERE {by_key}").into(),
             select: format!("SELECT {all} FROM {table}"),
+            all_columns: all,
             key_columns,
         }
     }

@@ -4,6 +4,7 @@
 //! the way out the field's type decides; nothing is guessed. What does not fit the field's type is damage, or was
 //! written past storex, and is reported with its collection and field.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use rusqlite::Statement;
@@ -38,6 +39,7 @@ impl ToSql for Bound<'_> {
 pub(crate) enum Param<'a> {
     Value(&'a Value),
     Int(i64),
+    Text(Cow<'a, str>),
     List(Rc<Vec<SqlValue>>),
 }
 
@@ -50,6 +52,7 @@ pub(crate) fn bind_all(
         match param {
             Param::Value(value) => statement.raw_bind_parameter(n + 1, Bound(value))?,
             Param::Int(int) => statement.raw_bind_parameter(n + 1, int)?,
+            Param::Text(text) => statement.raw_bind_parameter(n + 1, &**text)?,
             Param::List(list) => statement.raw_bind_parameter(n + 1, list)?,
         }
     }

@@ -1,5 +1,6 @@
 //! Writing: the steps of a batch on the writer's connection.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rusqlite::{CachedStatement, Connection, Statement};
@@ -18,15 +19,20 @@ use crate::value::{Bound, Param, bind_all, bind_key};
 /// So many statements are at hand during a batch.
 const HELD: usize = 8;
 
+/// Beside its own, a batch brings the words of so many objects up to date which another program has written.
+const STRANGERS_DRAINED: usize = 1_000;
+
 /// Runs a batch to its end inside the transaction that is open.
 pub(crate) fn run(conn: &Connection, tables: &Tables, run: &mut BatchRun) -> Result<()> {
-    let mut writing = Writing { conn, tables, held: Vec::with_capacity(HELD) };
+    let mut writing =
+        Writing { conn, tables, held: Vec::with_capacity(HELD), searched: BTreeMap::new() };
     while let Some(step) = run.next_step()? {
         let outcome = writing.execute(step)?;
+        writing.count_searched(step, &outcome);
         run.record(outcome)?;
         trace::step("sqlite.step");
     }
-    Ok(())
+    writing.drain()
 }
 
 /// One batch.
@@ -36,6 +42,8 @@ struct Writing<'c> {
     /// The statements that were used last, by the text that the table keeps. A batch of a thousand small steps uses a few
     /// of them over and over; finding them in the connection's cache costs a sixteenth of such a step.
     held: Vec<(Arc<str>, CachedStatement<'c>)>,
+    /// How many objects of tables with a search index were written.
+    searched: BTreeMap<Name, usize>,
 }
 
 impl<'c> Writing<'c> {
@@ -44,20 +52,18 @@ impl<'c> Writing<'c> {
             Step::Create(it) => self.create(self.table(&it.collection)?, it),
             Step::Update { collection, filter, changes } => {
                 let table = self.table(collection)?;
-                if changes.tells_objects() {
+                if changes.is_relative()
+                    || matches!(filter, Filter::Keys(_)) && changes.tells_objects()
+                {
                     self.update_relative(table, filter, changes)
                 } else {
                     self.update(table, filter, changes)
                 }
             }
             Step::Delete { collection, filter } => self.delete(self.table(collection)?, filter),
-            Step::Find(query) => {
-                let table = self.table(&query.collection)?;
-                Ok(StepOutcome::Found(read::find(self.conn, table, query)?))
-            }
+            Step::Find(query) => Ok(StepOutcome::Found(read::find(self.conn, self.tables, query)?)),
             Step::Count(query) => {
-                let table = self.table(&query.collection)?;
-                Ok(StepOutcome::Counted(read::count(self.conn, table, query)?))
+                Ok(StepOutcome::Counted(read::count(self.conn, self.tables, query)?))
             }
             other => {
                 Err(Error::Unsupported { backend: BACKEND, what: format!("the step {other:?}") })
@@ -65,11 +71,34 @@ impl<'c> Writing<'c> {
         }
     }
 
+    fn count_searched(&mut self, step: &Step, outcome: &StepOutcome) {
+        let written = match (step, outcome) {
+            (Step::Create(create), _) => create.records.len(),
+            (_, StepOutcome::Updated { keys, .. } | StepOutcome::Deleted { keys }) => keys.len(),
+            _ => return,
+        };
+        if let Some(name) = step.collection()
+            && self.tables.get(name).is_some_and(|table| table.search.is_some())
+        {
+            *self.searched.entry(name.clone()).or_default() += written;
+        }
+    }
+
+    /// Brings the search indices of what was written up to date.
+    fn drain(&mut self) -> Result<()> {
+        for (name, written) in &self.searched {
+            let table = self.table(name)?;
+            if let Some(index) = &table.search {
+                index
+                    .drain(self.conn, written + STRANGERS_DRAINED)
+                    .map_err(|source| error::failed("fill the search index", Some(name), source))?;
+            }
+        }
+        Ok(())
+    }
+
     fn table(&self, name: &Name) -> Result<&'c Table> {
-        let table = self.tables.get(name);
-        table
-            .map(|table| &**table)
-            .ok_or_else(|| Error::UnknownCollection { collection: name.clone() })
+        read::table(self.tables, name)
     }
 
     /// A statement; [`Writing::keep`] it after use.
@@ -161,10 +190,14 @@ impl<'c> Writing<'c> {
         let keys = match filter {
             Filter::Keys(keys) => keys,
             filter => {
-                let mut sql = Sql::new(&texts.set);
+                let mut sql = Sql::new(self.tables, &texts.set);
                 sql.params.extend(values().map(Param::Value));
                 match sql.filter(table, filter, None) {
+                    Ok(()) if changes.tells_objects() => return self.returning_objects(table, sql),
                     Ok(()) => return Ok(updated(self.returning(table, sql, "update")?)),
+                    Err(TooLarge) if changes.tells_objects() => {
+                        return self.update_relative(table, filter, changes);
+                    }
                     Err(TooLarge) => scanned = self.scanned_keys(table, filter)?,
                 }
                 &scanned
@@ -181,7 +214,8 @@ impl<'c> Writing<'c> {
         Ok(updated(touched))
     }
 
-    /// Increments are core's arithmetic: SQLite would turn an overflow into a float.
+    /// Reads, changes and writes object by object. Increments are core's arithmetic: SQLite would turn an overflow into a
+    /// float.
     fn update_relative(
         &mut self,
         table: &Table,
@@ -190,7 +224,7 @@ impl<'c> Writing<'c> {
     ) -> Result<StepOutcome> {
         let collection = &table.collection;
         let fields = changed_fields(collection, changes)?;
-        let mut found = read::matching(self.conn, table, filter)?;
+        let mut found = read::matching(self.conn, self.tables, table, filter)?;
         if !matches!(filter, Filter::Keys(_)) {
             found.sort_by_cached_key(|record| collection.key_of(record));
         }
@@ -216,7 +250,7 @@ impl<'c> Writing<'c> {
         let keys = match filter {
             Filter::Keys(keys) => keys,
             filter => {
-                let mut sql = Sql::new("DELETE FROM ");
+                let mut sql = Sql::new(self.tables, "DELETE FROM ");
                 sql.push(&table.name);
                 match sql.filter(table, filter, None) {
                     Ok(()) => {
@@ -258,9 +292,27 @@ impl<'c> Writing<'c> {
         Ok(keys)
     }
 
+    /// Runs an update with `RETURNING` all fields: the objects as they are afterwards, by key.
+    fn returning_objects(&self, table: &Table, mut sql: Sql<'_>) -> Result<StepOutcome> {
+        let failed = |source| failed_write("update", table, None, source);
+        sql.push(" RETURNING ");
+        sql.push(&table.sql.all_columns);
+        let mut statement = read::prepare(self.conn, table, &sql.text)?;
+        bind_all(&mut statement, &sql.params).map_err(failed)?;
+        let mut rows = statement.raw_query();
+        let mut objects = Vec::new();
+        while let Some(row) = rows.next().map_err(failed)? {
+            let record = read::record(table, &table.all, row)?;
+            objects.push((table.collection.key_of(&record), record));
+        }
+        objects.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let (keys, records) = objects.into_iter().unzip();
+        Ok(StepOutcome::Updated { keys, records })
+    }
+
     /// The keys that a filter matches which SQLite cannot take.
     fn scanned_keys(&self, table: &Table, filter: &Filter) -> Result<Vec<Key>> {
-        let records = read::scan(self.conn, table, filter)?;
+        let records = read::scan(self.conn, self.tables, table, filter)?;
         Ok(records.iter().map(|record| table.collection.key_of(record)).collect())
     }
 }

@@ -38,6 +38,7 @@ use crate::connection;
 use crate::error;
 use crate::readers::Readers;
 use crate::schema;
+use crate::search;
 use crate::table::Tables;
 use crate::trace;
 use crate::write;
@@ -84,8 +85,12 @@ pub(crate) fn start(
         .name("storex-sqlite-writer".to_owned())
         .spawn(move || {
             let prepared = connection::open(&config).and_then(|conn| {
-                let tables =
+                let mut tables =
                     schema::prepare(&conn, &registry, || connection::make_writer(&conn, &config))?;
+                if connection::is_utf16(&conn)? {
+                    tables.values_mut().filter_map(Arc::get_mut).for_each(|it| it.is_utf16 = true);
+                }
+                search::catch_up(&conn, &tables)?;
                 Ok((conn, Arc::new(tables)))
             });
             match prepared {
@@ -309,7 +314,7 @@ impl Writer {
     /// Runs a batch in the open transaction. A continuation that panics fails its batch, not the writer.
     fn attempt(&self, batch: Batch) -> Result<BatchOutcome> {
         self.check_schema()?;
-        let mut run = BatchRun::new(Arc::clone(&self.registry), batch);
+        let mut run = BatchRun::new(Arc::clone(&self.registry), batch).keeping_related();
         // Nothing that could be left half changed survives: the run is dropped, and the database rolled back.
         let ran = catch_unwind(AssertUnwindSafe(|| write::run(&self.conn, &self.tables, &mut run)));
         match ran {

@@ -298,7 +298,8 @@ fn note_triggers(
     table: &LiveTable,
 ) -> rusqlite::Result<()> {
     let mut statement = conn.prepare(
-        "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE ORDER BY rowid",
+        "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE \
+         AND name NOT LIKE '\\_storex\\_%' ESCAPE '\\' ORDER BY rowid",
     )?;
     for trigger in statement.query_map([&table.name], |row| row.get::<_, String>(0))? {
         let text = "is a trigger: it runs on every device, and what it writes is not logged";

@@ -21,7 +21,7 @@ use storex_core::{Collection, Field, FieldDefault, FieldType, Index, KeyFormat, 
 use crate::schema::inspect::{LiveTable, quote};
 
 /// The type that a column of ours is declared with.
-pub(super) fn declared_type(field_type: &FieldType) -> &'static str {
+pub(crate) fn declared_type(field_type: &FieldType) -> &'static str {
     match field_type {
         FieldType::AutoPk(format) | FieldType::ForeignKey(format) => match format {
             KeyFormat::Text => "TEXT",

@@ -24,6 +24,8 @@ mod look;
 mod rebuild;
 mod stored;
 
+pub(crate) use ddl::declared_type;
+
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -33,6 +35,7 @@ use crate::error;
 use crate::schema::check::mismatch;
 use crate::schema::inspect::LiveTable;
 use crate::schema::look::{Look, Todo, look};
+use crate::search;
 use crate::table::{Table, Tables};
 use crate::trace;
 
@@ -51,6 +54,7 @@ pub(crate) fn prepare(
         migrate(conn, registry)?;
         pragma(conn, "foreign_keys = ON")?;
     }
+    search::prepare(conn, registry)?;
     let mut tables = Tables::with_capacity(registry.collections().len());
     for collection in registry.collections() {
         let live = live(conn, collection)?.ok_or_else(|| {

@@ -13,6 +13,7 @@ use crate::schema::inspect::{self, LiveTable, quote};
 use crate::schema::look::{failed, is_rebuilt};
 use crate::schema::pragma;
 use crate::schema::stored::{self, Moved, Unfinished};
+use crate::search;
 use crate::table::Table;
 use crate::value::Bound;
 
@@ -137,15 +138,18 @@ fn refuse_strangers(conn: &Connection, plan: &CollectionPlan, live: &LiveTable) 
     if let Some(column) = live.primary_key().iter().find(|it| it.collation != "BINARY") {
         return refuse(format!("the collation of the column `{}`", column.name));
     }
-    let trigger = conn.query_row(
-        "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE",
-        [&live.name],
-        |row| row.get::<_, String>(0),
-    );
-    match trigger.optional().map_err(failed)? {
+    match triggers(conn, &live.name)?.iter().find(|name| !search::is_own(name)) {
         Some(trigger) => refuse(format!("the trigger `{trigger}`")),
         None => Ok(()),
     }
+}
+
+fn triggers(conn: &Connection, table: &str) -> Result<Vec<String>> {
+    let sql =
+        "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE";
+    let mut statement = conn.prepare(sql).map_err(failed)?;
+    let names = statement.query_map([table], |row| row.get(0)).map_err(failed)?;
+    names.collect::<rusqlite::Result<_>>().map_err(failed)
 }
 
 fn count(conn: &Connection, table: &str) -> Result<i64> {
