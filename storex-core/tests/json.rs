@@ -151,17 +151,7 @@ fn queries_are_read_as_they_are_meant() {
 fn operators_of_others_are_refused() {
     let c = collection();
     for operator in [
-        "$regex",
-        "$text",
-        "$where",
-        "$ge",
-        "$le",
-        "$like",
-        "$near",
-        "$type",
-        "$mod",
-        "$",
-        "$GT",
+        "$regex", "$text", "$where", "$ge", "$le", "$like", "$near", "$type", "$mod", "$", "$GT",
         "eq",
     ] {
         for json in [

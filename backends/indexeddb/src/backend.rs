@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use storex_core::{
-    Backend, Batch, BatchOutcome, BatchRun, Capabilities, Error, ErrorKind, Query, Record,
-    Registry, Result, Step,
+    Aggregation, Backend, Batch, BatchOutcome, BatchRun, Capabilities, Error, ErrorKind, Query,
+    Record, Registry, Result, Step, StepOutcome,
 };
 
 use crate::config::{Config, Durability, IndexedDbBuilder};
@@ -185,6 +185,40 @@ impl Backend for IndexedDbBackend {
         let store = layout::store(running.stores(), &query.collection)?;
         let transaction = running.begin(&[&*store.name], Mode::ReadOnly, "read").await?;
         Reading::new(&transaction, &store)?.count(&query).await
+    }
+
+    async fn aggregate(
+        &self,
+        aggregation: Aggregation,
+        _registry: &Registry,
+    ) -> Result<Vec<Record>> {
+        let running = self.running()?;
+        layout::store(running.stores(), &aggregation.collection)?;
+        // As a batch, which asks for related objects first; the count is what is added up then.
+        let batch = Batch::new().step(Step::Count(aggregation.query()));
+        let mut run = BatchRun::new(Arc::clone(&running.target.registry), batch);
+        let stores: Vec<Arc<Store>> = run
+            .collections()
+            .filter_map(|name| running.stores().get(name).map(Arc::clone))
+            .collect();
+        let names: Vec<&str> = stores.iter().map(|store| &*store.name).collect();
+        let transaction = running.begin(&names, Mode::ReadOnly, "aggregate").await?;
+        while let Some(step) = run.next_step()? {
+            match step {
+                Step::Find(query) => {
+                    let store = layout::store(running.stores(), &query.collection)?;
+                    let found = Reading::new(&transaction, &store)?.find(query).await?;
+                    run.record(StepOutcome::Found(found))?;
+                }
+                Step::Count(query) => {
+                    let store = layout::store(running.stores(), &query.collection)?;
+                    let aggregation = Aggregation { filter: query.filter.clone(), ..aggregation };
+                    return Reading::new(&transaction, &store)?.aggregate(&aggregation).await;
+                }
+                _ => break,
+            }
+        }
+        Err(Error::Unsupported { backend: BACKEND, what: "an aggregation of nothing".to_owned() })
     }
 
     async fn execute(&self, batch: Batch) -> Result<BatchOutcome> {

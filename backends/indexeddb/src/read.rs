@@ -1,6 +1,6 @@
 //! Reading: finds and counts inside a transaction. The same code serves reads and the steps of a batch.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use js_sys::Array;
 use storex_core::{
@@ -46,15 +46,22 @@ impl<'t> Reading<'t> {
 
     /// The objects of a query.
     pub(crate) async fn find(&self, query: &Query) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
         if let Filter::Keys(keys) = &query.filter {
-            let records = self.by_keys(keys).await?.into_iter().map(|row| row.record).collect();
-            return Ok(if query.is_ordered() || query.select.is_some() {
-                finish_query(query, self.collection(), records)
-            } else {
-                records
-            });
+            records.extend(self.by_keys(keys).await?.into_iter().map(|row| row.record));
+        } else if query.is_ordered() {
+            records.extend(self.first(query).await?.into_iter().map(|row| row.record));
+        } else {
+            let selected = query.select.as_ref().map(|_| query.selected(self.collection()));
+            self.each(query, &mut |row| {
+                records.push(match &selected {
+                    None => row.record,
+                    Some(selected) => project(&row.record, selected),
+                });
+            })
+            .await?;
+            return Ok(records);
         }
-        let records = self.scan(query).await?.into_iter().map(|row| row.record).collect();
         Ok(finish_query(query, self.collection(), records))
     }
 
@@ -62,14 +69,17 @@ impl<'t> Reading<'t> {
     pub(crate) async fn count(&self, query: &Query) -> Result<u64> {
         let plan = Plan::new(self.store, query);
         let matching = match &query.filter {
-            _ if query.after.is_some() => return Ok(self.find(query).await?.len() as u64),
-            Filter::Keys(keys) => self.by_keys(keys).await?.len() as u64,
+            Filter::Keys(keys) if query.after.is_none() => self.by_keys(keys).await?.len() as u64,
+            _ if plan.exact && plan.is_repeated() => {
+                self.keys(&plan).await.map_err(|source| self.failed(source))?.len() as u64
+            }
             _ if plan.exact => {
                 self.count_ranges(&plan).await.map_err(|source| self.failed(source))?
             }
-            filter => {
-                let all = Query::new(query.collection.clone()).filter(filter.clone());
-                self.scan(&all).await?.len() as u64
+            _ => {
+                let mut count = 0;
+                self.each(query, &mut |_| count += 1).await?;
+                count
             }
         };
         let behind = matching.saturating_sub(query.offset);
@@ -82,14 +92,60 @@ impl<'t> Reading<'t> {
             return self.by_keys(keys).await;
         }
         let all = Query::new(self.collection().name().clone()).filter(filter.clone());
-        let mut rows = self.scan(&all).await?;
+        let mut rows = Vec::new();
+        self.each(&all, &mut |row| rows.push(row)).await?;
         rows.sort_by_cached_key(|row| self.collection().key_of(&row.record));
         Ok(rows)
     }
 
-    /// At least the objects of a query, in no order: it remains to be finished.
-    async fn scan(&self, query: &Query) -> Result<Vec<Row>> {
-        let plan = Plan::new(self.store, query);
+    /// Shows every object that a query gives but for its order, limit and offset, in no order. Memory holds a page of them
+    /// at a time.
+    pub(crate) async fn each(&self, query: &Query, visit: &mut dyn FnMut(Row)) -> Result<()> {
+        if let (Filter::Keys(keys), None) = (&query.filter, &query.after) {
+            self.by_keys(keys).await?.into_iter().for_each(visit);
+            return Ok(());
+        }
+        let plan = self.plan(query).await?;
+        self.pages(query, &plan, None, &mut |rows| {
+            rows.into_iter().for_each(&mut *visit);
+            false
+        })
+        .await
+    }
+
+    /// At least the first objects of a query in its order: it remains to be finished.
+    async fn first(&self, query: &Query) -> Result<Vec<Row>> {
+        let plan = self.plan(query).await?;
+        let order = query.full_order(self.collection());
+        let needed = query
+            .limit
+            .map(|limit| usize::try_from(limit.saturating_add(query.offset)).unwrap_or(usize::MAX));
+        // The object at the position may be among the first ones.
+        let most = needed.map(|needed| needed.saturating_add(query.after.iter().len()));
+        let mut gathered = Gathered {
+            order: &order,
+            walked: &plan.order[..plan.ordered],
+            whole: plan.ordered == plan.order.len(),
+            needed,
+            rows: Vec::new(),
+        };
+        self.pages(query, &plan, most.filter(|_| plan.ordered > 0), &mut |rows| {
+            gathered.rows.extend(rows);
+            gathered.is_enough()
+        })
+        .await?;
+        Ok(gathered.rows)
+    }
+
+    /// Gives what a query's filter matches behind its position, in the order of the plan, until `take` has enough.
+    /// `needed`: so many objects may be enough.
+    pub(crate) async fn pages(
+        &self,
+        query: &Query,
+        plan: &Plan,
+        needed: Option<usize>,
+        take: &mut dyn FnMut(Vec<Row>) -> bool,
+    ) -> Result<()> {
         if plan.whole && query.filter != Filter::All {
             tracing::info!(
                 target: "storex::scan",
@@ -98,28 +154,47 @@ impl<'t> Reading<'t> {
             );
         }
         let order = query.full_order(self.collection());
-        let needed = query
-            .limit
-            .map(|limit| usize::try_from(limit.saturating_add(query.offset)).unwrap_or(usize::MAX));
-        let mut gathered = Gathered {
-            order: &order,
-            walked: &plan.order[..plan.ordered],
-            whole: plan.ordered == plan.order.len(),
-            needed,
-            rows: Vec::new(),
-        };
-        let mut walk = Walk::new(self, &plan, needed.filter(|_| plan.ordered > 0))?;
-        while let Some(rows) = walk.next().await? {
-            let after = query.after.as_ref();
-            gathered.rows.extend(rows.into_iter().filter(|row| {
-                query.filter.matches(self.collection(), &row.record)
-                    && after.is_none_or(|after| gathered_after(&order, &row.record, &after.values))
-            }));
-            if gathered.is_enough() {
+        let mut walk = Walk::new(self, plan, needed)?;
+        while let Some(mut rows) = walk.next().await? {
+            if !plan.exact {
+                rows.retain(|row| {
+                    let after = query.after.as_ref();
+                    query.filter.matches(self.collection(), &row.record)
+                        && after.is_none_or(|after| is_after(&order, &row.record, &after.values))
+                });
+            }
+            if take(rows) {
                 break;
             }
         }
-        Ok(gathered.rows)
+        Ok(())
+    }
+
+    /// The way to the objects of a query.
+    pub(crate) async fn plan(&self, query: &Query) -> Result<Plan> {
+        let mut plan = Plan::new(self.store, query);
+        if plan.is_repeated() {
+            // The keys are few and small beside the objects, which are read once each then.
+            let keys = self.keys(&plan).await.map_err(|source| self.failed(source))?;
+            plan.go_by_keys(self.store, query, keys.into_values());
+        }
+        Ok(plan)
+    }
+
+    /// The keys of the objects that a plan over an index finds, by their order code.
+    async fn keys(&self, plan: &Plan) -> std::result::Result<BTreeMap<Vec<u8>, JsValue>, DomError> {
+        let mut keys = BTreeMap::new();
+        let Some(index) = plan.index.and_then(|at| self.store.indices.get(at)) else {
+            return Ok(keys);
+        };
+        let index = self.store.live_index(&self.objects, index)?;
+        for range in &plan.ranges {
+            let Some(range) = range.to_js()? else { continue };
+            let found = Request::of(index.get_all_keys_with_key(&range))?.await?;
+            let found = found.unchecked_into::<Array>();
+            keys.extend(found.iter().filter_map(|key| Some((self.store.key_code(&key)?, key))));
+        }
+        Ok(keys)
     }
 
     /// The objects with these keys, in the order of the keys.
@@ -226,6 +301,11 @@ impl<'t> Reading<'t> {
     }
 }
 
+/// The record of some of the fields.
+pub(crate) fn project(record: &Record, selected: &[usize]) -> Record {
+    Record::new(selected.iter().map(|at| record.get(*at).clone()).collect())
+}
+
 /// Which of many keys are there.
 enum Present {
     None,
@@ -278,7 +358,7 @@ fn values(order: &[(usize, Direction)], record: &Record) -> Vec<storex_core::Val
     order.iter().map(|(at, _)| record.get(*at).clone()).collect()
 }
 
-fn gathered_after(
+fn is_after(
     order: &[(usize, Direction)],
     record: &Record,
     position: &[storex_core::Value],

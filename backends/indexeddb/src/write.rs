@@ -330,7 +330,9 @@ impl<'t> Writing<'t> {
         let Ok(record) = store.of_js(object, Some(&own)) else { return Ok(None) };
         for index in store.indices.iter().filter(|index| index.unique) {
             let entry = match &index.form {
-                IndexForm::Encoded(_) => Some(order_code::entry(&store.entry(index, &record))),
+                IndexForm::Encoded(_) | IndexForm::Words(_) => {
+                    Some(order_code::entry(&store.entry(index, &record)))
+                }
                 IndexForm::Native => {
                     let values: Vec<Value> =
                         index.fields.iter().map(|at| record.get(*at).clone()).collect();
