@@ -85,17 +85,16 @@ impl Plan {
         matches!(self.sought, Some(Sought::Beginning(_)))
     }
 
-    /// Goes by the keys of the objects, once they are known: in our order, each once.
-    pub(crate) fn go_by_keys(
-        &mut self,
-        store: &Store,
-        query: &Query,
-        keys: impl Iterator<Item = JsValue>,
-    ) {
+    /// Goes by the keys of the objects, each once and in our order; `None`: over all objects.
+    pub(crate) fn go_by_keys(&mut self, store: &Store, query: &Query, keys: Option<Vec<JsValue>>) {
         self.index = None;
         self.sought = None;
-        self.points = true;
-        self.ranges = keys.map(multi::point).collect();
+        self.points = keys.is_some();
+        self.exact &= self.points;
+        self.ranges = match keys {
+            Some(keys) => keys.into_iter().map(multi::point).collect(),
+            None => vec![Range::default()],
+        };
         let mut parts = Vec::new();
         conjuncts(&query.filter, &mut parts);
         self.begin_after(&Path::key(store), &wanted(store, &parts), query);

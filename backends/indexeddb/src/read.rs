@@ -19,6 +19,10 @@ use crate::walk::Walk;
 /// From so many keys on it is worth looking first which of them are there.
 const MANY_KEYS: usize = 8;
 
+/// So many entries of an index over words are gone through without asking first whether reading all objects is quicker: it
+/// is where there are more than half as many entries as objects.
+const FEW_ENTRIES: u32 = 4_096;
+
 /// An object as it lies in the store, and what it says.
 #[derive(Debug)]
 pub(crate) struct Row {
@@ -70,16 +74,22 @@ impl<'t> Reading<'t> {
         let plan = Plan::new(self.store, query);
         let matching = match &query.filter {
             Filter::Keys(keys) if query.after.is_none() => self.by_keys(keys).await?.len() as u64,
-            _ if plan.exact && plan.is_repeated() => {
-                self.keys(&plan).await.map_err(|source| self.failed(source))?.len() as u64
-            }
-            _ if plan.exact => {
+            _ if plan.exact && !plan.is_repeated() => {
                 self.count_ranges(&plan).await.map_err(|source| self.failed(source))?
             }
             _ => {
-                let mut count = 0;
-                self.each(query, &mut |_| count += 1).await?;
-                count
+                let plan = self.resolved(plan, query).await?;
+                if plan.exact && plan.points {
+                    plan.ranges.len() as u64
+                } else {
+                    let mut count = 0;
+                    self.pages(query, &plan, None, &mut |rows| {
+                        count += rows.len() as u64;
+                        false
+                    })
+                    .await?;
+                    count
+                }
             }
         };
         let behind = matching.saturating_sub(query.offset);
@@ -105,7 +115,7 @@ impl<'t> Reading<'t> {
             self.by_keys(keys).await?.into_iter().for_each(visit);
             return Ok(());
         }
-        let plan = self.plan(query).await?;
+        let plan = self.resolved(Plan::new(self.store, query), query).await?;
         self.pages(query, &plan, None, &mut |rows| {
             rows.into_iter().for_each(&mut *visit);
             false
@@ -115,7 +125,7 @@ impl<'t> Reading<'t> {
 
     /// At least the first objects of a query in its order: it remains to be finished.
     async fn first(&self, query: &Query) -> Result<Vec<Row>> {
-        let plan = self.plan(query).await?;
+        let plan = self.resolved(Plan::new(self.store, query), query).await?;
         let order = query.full_order(self.collection());
         let needed = query
             .limit
@@ -170,31 +180,37 @@ impl<'t> Reading<'t> {
         Ok(())
     }
 
-    /// The way to the objects of a query.
-    pub(crate) async fn plan(&self, query: &Query) -> Result<Plan> {
-        let mut plan = Plan::new(self.store, query);
+    /// The plan; instead of one that finds an object several times, one by the keys of the objects, or over all of them.
+    async fn resolved(&self, mut plan: Plan, query: &Query) -> Result<Plan> {
         if plan.is_repeated() {
-            // The keys are few and small beside the objects, which are read once each then.
             let keys = self.keys(&plan).await.map_err(|source| self.failed(source))?;
-            plan.go_by_keys(self.store, query, keys.into_values());
+            plan.go_by_keys(self.store, query, keys);
         }
         Ok(plan)
     }
 
-    /// The keys of the objects that a plan over an index finds, by their order code.
-    async fn keys(&self, plan: &Plan) -> std::result::Result<BTreeMap<Vec<u8>, JsValue>, DomError> {
-        let mut keys = BTreeMap::new();
-        let Some(index) = plan.index.and_then(|at| self.store.indices.get(at)) else {
-            return Ok(keys);
+    /// The keys of the objects that a plan over an index finds, each once and in our order; `None` where it has more entries
+    /// than it is quick to go through.
+    async fn keys(&self, plan: &Plan) -> std::result::Result<Option<Vec<JsValue>>, DomError> {
+        let (Some(index), [range]) =
+            (plan.index.and_then(|at| self.store.indices.get(at)), plan.ranges.as_slice())
+        else {
+            return Ok(None);
         };
         let index = self.store.live_index(&self.objects, index)?;
-        for range in &plan.ranges {
-            let Some(range) = range.to_js()? else { continue };
-            let found = Request::of(index.get_all_keys_with_key(&range))?.await?;
-            let found = found.unchecked_into::<Array>();
-            keys.extend(found.iter().filter_map(|key| Some((self.store.key_code(&key)?, key))));
+        let Some(range) = range.to_js()? else { return Ok(Some(Vec::new())) };
+        let few = Request::of(index.get_all_keys_with_key_and_limit(&range, FEW_ENTRIES))?;
+        let mut found = few.await?.unchecked_into::<Array>();
+        if found.length() == FEW_ENTRIES {
+            let entries = Request::of(index.count_with_key(&range))?;
+            let objects = Request::of(self.objects.count())?.await?.as_f64();
+            if entries.await?.as_f64() > objects.map(|objects| objects / 2.0) {
+                return Ok(None);
+            }
+            found = Request::of(index.get_all_keys_with_key(&range))?.await?.unchecked_into();
         }
-        Ok(keys)
+        let by_code = found.iter().filter_map(|key| Some((self.store.key_code(&key)?, key)));
+        Ok(Some(by_code.collect::<BTreeMap<_, _>>().into_values().collect()))
     }
 
     /// The objects with these keys, in the order of the keys.

@@ -376,6 +376,59 @@ async fn a_page_of_a_filter_reads_little_more_than_itself_wherever_it_is() {
     }
 }
 
+/// Where objects have several words that begin so, all objects are fewer than the entries.
+#[wasm_bindgen_test]
+async fn a_beginning_that_most_words_have_is_not_looked_up() {
+    let name = fresh_name();
+    let backend = opened(&name, [with_indices(definition("note", KeyFormat::Int))]).await;
+    let note = |n: i64| {
+        let mut note = numbered(n);
+        note.set(
+            2,
+            format!(
+                "all {} almost {}",
+                ["above", "under"][n as usize % 2],
+                ["at", "on"][n as usize % 3 / 2]
+            )
+            .into(),
+        );
+        note
+    };
+    backend.execute(Batch::new().create("note", (0..MANY).map(note).collect())).await.unwrap();
+    let touched = Touched::of(&name);
+    for (words, expected) in [("a*", 3_000), ("a* on", 1_000), ("a* at under", 1_000)] {
+        let search = || Query::new("note").filter(field("body").search(words));
+        let (found, reads) = read(&backend, &touched, search()).await;
+        assert_eq!(found, expected, "{words}");
+        assert!(reads.objects <= 3_000 && reads.requests <= 8, "{words} {reads:?}");
+        assert_eq!(backend.count(search()).await.unwrap(), expected as u64, "{words}");
+        let (found, reads) = read(&backend, &touched, search().limit(10)).await;
+        assert_eq!(found, 10, "{words}");
+        assert!(reads.objects <= 70, "{words} {reads:?}");
+    }
+    for direction in [Direction::Ascending, Direction::Descending] {
+        let mut page = Query::new("note")
+            .filter(field("body").search("a*"))
+            .order_by("id", direction)
+            .limit(700);
+        let registry = registry([definition("note", KeyFormat::Int)]);
+        let collection = registry.collection("note").unwrap();
+        let mut seen = Vec::new();
+        loop {
+            let found = backend.find(page.clone()).await.unwrap();
+            let Some(last) = found.last() else { break };
+            let position = page.position_of(collection, last);
+            page = page.after(position);
+            seen.extend(found.iter().map(|it| it.get(0).as_int().unwrap()));
+        }
+        let mut expected: Vec<i64> = (0..MANY).collect();
+        if direction == Direction::Descending {
+            expected.reverse();
+        }
+        assert_eq!(seen, expected);
+    }
+}
+
 /// A thousand values: as many requests, many of them at a time, and no other object.
 #[wasm_bindgen_test]
 async fn many_values_and_related_objects_are_looked_up_one_by_one() {
