@@ -1,15 +1,51 @@
 //! Aggregations: counted by the database, looked up at an end of an index, or added up page by page.
 
+use std::sync::Arc;
+
 use storex_core::{
-    Aggregate, Aggregation, Aggregator, Direction, Name, Query, Record, Result, Value, field,
+    Aggregate, Aggregation, Aggregator, Batch, BatchRun, Direction, Name, Query, Record, Registry,
+    Result, Step, StepOutcome, Value, field,
 };
 
+use crate::layout::{self, Stores};
 use crate::plan::Plan;
+use crate::raw::Transaction;
 use crate::read::{Reading, project};
 
+/// The aggregation as a batch, which asks for related objects first; in the place of its last step, a count, stands what is
+/// added up.
+pub(crate) fn run(registry: &Arc<Registry>, aggregation: &Aggregation) -> BatchRun {
+    let batch = Batch::new().step(Step::Count(aggregation.query()));
+    BatchRun::new(Arc::clone(registry), batch)
+}
+
+/// What the objects come to.
+pub(crate) async fn aggregate(
+    transaction: &Transaction,
+    stores: &Stores,
+    mut run: BatchRun,
+    aggregation: Aggregation,
+) -> Result<Vec<Record>> {
+    loop {
+        match run.next_step()? {
+            Some(Step::Find(query)) => {
+                let store = layout::store(stores, &query.collection)?;
+                let found = Reading::new(transaction, &store)?.find(query).await?;
+                run.record(StepOutcome::Found(found))?;
+            }
+            Some(Step::Count(query)) => {
+                let store = layout::store(stores, &query.collection)?;
+                let aggregation = Aggregation { filter: query.filter.clone(), ..aggregation };
+                return Reading::new(transaction, &store)?.aggregate(&aggregation).await;
+            }
+            _ => return Ok(Vec::new()),
+        }
+    }
+}
+
 impl Reading<'_> {
-    /// What the objects come to; the aggregation has no filter on related objects any more.
-    pub(crate) async fn aggregate(&self, aggregation: &Aggregation) -> Result<Vec<Record>> {
+    /// What the objects come to; the filter asks for no related objects any more.
+    async fn aggregate(&self, aggregation: &Aggregation) -> Result<Vec<Record>> {
         if let Some(record) = self.looked_up(aggregation).await? {
             return Ok(vec![record]);
         }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use storex_core::{
     Aggregation, Backend, Batch, BatchOutcome, BatchRun, Capabilities, Error, ErrorKind, Query,
-    Record, Registry, Result, Step, StepOutcome,
+    Record, Registry, Result, Step,
 };
 
+use crate::aggregate;
 use crate::config::{Config, Durability, IndexedDbBuilder};
 use crate::connect::{self, Opened, connect};
 use crate::error::{self, BACKEND};
@@ -194,41 +195,18 @@ impl Backend for IndexedDbBackend {
     ) -> Result<Vec<Record>> {
         let running = self.running()?;
         layout::store(running.stores(), &aggregation.collection)?;
-        // As a batch, which asks for related objects first; the count is what is added up then.
-        let batch = Batch::new().step(Step::Count(aggregation.query()));
-        let mut run = BatchRun::new(Arc::clone(&running.target.registry), batch);
-        let stores: Vec<Arc<Store>> = run
-            .collections()
-            .filter_map(|name| running.stores().get(name).map(Arc::clone))
-            .collect();
+        let run = aggregate::run(&running.target.registry, &aggregation);
+        let stores = running.stores_of(&run);
         let names: Vec<&str> = stores.iter().map(|store| &*store.name).collect();
         let transaction = running.begin(&names, Mode::ReadOnly, "aggregate").await?;
-        while let Some(step) = run.next_step()? {
-            match step {
-                Step::Find(query) => {
-                    let store = layout::store(running.stores(), &query.collection)?;
-                    let found = Reading::new(&transaction, &store)?.find(query).await?;
-                    run.record(StepOutcome::Found(found))?;
-                }
-                Step::Count(query) => {
-                    let store = layout::store(running.stores(), &query.collection)?;
-                    let aggregation = Aggregation { filter: query.filter.clone(), ..aggregation };
-                    return Reading::new(&transaction, &store)?.aggregate(&aggregation).await;
-                }
-                _ => break,
-            }
-        }
-        Err(Error::Unsupported { backend: BACKEND, what: "an aggregation of nothing".to_owned() })
+        aggregate::aggregate(&transaction, running.stores(), run, aggregation).await
     }
 
     async fn execute(&self, batch: Batch) -> Result<BatchOutcome> {
         let running = self.running()?;
         let mode = mode(&batch);
         let mut run = BatchRun::new(Arc::clone(&running.target.registry), batch);
-        let stores: Vec<Arc<Store>> = run
-            .collections()
-            .filter_map(|name| running.stores().get(name).map(Arc::clone))
-            .collect();
+        let stores = running.stores_of(&run);
         if stores.is_empty() {
             return without_transaction(run);
         }
@@ -275,6 +253,11 @@ impl Backend for IndexedDbBackend {
 impl Running {
     fn stores(&self) -> &Stores {
         &self.target.stores
+    }
+
+    /// The stores that a batch may touch.
+    fn stores_of(&self, run: &BatchRun) -> Vec<Arc<Store>> {
+        run.collections().filter_map(|name| self.stores().get(name).map(Arc::clone)).collect()
     }
 
     /// Begins a transaction of the configured durability.

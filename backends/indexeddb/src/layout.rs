@@ -266,19 +266,29 @@ impl Store {
 
     /// Brings the index entries of an object up to date.
     pub(crate) fn set_entries(&self, object: &Object, record: &Record) {
-        for index in &self.indices {
-            let (property, entry) = match &index.form {
-                IndexForm::Encoded(property) if index.multi_entry => {
-                    (property, self.element_entries(index, record).into())
-                }
-                IndexForm::Encoded(property) => {
-                    (property, order_code::entry(&self.entry(index, record)))
-                }
-                IndexForm::Words(property) => (property, self.word_entries(index, record).into()),
-                IndexForm::Native => continue,
-            };
-            property::set(object, property, &entry);
-        }
+        self.indices.iter().for_each(|index| self.set_entry(index, object, record));
+    }
+
+    /// Brings those index entries up to date that are made of the changed fields: a long text is not taken apart again for
+    /// a change beside it. (Keys, which stand in all of them, do not change.)
+    pub(crate) fn set_entries_of(&self, object: &Object, record: &Record, changed: &[usize]) {
+        let concerned = |index: &&StoreIndex| index.fields.iter().any(|at| changed.contains(at));
+        let indices = self.indices.iter().filter(concerned);
+        indices.for_each(|index| self.set_entry(index, object, record));
+    }
+
+    fn set_entry(&self, index: &StoreIndex, object: &Object, record: &Record) {
+        let (property, entry) = match &index.form {
+            IndexForm::Encoded(property) if index.multi_entry => {
+                (property, self.element_entries(index, record).into())
+            }
+            IndexForm::Encoded(property) => {
+                (property, order_code::entry(&self.entry(index, record)))
+            }
+            IndexForm::Words(property) => (property, self.word_entries(index, record).into()),
+            IndexForm::Native => return,
+        };
+        property::set(object, property, &entry);
     }
 
     /// The entries of a record in an index over elements: the code of each element, and the key.

@@ -195,7 +195,7 @@ impl<'t> Writing<'t> {
             for at in &changed {
                 store.set(&object, *at, record.get(*at));
             }
-            store.set_entries(&object, &record);
+            store.set_entries_of(&object, &record, &changed);
             self.put(&store, &reading.objects, object, &record, key.clone(), false).await?;
             keys.push(key);
             if changes.tells_objects() {
