@@ -1,6 +1,7 @@
 //! [`IndexedDbBackend`]: the backend as the rest of storex sees it.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::raw::{
 };
 use crate::read::Reading;
 use crate::schema::Target;
-use crate::write::Writing;
+use crate::write::{Writing, unknown_step};
 
 /// Keeps collections in an IndexedDB database of the browser.
 ///
@@ -34,7 +35,6 @@ use crate::write::Writing;
 /// let backend = IndexedDbBackend::builder("notes").durability(Durability::Strict).build()?;
 /// # let _ = backend; Ok(()) }
 /// ```
-#[derive(Debug)]
 pub struct IndexedDbBackend {
     config: Config,
     running: RefCell<Option<Rc<Running>>>,
@@ -48,8 +48,13 @@ pub async fn databases() -> Result<Vec<DatabaseInfo>> {
     raw::databases().await.map_err(|source| error::failed("list the databases", None, source))
 }
 
+impl fmt::Debug for IndexedDbBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IndexedDbBackend").field("name", &self.config.name).finish_non_exhaustive()
+    }
+}
+
 /// What there is between `open` and `close`.
-#[derive(Debug)]
 struct Running {
     config: Config,
     target: Target,
@@ -357,9 +362,7 @@ fn mode(batch: &Batch) -> Mode {
 fn without_transaction(mut run: BatchRun) -> Result<BatchOutcome> {
     match run.next_step()? {
         None => Ok(run.finish()),
-        Some(step) => {
-            Err(Error::Unsupported { backend: BACKEND, what: format!("the step {step:?}") })
-        }
+        Some(_) => Err(unknown_step()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reading: finds and counts inside a transaction. The same code serves reads and the steps of a batch.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
 use js_sys::Array;
@@ -104,7 +105,10 @@ impl<'t> Reading<'t> {
         let all = Query::new(self.collection().name().clone()).filter(filter.clone());
         let mut rows = Vec::new();
         self.each(&all, &mut |row| rows.push(row)).await?;
-        rows.sort_by_cached_key(|row| self.collection().key_of(&row.record));
+        sort(&mut rows, &|a, b| {
+            let parts = self.store.key_values(a).zip(self.store.key_values(b));
+            parts.map(|(a, b)| a.compare(b)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+        });
         Ok(rows)
     }
 
@@ -209,8 +213,9 @@ impl<'t> Reading<'t> {
             }
             found = Request::of(index.get_all_keys_with_key(&range))?.await?.unchecked_into();
         }
-        let by_code = found.iter().filter_map(|key| Some((self.store.key_code(&key)?, key)));
-        Ok(Some(by_code.collect::<BTreeMap<_, _>>().into_values().collect()))
+        let mut by_code = BTreeMap::new();
+        by_code.extend(found.iter().filter_map(|key| Some((self.store.key_code(&key)?, key))));
+        Ok(Some(by_code.into_values().collect()))
     }
 
     /// The objects with these keys, in the order of the keys.
@@ -317,6 +322,11 @@ impl<'t> Reading<'t> {
     }
 }
 
+/// Sorts rows by their records. One sort for all orders: each that the compiler makes is some kilobytes to load.
+pub(crate) fn sort(rows: &mut [Row], compare: &dyn Fn(&Record, &Record) -> Ordering) {
+    rows.sort_by(|a, b| compare(&a.record, &b.record));
+}
+
 /// The record of some of the fields.
 pub(crate) fn project(record: &Record, selected: &[usize]) -> Record {
     Record::new(selected.iter().map(|at| record.get(*at).clone()).collect())
@@ -355,8 +365,8 @@ impl Gathered<'_> {
         if self.walked.is_empty() && !self.whole {
             if self.rows.len() > needed.saturating_mul(2).saturating_add(1000) {
                 let order = self.order;
-                self.rows.sort_by(|a, b| {
-                    compare_ordered(order, &values(order, &a.record), &values(order, &b.record))
+                sort(&mut self.rows, &|a, b| {
+                    compare_ordered(order, &values(order, a), &values(order, b))
                 });
                 self.rows.truncate(needed);
             }

@@ -18,7 +18,7 @@ use crate::native::{self, Bound, Range};
 use crate::order_code::{self, AFTER};
 use crate::plan::Plan;
 use crate::raw::{DomError, Request};
-use crate::read::{Reading, Row};
+use crate::read::{Reading, Row, sort};
 
 /// Objects of the first page.
 const FIRST_PAGE: u32 = 1_000;
@@ -370,13 +370,12 @@ impl<'r, 't> Walk<'r, 't> {
     fn sort_texts(&self, rows: &mut [Row]) {
         let encoded = rows.first().is_none_or(|row| self.entry(&row.record).is_some());
         let fields = self.fields();
-        let values =
-            |row: &Row| fields.iter().map(|at| row.record.get(*at).clone()).collect::<Vec<_>>();
+        let values = |it: &Record| fields.iter().map(|at| it.get(*at).clone()).collect::<Vec<_>>();
         let odd = |row: &Row| fields.iter().any(|at| native::is_odd(row.record.get(*at)));
         if encoded || !rows.iter().any(odd) {
             return;
         }
-        rows.sort_by(|a, b| match self.direction {
+        sort(rows, &|a, b| match self.direction {
             Direction::Ascending => compare_all(&values(a), &values(b)),
             Direction::Descending => compare_all(&values(b), &values(a)),
         });

@@ -26,10 +26,11 @@ pub(crate) fn serves(collection: &Collection, index: &Index) -> bool {
 
 /// The entries of a text.
 pub(crate) fn entries(text: &str, key: &[u8]) -> Array {
-    let words: BTreeSet<String> = words_of(text).collect();
+    let mut words = BTreeSet::new();
+    words.extend(words_of(text));
     let mut suffix = String::from(END);
     order_code::push_digits(&mut suffix, key);
-    words.into_iter().map(|word| JsValue::from_str(&(word + &suffix))).collect()
+    words.iter().map(|word| JsValue::from_str(&format!("{word}{suffix}"))).collect()
 }
 
 /// The entry of a word and a key.
