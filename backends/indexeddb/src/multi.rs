@@ -96,7 +96,7 @@ pub(crate) fn plan(
 }
 
 /// What an index can be asked for a part of a filter, in which field, and whether that is all that the part says.
-fn sought<'q>(part: &'q Filter) -> Option<(&'q Name, Sought, bool)> {
+fn sought(part: &Filter) -> Option<(&Name, Sought, bool)> {
     let element = |value: &Value| Sought::Element(order_code::element(value));
     match part {
         Filter::Contains { field, value } => Some((field, element(value), true)),
