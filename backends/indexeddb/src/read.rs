@@ -206,12 +206,18 @@ impl<'t> Reading<'t> {
         let few = Request::of(index.get_all_keys_with_key_and_limit(&range, FEW_ENTRIES))?;
         let mut found = few.await?.unchecked_into::<Array>();
         if found.length() == FEW_ENTRIES {
-            let entries = Request::of(index.count_with_key(&range))?;
-            let objects = Request::of(self.objects.count())?.await?.as_f64();
-            if entries.await?.as_f64() > objects.map(|objects| objects / 2.0) {
+            // To count the entries would take as long as to read them: no more are read than are worth it.
+            let objects = Request::of(self.objects.count())?.await?.as_f64().unwrap_or_default();
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let most = (objects / 2.0) as u32;
+            if most < FEW_ENTRIES {
                 return Ok(None);
             }
-            found = Request::of(index.get_all_keys_with_key(&range))?.await?.unchecked_into();
+            let more = index.get_all_keys_with_key_and_limit(&range, most.saturating_add(1));
+            found = Request::of(more)?.await?.unchecked_into();
+            if found.length() > most {
+                return Ok(None);
+            }
         }
         let mut by_code = BTreeMap::new();
         by_code.extend(found.iter().filter_map(|key| Some((self.store.key_code(&key)?, key))));

@@ -429,6 +429,31 @@ async fn a_beginning_that_most_words_have_is_not_looked_up() {
     }
 }
 
+/// Many entries, and still fewer than half as many as objects: they are looked up; one more, and they are not.
+#[wasm_bindgen_test]
+async fn a_beginning_of_many_words_is_looked_up_among_many_more() {
+    let name = fresh_name();
+    let words = Definition::new("note")
+        .key_format(KeyFormat::Int)
+        .field("body", FieldType::Text)
+        .index(["body"]);
+    let backend = opened(&name, [words]).await;
+    let body = |n: i64| match n % 9 {
+        0..4 => "alpha",
+        4..8 => "beta one",
+        _ => "beta two",
+    };
+    let notes = (0..9_999).map(|n| record([n.into(), body(n).into()])).collect();
+    backend.execute(Batch::new().create("note", notes)).await.unwrap();
+    let touched = Touched::of(&name);
+    for (words, expected, most) in [("al*", 4_444, 4_444), ("b*", 5_555, 9_999)] {
+        let query = Query::new("note").filter(field("body").search(words));
+        let (found, reads) = read(&backend, &touched, query.clone()).await;
+        assert_eq!((found, reads.objects), (expected, most), "{words}");
+        assert_eq!(backend.count(query).await.unwrap(), expected as u64, "{words}");
+    }
+}
+
 /// A thousand values: as many requests, many of them at a time, and no other object.
 #[wasm_bindgen_test]
 async fn many_values_and_related_objects_are_looked_up_one_by_one() {
