@@ -19,8 +19,8 @@ const EXPORTER: &str = "storex-e2e-export";
 const WEIGHED: &str = "storex-size";
 
 /// The most that storex may add to a page, in KiB after gzip. The target is 350, which is not reached yet; until it is,
-/// this keeps what there is from growing.
-const LIMIT: &str = "400";
+/// this keeps what there is from growing. (With filters on words and elements, relative changes and aggregations it is 426.)
+const LIMIT: &str = "430";
 
 /// `cargo xtask browser`
 pub(crate) fn browser(workspace: &Workspace, long: bool) -> ExitCode {

@@ -1,15 +1,17 @@
 //! [`IndexedDbBackend`]: the backend as the rest of storex sees it.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use storex_core::{
-    Backend, Batch, BatchOutcome, BatchRun, Capabilities, Error, ErrorKind, Plan, Query, Record,
-    Registry, Result, Step, StoredSchema,
+    Aggregation, Backend, Batch, BatchOutcome, BatchRun, Capabilities, Error, ErrorKind, Plan,
+    Query, Record, Registry, Result, Step, StoredSchema,
 };
 
+use crate::aggregate;
 use crate::config::{Config, Durability, IndexedDbBuilder};
 use crate::connect::{self, Opened, connect};
 use crate::error::{self, BACKEND};
@@ -20,7 +22,7 @@ use crate::raw::{
 };
 use crate::read::Reading;
 use crate::schema::{self, Target};
-use crate::write::Writing;
+use crate::write::{Writing, unknown_step};
 
 /// Keeps collections in an IndexedDB database of the browser.
 ///
@@ -33,7 +35,6 @@ use crate::write::Writing;
 /// let backend = IndexedDbBackend::builder("notes").durability(Durability::Strict).build()?;
 /// # let _ = backend; Ok(()) }
 /// ```
-#[derive(Debug)]
 pub struct IndexedDbBackend {
     config: Config,
     running: RefCell<Option<Rc<Running>>>,
@@ -47,8 +48,13 @@ pub async fn databases() -> Result<Vec<DatabaseInfo>> {
     raw::databases().await.map_err(|source| error::failed("list the databases", None, source))
 }
 
+impl fmt::Debug for IndexedDbBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IndexedDbBackend").field("name", &self.config.name).finish_non_exhaustive()
+    }
+}
+
 /// What there is between `open` and `close`.
-#[derive(Debug)]
 struct Running {
     config: Config,
     target: Target,
@@ -198,14 +204,25 @@ impl Backend for IndexedDbBackend {
         Reading::new(&transaction, &store)?.count(&query).await
     }
 
+    async fn aggregate(
+        &self,
+        aggregation: Aggregation,
+        _registry: &Registry,
+    ) -> Result<Vec<Record>> {
+        let running = self.running()?;
+        layout::store(running.stores(), &aggregation.collection)?;
+        let run = aggregate::run(&running.target.registry, &aggregation);
+        let stores = running.stores_of(&run);
+        let names: Vec<&str> = stores.iter().map(|store| &*store.name).collect();
+        let transaction = running.begin(&names, Mode::ReadOnly, "aggregate").await?;
+        aggregate::aggregate(&transaction, running.stores(), run, aggregation).await
+    }
+
     async fn execute(&self, batch: Batch) -> Result<BatchOutcome> {
         let running = self.running()?;
         let mode = mode(&batch);
         let mut run = BatchRun::new(Arc::clone(&running.target.registry), batch);
-        let stores: Vec<Arc<Store>> = run
-            .collections()
-            .filter_map(|name| running.stores().get(name).map(Arc::clone))
-            .collect();
+        let stores = running.stores_of(&run);
         if stores.is_empty() {
             return without_transaction(run);
         }
@@ -252,6 +269,11 @@ impl Backend for IndexedDbBackend {
 impl Running {
     fn stores(&self) -> &Stores {
         &self.target.stores
+    }
+
+    /// The stores that a batch may touch.
+    fn stores_of(&self, run: &BatchRun) -> Vec<Arc<Store>> {
+        run.collections().filter_map(|name| self.stores().get(name).map(Arc::clone)).collect()
     }
 
     /// Begins a transaction of the configured durability.
@@ -351,9 +373,7 @@ fn mode(batch: &Batch) -> Mode {
 fn without_transaction(mut run: BatchRun) -> Result<BatchOutcome> {
     match run.next_step()? {
         None => Ok(run.finish()),
-        Some(step) => {
-            Err(Error::Unsupported { backend: BACKEND, what: format!("the step {step:?}") })
-        }
+        Some(_) => Err(unknown_step()),
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use js_sys::{Array, Object, Reflect};
 use storex_core::{Collection, Error, Index, Key, Name, Record, Registry, Result, Value};
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{IdbIndex, IdbObjectStore};
 
 use crate::json;
@@ -22,6 +22,7 @@ use crate::order_code;
 use crate::property;
 use crate::raw::DomError;
 use crate::value::{self, Form};
+use crate::words;
 
 /// The properties of an object that hold its index entries begin so.
 pub(crate) const ENTRIES: &str = "_storex_";
@@ -67,7 +68,7 @@ pub(crate) struct StoreIndex {
     /// Positions of the fields.
     pub(crate) fields: Vec<usize>,
     pub(crate) unique: bool,
-    /// Whether each element of the field has an entry of its own.
+    /// Whether each element of the field, or each word, has an entry of its own.
     pub(crate) multi_entry: bool,
     pub(crate) form: IndexForm,
 }
@@ -77,6 +78,8 @@ pub(crate) struct StoreIndex {
 pub(crate) enum IndexForm {
     /// Order code of the fields and (unless it is unique) of the key, in this property.
     Encoded(JsValue),
+    /// The words of a long text, each with the key, in this property; see [`words`].
+    Words(JsValue),
     /// The fields themselves (adopted stores only).
     Native,
 }
@@ -124,16 +127,19 @@ impl Store {
 
     fn index(&self, index: &Index) -> StoreIndex {
         let columns: Vec<&str> = index.fields.iter().map(|at| self.column(*at)).collect();
+        let adopted = self.collection.is_adopted();
+        let of_words = !adopted && words::serves(&self.collection, index);
         let kind = match (index.multi_entry, index.unique) {
             (true, _) => "multi",
             (false, true) => "unique",
+            (false, false) if of_words => "words",
             (false, false) => "index",
         };
         let property = format!(
             "{ENTRIES}{kind}_{}",
             columns.iter().map(|it| identifier(it)).collect::<Vec<_>>().join("_")
         );
-        let adopted = self.collection.is_adopted();
+        let property = JsValue::from_str(&property);
         StoreIndex {
             name: if adopted {
                 columns.join("+")
@@ -142,11 +148,11 @@ impl Store {
             },
             fields: index.fields.clone(),
             unique: index.unique,
-            multi_entry: index.multi_entry,
-            form: if adopted {
-                IndexForm::Native
-            } else {
-                IndexForm::Encoded(JsValue::from_str(&property))
+            multi_entry: index.multi_entry || of_words,
+            form: match (adopted, of_words) {
+                (true, _) => IndexForm::Native,
+                (false, true) => IndexForm::Words(property),
+                (false, false) => IndexForm::Encoded(property),
             },
         }
     }
@@ -166,7 +172,7 @@ impl Store {
         self.collection.index_label(&Index {
             fields: index.fields.clone(),
             unique: index.unique,
-            multi_entry: index.multi_entry,
+            multi_entry: index.multi_entry && !matches!(index.form, IndexForm::Words(_)),
         })
     }
 
@@ -205,7 +211,7 @@ impl Store {
     /// The key path of an index.
     pub(crate) fn index_path(&self, index: &StoreIndex) -> JsValue {
         match &index.form {
-            IndexForm::Encoded(property) => property.clone(),
+            IndexForm::Encoded(property) | IndexForm::Words(property) => property.clone(),
             IndexForm::Native => native::key_path(index.fields.iter().map(|at| self.column(*at))),
         }
     }
@@ -253,14 +259,29 @@ impl Store {
 
     /// Brings the index entries of an object up to date.
     pub(crate) fn set_entries(&self, object: &Object, record: &Record) {
-        for index in &self.indices {
-            let IndexForm::Encoded(property) = &index.form else { continue };
-            let entry = match index.multi_entry {
-                true => self.element_entries(index, record).into(),
-                false => order_code::entry(&self.entry(index, record)),
-            };
-            property::set(object, property, &entry);
-        }
+        self.indices.iter().for_each(|index| self.set_entry(index, object, record));
+    }
+
+    /// Brings those index entries up to date that are made of the changed fields: a long text is not taken apart again for
+    /// a change beside it. (Keys, which stand in all of them, do not change.)
+    pub(crate) fn set_entries_of(&self, object: &Object, record: &Record, changed: &[usize]) {
+        let concerned = |index: &&StoreIndex| index.fields.iter().any(|at| changed.contains(at));
+        let indices = self.indices.iter().filter(concerned);
+        indices.for_each(|index| self.set_entry(index, object, record));
+    }
+
+    fn set_entry(&self, index: &StoreIndex, object: &Object, record: &Record) {
+        let (property, entry) = match &index.form {
+            IndexForm::Encoded(property) if index.multi_entry => {
+                (property, self.element_entries(index, record).into())
+            }
+            IndexForm::Encoded(property) => {
+                (property, order_code::entry(&self.entry(index, record)))
+            }
+            IndexForm::Words(property) => (property, self.word_entries(index, record).into()),
+            IndexForm::Native => return,
+        };
+        property::set(object, property, &entry);
     }
 
     /// The entries of a record in an index over elements: the code of each element, and the key.
@@ -275,6 +296,30 @@ impl Store {
             order_code::entry(&code)
         });
         entries.collect()
+    }
+
+    /// The entries of a record in an index of words.
+    fn word_entries(&self, index: &StoreIndex, record: &Record) -> Array {
+        let text = index.fields.first().and_then(|at| record.get(*at).as_text());
+        let key = order_code::encode(self.key_values(record));
+        words::entries(text.unwrap_or_default(), &key)
+    }
+
+    /// The order code of a key of the store, as it came from there; `None` for what is no key of ours.
+    pub(crate) fn key_code(&self, key: &JsValue) -> Option<Vec<u8>> {
+        let value = |key: &JsValue| Form::Own.of_js(key).ok();
+        match (self.key, key.dyn_ref::<Array>()) {
+            (KeyForm::Encoded, _) => match value(key)? {
+                Value::Bytes(code) => Some(code),
+                _ => None,
+            },
+            (_, Some(parts)) => {
+                let values: Vec<Value> =
+                    parts.iter().map(|part| value(&part)).collect::<Option<_>>()?;
+                Some(order_code::encode(&values))
+            }
+            (_, None) => Some(order_code::encode(&[value(key)?])),
+        }
     }
 
     /// The values of a record's key.

@@ -37,6 +37,7 @@
 #![cfg(target_family = "wasm")]
 
 mod adopt;
+mod aggregate;
 mod backend;
 mod config;
 mod connect;
@@ -45,8 +46,10 @@ mod identity;
 mod json;
 mod layout;
 mod migrate;
+mod multi;
 mod native;
 mod order_code;
+mod path;
 mod persistence;
 mod plan;
 mod property;
@@ -56,6 +59,8 @@ mod recorded;
 mod schema;
 mod value;
 mod walk;
+mod wanted;
+mod words;
 mod write;
 
 pub use adopt::{Adoption, LeftOut, Note, adopt};

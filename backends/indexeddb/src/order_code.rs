@@ -54,6 +54,12 @@ const DIGITS: &[u8; 64] = b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmn
 /// Code as a string in the same order: six bits a digit, the last one filled up with zeros.
 pub(crate) fn entry(code: &[u8]) -> JsValue {
     let mut text = String::with_capacity(code.len().div_ceil(3) * 4);
+    push_digits(&mut text, code);
+    JsValue::from_str(&text)
+}
+
+/// Adds the digits of [`entry`] to a text.
+pub(crate) fn push_digits(text: &mut String, code: &[u8]) {
     for three in code.chunks(3) {
         let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
         let bits = bits << (8 * (3 - three.len()));
@@ -62,7 +68,6 @@ pub(crate) fn entry(code: &[u8]) -> JsValue {
             text.push(char::from(DIGITS[at as usize]));
         }
     }
-    JsValue::from_str(&text)
 }
 
 /// Adds the bytes of one value.
@@ -98,6 +103,16 @@ fn push_number(code: &mut Vec<u8>, float: f64, rest: i16) {
 }
 
 fn push_bytes(code: &mut Vec<u8>, class: u8, bytes: &[u8]) {
+    push_open(code, class, bytes);
+    code.push(0);
+}
+
+/// Adds what the bytes of every text have in common that begins so, and of nothing else.
+pub(crate) fn push_beginning(code: &mut Vec<u8>, text: &str) {
+    push_open(code, TEXT, text.as_bytes());
+}
+
+fn push_open(code: &mut Vec<u8>, class: u8, bytes: &[u8]) {
     code.push(class);
     for byte in bytes {
         code.push(*byte);
@@ -105,7 +120,6 @@ fn push_bytes(code: &mut Vec<u8>, class: u8, bytes: &[u8]) {
             code.push(AFTER);
         }
     }
-    code.push(0);
 }
 
 #[cfg(test)]
@@ -172,6 +186,23 @@ mod tests {
             for b in &codes {
                 let (x, y) = (entry(a).as_string().unwrap(), entry(b).as_string().unwrap());
                 assert_eq!(x.cmp(&y), a.cmp(b), "{a:?} {b:?}");
+            }
+        }
+    }
+
+    #[wasm_bindgen_test::wasm_bindgen_test]
+    fn texts_that_begin_alike_lie_together() {
+        let values = ascending();
+        for text in values.iter().filter_map(Value::as_text) {
+            let mut low = Vec::new();
+            push_beginning(&mut low, text);
+            let mut high = low.clone();
+            high.push(AFTER);
+            for value in &values {
+                for code in [encode([value]), encode([value, &Value::from("\u{10ffff}")])] {
+                    let begins = value.as_text().is_some_and(|it| it.starts_with(text));
+                    assert_eq!((&low..&high).contains(&&code), begins, "{text:?} {value:?}");
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Reading: finds and counts inside a transaction. The same code serves reads and the steps of a batch.
 
-use std::collections::HashMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
 
 use js_sys::Array;
 use storex_core::{
@@ -18,6 +19,10 @@ use crate::walk::Walk;
 
 /// From so many keys on it is worth looking first which of them are there.
 const MANY_KEYS: usize = 8;
+
+/// So many entries of an index over words are gone through without asking first whether reading all objects is quicker: it
+/// is where there are more than half as many entries as objects.
+const FEW_ENTRIES: u32 = 4_096;
 
 /// An object as it lies in the store, and what it says.
 #[derive(Debug)]
@@ -46,15 +51,22 @@ impl<'t> Reading<'t> {
 
     /// The objects of a query.
     pub(crate) async fn find(&self, query: &Query) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
         if let Filter::Keys(keys) = &query.filter {
-            let records = self.by_keys(keys).await?.into_iter().map(|row| row.record).collect();
-            return Ok(if query.is_ordered() || query.select.is_some() {
-                finish_query(query, self.collection(), records)
-            } else {
-                records
-            });
+            records.extend(self.by_keys(keys).await?.into_iter().map(|row| row.record));
+        } else if query.is_ordered() {
+            records.extend(self.first(query).await?.into_iter().map(|row| row.record));
+        } else {
+            let selected = query.select.as_ref().map(|_| query.selected(self.collection()));
+            self.each(query, &mut |row| {
+                records.push(match &selected {
+                    None => row.record,
+                    Some(selected) => project(&row.record, selected),
+                });
+            })
+            .await?;
+            return Ok(records);
         }
-        let records = self.scan(query).await?.into_iter().map(|row| row.record).collect();
         Ok(finish_query(query, self.collection(), records))
     }
 
@@ -62,14 +74,23 @@ impl<'t> Reading<'t> {
     pub(crate) async fn count(&self, query: &Query) -> Result<u64> {
         let plan = Plan::new(self.store, query);
         let matching = match &query.filter {
-            _ if query.after.is_some() => return Ok(self.find(query).await?.len() as u64),
-            Filter::Keys(keys) => self.by_keys(keys).await?.len() as u64,
-            _ if plan.exact => {
+            Filter::Keys(keys) if query.after.is_none() => self.by_keys(keys).await?.len() as u64,
+            _ if plan.exact && !plan.is_repeated() => {
                 self.count_ranges(&plan).await.map_err(|source| self.failed(source))?
             }
-            filter => {
-                let all = Query::new(query.collection.clone()).filter(filter.clone());
-                self.scan(&all).await?.len() as u64
+            _ => {
+                let plan = self.resolved(plan, query).await?;
+                if plan.exact && plan.points {
+                    plan.ranges.len() as u64
+                } else {
+                    let mut count = 0;
+                    self.pages(query, &plan, None, &mut |rows| {
+                        count += rows.len() as u64;
+                        false
+                    })
+                    .await?;
+                    count
+                }
             }
         };
         let behind = matching.saturating_sub(query.offset);
@@ -82,14 +103,63 @@ impl<'t> Reading<'t> {
             return self.by_keys(keys).await;
         }
         let all = Query::new(self.collection().name().clone()).filter(filter.clone());
-        let mut rows = self.scan(&all).await?;
-        rows.sort_by_cached_key(|row| self.collection().key_of(&row.record));
+        let mut rows = Vec::new();
+        self.each(&all, &mut |row| rows.push(row)).await?;
+        sort(&mut rows, &|a, b| {
+            let parts = self.store.key_values(a).zip(self.store.key_values(b));
+            parts.map(|(a, b)| a.compare(b)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+        });
         Ok(rows)
     }
 
-    /// At least the objects of a query, in no order: it remains to be finished.
-    async fn scan(&self, query: &Query) -> Result<Vec<Row>> {
-        let plan = Plan::new(self.store, query);
+    /// Shows every object that a query gives but for its order, limit and offset, in no order. Memory holds a page of them
+    /// at a time.
+    pub(crate) async fn each(&self, query: &Query, visit: &mut dyn FnMut(Row)) -> Result<()> {
+        if let (Filter::Keys(keys), None) = (&query.filter, &query.after) {
+            self.by_keys(keys).await?.into_iter().for_each(visit);
+            return Ok(());
+        }
+        let plan = self.resolved(Plan::new(self.store, query), query).await?;
+        self.pages(query, &plan, None, &mut |rows| {
+            rows.into_iter().for_each(&mut *visit);
+            false
+        })
+        .await
+    }
+
+    /// At least the first objects of a query in its order: it remains to be finished.
+    async fn first(&self, query: &Query) -> Result<Vec<Row>> {
+        let plan = self.resolved(Plan::new(self.store, query), query).await?;
+        let order = query.full_order(self.collection());
+        let needed = query
+            .limit
+            .map(|limit| usize::try_from(limit.saturating_add(query.offset)).unwrap_or(usize::MAX));
+        // The object at the position may be among the first ones.
+        let most = needed.map(|needed| needed.saturating_add(query.after.iter().len()));
+        let mut gathered = Gathered {
+            order: &order,
+            walked: &plan.order[..plan.ordered],
+            whole: plan.ordered == plan.order.len(),
+            needed,
+            rows: Vec::new(),
+        };
+        self.pages(query, &plan, most.filter(|_| plan.ordered > 0), &mut |rows| {
+            gathered.rows.extend(rows);
+            gathered.is_enough()
+        })
+        .await?;
+        Ok(gathered.rows)
+    }
+
+    /// Gives what a query's filter matches behind its position, in the order of the plan, until `take` has enough.
+    /// `needed`: so many objects may be enough.
+    pub(crate) async fn pages(
+        &self,
+        query: &Query,
+        plan: &Plan,
+        needed: Option<usize>,
+        take: &mut dyn FnMut(Vec<Row>) -> bool,
+    ) -> Result<()> {
         if plan.whole && query.filter != Filter::All {
             tracing::info!(
                 target: "storex::scan",
@@ -98,28 +168,60 @@ impl<'t> Reading<'t> {
             );
         }
         let order = query.full_order(self.collection());
-        let needed = query
-            .limit
-            .map(|limit| usize::try_from(limit.saturating_add(query.offset)).unwrap_or(usize::MAX));
-        let mut gathered = Gathered {
-            order: &order,
-            walked: &plan.order[..plan.ordered],
-            whole: plan.ordered == plan.order.len(),
-            needed,
-            rows: Vec::new(),
-        };
-        let mut walk = Walk::new(self, &plan, needed.filter(|_| plan.ordered > 0))?;
-        while let Some(rows) = walk.next().await? {
-            let after = query.after.as_ref();
-            gathered.rows.extend(rows.into_iter().filter(|row| {
-                query.filter.matches(self.collection(), &row.record)
-                    && after.is_none_or(|after| gathered_after(&order, &row.record, &after.values))
-            }));
-            if gathered.is_enough() {
+        let mut walk = Walk::new(self, plan, needed)?;
+        while let Some(mut rows) = walk.next().await? {
+            if !plan.exact {
+                rows.retain(|row| {
+                    let after = query.after.as_ref();
+                    query.filter.matches(self.collection(), &row.record)
+                        && after.is_none_or(|after| is_after(&order, &row.record, &after.values))
+                });
+            }
+            if take(rows) {
                 break;
             }
         }
-        Ok(gathered.rows)
+        Ok(())
+    }
+
+    /// The plan; instead of one that finds an object several times, one by the keys of the objects, or over all of them.
+    async fn resolved(&self, mut plan: Plan, query: &Query) -> Result<Plan> {
+        if plan.is_repeated() {
+            let keys = self.keys(&plan).await.map_err(|source| self.failed(source))?;
+            plan.go_by_keys(self.store, query, keys);
+        }
+        Ok(plan)
+    }
+
+    /// The keys of the objects that a plan over an index finds, each once and in our order; `None` where it has more entries
+    /// than it is quick to go through.
+    async fn keys(&self, plan: &Plan) -> std::result::Result<Option<Vec<JsValue>>, DomError> {
+        let (Some(index), [range]) =
+            (plan.index.and_then(|at| self.store.indices.get(at)), plan.ranges.as_slice())
+        else {
+            return Ok(None);
+        };
+        let index = self.store.live_index(&self.objects, index)?;
+        let Some(range) = range.to_js()? else { return Ok(Some(Vec::new())) };
+        let few = Request::of(index.get_all_keys_with_key_and_limit(&range, FEW_ENTRIES))?;
+        let mut found = few.await?.unchecked_into::<Array>();
+        if found.length() == FEW_ENTRIES {
+            // To count the entries would take as long as to read them: no more are read than are worth it.
+            let objects = Request::of(self.objects.count())?.await?.as_f64().unwrap_or_default();
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let most = (objects / 2.0) as u32;
+            if most < FEW_ENTRIES {
+                return Ok(None);
+            }
+            let more = index.get_all_keys_with_key_and_limit(&range, most.saturating_add(1));
+            found = Request::of(more)?.await?.unchecked_into();
+            if found.length() > most {
+                return Ok(None);
+            }
+        }
+        let mut by_code = BTreeMap::new();
+        by_code.extend(found.iter().filter_map(|key| Some((self.store.key_code(&key)?, key))));
+        Ok(Some(by_code.into_values().collect()))
     }
 
     /// The objects with these keys, in the order of the keys.
@@ -226,6 +328,16 @@ impl<'t> Reading<'t> {
     }
 }
 
+/// Sorts rows by their records. One sort for all orders: each that the compiler makes is some kilobytes to load.
+pub(crate) fn sort(rows: &mut [Row], compare: &dyn Fn(&Record, &Record) -> Ordering) {
+    rows.sort_by(|a, b| compare(&a.record, &b.record));
+}
+
+/// The record of some of the fields.
+pub(crate) fn project(record: &Record, selected: &[usize]) -> Record {
+    Record::new(selected.iter().map(|at| record.get(*at).clone()).collect())
+}
+
 /// Which of many keys are there.
 enum Present {
     None,
@@ -259,8 +371,8 @@ impl Gathered<'_> {
         if self.walked.is_empty() && !self.whole {
             if self.rows.len() > needed.saturating_mul(2).saturating_add(1000) {
                 let order = self.order;
-                self.rows.sort_by(|a, b| {
-                    compare_ordered(order, &values(order, &a.record), &values(order, &b.record))
+                sort(&mut self.rows, &|a, b| {
+                    compare_ordered(order, &values(order, a), &values(order, b))
                 });
                 self.rows.truncate(needed);
             }
@@ -278,7 +390,7 @@ fn values(order: &[(usize, Direction)], record: &Record) -> Vec<storex_core::Val
     order.iter().map(|(at, _)| record.get(*at).clone()).collect()
 }
 
-fn gathered_after(
+fn is_after(
     order: &[(usize, Direction)],
     record: &Record,
     position: &[storex_core::Value],

@@ -287,10 +287,7 @@ fn obsolete_indices(store: &Store, objects: &IdbObjectStore) -> Vec<String> {
     let names = objects.index_names();
     let names = (0..names.length()).filter_map(|at| names.get(at));
     let wanted = |name: &String| {
-        store
-            .indices
-            .iter()
-            .any(|index| index.name == *name && matches!(index.form, IndexForm::Encoded(_)))
+        store.indices.iter().any(|index| index.name == *name && index.form != IndexForm::Native)
     };
     names.filter(|name| !wanted(name) && is_ours(name)).collect()
 }

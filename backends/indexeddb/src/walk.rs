@@ -2,7 +2,8 @@
 //!
 //! A page is one `getAll`, and the next one is under way while it is being read. Backwards, where `getAll` cannot go, a
 //! key cursor first leaps to the beginning of the page. Pages grow and shrink with the size of the objects, so that memory
-//! holds a few megabytes of them, not a collection.
+//! holds a few megabytes of them, not a collection. Of many ranges several are asked for at a time, which share a page among
+//! them: the way to the database and back costs more than most ranges hold.
 
 use std::collections::VecDeque;
 
@@ -12,11 +13,12 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{IdbCursor, IdbCursorDirection, IdbIndex};
 
 use crate::layout::{IndexForm, KeyForm, StoreIndex};
+use crate::multi::Sought;
 use crate::native::{self, Bound, Range};
 use crate::order_code::{self, AFTER};
 use crate::plan::Plan;
 use crate::raw::{DomError, Request};
-use crate::read::{Reading, Row};
+use crate::read::{Reading, Row, sort};
 
 /// Objects of the first page.
 const FIRST_PAGE: u32 = 1_000;
@@ -24,21 +26,25 @@ const FIRST_PAGE: u32 = 1_000;
 const MOST: usize = 1_000;
 /// About so many bytes of objects are a page.
 const PAGE_BYTES: usize = 2 << 20;
+/// So many ranges are asked for at a time.
+const RANGES: usize = 64;
 
 /// Goes through the ranges of a plan.
 pub(crate) struct Walk<'r, 't> {
     reading: &'r Reading<'t>,
     index: Option<(&'r StoreIndex, IdbIndex)>,
-    /// What every entry begins with, in an index over elements.
-    element: Option<Vec<u8>>,
+    /// What is looked up, in an index that has several entries of one object.
+    sought: Option<Sought>,
     direction: Direction,
-    /// What is still to be read.
-    ranges: VecDeque<Range>,
+    /// What is still to be read, and the page of it that is under way.
+    ranges: VecDeque<(Range, Option<Page>)>,
+    /// Whether each range holds one object at the most.
+    points: bool,
     page: u32,
     /// Whether all of it will be read.
     eager: bool,
-    /// The page under way.
-    ahead: Option<Page>,
+    /// So many ranges are asked for at a time.
+    ahead: usize,
 }
 
 /// Requests for a page.
@@ -64,22 +70,29 @@ impl<'r, 't> Walk<'r, 't> {
             }
             None => None,
         };
-        let mut ranges: VecDeque<Range> = plan.ranges.iter().cloned().collect();
+        let mut ranges: VecDeque<_> =
+            plan.ranges.iter().map(|range| (range.clone(), None)).collect();
         if plan.direction == Direction::Descending {
             ranges.make_contiguous().reverse();
         }
         let first = needed.and_then(|needed| u32::try_from(needed.saturating_add(1)).ok());
         let page = first.map_or(FIRST_PAGE, |first| first.clamp(1, FIRST_PAGE));
-        let eager = needed.is_none();
+        let ahead = match needed {
+            None => RANGES,
+            // Of a range that is no point nobody knows how much it holds: the first one may be enough.
+            Some(needed) if plan.points => needed.clamp(1, RANGES),
+            Some(_) => 1,
+        };
         Ok(Self {
             reading,
             index,
-            element: plan.element.clone(),
+            sought: plan.sought.clone(),
             direction: plan.direction,
             ranges,
+            points: plan.points,
             page,
-            eager,
-            ahead: None,
+            eager: needed.is_none(),
+            ahead,
         })
     }
 
@@ -87,8 +100,8 @@ impl<'r, 't> Walk<'r, 't> {
     /// `None` behind the last one.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<Row>>> {
         let rows = match self.direction {
-            Direction::Ascending => self.forward().await?,
-            Direction::Descending => self.backward().await?,
+            Direction::Descending if !self.points => self.backward().await?,
+            _ => self.forward().await?,
         };
         if let Some(rows) = &rows {
             self.adapt(rows);
@@ -98,17 +111,8 @@ impl<'r, 't> Walk<'r, 't> {
 
     async fn forward(&mut self) -> Result<Option<Vec<Row>>> {
         loop {
-            let Some(range) = self.ranges.front().cloned() else { return Ok(None) };
-            let page = match self.ahead.take() {
-                Some(page) => Some(page),
-                None => self
-                    .ask(&range, Some(self.page))
-                    .map_err(|source| self.reading.failed(source))?,
-            };
-            let Some(page) = page else {
-                self.ranges.pop_front();
-                continue;
-            };
+            self.ask_ahead().map_err(|source| self.reading.failed(source))?;
+            let Some((range, Some(page))) = self.ranges.pop_front() else { return Ok(None) };
             let limit = page.limit;
             let (objects, keys) =
                 page.answer().await.map_err(|source| self.reading.failed(source))?;
@@ -119,17 +123,15 @@ impl<'r, 't> Walk<'r, 't> {
                 let key = keys.as_ref().map(|keys| keys.get(last));
                 let last = self.reading.row(objects.get(last), key.as_ref())?;
                 let rest = self.continued(&range, &last.record).await?;
-                self.ranges[0] = rest.range.clone();
-                if self.eager {
-                    let ahead = self.ask(&self.ranges[0], Some(self.page));
-                    self.ahead = ahead.map_err(|source| self.reading.failed(source))?;
-                }
+                let ahead =
+                    if self.eager { self.ask(&rest.range, Some(self.page)) } else { Ok(None) };
+                let ahead = ahead.map_err(|source| self.reading.failed(source))?;
+                self.ranges.push_front((rest.range.clone(), ahead));
                 rows = self.read(&objects, keys.as_ref())?;
                 let kept = rows.len() - rest.tied(&rows);
                 rows.truncate(kept);
                 rows.extend(rest.rows);
             } else {
-                self.ranges.pop_front();
                 rows.extend(self.read(&objects, keys.as_ref())?);
             }
             if !rows.is_empty() {
@@ -139,19 +141,38 @@ impl<'r, 't> Walk<'r, 't> {
         }
     }
 
+    /// Asks for the first ranges; those that nothing can lie in are dropped.
+    fn ask_ahead(&mut self) -> std::result::Result<(), DomError> {
+        let together = self.ahead.min(self.ranges.len()).max(1);
+        // A range that holds more than its share goes on with whole pages.
+        let share = (self.page / u32::try_from(together).unwrap_or(1)).max(1);
+        let limit = if self.points { None } else { Some(share) };
+        let mut at = 0;
+        while at < self.ahead {
+            match self.ranges.get(at) {
+                None => break,
+                Some((_, Some(_))) => at += 1,
+                Some((range, None)) => match self.ask(range, limit)? {
+                    Some(page) => {
+                        self.ranges[at].1 = Some(page);
+                        at += 1;
+                    }
+                    None => drop(self.ranges.remove(at)),
+                },
+            }
+        }
+        Ok(())
+    }
+
     /// What follows a full page. Objects that share its last entry, or whose texts IndexedDB orders another way, belong
     /// to the page.
     async fn continued(&self, range: &Range, last: &Record) -> Result<Continued> {
         let upper = range.upper.clone();
         let from =
             |key: JsValue| Range { lower: Some(Bound { key, open: true }), upper: upper.clone() };
-        if let Some(code) = self.code(last) {
+        if let Some(entry) = self.entry(last) {
             return Ok(Continued {
-                range: from(if self.index.is_some() {
-                    order_code::entry(&code)
-                } else {
-                    native::bytes(&code)
-                }),
+                range: from(entry),
                 fields: Vec::new(),
                 last: Vec::new(),
                 rows: Vec::new(),
@@ -216,18 +237,14 @@ impl<'r, 't> Walk<'r, 't> {
 
     async fn backward(&mut self) -> Result<Option<Vec<Row>>> {
         loop {
-            let Some(range) = self.ranges.front().cloned() else { return Ok(None) };
+            let Some((range, _)) = self.ranges.pop_front() else { return Ok(None) };
             let begin = self.leap(&range).await.map_err(|source| self.reading.failed(source))?;
             let mut page = range.clone();
-            match begin {
-                Some(begin) => {
-                    let begin = self.before_texts(begin);
-                    self.ranges[0].upper = Some(Bound { key: begin.clone(), open: true });
-                    page.raise(Some(&Bound { key: begin, open: false }));
-                }
-                None => {
-                    self.ranges.pop_front();
-                }
+            if let Some(begin) = begin {
+                let begin = self.before_texts(begin);
+                let upper = Some(Bound { key: begin.clone(), open: true });
+                self.ranges.push_front((Range { upper, ..range }, None));
+                page.raise(Some(&Bound { key: begin, open: false }));
             }
             let mut rows = self.all(&page).await?;
             if !rows.is_empty() {
@@ -333,47 +350,44 @@ impl<'r, 't> Walk<'r, 't> {
         }
     }
 
-    /// The entry of a record, when entries are order code.
-    fn code(&self, record: &Record) -> Option<Vec<u8>> {
+    /// The entry of a record, when entries are of our own.
+    fn entry(&self, record: &Record) -> Option<JsValue> {
         let store = self.reading.store;
-        if let Some(element) = &self.element {
-            let mut code = element.clone();
-            code.extend(order_code::encode(store.key_values(record)));
-            return Some(code);
+        let key = || order_code::encode(store.key_values(record));
+        if let Some(sought) = &self.sought {
+            return sought.entry(&key());
         }
         match &self.index {
             Some((index, _)) if matches!(index.form, IndexForm::Encoded(_)) => {
-                Some(store.entry(index, record))
+                Some(order_code::entry(&store.entry(index, record)))
             }
-            None if store.key == KeyForm::Encoded => {
-                Some(order_code::encode(store.key_values(record)))
-            }
+            None if store.key == KeyForm::Encoded => Some(native::bytes(&key())),
             _ => None,
         }
     }
 
     /// Within a page, texts that IndexedDB orders another way are put in our order.
     fn sort_texts(&self, rows: &mut [Row]) {
-        let encoded = rows.first().is_none_or(|row| self.code(&row.record).is_some());
+        let encoded = rows.first().is_none_or(|row| self.entry(&row.record).is_some());
         let fields = self.fields();
-        let values =
-            |row: &Row| fields.iter().map(|at| row.record.get(*at).clone()).collect::<Vec<_>>();
+        let values = |it: &Record| fields.iter().map(|at| it.get(*at).clone()).collect::<Vec<_>>();
         let odd = |row: &Row| fields.iter().any(|at| native::is_odd(row.record.get(*at)));
         if encoded || !rows.iter().any(odd) {
             return;
         }
-        rows.sort_by(|a, b| match self.direction {
+        sort(rows, &|a, b| match self.direction {
             Direction::Ascending => compare_all(&values(a), &values(b)),
             Direction::Descending => compare_all(&values(b), &values(a)),
         });
     }
 
-    /// The next pages are as large as the objects allow.
+    /// The next pages are as large as the objects allow; where few may be enough, they grow step by step.
     fn adapt(&mut self, rows: &[Row]) {
         let bytes: usize =
             rows.iter().map(|row| row.record.values().iter().map(size).sum::<usize>()).sum();
         let each = (bytes / rows.len().max(1)).max(1);
-        self.page = u32::try_from((PAGE_BYTES / each).clamp(1, MOST)).unwrap_or(FIRST_PAGE);
+        let page = u32::try_from((PAGE_BYTES / each).clamp(1, MOST)).unwrap_or(FIRST_PAGE);
+        self.page = if self.eager { page } else { page.min(self.page.saturating_mul(4)) };
     }
 }
 

@@ -105,9 +105,7 @@ impl<'t> Writing<'t> {
                 let counted = Reading::new(self.transaction, &store)?.count(query).await?;
                 Ok(StepOutcome::Counted(counted))
             }
-            other => {
-                Err(Error::Unsupported { backend: BACKEND, what: format!("the step {other:?}") })
-            }
+            _ => Err(unknown_step()),
         }
     }
 
@@ -195,7 +193,7 @@ impl<'t> Writing<'t> {
             for at in &changed {
                 store.set(&object, *at, record.get(*at));
             }
-            store.set_entries(&object, &record);
+            store.set_entries_of(&object, &record, &changed);
             self.put(&store, &reading.objects, object, &record, key.clone(), false).await?;
             keys.push(key);
             if changes.tells_objects() {
@@ -330,7 +328,9 @@ impl<'t> Writing<'t> {
         let Ok(record) = store.of_js(object, Some(&own)) else { return Ok(None) };
         for index in store.indices.iter().filter(|index| index.unique) {
             let entry = match &index.form {
-                IndexForm::Encoded(_) => Some(order_code::entry(&store.entry(index, &record))),
+                IndexForm::Encoded(_) | IndexForm::Words(_) => {
+                    Some(order_code::entry(&store.entry(index, &record)))
+                }
                 IndexForm::Native => {
                     let values: Vec<Value> =
                         index.fields.iter().map(|at| record.get(*at).clone()).collect();
@@ -348,6 +348,12 @@ impl<'t> Writing<'t> {
         }
         Ok(None)
     }
+}
+
+/// A batch has kinds of steps that no backend sees, and may have further ones. (The step itself is not shown: what it
+/// takes to print one is a good part of what a page would load.)
+pub(crate) fn unknown_step() -> Error {
+    Error::Unsupported { backend: BACKEND, what: "a step of this kind".to_owned() }
 }
 
 impl Drop for Writing<'_> {

@@ -101,7 +101,7 @@ impl Random {
         let names = ["n", "name", "team", "at", "x", "flag", "code", "mixed", key];
         let name = names[self.below(names.len())];
         let it = field(name);
-        match self.below(9) {
+        match self.below(11) {
             0 | 1 => it.eq(self.value(name)),
             2 => it.lt(self.value(name)),
             3 => it.lte(self.value(name)),
@@ -109,6 +109,8 @@ impl Random {
             5 => it.gte(self.value(name)),
             6 => it.is_in([self.value(name), self.value(name), self.value(name)]),
             7 => it.is_null(),
+            8 => it.is_not_null(),
+            9 if name == "name" || name == "mixed" || name == key => it.starts_with(self.text()),
             _ => it.ne(self.value(name)),
         }
     }

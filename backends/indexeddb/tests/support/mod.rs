@@ -4,6 +4,7 @@
 pub(crate) mod js;
 pub(crate) mod runtime;
 pub(crate) mod shim;
+pub(crate) mod touched;
 
 use std::cell::Cell;
 use std::future::poll_fn;
