@@ -312,7 +312,20 @@ impl Filter {
     /// [`Error::UnknownField`], [`Error::InvalidValue`], [`Error::InvalidOperation`].
     pub fn check(&mut self, collection: &Collection, registry: &Registry) -> Result<()> {
         match self {
-            Self::All => Ok(()),
+            Self::And(parts) | Self::Or(parts) => {
+                parts.iter_mut().try_for_each(|part| part.check(collection, registry))
+            }
+            Self::Not(part) => part.check(collection, registry),
+            Self::Related { relation, filter } => {
+                check_related(relation, filter, collection, registry)
+            }
+            leaf => leaf.check_leaf(collection),
+        }
+    }
+
+    /// On its own, so that a deep filter needs little of the stack per level.
+    fn check_leaf(&mut self, collection: &Collection) -> Result<()> {
+        match self {
             Self::Keys(keys) => check_keys(keys, collection),
             Self::Compare { field, value, .. } => check_operand(collection, field, value),
             Self::In { field, values } => {
@@ -333,14 +346,7 @@ impl Filter {
                 }
                 Ok(())
             }
-            Self::Related { relation, filter } => {
-                let target = resolve(collection, relation)?;
-                filter.check(registry.collection(target.other())?, registry)
-            }
-            Self::And(parts) | Self::Or(parts) => {
-                parts.iter_mut().try_for_each(|part| part.check(collection, registry))
-            }
-            Self::Not(part) => part.check(collection, registry),
+            Self::All | Self::Related { .. } | Self::And(_) | Self::Or(_) | Self::Not(_) => Ok(()),
         }
     }
 
@@ -387,6 +393,16 @@ impl Filter {
             _ => {}
         }
     }
+}
+
+fn check_related(
+    relation: &str,
+    filter: &mut Filter,
+    collection: &Collection,
+    registry: &Registry,
+) -> Result<()> {
+    let target = resolve(collection, relation)?;
+    filter.check(registry.collection(target.other())?, registry)
 }
 
 /// A key of the wrong type matches nothing on one backend and something on another, so it is refused.
