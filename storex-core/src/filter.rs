@@ -316,14 +316,16 @@ impl Filter {
                 parts.iter_mut().try_for_each(|part| part.check(collection, registry))
             }
             Self::Not(part) => part.check(collection, registry),
-            leaf => leaf.check_leaf(collection, registry),
+            Self::Related { relation, filter } => {
+                check_related(relation, filter, collection, registry)
+            }
+            leaf => leaf.check_leaf(collection),
         }
     }
 
-    /// Apart from what calls itself, so that a deep filter takes little of the stack.
-    fn check_leaf(&mut self, collection: &Collection, registry: &Registry) -> Result<()> {
+    /// On its own, so that a deep filter needs little of the stack per level.
+    fn check_leaf(&mut self, collection: &Collection) -> Result<()> {
         match self {
-            Self::All | Self::And(_) | Self::Or(_) | Self::Not(_) => Ok(()),
             Self::Keys(keys) => check_keys(keys, collection),
             Self::Compare { field, value, .. } => check_operand(collection, field, value),
             Self::In { field, values } => {
@@ -344,10 +346,7 @@ impl Filter {
                 }
                 Ok(())
             }
-            Self::Related { relation, filter } => {
-                let target = resolve(collection, relation)?;
-                filter.check(registry.collection(target.other())?, registry)
-            }
+            Self::All | Self::Related { .. } | Self::And(_) | Self::Or(_) | Self::Not(_) => Ok(()),
         }
     }
 
@@ -394,6 +393,16 @@ impl Filter {
             _ => {}
         }
     }
+}
+
+fn check_related(
+    relation: &str,
+    filter: &mut Filter,
+    collection: &Collection,
+    registry: &Registry,
+) -> Result<()> {
+    let target = resolve(collection, relation)?;
+    filter.check(registry.collection(target.other())?, registry)
 }
 
 /// A key of the wrong type matches nothing on one backend and something on another, so it is refused.

@@ -1,10 +1,12 @@
 //! Reading: finds and counts on a connection. The same code serves readers and steps inside a write.
 
+use std::borrow::Cow;
+
 use rusqlite::{CachedStatement, Connection, Row, Rows};
 use storex_core::{Error, Filter, Key, Name, Query, Record, Result, finish_query};
 
 use crate::error;
-use crate::related::resolved;
+use crate::related::resolve;
 use crate::sql::{Sql, TooLarge};
 use crate::table::{Table, Tables};
 use crate::value::{bind_all, bind_key};
@@ -68,7 +70,10 @@ pub(crate) fn scan(
     table: &Table,
     filter: &Filter,
 ) -> Result<Vec<Record>> {
-    let filter = resolved(conn, tables, &table.collection, filter)?;
+    let mut filter = Cow::Borrowed(filter);
+    if filter.has_related() {
+        resolve(conn, tables, &table.collection, filter.to_mut())?;
+    }
     let mut statement = prepare(conn, table, &table.sql.select)?;
     let mut rows = statement.raw_query();
     let mut records = Vec::new();

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use rusqlite::Connection;
-use storex_core::{Collection, FieldType, Filter, Key, Name, Query, RelationEnd, Result, Value};
+use storex_core::{Collection, FieldType, Filter, Key, Query, RelationEnd, Result};
 
 use crate::read;
 use crate::sql::{Sql, TooLarge, binary};
@@ -69,49 +69,57 @@ impl<'a> Sql<'a> {
     }
 }
 
-/// The same filter with what there is in the place of related objects: for records that are gone through one by one.
-pub(crate) fn resolved(
+/// The same filter with what there is in the place of related objects: for records that are gone through one by one. (Such
+/// a filter may be very deep; each level takes as little of the stack as it can.)
+pub(crate) fn resolve(
     conn: &Connection,
     tables: &Tables,
     collection: &Collection,
+    filter: &mut Filter,
+) -> Result<()> {
+    match filter {
+        Filter::Related { relation, filter: inner } => {
+            let found = answer(conn, tables, collection, relation, inner)?;
+            *filter = found;
+            Ok(())
+        }
+        Filter::And(parts) | Filter::Or(parts) => {
+            parts.iter_mut().try_for_each(|part| resolve(conn, tables, collection, part))
+        }
+        Filter::Not(part) => resolve(conn, tables, collection, part),
+        _ => Ok(()),
+    }
+}
+
+/// The objects that have a related object which the filter matches.
+#[inline(never)]
+fn answer(
+    conn: &Connection,
+    tables: &Tables,
+    collection: &Collection,
+    relation: &str,
     filter: &Filter,
 ) -> Result<Filter> {
-    let all = |parts: &[Filter]| {
-        parts
-            .iter()
-            .map(|part| resolved(conn, tables, collection, part))
-            .collect::<Result<Vec<_>>>()
+    let Some(Followed { own, other, field }) = follow(tables, collection, relation) else {
+        return Ok(Filter::Or(Vec::new()));
     };
-    Ok(match filter {
-        Filter::Related { relation, filter } => {
-            let Some(Followed { own, other, field }) = follow(tables, collection, relation) else {
-                return Ok(Filter::Or(Vec::new()));
-            };
-            let name = |collection: &Collection, at: usize| -> Name {
-                collection.fields()[at].name.clone()
-            };
-            let query = Query::new(other.collection.name().clone())
-                .filter((**filter).clone())
-                .select([name(&other.collection, field)]);
-            let found = read::find(conn, tables, &query)?;
-            let mut seen = HashSet::with_capacity(found.len());
-            let values = found.iter().map(|record| record.get(0)).filter(|it| !it.is_null());
-            let values: Vec<Value> = values
-                .filter(|value| seen.insert(Key::single((*value).clone())))
-                .cloned()
-                .collect();
-            let mut answer = Filter::In { field: name(collection, own), values };
-            if let Filter::In { field, values } = &mut answer {
-                let at = collection.require(field)?;
-                values.retain_mut(|value| {
-                    collection.check_value(&collection.fields()[at], value).is_ok()
-                });
-            }
-            answer
+    let query = Query::new(other.collection.name().clone()).filter(filter.clone()).select([other
+        .collection
+        .fields()[field]
+        .name
+        .clone()]);
+    let own = &collection.fields()[own];
+    let mut seen = HashSet::new();
+    let mut values = Vec::new();
+    for record in read::find(conn, tables, &query)? {
+        let mut value = record.get(0).clone();
+        // A value that the field cannot hold is no object's.
+        if !value.is_null()
+            && collection.check_value(own, &mut value).is_ok()
+            && seen.insert(Key::single(value.clone()))
+        {
+            values.push(value);
         }
-        Filter::And(parts) => Filter::And(all(parts)?),
-        Filter::Or(parts) => Filter::Or(all(parts)?),
-        Filter::Not(part) => resolved(conn, tables, collection, part)?.negate(),
-        other => other.clone(),
-    })
+    }
+    Ok(Filter::In { field: own.name.clone(), values })
 }
