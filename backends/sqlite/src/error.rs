@@ -135,6 +135,11 @@ pub(crate) fn classify(error: &rusqlite::Error) -> (ErrorKind, String) {
         _ if code.extended_code == ffi::SQLITE_IOERR_SHMSIZE => {
             (ErrorKind::Full, "no space is left; nothing was written; make room, then try again")
         }
+        // The file ends before its last page.
+        _ if code.extended_code == ffi::SQLITE_IOERR_SHORT_READ => (
+            ErrorKind::Corrupt,
+            "the database was cut off; restore a backup or sync again from another device",
+        ),
         ffi::SQLITE_IOERR => {
             (ErrorKind::Io, "reading or writing the disk failed; check the disk, then try again")
         }

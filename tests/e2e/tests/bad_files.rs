@@ -144,7 +144,7 @@ async fn a_damaged_database_is_reported_or_works_and_never_panics() {
         *kinds.entry((what, kind)).or_insert(0) += 1;
         if let Err(error) = outcome {
             let known = [ErrorKind::Corrupt, ErrorKind::Invalid, ErrorKind::Conflict];
-            assert!(known.contains(&error.kind()), "{n}, {what}: {:?}: {error}", error.kind());
+            assert!(known.contains(&error.kind()), "{n}, {what}: {error:?}");
         }
     }
     println!("{kinds:#?}");

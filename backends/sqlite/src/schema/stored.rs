@@ -66,7 +66,9 @@ pub(super) fn read(conn: &Connection) -> Result<Written> {
     }
     let text = |name: &str| -> Result<Option<String>> {
         conn.query_row(&format!("SELECT text FROM {TABLE} WHERE name = ?1"), [name], |row| {
-            row.get(0)
+            // What is no text is no description either, and is refused as one that was damaged.
+            let bytes = row.get_ref(0)?.as_bytes_or_null().ok().flatten().unwrap_or_default();
+            Ok(String::from_utf8_lossy(bytes).into_owned())
         })
         .optional()
         .map_err(failed)
