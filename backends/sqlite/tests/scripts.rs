@@ -1,5 +1,6 @@
 //! Random scripts of operations: SQLite tells the same as memory.
 #![allow(missing_docs)]
+#![allow(clippy::unwrap_used)] // these are tests
 
 use storex_conformance::{Harness, scripts, stock};
 use storex_memory::MemoryBackend;
