@@ -120,7 +120,9 @@ impl SyncLog {
                 Some(bytes) => Catalogue::decode(bytes).map_err(|error| abort(&error))?,
                 None => Catalogue::default(),
             };
-            if catalogue.extend(&registry) || meta_row(rows, CATALOGUE).is_none() {
+            let followed = catalogue.follow(registry.migrations());
+            let extended = catalogue.extend(&registry);
+            if followed || extended || meta_row(rows, CATALOGUE).is_none() {
                 write.push((CATALOGUE, catalogue.encode()));
             }
             if meta_row(rows, LOCAL_ONLY).unwrap_or_default() != local_only {

@@ -13,8 +13,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use storex_core::{
-    Collection, Definition, FieldType, Filter, Key, Name, OnConflict, Query, Record, Registry,
-    Step, Value,
+    Collection, Definition, FieldType, Filter, Key, Migration, Name, OnConflict, Query, Record,
+    Registry, Step, Value,
 };
 
 use crate::bytes::{Reader, write_varint};
@@ -230,7 +230,6 @@ impl Catalogue {
     /// Gives a collection its new name: it keeps its number and those of its fields, so its clocks still count. Before
     /// [`Catalogue::extend`], which would take the new name for another collection. Whether something was changed: a
     /// rename that was made already changes nothing.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the renames of migrations"))]
     pub(crate) fn rename_collection(&mut self, from: &Name, to: &Name) -> bool {
         if self.by_name.contains_key(to) {
             return false;
@@ -242,8 +241,24 @@ impl Catalogue {
         true
     }
 
+    /// Gives collections and fields that were renamed their new names: their clocks are kept under their numbers. Whether
+    /// something was changed.
+    pub(crate) fn follow(&mut self, migrations: &[Migration]) -> bool {
+        let mut in_order: Vec<&Migration> = migrations.iter().collect();
+        in_order.sort_by_key(|migration| migration.version());
+        let mut changed = false;
+        for migration in in_order {
+            if let Some(old) = migration.old_name() {
+                changed |= self.rename_collection(old, migration.collection());
+            }
+            for (from, to) in migration.renamed_fields() {
+                changed |= self.rename_field(migration.collection(), from, to);
+            }
+        }
+        changed
+    }
+
     /// Gives a field of a collection its new name; as [`Catalogue::rename_collection`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the renames of migrations"))]
     pub(crate) fn rename_field(&mut self, collection: &str, from: &Name, to: &Name) -> bool {
         let at = self.by_name.get(collection).copied();
         let Some(entry) = at.and_then(|at| self.collections.get_mut(at)) else { return false };

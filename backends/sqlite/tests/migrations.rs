@@ -216,3 +216,76 @@ async fn a_program_that_was_overtaken_writes_no_more() {
     assert!(matches!(error, Error::NewerSchema { stored: 2, known: 1, .. }), "{error}");
     assert_eq!(old.count(Query::new("note")).await.unwrap(), 5);
 }
+
+/// The words of a text are found before and after whatever a migration does to its table, and nothing is left of those whose
+/// table is gone.
+#[tokio::test]
+async fn a_search_index_goes_with_its_table() {
+    let page = |name: &str, version| {
+        let page = Definition::new(name).version(version).field("id", FieldType::Int);
+        page.primary_key(["id"])
+    };
+    let first = || page("page", 1).field("body", FieldType::Text).index(["body"]);
+    let renamed = || page("page", 2).field("text", FieldType::Text).index(["text"]);
+    let rewritten = || page("page", 3).field("text", FieldType::Text).field("n", FieldType::Int);
+    let rewritten = || rewritten().index(["text"]);
+    let moved = || page("sheet", 4).field("text", FieldType::Text).field("n", FieldType::Int);
+    let moved = || moved().index(["text"]);
+    let to_text = || Migration::new("page", 2).rename_field("body", "text");
+    let with_n = || {
+        Migration::new("page", 3).change(|page| {
+            page.insert("n".to_owned(), Value::Int(7));
+            Ok(())
+        })
+    };
+    let to_sheet = || Migration::new("sheet", 4).renamed_from("page");
+    let steps = [
+        ("page", "body", registry([first()], [])),
+        ("page", "text", registry([first(), renamed()], [to_text()])),
+        ("page", "text", registry([first(), renamed(), rewritten()], [to_text(), with_n()])),
+        (
+            "sheet",
+            "text",
+            registry([first(), renamed(), rewritten(), moved()], [to_text(), with_n(), to_sheet()]),
+        ),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let backend = open(&path, Arc::clone(&steps[0].2)).await.unwrap();
+    let pages = ["red fox", "blue fox"].into_iter().zip(1_i64..);
+    let pages = pages.map(|(text, id)| Record::new(vec![id.into(), text.into()])).collect();
+    backend.execute(Batch::new().create("page", pages)).await.unwrap();
+    backend.close().await.unwrap();
+    for (collection, field, registry) in &steps {
+        let backend = open(&path, Arc::clone(registry)).await.unwrap();
+        for (words, count) in [("fox", 2), ("blue", 1), ("fo*", 2), ("green", 0)] {
+            let filter = storex_core::field(*field).search(words);
+            let query = Query::new(*collection).filter(filter);
+            assert_eq!(backend.count(query).await.unwrap(), count, "{collection}.{field}: {words}");
+        }
+        backend.close().await.unwrap();
+        let parts: i64 = one(
+            &path,
+            &format!(
+                "SELECT count(*) FROM sqlite_schema WHERE name GLOB '_storex_search:*:keys' \
+                 AND name = '_storex_search:{collection}:keys'"
+            ),
+        );
+        assert_eq!(parts, 1, "{collection}");
+        let all: i64 = one(
+            &path,
+            "SELECT count(*) FROM sqlite_schema WHERE name GLOB '_storex_search:*:keys'",
+        );
+        assert_eq!(all, 1, "an index is left over");
+        let triggers: i64 = one(&path, "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'");
+        assert_eq!(triggers, 3);
+    }
+    let gone = [to_text(), with_n(), to_sheet(), Migration::remove("sheet", 5)];
+    let definitions = [first(), renamed(), rewritten(), moved()];
+    let other = Definition::new("other").version(5).field("n", FieldType::Int);
+    let all = registry(definitions.into_iter().chain([other]), gone);
+    open(&path, all).await.unwrap().close().await.unwrap();
+    let left: i64 =
+        one(&path, "SELECT count(*) FROM sqlite_schema WHERE name GLOB '_storex_search:*'");
+    assert_eq!(left, 0);
+}

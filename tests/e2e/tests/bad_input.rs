@@ -585,14 +585,14 @@ async fn an_operator_that_there_is_not() {
         ("$where", json!({"$where": "1 = 1"})),
         ("$", json!({"name": {"$": 1}})),
         ("$xor", json!({"$and": [{"$xor": [{"age": 1}]}]})),
-        ("$size", json!({"extra": {"$size": 1}})),
+        ("$length", json!({"extra": {"$length": 1}})),
     ] {
         refused_filter(operator, &["person", operator], filter).await;
     }
     for (operator, changes) in [
         ("$push", json!({"extra": {"$push": 1}})),
         ("$rename", json!({"$rename": {"name": "title"}})),
-        ("$mul", json!({"age": 1, "weight": {"$mul": 2}})),
+        ("$pow", json!({"age": 1, "weight": {"$pow": 2}})),
     ] {
         refused_changes(operator, &["person", operator], changes).await;
     }
