@@ -253,7 +253,14 @@ fn check_change(collection: &Collection, field: &Field, change: &mut Change) -> 
             _ => false,
         },
         Change::Min(value) | Change::Max(value) => {
-            if value.is_null() || matches!(field.field_type, FieldType::Json | FieldType::Boolean) {
+            let has_no_order = matches!(
+                field.field_type,
+                FieldType::Json
+                    | FieldType::Boolean
+                    | FieldType::AutoPk(_)
+                    | FieldType::ForeignKey(_)
+            );
+            if value.is_null() || has_no_order {
                 false
             } else {
                 return collection.check_value(field, value);

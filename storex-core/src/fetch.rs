@@ -15,7 +15,7 @@ use crate::query::{Direction, Query};
 use crate::record::{Key, Record};
 use crate::related::{End, resolve};
 use crate::schema::Collection;
-use crate::serde_face::from_tree;
+use crate::serde_face::{from_tree, seen_record};
 use crate::storage::Storage;
 use crate::value::{Name, Value};
 
@@ -58,6 +58,35 @@ impl Tree {
     /// All that was asked for, by alias or reverse alias.
     pub fn branches(&self) -> impl Iterator<Item = (&str, &Branch)> {
         self.branches.iter().map(|(name, branch)| (&**name, branch))
+    }
+
+    /// Whether some object has a field of a custom type.
+    pub(crate) fn has_custom(&self) -> bool {
+        self.collection.has_custom()
+            || self.branches.iter().any(|(_, branch)| match branch {
+                Branch::One(tree) => tree.as_ref().is_some_and(|tree| tree.has_custom()),
+                Branch::Many(trees) => trees.iter().any(Self::has_custom),
+            })
+    }
+
+    /// The objects as the application sees them.
+    pub(crate) fn seen(&self) -> Result<Self> {
+        let all: Vec<usize> = (0..self.collection.fields().len()).collect();
+        let branches = self.branches.iter().map(|(name, branch)| {
+            let seen = match branch {
+                Branch::One(None) => Branch::One(None),
+                Branch::One(Some(tree)) => Branch::One(Some(Box::new(tree.seen()?))),
+                Branch::Many(trees) => {
+                    Branch::Many(trees.iter().map(Self::seen).collect::<Result<_>>()?)
+                }
+            };
+            Ok((Name::clone(name), seen))
+        });
+        Ok(Self {
+            collection: Arc::clone(&self.collection),
+            record: seen_record(&self.collection, &all, &self.record)?,
+            branches: branches.collect::<Result<_>>()?,
+        })
     }
 
     /// As JSON, in the form that a nested create takes; parents stand in the place of their keys.

@@ -4,8 +4,8 @@
 //!   application      storage.collection::<Note>()   storage.dynamic("note")   storage.execute(batch)
 //!        │                          └──────────── an Operation (data) ─────────────┘
 //!        ▼
-//!   middleware       AutoPk ──▶ SyncLog ──▶ your own …      first registered is outermost
-//!        │                       adds the log to the same batch
+//!   middleware       AutoPk ──▶ your own … ──▶ SyncLog      first registered is outermost
+//!        │                                     adds the log to the same batch
 //!        ▼
 //!   backend          one transaction: steps, and continuations from what was found to further steps
 //!        │

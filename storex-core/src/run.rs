@@ -402,9 +402,15 @@ impl BatchRun {
         let StepOutcome::Updated { records, .. } = &executed.outcome else { return Ok(()) };
         let collection = executed.step.collection().and_then(|name| self.registry.find(name));
         match collection {
-            Some(collection) if collection.has_checks() => {
-                records.iter().try_for_each(|record| collection.check_object(record))
-            }
+            Some(collection) if collection.has_checks() => records.iter().try_for_each(|record| {
+                if let Step::Update { changes, .. } = &executed.step {
+                    for (name, _) in changes.iter() {
+                        let at = collection.require(name)?;
+                        collection.check_constraints(&collection.fields()[at], record.get(at))?;
+                    }
+                }
+                collection.check_rules(record)
+            }),
             _ => Ok(()),
         }
     }

@@ -1,5 +1,7 @@
 //! What the objects of a query come to, on both faces; see [`Aggregation`].
 
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
@@ -7,6 +9,7 @@ use crate::aggregate::{Aggregate, Aggregation};
 use crate::dynamic::DynamicCollection;
 use crate::error::{Error, Result};
 use crate::record::Record;
+use crate::schema::Collection;
 use crate::typed::Select;
 use crate::value::{Name, Value};
 
@@ -42,13 +45,18 @@ impl<T: DeserializeOwned> Select<T> {
     /// # Errors
     /// As [`Select::min`].
     pub async fn distinct(self, field: impl Into<Name>) -> Result<Vec<Value>> {
-        let records = self.aggregate(|it| it.by([field.into()])).await?;
-        Ok(records.iter().map(|record| record.get(0).clone()).collect())
+        let (collection, field) = (Arc::clone(&self.collection), field.into());
+        let records = self.aggregate(|it| it.by([Name::clone(&field)])).await?;
+        records.iter().map(|record| seen(&collection, Some(&*field), record.get(0))).collect()
     }
 
     async fn one(self, value: Aggregate) -> Result<Value> {
+        let (collection, field) = (Arc::clone(&self.collection), value.field().cloned());
         let records = self.aggregate(|it| it.value(value)).await?;
-        Ok(records.first().map(|record| record.get(0).clone()).unwrap_or_default())
+        match records.first() {
+            Some(record) => seen(&collection, field.as_deref(), record.get(0)),
+            None => Ok(Value::Null),
+        }
     }
 
     async fn aggregate(self, ask: impl FnOnce(Aggregation) -> Aggregation) -> Result<Vec<Record>> {
@@ -60,6 +68,15 @@ impl<T: DeserializeOwned> Select<T> {
         let filter = self.collection.stored_filter(query.filter)?;
         let aggregation = Aggregation::new(query.collection).filter(filter);
         self.storage.aggregate(ask(aggregation)).await
+    }
+}
+
+/// A value as the application sees it.
+fn seen(collection: &Collection, field: Option<&str>, value: &Value) -> Result<Value> {
+    let field = field.and_then(|field| collection.position(field));
+    match field.and_then(|at| collection.fields().get(at)) {
+        Some(field) => collection.seen_value(field, value),
+        None => Ok(value.clone()),
     }
 }
 

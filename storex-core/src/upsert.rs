@@ -59,6 +59,7 @@ impl DynamicCollection {
             record.set(at, self.collection.value_from_json(&self.collection.fields()[at], json)?);
             given.push(at);
         }
+        self.collection.fill_absent(&mut record, |at| given.contains(&at))?;
         check_values(&self.collection, &mut record)?;
         upsert(&self.storage, &self.collection, record, given).await
     }

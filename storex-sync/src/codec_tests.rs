@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use smallvec::SmallVec;
-use storex_core::{Definition, FieldType, Key, Name, Registry, Timestamp, Value};
+use storex_core::{Definition, FieldType, Key, Migration, Name, Registry, Timestamp, Value};
 
 use crate::clock::{Clock, MAX_LIFE};
 use crate::counter::{Amount, Counted, Counter, Sum};
@@ -314,35 +314,58 @@ proptest! {
     }
 }
 
-/// What is renamed keeps its number, once; an old name that comes back is somebody new.
+/// What is renamed keeps its number, once; what is gone keeps its number too, and gives it to nobody.
 #[test]
 fn what_is_renamed_keeps_its_number() {
-    let registry = |name: &str, fields: &[&str]| {
-        let note = fields
-            .iter()
-            .fold(Definition::new(name), |note, field| note.optional(*field, FieldType::Int));
-        Registry::builder().collection(note).build().unwrap()
+    let note = |name: &str, version: u64, fields: &[&str]| {
+        let note = Definition::new(name).version(version);
+        fields.iter().fold(note, |note, field| note.optional(*field, FieldType::Int))
     };
-    let numbers = |catalogue: &Catalogue, registry: &Registry| {
-        let numbers = catalogue.numbers(&registry.collections()[0]).unwrap();
-        (numbers.collection, numbers.fields)
+    let steps = [
+        note("note", 1, &["a", "b", "c"]),
+        note("note", 2, &["b", "a", "c"]),
+        note("memo", 3, &["b", "d", "a"]),
+        note("memo", 4, &["b", "d", "a", "c"]),
+    ];
+    let migrations = [
+        Migration::new("note", 2).rename_field("a", "b").rename_field("b", "a"),
+        Migration::new("memo", 3)
+            .renamed_from("note")
+            .rename_field("a", "d")
+            .rename_field("c", "a"),
+    ];
+    let registry = |upto: usize| {
+        let upto = upto.min(steps.len());
+        let migrations: Vec<Migration> =
+            migrations.iter().filter(|it| it.version().0 <= upto as u64).cloned().collect();
+        let definitions = steps[..upto].to_vec();
+        Registry::builder().collections(definitions).migrations(migrations).build().unwrap()
+    };
+    let number = |catalogue: &Catalogue, registry: &Registry, name: &str, field: &str| {
+        let collection = registry.collection(name).unwrap();
+        let numbers = catalogue.numbers(collection).unwrap();
+        numbers.fields[collection.position(field).unwrap()]
     };
     let mut catalogue = Catalogue::default();
-    let before = registry("note", &["stars", "hearts"]);
-    assert!(catalogue.extend(&before));
-    let known = numbers(&catalogue, &before);
-    for again in [false, true] {
-        assert_eq!(catalogue.rename_collection(&"note".into(), &"memo".into()), !again);
-        assert_eq!(catalogue.rename_field("memo", &"stars".into(), &"points".into()), !again);
+    let first = registry(1);
+    assert!(!catalogue.follow(&first, 0) && catalogue.extend(&first));
+    let [a, b, c] = ["a", "b", "c"].map(|field| number(&catalogue, &first, "note", field));
+    // All versions at once, and one by one, and again.
+    let last = registry(4);
+    let mut at_once = catalogue.clone();
+    assert!(at_once.follow(&last, 1));
+    at_once.extend(&last);
+    for upto in 2..=4 {
+        let now = registry(upto);
+        catalogue.follow(&now, upto as u64 - 1);
+        catalogue.extend(&now);
+        assert!(!catalogue.follow(&now, upto as u64), "nothing is left to follow");
     }
-    assert!(!catalogue.rename_field("memo", &"hearts".into(), &"points".into()), "it is taken");
-    let after = registry("memo", &["points", "hearts"]);
-    assert!(!catalogue.extend(&after), "nothing is new");
-    assert_eq!(numbers(&catalogue, &after), known);
+    assert_eq!(catalogue, at_once);
+    let now = |field| number(&catalogue, &last, "memo", field);
+    assert_eq!([now("b"), now("d"), now("a")], [a, b, c]);
+    assert!(![a, b, c].contains(&now("c")), "the name is somebody else's now");
     assert_eq!(Catalogue::decode(&catalogue.encode()).unwrap(), catalogue);
-    let back = registry("memo", &["points", "stars"]);
-    assert!(catalogue.extend(&back));
-    assert_eq!(numbers(&catalogue, &back).1.last(), Some(&3));
 }
 
 /// Where floats leave the integers behind.

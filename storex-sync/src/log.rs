@@ -26,8 +26,8 @@ use crate::clock::Clock;
 use crate::error::{Result, SyncError, abort};
 use crate::log_entries::{Touched, touched};
 use crate::meta::{
-    CATALOGUE, Catalogue, DEVICES, Devices, HEAD, Head, LOCAL_ONLY, META, Numbers, decode_names,
-    encode_names, meta_definition, meta_row, read_meta, write_meta,
+    CATALOGUE, Catalogue, DEVICES, Devices, FOLLOWED, HEAD, Head, LOCAL_ONLY, META, Numbers,
+    decode_names, encode_names, meta_definition, meta_row, read_meta, write_meta,
 };
 use crate::stamp::{Device, Hlc};
 use crate::transaction::Header;
@@ -106,7 +106,7 @@ impl SyncLog {
         cx.runtime.fill_random(&mut id);
         let registry = Arc::clone(cx.registry);
         let local_only = encode_names(&self.local_only);
-        let read = read_meta(&[HEAD, DEVICES, CATALOGUE, LOCAL_ONLY]);
+        let read = read_meta(&[HEAD, DEVICES, CATALOGUE, LOCAL_ONLY, FOLLOWED]);
         let batch = Batch::new().step(read).then(move |trace| {
             let rows = trace.found(0);
             let mut write = Vec::new();
@@ -120,7 +120,13 @@ impl SyncLog {
                 Some(bytes) => Catalogue::decode(bytes).map_err(|error| abort(&error))?,
                 None => Catalogue::default(),
             };
-            let followed = catalogue.follow(registry.migrations());
+            let known = meta_row(rows, FOLLOWED).and_then(|it| it.try_into().ok());
+            let known = known.map(u64::from_be_bytes);
+            let version = registry.version().0;
+            if known != Some(version) {
+                write.push((FOLLOWED, version.to_be_bytes().to_vec()));
+            }
+            let followed = catalogue.follow(&registry, known.unwrap_or(0));
             let extended = catalogue.extend(&registry);
             if followed || extended || meta_row(rows, CATALOGUE).is_none() {
                 write.push((CATALOGUE, catalogue.encode()));

@@ -26,6 +26,8 @@ pub(crate) const HEAD: &str = "head";
 pub(crate) const DEVICES: &str = "devices";
 pub(crate) const CATALOGUE: &str = "catalogue";
 pub(crate) const LOCAL_ONLY: &str = "local_only";
+/// The schema version up to which the catalogue has followed renames.
+pub(crate) const FOLLOWED: &str = "followed";
 
 pub(crate) fn meta_definition() -> Definition {
     Definition::new(META)
@@ -227,49 +229,49 @@ impl Catalogue {
         added
     }
 
-    /// Gives a collection its new name: it keeps its number and those of its fields, so its clocks still count. Before
-    /// [`Catalogue::extend`], which would take the new name for another collection. Whether something was changed: a
-    /// rename that was made already changes nothing.
-    pub(crate) fn rename_collection(&mut self, from: &Name, to: &Name) -> bool {
-        if self.by_name.contains_key(to) {
-            return false;
-        }
-        let Some(at) = self.by_name.remove(from) else { return false };
-        let Some(entry) = self.collections.get_mut(at) else { return false };
-        entry.name = Name::clone(to);
-        self.by_name.insert(Name::clone(to), at);
-        true
-    }
-
-    /// Gives collections and fields that were renamed their new names: their clocks are kept under their numbers. Whether
-    /// something was changed.
-    pub(crate) fn follow(&mut self, migrations: &[Migration]) -> bool {
-        let mut in_order: Vec<&Migration> = migrations.iter().collect();
+    /// Follows the migrations since a schema version: what they have renamed keeps its number, and so its clocks. Before
+    /// [`Catalogue::extend`], which would take new names for new things. Whether something was changed.
+    pub(crate) fn follow(&mut self, registry: &Registry, since: u64) -> bool {
+        let migrations = registry.migrations().iter().filter(|it| it.version().0 > since);
+        let mut in_order: Vec<&Migration> = migrations.collect();
         in_order.sort_by_key(|migration| migration.version());
-        let mut changed = false;
-        for migration in in_order {
-            if let Some(old) = migration.old_name() {
-                changed |= self.rename_collection(old, migration.collection());
-            }
-            for (from, to) in migration.renamed_fields() {
-                changed |= self.rename_field(migration.collection(), from, to);
+        let before = self.clone();
+        for same_version in in_order.chunk_by(|a, b| a.version() == b.version()) {
+            self.rename_collections(same_version);
+            for migration in same_version {
+                let at = self.by_name.get(migration.collection());
+                if let Some(entry) = at.and_then(|at| self.collections.get_mut(*at)) {
+                    entry.rename_fields(migration.renamed_fields(), migration.removed_fields());
+                }
             }
         }
-        changed
+        *self != before
     }
 
-    /// Gives a field of a collection its new name; as [`Catalogue::rename_collection`].
-    pub(crate) fn rename_field(&mut self, collection: &str, from: &Name, to: &Name) -> bool {
-        let at = self.by_name.get(collection).copied();
-        let Some(entry) = at.and_then(|at| self.collections.get_mut(at)) else { return false };
-        if entry.fields.contains(to) {
-            return false;
+    /// All at once: two collections may change names.
+    fn rename_collections(&mut self, migrations: &[&Migration]) {
+        let gone = migrations.iter().filter(|it| it.is_removal()).map(|it| it.collection());
+        for name in gone.chain(migrations.iter().filter_map(|it| it.old_name())) {
+            if let Some(entry) = self.by_name.get(name).and_then(|at| self.collections.get_mut(*at))
+            {
+                entry.name = former(name);
+            }
         }
-        let Some(field) = entry.fields.iter_mut().find(|field| *field == from) else {
-            return false;
-        };
-        *field = Name::clone(to);
-        true
+        for migration in migrations {
+            let Some(old) = migration.old_name() else { continue };
+            let Some(at) = self.by_name.get(old).copied() else { continue };
+            let taken = self.by_name.get(migration.collection()).copied();
+            if let Some(entry) = taken.and_then(|at| self.collections.get_mut(at))
+                && entry.name == *migration.collection()
+            {
+                entry.name = former(&entry.name);
+            }
+            if let Some(entry) = self.collections.get_mut(at) {
+                entry.name = Name::clone(migration.collection());
+            }
+        }
+        let names = self.collections.iter().enumerate();
+        self.by_name = names.map(|(at, entry)| (Name::clone(&entry.name), at)).collect();
     }
 
     /// The numbers of a collection of the registry.
@@ -316,6 +318,28 @@ impl Catalogue {
         }
         Ok(catalogue)
     }
+}
+
+impl CatalogueEntry {
+    /// All at once: two fields may change names. Whoever has a name that another one gets is gone.
+    fn rename_fields(&mut self, renamed: &[(Name, Name)], removed: &[Name]) {
+        let before = self.fields.clone();
+        for (field, was) in self.fields.iter_mut().zip(&before) {
+            let new = renamed.iter().find(|(from, _)| from == was).map(|(_, to)| to);
+            let known = |(from, _): &&(Name, Name)| before.contains(from);
+            let taken = renamed.iter().filter(known).any(|(_, to)| to == was);
+            if let Some(new) = new {
+                *field = Name::clone(new);
+            } else if taken || removed.contains(was) {
+                *field = former(was);
+            }
+        }
+    }
+}
+
+/// The name of something that is gone, whose number nobody else gets. No field and no collection has such a name.
+fn former(name: &str) -> Name {
+    format!("$gone:{name}").into()
 }
 
 /// The numbers of one collection and its fields.

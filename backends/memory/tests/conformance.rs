@@ -33,6 +33,7 @@ async fn scripts_tell_no_middleware_from_one_that_changes_nothing() {
 }
 
 /// The suite behind each of the middlewares that ship with storex.
+#[cfg(not(target_family = "wasm"))]
 macro_rules! behind_the_stock {
     ($($layer:ident)*) => {$(
         mod $layer {
@@ -45,6 +46,7 @@ macro_rules! behind_the_stock {
     )*};
 }
 
+#[cfg(not(target_family = "wasm"))]
 behind_the_stock! { change_watch validate traced retry_busy read_only }
 
 /// Observers are told exactly what random scripts change.

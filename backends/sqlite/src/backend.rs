@@ -228,12 +228,18 @@ impl Running {
         read: fn(&Connection, &Tables, &Query) -> Result<T>,
     ) -> Result<T> {
         if matches!(&query.filter, Filter::Keys(keys) if keys.len() <= INLINE_KEYS)
-            && let Some(outcome) = self.readers.inline(|conn| read(conn, &self.tables, &query))
+            && let Some(outcome) = self.readers.inline(|conn| {
+                read(conn, &self.tables, &query).map_err(|it| real_reason(conn, &self.registry, it))
+            })
         {
             return outcome;
         }
-        let tables = Arc::clone(&self.tables);
-        self.readers.run(move |conn| read(conn, &tables, &query)).await
+        let (tables, registry) = (Arc::clone(&self.tables), Arc::clone(&self.registry));
+        self.readers
+            .run(move |conn| {
+                read(conn, &tables, &query).map_err(|it| real_reason(conn, &registry, it))
+            })
+            .await
     }
 
     fn join(&self) {
@@ -289,4 +295,14 @@ fn flush_directory(path: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn flush_directory(_path: &Path) -> io::Result<()> {
     Ok(())
+}
+
+/// What does not fit any more may have been migrated by a newer program while we had the database open.
+fn real_reason(conn: &Connection, registry: &Registry, error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Corrupt | ErrorKind::Other => {
+            schema::refuse_newer(conn, registry).err().unwrap_or(error)
+        }
+        _ => error,
+    }
 }

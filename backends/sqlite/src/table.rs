@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use storex_core::{Collection, Name};
 
 use crate::error::Violated;
-use crate::schema::inspect::{LiveTable, quote};
+use crate::schema::inspect::{LiveTable, quote, quote_in_statement};
 use crate::search::SearchIndex;
 use crate::value::Reading;
 
@@ -93,7 +93,7 @@ impl Table {
             .map(|field| {
                 let column = live.column(&field.column);
                 Column {
-                    name: quote(&field.column),
+                    name: quote_in_statement(&field.column),
                     reading: Reading::of(&field.field_type),
                     never_null: column.is_some_and(|column| live.never_null(column)),
                     binary: column

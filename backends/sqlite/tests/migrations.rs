@@ -289,3 +289,54 @@ async fn a_search_index_goes_with_its_table() {
         one(&path, "SELECT count(*) FROM sqlite_schema WHERE name GLOB '_storex_search:*'");
     assert_eq!(left, 0);
 }
+
+/// It had the database open when a newer program renamed a column: it must not take the name for a text.
+#[tokio::test]
+async fn a_program_that_was_overtaken_reads_nothing_wrong() {
+    let (_dir, path) = made().await;
+    let old = open(&path, registry([first()], [])).await.unwrap();
+    let second = Definition::new("note")
+        .version(2)
+        .field("id", FieldType::Int)
+        .primary_key(["id"])
+        .field("name", FieldType::String)
+        .optional("stars", FieldType::String)
+        .index(["stars"]);
+    let renamed =
+        registry([first(), second], [Migration::new("note", 2).rename_field("title", "name")]);
+    open(&path, renamed).await.unwrap().close().await.unwrap();
+    for query in [
+        Query::new("note"),
+        Query::new("note").filter(storex_core::Filter::key(1)),
+        Query::new("note").filter(storex_core::field("title").eq("title")),
+    ] {
+        let refused = old.find(query).await.unwrap_err();
+        assert!(matches!(refused, Error::NewerSchema { .. }), "{refused}");
+    }
+}
+
+/// Two fields with an index each change names: each index is made anew on its column.
+#[tokio::test]
+async fn indices_of_fields_that_change_names() {
+    let pair = |version| {
+        let pair = Definition::new("pair").version(version).field("id", FieldType::Int);
+        let pair = pair.primary_key(["id"]).field("a", FieldType::Int).field("b", FieldType::Int);
+        pair.unique(["a"])
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let backend = open(&path, registry([pair(1)], [])).await.unwrap();
+    let records = [(1, 1, 5), (2, 2, 6)]
+        .map(|(id, a, b): (i64, i64, i64)| Record::new(vec![id.into(), a.into(), b.into()]));
+    backend.execute(Batch::new().create("pair", records.to_vec())).await.unwrap();
+    backend.close().await.unwrap();
+    let swap = Migration::new("pair", 2).rename_field("a", "b").rename_field("b", "a");
+    let backend = open(&path, registry([pair(1), pair(2)], [swap])).await.unwrap();
+    let create = |id: i64, a: i64, b: i64| {
+        let record = Record::new(vec![id.into(), a.into(), b.into()]);
+        backend.execute(Batch::new().create("pair", vec![record]))
+    };
+    create(3, 7, 1).await.unwrap();
+    let twice = create(4, 5, 9).await.unwrap_err();
+    assert!(matches!(twice, Error::UniqueViolation { .. }), "{twice}");
+}

@@ -121,6 +121,11 @@ impl Collection {
             (FieldType::DateTime | FieldType::Timestamp, Value::Int(ms)) => {
                 Value::Timestamp(Timestamp(*ms))
             }
+            // The key of a parent may be a moment; the field that points there holds its number.
+            (
+                FieldType::AutoPk(KeyFormat::Int) | FieldType::ForeignKey(KeyFormat::Int),
+                Value::Timestamp(at),
+            ) => Value::Int(at.0),
             (
                 FieldType::AutoPk(KeyFormat::Bytes) | FieldType::ForeignKey(KeyFormat::Bytes),
                 Value::Text(text),

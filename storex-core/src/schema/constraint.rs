@@ -187,6 +187,11 @@ impl Collection {
         for (field, value) in self.fields().iter().zip(record.values()) {
             self.check_constraints(field, value)?;
         }
+        self.check_rules(record)
+    }
+
+    /// Checks a full record by the rules of the object.
+    pub(crate) fn check_rules(&self, record: &Record) -> Result<()> {
         let view = ObjectView::new(self, record);
         match self.checks().iter().find(|check| !(check.holds)(&view)) {
             None => Ok(()),

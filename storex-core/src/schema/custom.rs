@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::changes::{Change, Changes};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::maybe::{MaybeSend, MaybeSync};
 use crate::record::Record;
 use crate::schema::{Collection, Field, FieldType};
 use crate::value::{Name, Value};
@@ -62,7 +61,7 @@ use crate::value::{Name, Value};
 /// let item = Definition::new("item").custom_field("price", Money);
 /// # let _ = item;
 /// ```
-pub trait CustomType: fmt::Debug + MaybeSend + MaybeSync + 'static {
+pub trait CustomType: fmt::Debug + Send + Sync + 'static {
     /// The type's name, for messages and for the schema's fingerprint.
     fn name(&self) -> &str;
 
@@ -74,7 +73,9 @@ pub trait CustomType: fmt::Debug + MaybeSend + MaybeSync + 'static {
         self.stored_as()
     }
 
-    /// The stored form of a value of the application's; called with [`Value::Null`] for a field without a value too.
+    /// The stored form of a value of the application's; called with [`Value::Null`] for a field without a value too. The same
+    /// value has the same stored form each time: the function of a [transaction](crate::Storage::transaction) is run again, and
+    /// has to ask for the same.
     ///
     /// # Errors
     /// Why the value cannot be stored.

@@ -325,7 +325,13 @@ fn check_defaults(definition: &Definition, collection: &mut Collection) -> Resul
                     Ok(()) if value.is_null() && !field.nullable && !definition.adopted => {
                         return refuse("its default is null, which it cannot be".to_owned());
                     }
-                    Ok(()) => collection.fields[at].default = Some(Default::Value(value)),
+                    Ok(()) => match collection.check_constraints(field, &value) {
+                        Err(Error::InvalidValue { reason, .. }) => {
+                            return refuse(format!("its default: it {reason}"));
+                        }
+                        Err(error) => return refuse(error.to_string()),
+                        Ok(()) => collection.fields[at].default = Some(Default::Value(value)),
+                    },
                 }
             }
             Some(Default::CurrentTimestamp) => match field.field_type {

@@ -43,7 +43,11 @@ pub(crate) fn from_record<T: DeserializeOwned>(
 }
 
 /// A record as the application sees it.
-fn seen_record(collection: &Collection, selected: &[usize], record: &Record) -> Result<Record> {
+pub(crate) fn seen_record(
+    collection: &Collection,
+    selected: &[usize],
+    record: &Record,
+) -> Result<Record> {
     let values = selected.iter().zip(record.values()).map(|(at, value)| {
         match collection.fields().get(*at) {
             Some(field) => collection.seen_value(field, value),

@@ -4,7 +4,7 @@ mod de;
 mod ser;
 mod tree;
 
-pub(crate) use de::from_record;
+pub(crate) use de::{from_record, seen_record};
 pub(crate) use ser::{to_given, to_record};
 pub(crate) use tree::from_tree;
 

@@ -13,6 +13,13 @@ use crate::fetch::{Branch, Tree};
 
 /// The struct of an object with its related objects.
 pub(crate) fn from_tree<T: DeserializeOwned>(tree: &Tree) -> Result<T> {
+    let seen;
+    let tree = if tree.has_custom() {
+        seen = tree.seen()?;
+        &seen
+    } else {
+        tree
+    };
     T::deserialize(Object(tree)).map_err(|message| {
         let reason = format!("an object in the database does not fit the struct: {}", message.0);
         Error::invalid(tree.collection().name(), reason)
@@ -43,6 +50,7 @@ impl<'a> Entries<'a> {
             let value = self.tree.record().get(self.at);
             self.at += 1;
             if self.tree.branch(&field.name).is_none() {
+                let field = field.seen();
                 return Some((&field.name, Entry::Field(FieldValue { field, value })));
             }
         }

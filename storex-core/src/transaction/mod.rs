@@ -22,7 +22,6 @@ use std::time::Duration;
 use crate::batch::Batch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::maybe::{MaybeSend, MaybeSync};
-use crate::scope;
 use crate::storage::Storage;
 use crate::value::Name;
 
@@ -111,9 +110,10 @@ impl Storage {
         let mut covered: BTreeSet<Name> = function.first_collections();
         let mut retries = 0;
         loop {
-            let mut batch = Batch::new().touching(covered.iter().cloned());
-            let scope = Arc::new(scope::of(&batch, self.registry()));
-            batch = batch.step(function.begin(scope));
+            let batch = Batch::new().touching(covered.iter().cloned());
+            // Not what comes of these by itself: what a write to that would need is not covered.
+            let scope = Arc::new(covered.clone());
+            let batch = batch.step(function.begin(scope));
             match (self.execute(batch).await, function.take_end()) {
                 (Ok(_), Some(End::Done(result))) => return Ok(result),
                 (Ok(_), _) => {

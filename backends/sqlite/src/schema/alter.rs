@@ -99,13 +99,18 @@ fn change_columns(conn: &Connection, plan: &CollectionPlan) -> Result<()> {
 fn drop_indices(conn: &Connection, plan: &CollectionPlan) -> Result<()> {
     let Some((_, stored)) = &plan.stored else { return Ok(()) };
     let collection = &plan.collection;
-    let wanted: Vec<String> =
-        collection.indices().iter().map(|index| name_of(collection, index)).collect();
     let Some(table) = live(conn, collection)? else { return Ok(()) };
     for index in &stored.indices {
         let columns = index.columns.iter().map(String::as_str);
         let name = index_name(&stored.table, index.unique, columns);
-        if !wanted.contains(&name) && table.indices.iter().any(|it| it.name == name) {
+        let Some(there) = table.indices.iter().find(|it| it.name == name) else { continue };
+        // Its columns may have changed names, and it went with them.
+        let is_wanted = collection.indices().iter().any(|index| {
+            let columns = index.fields.iter().map(|at| &*collection.fields()[*at].column);
+            let there = there.columns.iter().map(|column| column.as_deref().unwrap_or_default());
+            name_of(collection, index) == name && columns.eq(there)
+        });
+        if !is_wanted {
             run(conn, &format!("DROP INDEX {}", quote(&name)))?;
         }
     }

@@ -166,8 +166,10 @@ pub(super) fn has_index(live: &LiveTable, collection: &Collection, index: &Index
                 })
             })
     };
+    // A name alone tells nothing: an index goes with its columns when they change names.
     live.indices.iter().any(|known| {
-        known.name.eq_ignore_ascii_case(&name)
-            || (known.unique == index.unique && !known.partial && same(&known.columns))
+        known.unique == index.unique
+            && same(&known.columns)
+            && (!known.partial || known.name.eq_ignore_ascii_case(&name))
     })
 }

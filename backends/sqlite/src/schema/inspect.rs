@@ -215,6 +215,12 @@ pub(crate) fn quote(name: &str) -> String {
     quoted
 }
 
+/// The name of a column in a statement. Where there is no column of that name, SQLite takes what stands between double quotes
+/// for a text (<https://sqlite.org/quirks.html>), and a program that was overtaken by a migration would read that.
+pub(crate) fn quote_in_statement(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
