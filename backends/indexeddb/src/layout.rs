@@ -143,10 +143,6 @@ impl Store {
         StoreIndex {
             name: if adopted {
                 columns.join("+")
-            } else if of_words {
-                // Which characters are letters depends on the version of Unicode: with another one all words are found anew.
-                let (major, minor, _) = char::UNICODE_VERSION;
-                format!("{kind} {major}.{minor} ({})", columns.join(", "))
             } else {
                 format!("{kind} ({})", columns.join(", "))
             },

@@ -98,11 +98,14 @@ impl<'t> Writing<'t> {
             Step::Find(query) => {
                 let store = self.store(&query.collection)?;
                 let found = Reading::new(self.transaction, &store)?.find(query).await?;
+                // What a write before it has failed with comes before what was found without it.
+                self.settle_failed().await?;
                 Ok(StepOutcome::Found(found))
             }
             Step::Count(query) => {
                 let store = self.store(&query.collection)?;
                 let counted = Reading::new(self.transaction, &store)?.count(query).await?;
+                self.settle_failed().await?;
                 Ok(StepOutcome::Counted(counted))
             }
             _ => Err(unknown_step()),
