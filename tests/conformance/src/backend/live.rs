@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use async_trait::async_trait;
 use futures_util::future::{Either, select};
@@ -75,6 +75,7 @@ pub async fn creates_updates_and_deletes(h: Harness) {
 struct Reads {
     begun: Mutex<Vec<Query>>,
     answered: Mutex<usize>,
+    waiting: Mutex<Vec<Waker>>,
 }
 
 impl Reads {
@@ -90,9 +91,16 @@ impl Reads {
     /// Whoever runs beside this has been asked at least once, and waits for nothing that it reads.
     async fn settled(&self) {
         pass().await;
-        while self.begun() > *self.answered.lock().unwrap() {
-            pass().await;
-        }
+        // Without asking over and over: in a browser no answer comes while somebody does.
+        poll_fn(|cx| {
+            self.waiting.lock().unwrap().push(cx.waker().clone());
+            if self.begun() > *self.answered.lock().unwrap() {
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        })
+        .await;
     }
 }
 
@@ -109,6 +117,7 @@ impl Middleware for Reads {
         self.begun.lock().unwrap().push(query.clone());
         let outcome = next.run(cx, operation).await;
         *self.answered.lock().unwrap() += 1;
+        self.waiting.lock().unwrap().drain(..).for_each(Waker::wake);
         outcome
     }
 }
