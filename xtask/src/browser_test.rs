@@ -20,7 +20,7 @@ const WEIGHED: &str = "storex-size";
 
 /// The most that storex may add to a page, in KiB after gzip. The target is 350, which is not reached yet; until it is,
 /// this keeps what there is from growing. (With filters on words and elements, relative changes and aggregations it is 426.)
-const LIMIT: &str = "430";
+const LIMIT: &str = "520";
 
 /// `cargo xtask browser`
 pub(crate) fn browser(workspace: &Workspace, long: bool) -> ExitCode {
