@@ -19,7 +19,7 @@ const EXPORTER: &str = "storex-e2e-export";
 const WEIGHED: &str = "storex-size";
 
 /// The most that storex may add to a page, in KiB after gzip. The target is 350, which is not reached yet; until it is,
-/// this keeps what there is from growing. (With filters on words and elements, relative changes and aggregations it is 426.)
+/// this keeps what there is from growing. (With the whole core, migrations and custom types it is 507.)
 const LIMIT: &str = "520";
 
 /// `cargo xtask browser`
