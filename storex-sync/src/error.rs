@@ -84,6 +84,22 @@ pub enum SyncError {
     /// The shared log is not the one that this device synced with before.
     #[error("the shared log is another one than before: it was replaced or wiped")]
     LogReplaced,
+    /// Another program syncs this database, and had not finished in time.
+    #[error("another program syncs this database: it may be tried again later")]
+    HeldElsewhere,
+    /// Another program has taken over the syncing of this database from this one. Nothing was written.
+    #[error(
+        "another program has taken over the syncing of this database: acquire it again before syncing"
+    )]
+    LeaseLost,
+    /// The file whose lock says who syncs cannot be used.
+    #[error("the lock file {path} cannot be used: {reason}")]
+    LockFile {
+        /// Where it is.
+        path: String,
+        /// What the operating system says.
+        reason: String,
+    },
     /// The exchange that several callers waited for failed.
     #[error(transparent)]
     Joined(std::sync::Arc<Self>),
@@ -96,7 +112,8 @@ impl SyncError {
         match self {
             Self::Storage { source, .. } => source.kind(),
             Self::NoSyncLog => ErrorKind::Invalid,
-            Self::Transport { .. } => ErrorKind::Io,
+            Self::Transport { .. } | Self::LockFile { .. } => ErrorKind::Io,
+            Self::HeldElsewhere | Self::LeaseLost => ErrorKind::Busy,
             Self::Closed { .. } => ErrorKind::Closed,
             Self::Protocol { .. } | Self::Remote { .. } => ErrorKind::Other,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
@@ -113,6 +130,7 @@ impl SyncError {
             Self::Transport { .. }
             | Self::Closed { .. }
             | Self::Remote { .. }
+            | Self::HeldElsewhere
             | Self::Gap { .. } => true,
             Self::Joined(error) => error.is_retryable(),
             _ => false,

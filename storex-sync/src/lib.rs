@@ -76,6 +76,7 @@ mod counter;
 #[cfg(test)]
 mod counter_tests;
 mod error;
+mod exclusive;
 mod initial;
 mod key_code;
 mod log;
@@ -98,6 +99,7 @@ pub use clock::Clock;
 pub use continuous::{ContinuousSync, Phase, SyncStatus};
 pub use counter::{Amount, Counted, Counter, Sum};
 pub use error::{Result, SyncError};
+pub use exclusive::{Exclusive, Guard, LeaseTimes};
 pub use initial::{InitialSync, InitialSyncReport, Progress};
 pub use log::SyncLog;
 pub use merge::{Action, FieldConflict, Incoming, Merged, merge, merge_object};

@@ -4,13 +4,14 @@ mod page;
 mod resolve;
 mod row;
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use storex_core::{Batch, ErrorKind, Filter, Key, Name, Query, Storage};
+use storex_core::{Batch, ErrorKind, Filter, Key, Name, Query, Step, Storage};
 
 use self::page::{How, Page};
 use self::resolve::{IncomingTransaction, Refusal};
-use crate::error::{During, Result, SyncError};
+use crate::error::{During, Result, SyncError, abort};
+use crate::exclusive::{Fence, Guard, HOLDER};
 use crate::log::{AllNumbers, CLOCK, catalogue_query, read_numbers};
 use crate::meta::{DEVICES, Devices, HEAD, Head, read_meta};
 use crate::parked::{PARKED, Parked, WaitsFor};
@@ -60,6 +61,8 @@ impl Applied {
 pub(crate) struct Replica {
     pub(crate) storage: Storage,
     pub(crate) numbers: Arc<AllNumbers>,
+    /// Where several programs share the database: that this one may sync it.
+    guard: Option<Guard>,
 }
 
 impl Replica {
@@ -68,7 +71,42 @@ impl Replica {
             return Err(SyncError::NoSyncLog);
         }
         let numbers = read_numbers(storage.find(catalogue_query()), storage.registry()).await?;
-        Ok(Self { storage: storage.clone(), numbers: Arc::new(numbers) })
+        Ok(Self { storage: storage.clone(), numbers: Arc::new(numbers), guard: None })
+    }
+
+    /// Whatever it writes is refused when another program has taken over by then.
+    pub(crate) fn guarded(&self, guard: &Guard) -> Self {
+        Self { guard: Some(guard.clone()), ..self.clone() }
+    }
+
+    fn fence(&self) -> Option<Fence> {
+        self.guard.as_ref().and_then(Guard::fence)
+    }
+
+    /// Executes steps of sync's own; refused when another program has taken over.
+    pub(crate) async fn write(&self, steps: Vec<Step>, during: &'static str) -> Result<()> {
+        let Some(fence) = self.fence() else {
+            let batch = steps.into_iter().fold(Batch::new(), Batch::step);
+            return self.storage.apply(batch).await.during(during).map(drop);
+        };
+        let failure: Arc<Mutex<Option<SyncError>>> = Arc::default();
+        let batch = {
+            let failure = Arc::clone(&failure);
+            let touched: Vec<Name> = steps.iter().filter_map(Step::collection).cloned().collect();
+            Batch::new().step(read_meta(&[HOLDER])).touching(touched).then(move |trace| {
+                fence.check(trace.found(0)).map_err(|error| {
+                    let refusal = abort(&error);
+                    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    refusal
+                })?;
+                Ok(steps.clone())
+            })
+        };
+        let executed = self.storage.apply(batch).await;
+        match (executed, failure.lock().unwrap_or_else(PoisonError::into_inner).take()) {
+            (Err(_), Some(error)) => Err(error),
+            (executed, _) => executed.during(during).map(drop),
+        }
     }
 
     /// This device, and where it stands.
@@ -162,14 +200,17 @@ impl Replica {
         cursor: Option<(String, Vec<u8>)>,
         how: How,
     ) -> Result<Applied> {
-        let page = Arc::new(Page::new(incoming, cursor, how));
+        let fence = self.fence();
+        let meta: &[&str] =
+            if fence.is_some() { &[HEAD, DEVICES, HOLDER] } else { &[HEAD, DEVICES] };
+        let page = Arc::new(Page::new(incoming, cursor, how, fence));
         let batch = {
             let page = Arc::clone(&page);
             Batch::new()
-                .step(read_meta(&[HEAD, DEVICES]))
+                .step(read_meta(meta))
                 .touching([CLOCK, PARKED])
                 .touching(page.collections())
-                .then(move |trace| Ok(Arc::clone(&page).read(trace)))
+                .then(move |trace| Arc::clone(&page).read(trace))
         };
         let executed = self.storage.apply(batch).await;
         let failure = page.failure.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -10,6 +10,7 @@ use super::row::{Object, Row, Work};
 use super::{Applied, Conflict};
 use crate::clock::Clock;
 use crate::error::{Result, SyncError, abort};
+use crate::exclusive::Fence;
 use crate::key_code;
 use crate::log::{CLOCK, clock_key, clock_record, read_clock_rows, sort_clock_records};
 use crate::merge::{Incoming, merge};
@@ -37,6 +38,7 @@ pub(super) struct Page {
     incoming: Vec<IncomingTransaction>,
     cursor: Option<(String, Vec<u8>)>,
     how: How,
+    fence: Option<Fence>,
     objects: Vec<Object>,
     /// Per transaction and entry: which object.
     object_of: Vec<Vec<usize>>,
@@ -49,6 +51,7 @@ impl Page {
         incoming: Vec<IncomingTransaction>,
         cursor: Option<(String, Vec<u8>)>,
         how: How,
+        fence: Option<Fence>,
     ) -> Self {
         let mut objects: Vec<Object> = Vec::new();
         let mut known: HashMap<(i64, Vec<u8>), usize> = HashMap::new();
@@ -77,7 +80,7 @@ impl Page {
             object_of.push(places);
         }
         let (applied, failure) = (Mutex::default(), Mutex::default());
-        Self { incoming, cursor, how, objects, object_of, applied, failure }
+        Self { incoming, cursor, how, fence, objects, object_of, applied, failure }
     }
 
     /// The collections of the objects that the page is about.
@@ -91,9 +94,12 @@ impl Page {
         refusal
     }
 
-    /// Reads the clocks of everything the page is about.
-    pub(super) fn read(self: Arc<Self>, trace: &Trace) -> Vec<Step> {
+    /// Reads the clocks of everything the page is about, if this program may still sync.
+    pub(super) fn read(self: Arc<Self>, trace: &Trace) -> storex_core::Result<Vec<Step>> {
         let meta = trace.found(0).to_vec();
+        if let Some(fence) = self.fence {
+            fence.check(&meta).map_err(|error| self.fail(error))?;
+        }
         let keys = self
             .objects
             .iter()
@@ -103,7 +109,7 @@ impl Page {
             let steps = Arc::clone(&self).read_rows(&meta, trace);
             steps.map_err(|error| self.fail(error))
         });
-        vec![Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))), next]
+        Ok(vec![Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))), next])
     }
 
     /// Finds out which objects without a clock are there: rows older than sync.

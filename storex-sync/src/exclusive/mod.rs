@@ -1,0 +1,199 @@
+//! [`Exclusive`]: one syncer at a time over the programs that share a database.
+
+#[cfg(not(target_family = "wasm"))]
+mod file;
+mod guard;
+mod lease;
+
+pub use guard::Guard;
+pub use lease::LeaseTimes;
+pub(crate) use lease::{Fence, HOLDER};
+
+use std::fmt;
+#[cfg(not(target_family = "wasm"))]
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use storex_core::Storage;
+
+use self::guard::Held;
+use self::lease::{HolderId, Taken};
+use crate::error::{Result, SyncError};
+
+/// Lets one of the programs that share a database sync it, and takes over when that one is gone.
+///
+/// All programs on one database must use the same means. Each value is an instance of its own, with an identity that is
+/// drawn when it is made; its clones are the same instance, and may hold it together.
+///
+/// Whatever the means, a holding has a *fencing token*, a number that grows with each change of hands. It is checked in
+/// every transaction that sync makes, so a holder that was stopped while another took over (SIGSTOP, a laptop's lid)
+/// cannot commit as if it were still the holder: it gets [`SyncError::LeaseLost`].
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use storex_core::{Definition, FieldType, Registry, Storage};
+/// # use storex_memory::{MemoryBackend, TestRuntime};
+/// use storex_sync::{Exclusive, LeaseTimes, SyncLog};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let note = Definition::new("note").field("title", FieldType::String);
+/// # let registry = Registry::builder().collection(note).build()?;
+/// let storage = Storage::builder(MemoryBackend::new(), registry, Arc::new(TestRuntime::new(1)))
+///     .middleware(SyncLog::new()).open().await?;
+/// let (one, other) = (
+///     Exclusive::lease(&storage, LeaseTimes::default()).await?,
+///     Exclusive::lease(&storage, LeaseTimes::default()).await?,
+/// );
+/// let guard = one.try_acquire().await?.expect("nobody holds it");
+/// assert!(other.try_acquire().await?.is_none());
+/// guard.release().await?;
+/// assert!(other.acquire(Duration::from_secs(1)).await?.is_dirty(), "somebody else held it since");
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Exclusive {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    storage: Storage,
+    holder: HolderId,
+    means: Means,
+    /// What this instance holds now, and the fencing token of what it held last (or found when it was made).
+    state: tokio::sync::Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: Weak<Held>,
+    seen: u64,
+}
+
+#[derive(Debug)]
+enum Means {
+    SingleProcess,
+    Lease(LeaseTimes),
+    #[cfg(not(target_family = "wasm"))]
+    File(PathBuf),
+}
+
+impl fmt::Debug for Exclusive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exclusive").field("means", &self.inner.means).finish_non_exhaustive()
+    }
+}
+
+/// How often somebody who waits looks again whether it is free.
+const LOOK: Duration = Duration::from_millis(50);
+
+impl Exclusive {
+    /// For a program that has the database to itself: always held, without a read or a write.
+    #[must_use]
+    pub fn single_process(storage: &Storage) -> Self {
+        Self::with(storage, Means::SingleProcess, State::default())
+    }
+
+    /// By a row in the database that the holder renews: works on every backend. Somebody who dies without releasing it
+    /// is taken over from when the lease ends.
+    ///
+    /// # Errors
+    /// [`SyncError::NoSyncLog`], [`SyncError::Storage`].
+    pub async fn lease(storage: &Storage, times: LeaseTimes) -> Result<Self> {
+        Self::noted(storage, Means::Lease(times)).await
+    }
+
+    /// By a lock on a file beside the database, which the operating system releases as soon as the holder is gone. It
+    /// must be on a local disk. The file is made when it is missing, and stays.
+    ///
+    /// A holder that is stopped (SIGSTOP) keeps the lock; where that must not hold up the others, use
+    /// [`Exclusive::lease`].
+    ///
+    /// # Errors
+    /// [`SyncError::NoSyncLog`], [`SyncError::Storage`].
+    #[cfg(not(target_family = "wasm"))]
+    pub async fn file(storage: &Storage, path: impl Into<PathBuf>) -> Result<Self> {
+        Self::noted(storage, Means::File(path.into())).await
+    }
+
+    async fn noted(storage: &Storage, means: Means) -> Result<Self> {
+        let seen = lease::token(storage).await?;
+        Ok(Self::with(storage, means, State { seen, ..State::default() }))
+    }
+
+    fn with(storage: &Storage, means: Means, state: State) -> Self {
+        let holder = HolderId::draw(&**storage.runtime());
+        let inner = Inner { storage: storage.clone(), holder, means, state: state.into() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Takes it, if nobody else holds it. An instance that holds it already gets another guard of the same holding.
+    ///
+    /// Cancel-safe: a lease that was taken for a caller who went away ends by itself.
+    ///
+    /// # Errors
+    /// [`SyncError::Storage`], and [`SyncError::LockFile`] for a file that cannot be opened.
+    pub async fn try_acquire(&self) -> Result<Option<Guard>> {
+        let mut state = self.inner.state.lock().await;
+        if let Some(held) = state.held.upgrade().filter(|held| !held.is_lost()) {
+            return Ok(Some(Guard::of(held)));
+        }
+        let Some((held, dirty)) = self.take(state.seen).await? else { return Ok(None) };
+        state.seen = held.token().unwrap_or(0);
+        state.held = Arc::downgrade(&held);
+        if dirty {
+            held.mark_dirty();
+        }
+        Ok(Some(Guard::of(held)))
+    }
+
+    /// Takes it as soon as nobody else holds it.
+    ///
+    /// # Errors
+    /// [`SyncError::HeldElsewhere`] when `limit` has passed, and those of [`Exclusive::try_acquire`].
+    pub async fn acquire(&self, limit: Duration) -> Result<Guard> {
+        let runtime = Arc::clone(self.inner.storage.runtime());
+        let waiting = async {
+            loop {
+                if let Some(guard) = self.try_acquire().await? {
+                    return Ok(guard);
+                }
+                runtime.sleep(LOOK).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            guard = waiting => guard,
+            () = runtime.sleep(limit) => Err(SyncError::HeldElsewhere),
+        }
+    }
+
+    /// Takes it by whatever means. The flag: whether somebody else has held it since `seen`.
+    async fn take(&self, seen: u64) -> Result<Option<(Arc<Held>, bool)>> {
+        let Inner { storage, holder, means, .. } = &*self.inner;
+        match means {
+            Means::SingleProcess => Ok(Some((Held::single_process(), false))),
+            Means::Lease(times) => match lease::take(storage, *holder, Some(*times)).await? {
+                Taken::Elsewhere => Ok(None),
+                Taken::Ours(fence) => {
+                    let dirty = fence.token != seen + 1;
+                    Ok(Some((Held::lease(storage, fence, *times), dirty)))
+                }
+            },
+            #[cfg(not(target_family = "wasm"))]
+            Means::File(path) => {
+                let Some(file) = file::lock(path)? else { return Ok(None) };
+                match lease::take(storage, *holder, None).await? {
+                    // Nobody asks for a row that is not leased.
+                    Taken::Elsewhere => Ok(None),
+                    Taken::Ours(fence) => {
+                        let dirty = fence.token != seen + 1;
+                        Ok(Some((Held::file(fence, file), dirty)))
+                    }
+                }
+            }
+        }
+    }
+}
