@@ -11,6 +11,7 @@ pub mod rng;
 pub mod schema;
 pub mod steps;
 pub mod story;
+pub mod writers;
 
 /// Whether the long form of the tests was asked for.
 #[must_use]

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
+use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
 use crate::ops::Touched;
@@ -151,6 +152,26 @@ impl Process {
     /// When that fails.
     pub fn kill(&mut self) {
         self.child.kill().expect("a kill");
+    }
+
+    /// Stops it with SIGSTOP, wherever it is.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on that was stopped.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).expect("a signal");
     }
 
     /// Waits for its end, and tells whether it was killed (`true`) or came to its end (`false`).

@@ -2,13 +2,9 @@
 //! were made.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
-use std::collections::HashSet;
-
-use storex_e2e::audit;
 use storex_e2e::place::Place;
-use storex_e2e::process::{Notes, Process, text};
-use storex_e2e::{block_on, is_long, story};
-use storex_sync::Transaction;
+use storex_e2e::process::{Process, text};
+use storex_e2e::{block_on, is_long, story, writers};
 
 const CHILD: &str = env!("CARGO_BIN_EXE_storex-e2e-child");
 
@@ -23,44 +19,6 @@ fn start(place: &Place, name: &str, sync: &str) -> Process {
     child
 }
 
-/// What was acknowledged to one of several writers is logged, in its order, among what the others have written.
-fn assert_logged(place: &Place, name: &str, own: &[&Transaction]) -> usize {
-    let told = Notes::writes(&Notes::read(&place.file(&format!("notes-{name}"))));
-    let told: Vec<_> = told.into_iter().filter(|touched| !touched.is_empty()).collect();
-    let mut logged = own.iter();
-    for touched in &told {
-        let same = |transaction: &&&Transaction| {
-            let keys = transaction.entries.iter().map(|entry| {
-                let shape = &transaction.shapes[entry.shape];
-                let key = entry.values.iter().take(shape.key_len);
-                (&*shape.collection, key.map(|it| storex_e2e::ops::cell(it.value())).collect())
-            });
-            let told = touched.iter().map(|it| (it.collection.as_str(), it.key.clone()));
-            keys.collect::<Vec<(&str, Vec<String>)>>() == told.collect::<Vec<_>>()
-        };
-        let found = logged.find(same);
-        assert!(found.is_some(), "{name}: an acknowledged write is not in the log: {touched:?}");
-    }
-    told.len()
-}
-
-fn check(place: &Place, names: &[&str]) -> usize {
-    let universe = story::read(place);
-    audit::check_device(&place.a(), &universe, None);
-    let standing = audit::standing(&place.a()).unwrap();
-    // Dense: `of` asks for every number.
-    let own = universe.of(standing.me);
-    let mut stamps = HashSet::new();
-    for transaction in &own {
-        for n in 0..transaction.entries.len() {
-            assert!(stamps.insert(transaction.stamp(n)), "two entries have one stamp");
-        }
-    }
-    let told: usize = names.iter().map(|name| assert_logged(place, name, &own)).sum();
-    assert!(own.len() >= told && own.len() <= told + names.len(), "{} of {told}", own.len());
-    told
-}
-
 #[test]
 fn two_processes_make_one_database_and_write_to_it_at_once() {
     let place = Place::new();
@@ -71,7 +29,7 @@ fn two_processes_make_one_database_and_write_to_it_at_once() {
         while child.line().is_some() {}
         assert!(!child.was_killed());
     }
-    let told = check(&place, &names);
+    let told = writers::check(&place, &names);
     assert!(told as u64 > count(), "{told} logged writes are too few to tell");
 }
 
@@ -86,7 +44,7 @@ fn two_processes_write_and_sync_one_database_at_once() {
         while child.line().is_some() {}
         assert!(!child.was_killed());
     }
-    check(&place, &names);
+    assert!(writers::check(&place, &names) > 0);
     block_on(story::finish(&place, 3));
 }
 
@@ -107,7 +65,7 @@ fn a_process_that_is_killed_does_not_hold_up_another_on_the_same_database() {
     }
     assert!(!other.was_killed(), "the other one has come to its end");
     assert!(after > 0, "it has still written");
-    check(&place, &names);
+    assert!(writers::check(&place, &names) > 0);
 }
 
 #[test]
@@ -123,6 +81,6 @@ fn several_processes_that_open_a_new_database_at_once_all_get_it() {
             while child.line().is_some() {}
             assert!(!child.was_killed(), "round {round}");
         }
-        check(&place, &names);
+        assert!(writers::check(&place, &names) > 0);
     }
 }

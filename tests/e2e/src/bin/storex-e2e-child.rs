@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use serde_json::json;
-use storex_core::{Runtime, Storage, TokioRuntime};
+use storex_core::{ErrorKind, Runtime, Storage, TokioRuntime};
 use storex_e2e::ops::{self, Op};
 use storex_e2e::process::{Notes, Told};
 use storex_e2e::rng::Rng;
 use storex_e2e::steps::{self, phase, step};
 use storex_e2e::{block_on, migration, schema, story};
 use storex_sqlite::{Durability, SqliteBackend};
-use storex_sync::{BackendSharedLog, InitialSync, MemoryChannel, SharedSyncLog as _, Sync};
+use storex_sync::{
+    BackendSharedLog, Exclusive, InitialSync, LeaseTimes, MemoryChannel, SharedSyncLog as _, Sync,
+};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -39,6 +41,10 @@ fn main() -> Outcome {
         ["accounts", dir, count] => block_on(accounts(Path::new(dir), count.parse()?)),
         // Holds a lock on a database until its input ends.
         ["hold", path, lock] => hold(Path::new(path), lock),
+        // Holds the right to sync A, or waits for it, until it is killed.
+        ["hold-sync", dir, means] => block_on(hold_sync(Path::new(dir), means)),
+        // Writes to A without an end, and syncs it when no other does.
+        ["share", dir, name, means] => block_on(share(Path::new(dir), name, means)),
         // Writes, whatever fails.
         ["go-on", dir, count] => block_on(fail_and_go_on(Path::new(dir), count.parse()?)),
         // Opens a device and says how that went.
@@ -188,6 +194,66 @@ async fn write(dir: &Path, name: &str, count: u64, sync: bool) -> Outcome {
     }
     a.storage.close().await?;
     Ok(())
+}
+
+/// One syncer at a time, by one means or the other.
+async fn exclusive(storage: &Storage, dir: &Path, means: &str) -> Outcome<Exclusive> {
+    let (lasts, renewed) = (Duration::from_millis(1000), Duration::from_millis(200));
+    Ok(match means {
+        "file" => Exclusive::file(storage, dir.join("a.lock")).await?,
+        _ => Exclusive::lease(storage, LeaseTimes { lasts, renewed }).await?,
+    })
+}
+
+async fn hold_sync(dir: &Path, means: &str) -> Outcome {
+    let storage = schema::open_sqlite(&dir.join("a.db"), runtime()).await?;
+    let exclusive = exclusive(&storage, dir, means).await?;
+    loop {
+        if exclusive.try_acquire().await?.is_none() {
+            say("waits");
+        }
+        let guard = exclusive.acquire(Duration::from_secs(600)).await?;
+        say("held");
+        guard.lost().await;
+        say("lost");
+    }
+}
+
+async fn share(dir: &Path, name: &str, means: &str) -> Outcome {
+    let mut a = Device::open(&dir.join("a.db"), &dir.join(format!("notes-{name}"))).await?;
+    let log = shared_log(dir).await?;
+    let sync = Sync::open(&a.storage, log).await?.limits(story::LIMITS);
+    let sync = sync.exclusive(exclusive(&a.storage, dir, means).await?);
+    say("opened");
+    let mut rng = Rng::new(name.bytes().map(u64::from).sum());
+    let begin = ops::beginning(name);
+    let mut number = 0;
+    loop {
+        if rng.below(4) > 0 {
+            let random = || ops::random(&mut rng, name, number as u64);
+            let op = begin.get(number).cloned().unwrap_or_else(random);
+            number += 1;
+            match a.perform(&op).await {
+                Ok(()) => say("written"),
+                // A process that is stopped in the middle of a write holds up all others.
+                Err(error) if is_busy(&*error) => say("busy"),
+                Err(error) => return Err(error),
+            }
+            continue;
+        }
+        match sync.sync_once().await {
+            Ok(_) => {
+                a.notes.note(&Told::Synced)?;
+                say("synced");
+            }
+            Err(error) if error.kind() == ErrorKind::Busy => say("elsewhere"),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn is_busy(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<storex_core::Error>().is_some_and(|it| it.kind() == ErrorKind::Busy)
 }
 
 async fn accounts(dir: &Path, count: u64) -> Outcome {
