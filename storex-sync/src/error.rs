@@ -100,6 +100,15 @@ pub enum SyncError {
         /// What the operating system says.
         reason: String,
     },
+    /// The shared log no longer holds what this device lacks: everybody else had it, and it was trimmed. What was written
+    /// here can still be sent.
+    #[error(
+        "device {reader} lacks transactions that the shared log no longer holds: run an initial sync from a device that is in step, which also hands over the place in the log to go on from"
+    )]
+    BelowFloor {
+        /// The device that asked.
+        reader: Device,
+    },
     /// The exchange that several callers waited for failed.
     #[error(transparent)]
     Joined(std::sync::Arc<Self>),
@@ -117,7 +126,10 @@ impl SyncError {
             Self::Closed { .. } => ErrorKind::Closed,
             Self::Protocol { .. } | Self::Remote { .. } => ErrorKind::Other,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
-            Self::Gap { .. } | Self::Forked { .. } | Self::LogReplaced => ErrorKind::Conflict,
+            Self::Gap { .. }
+            | Self::Forked { .. }
+            | Self::LogReplaced
+            | Self::BelowFloor { .. } => ErrorKind::Conflict,
             Self::Joined(error) => error.kind(),
         }
     }

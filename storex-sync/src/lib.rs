@@ -106,7 +106,8 @@ pub use merge::{Action, FieldConflict, Incoming, Merged, merge, merge_object};
 pub use parked::{Parked, WaitsFor, parked};
 pub use relative::Relative;
 pub use shared_log::{
-    BackendSharedLog, Cursor, LogId, MemorySharedLog, Page, SealedTransaction, SharedSyncLog,
+    BackendSharedLog, Cursor, LogId, Member, MemorySharedLog, Page, SealedTransaction,
+    SharedSyncLog, Trimmed,
 };
 pub use stamp::{Device, Hlc, Stamp};
 pub use sync::{Limits, Sync, SyncReport};

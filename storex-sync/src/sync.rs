@@ -208,6 +208,12 @@ impl Sync {
         }
     }
 
+    /// What followed our place is gone: an initial sync is to give us another.
+    async fn lose_place(&self, place: &mut Place) -> Result<()> {
+        place.cursor = Cursor::default();
+        self.replica.apply(Vec::new(), Some(place.row())).await.map(|_| ())
+    }
+
     /// Tries what is parked again; what can be applied now is no longer parked.
     ///
     /// # Errors
@@ -267,8 +273,14 @@ impl Sync {
         report: &mut SyncReport,
     ) -> Result<()> {
         loop {
-            let Page { log, transactions, cursor, more } =
-                self.log.read(device, &place.cursor, self.limits.bytes).await?;
+            let page = match self.log.read(device, &place.cursor, self.limits.bytes).await {
+                Err(error @ SyncError::BelowFloor { .. }) => {
+                    self.lose_place(place).await?;
+                    return Err(error);
+                }
+                page => page?,
+            };
+            let Page { log, transactions, cursor, more } = page;
             if log != place.log {
                 return Err(SyncError::LogReplaced);
             }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use storex_core::BoxFuture;
 use storex_sync::{
-    Cursor, Device, LogId, Page, Result, SealedTransaction, SharedSyncLog, SyncError,
+    Cursor, Device, LogId, Member, Page, Result, SealedTransaction, SharedSyncLog, SyncError,
+    Trimmed,
 };
 
 /// A kind of request.
@@ -204,5 +205,21 @@ impl SharedSyncLog for ScriptedLog {
 
     async fn acknowledge(&self, reader: Device, cursor: &Cursor) -> Result<()> {
         self.through(Call::Acknowledge, || self.inner.acknowledge(reader, cursor)).await
+    }
+
+    async fn changed(&self, reader: Device, after: &Cursor) -> Result<()> {
+        self.inner.changed(reader, after).await
+    }
+
+    async fn members(&self) -> Result<Vec<Member>> {
+        self.inner.members().await
+    }
+
+    async fn dismiss(&self, device: Device) -> Result<()> {
+        self.inner.dismiss(device).await
+    }
+
+    async fn trim(&self) -> Result<Trimmed> {
+        self.inner.trim().await
     }
 }
