@@ -7,7 +7,9 @@
 //!   a device's place in this list is its number in packed clocks, so the list only grows;
 //! - `catalogue`: collections and fields by number, so that clocks need no names; it only grows too;
 //! - `local_only`: the collections that this device keeps to itself;
-//! - `cursor`: where this device is in its shared log.
+//! - `cursor`: where this device is in its shared log;
+//! - `paused`: whether continuous sync is paused, for all instances and over restarts;
+//! - `sync_status`: when an exchange last went through, and what the last error was.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

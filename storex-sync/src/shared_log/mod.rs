@@ -50,6 +50,19 @@ pub trait SharedSyncLog: fmt::Debug + MaybeSend + MaybeSync + 'static {
     /// # Errors
     /// [`SyncError::Transport`](crate::SyncError::Transport).
     async fn acknowledge(&self, reader: Device, cursor: &Cursor) -> Result<()>;
+
+    /// Returns when something for this reader may follow the cursor; at once when something does. It may return without
+    /// news, so read and wait again.
+    ///
+    /// A log that has no way to tell never returns, which is what this default does: whoever waits also has a timer.
+    ///
+    /// # Errors
+    /// [`SyncError::Corrupt`](crate::SyncError::Corrupt) for a cursor of another kind of log,
+    /// [`SyncError::Closed`](crate::SyncError::Closed) when the log was closed.
+    async fn changed(&self, reader: Device, after: &Cursor) -> Result<()> {
+        let _ = (reader, after);
+        std::future::pending().await
+    }
 }
 
 /// The identity of a log: another one means that the log was replaced.

@@ -1,0 +1,134 @@
+//! Does the steps of an exchange over the storage and the shared log.
+
+use std::time::Duration;
+
+use storex_core::{Batch, Direction, Query, Value, field};
+
+use crate::apply::Applied;
+use crate::engine::{Action, Outbox, Outcome, Retry};
+use crate::error::{During, Result, SyncError};
+use crate::log::LOG;
+use crate::parked::{WaitsFor, parked, waiting};
+use crate::place::{Place, read_place};
+use crate::shared_log::{Cursor, Page, SealedTransaction};
+use crate::stamp::Device;
+use crate::sync::Sync;
+
+impl Sync {
+    /// Does one step of an exchange; `first`: no exchange has gone through yet. For drivers of one's own, which see to it
+    /// that there is one exchange at a time.
+    ///
+    /// # Errors
+    /// The storage's, the shared log's, and [`SyncError::Timeout`].
+    pub async fn perform(&self, action: Action, first: bool) -> Result<Outcome> {
+        let storage = &self.replica.storage;
+        Ok(match action {
+            Action::ReadPlace => {
+                let (device, place) = (self.device().await?, read_place(storage).await?);
+                Outcome::Place { device, place, first }
+            }
+            Action::Register(device) => {
+                let registered = self.log.register(device);
+                Outcome::Registered(self.in_time("registering", registered).await?)
+            }
+            Action::SavePlace(place) => {
+                self.replica.apply(Vec::new(), Some(place.row())).await?;
+                Outcome::PlaceSaved
+            }
+            Action::ReadOutbox(device) => Outcome::Outbox(self.read_outbox(device).await?),
+            Action::Flush => {
+                storage.flush().await.during("making the database durable")?;
+                Outcome::Durable
+            }
+            Action::Append(transactions) => self.append(&transactions).await?,
+            Action::Trim(last) => self.trim(last).await?,
+            Action::Read(device, cursor) => Outcome::Page(self.read(device, &cursor).await?),
+            Action::Apply(transactions, place) => {
+                Outcome::Applied(self.apply(transactions, &place).await?)
+            }
+            Action::Acknowledge(device, cursor) => {
+                let acknowledged = self.log.acknowledge(device, &cursor);
+                self.in_time("acknowledging", acknowledged).await?;
+                tracing::trace!(target: "storex::step", step = "sync.after_acknowledge");
+                Outcome::Acknowledged
+            }
+            Action::RetryParked(which) => {
+                let parked = match which {
+                    Retry::All => parked(storage).await?,
+                    Retry::WaitingForChange => waiting(storage, WaitsFor::Change).await?,
+                };
+                Outcome::Retried(self.replica.retry_parked(parked).await?)
+            }
+        })
+    }
+
+    /// As much of the log as a request carries.
+    async fn read_outbox(&self, device: Device) -> Result<Outbox> {
+        let query = Query::new(LOG)
+            .order_by("sequence", Direction::Ascending)
+            .limit(self.limits.transactions.max(1));
+        let rows = self.replica.storage.find(query).await.during("reading the log")?;
+        let mut outbox = Outbox::default();
+        let mut bytes = 0;
+        for row in &rows {
+            let (Some(sequence), Some(payload)) = (row.get(0).as_int(), row.get(1).as_bytes())
+            else {
+                return Err(SyncError::corrupt("the log", "a row has the wrong types"));
+            };
+            if !outbox.transactions.is_empty() && bytes + payload.len() > self.limits.bytes {
+                break;
+            }
+            bytes += payload.len();
+            let entries = row.get(2).as_int().and_then(|int| u64::try_from(int).ok());
+            outbox.entries += entries.unwrap_or(0);
+            let sequence = u64::try_from(sequence).unwrap_or(0);
+            let payload = payload.to_vec();
+            outbox.transactions.push(SealedTransaction { device, sequence, payload });
+        }
+        let all_taken = outbox.transactions.len() == rows.len();
+        outbox.more = !all_taken || rows.len() as u64 >= self.limits.transactions;
+        Ok(outbox)
+    }
+
+    async fn append(&self, transactions: &[SealedTransaction]) -> Result<Outcome> {
+        tracing::trace!(target: "storex::step", step = "sync.before_append");
+        self.in_time("sending", self.log.append(transactions)).await?;
+        tracing::trace!(target: "storex::step", step = "sync.after_append");
+        Ok(Outcome::Appended)
+    }
+
+    async fn trim(&self, last: u64) -> Result<Outcome> {
+        let last = i64::try_from(last).unwrap_or(i64::MAX);
+        let trim = Batch::new().delete(LOG, field("sequence").lte(Value::Int(last)));
+        self.replica.storage.apply(trim).await.during("trimming the log")?;
+        tracing::trace!(target: "storex::step", step = "sync.after_trim");
+        Ok(Outcome::Trimmed)
+    }
+
+    async fn read(&self, device: Device, after: &Cursor) -> Result<Page> {
+        let page = self.log.read(device, after, self.limits.bytes);
+        self.in_time("reading the shared log", page).await
+    }
+
+    async fn apply(&self, transactions: Vec<SealedTransaction>, place: &Place) -> Result<Applied> {
+        tracing::trace!(target: "storex::step", step = "sync.before_apply");
+        let applied = self.replica.apply(transactions, Some(place.row())).await?;
+        tracing::trace!(target: "storex::step", step = "sync.after_apply");
+        Ok(applied)
+    }
+
+    /// A request that is not answered is given up: the next one finds out what became of it.
+    async fn in_time<T>(
+        &self,
+        during: &'static str,
+        request: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let after: Duration = self.deadline;
+        let runtime = self.replica.storage.runtime();
+        tokio::select! {
+            biased;
+            result = request => result,
+            () = runtime.sleep(after) => Err(SyncError::Timeout { during, after }),
+        }
+    }
+}
