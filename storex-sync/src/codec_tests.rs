@@ -13,10 +13,10 @@ use crate::key_code;
 use crate::meta::{Catalogue, Devices, Head, decode_names, encode_names};
 use crate::pack::{Packer, Unpacker};
 use crate::parked::{Parked, WaitsFor};
+use crate::place::Place;
 use crate::relative::Relative;
 use crate::shared_log::{Cursor, LogId};
 use crate::stamp::{Device, Hlc, Stamp};
-use crate::sync::Place;
 use crate::transaction::{Entry, EntryKind, EntryValue, Header, Shape, Transaction};
 
 fn device() -> impl Strategy<Value = Device> {

@@ -1,86 +1,241 @@
-//! [`ContinuousSync`]: exchanges on a timer.
+//! [`ContinuousSync`]: keeps a storage in step by itself.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use storex_core::{Runtime, Timestamp};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::error::{Result, SyncError, describe};
-use crate::sync::{Sync, SyncReport};
+use crate::driver::{Command, Wires, run};
+use crate::engine::status::{SyncEvent, SyncStatus};
+use crate::engine::{Backoff, Config, Triggers};
+use crate::error::{Result, SyncError};
+use crate::recovery::Recovery;
+use crate::remembered;
+use crate::report::SyncReport;
+use crate::sync::Sync;
+use crate::writes::{WriteId, WriteState};
 
-/// What continuous sync is doing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SyncStatus {
-    /// What it is doing now.
-    pub phase: Phase,
-    /// Exchanges that went through since the start.
-    pub rounds: u64,
-    /// When the last exchange went through.
-    pub last_success: Option<Timestamp>,
-    /// Why the last exchange failed; `None` when it went through.
-    pub last_error: Option<String>,
-}
+/// How many events a slow listener may fall behind before it misses some.
+const EVENTS_KEPT: usize = 256;
 
-/// What continuous sync is doing now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Phase {
-    /// Waiting for the next exchange.
-    #[default]
-    Waiting,
-    /// An exchange is going on.
-    Exchanging,
-    /// It was stopped.
-    Stopped,
-}
-
-/// Keeps a storage in step with its shared log: one exchange at once, then one per interval, counted from the end of the
-/// one before, so that two never overlap.
+/// Keeps a storage in step with its shared log: it exchanges at the start, soon after each write, when the shared log has
+/// something, when there is a connection again, and on a timer. Two exchanges never overlap.
 ///
-/// A failed exchange is told by [`ContinuousSync::status`] and tried again after the interval; nothing is lost by it.
-/// Dropping the value stops the timer after the exchange that is running.
+/// What fails is tried again, with growing distance; nothing is lost by it. Dropping the value stops it after the exchange
+/// that is running.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use storex_core::{Definition, FieldType, Registry, Storage};
+/// # use storex_memory::{MemoryBackend, TestRuntime};
+/// # use storex_sync::{LogId, MemorySharedLog, SyncLog};
+/// use std::time::Duration;
+///
+/// use serde_json::json;
+/// use storex_sync::{ContinuousSync, Phase, Sync};
+/// use tokio::sync::watch;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let note = Definition::new("note").field("title", FieldType::String);
+/// # let registry = Registry::builder().collection(note).build()?;
+/// # let storage = Storage::builder(MemoryBackend::new(), registry, Arc::new(TestRuntime::new(1)))
+/// #     .middleware(SyncLog::new()).open().await?;
+/// # let log = Arc::new(MemorySharedLog::new(LogId([7; 16])));
+/// let (connection, online) = watch::channel(true); // the application knows when there is one
+/// let continuous = ContinuousSync::builder(Sync::open(&storage, log).await?)
+///     .intervals(Duration::from_secs(15), Duration::from_secs(300))
+///     .online(online)
+///     .start();
+///
+/// storage.dynamic("note")?.create(json!({"id": "1", "title": "Hello"})).await?;
+/// let write = continuous.sync().last_write().await?.ok_or("nothing was written")?;
+/// continuous.await_synced(write).await?; // no need to ask for an exchange
+///
+/// connection.send(false)?;
+/// let mut status = continuous.status();
+/// status.wait_for(|status| status.phase == Phase::Offline).await?;
+/// assert!(!status.borrow().in_step);
+/// continuous.stop().await;
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct ContinuousSync {
+    sync: Sync,
     commands: mpsc::UnboundedSender<Command>,
     status: watch::Receiver<SyncStatus>,
+    events: broadcast::Receiver<SyncEvent>,
 }
 
+/// Puts a [`ContinuousSync`] together.
 #[derive(Debug)]
-enum Command {
-    SyncNow(oneshot::Sender<Result<SyncReport>>),
-    Stop(oneshot::Sender<()>),
+pub struct ContinuousSyncBuilder {
+    sync: Sync,
+    config: Config,
+    online: Option<watch::Receiver<bool>>,
+}
+
+impl ContinuousSyncBuilder {
+    /// With other triggers than all.
+    #[must_use]
+    pub fn triggers(mut self, triggers: Triggers) -> Self {
+        self.config.triggers = triggers;
+        self
+    }
+
+    /// The distance between two exchanges that nothing but the timer makes, counted from the end of the one before:
+    /// `shortest` after one that carried something, then twice as long each time, up to `longest`. Without this 15 s and 2 min.
+    #[must_use]
+    pub fn intervals(mut self, shortest: Duration, longest: Duration) -> Self {
+        (self.config.shortest_interval, self.config.longest_interval) = (shortest, longest);
+        self
+    }
+
+    /// How long writes and news are gathered before they make an exchange. Without this a tenth of a second.
+    #[must_use]
+    pub fn gather(mut self, gather: Duration) -> Self {
+        self.config.gather = gather;
+        self
+    }
+
+    /// How long to wait after failures.
+    #[must_use]
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.config.backoff = backoff;
+        self
+    }
+
+    /// Whether there is a connection, as far as the application knows. While there is none, nothing is asked of the shared
+    /// log. Without this there always is one, and so there is when the sender is gone.
+    #[must_use]
+    pub fn online(mut self, online: watch::Receiver<bool>) -> Self {
+        self.online = Some(online);
+        self
+    }
+
+    /// Starts, on the storage's runtime.
+    #[must_use]
+    pub fn start(self) -> ContinuousSync {
+        let Self { sync, config, online } = self;
+        let (sender, commands) = mpsc::unbounded_channel();
+        let (publisher, status) = watch::channel(SyncStatus::default());
+        let (teller, events) = broadcast::channel(EVENTS_KEPT);
+        let wires = Wires { commands, online, status: publisher, events: teller };
+        sync.replica.storage.runtime().spawn(Box::pin(run(sync.clone(), config, wires)));
+        ContinuousSync { sync, commands: sender, status, events }
+    }
 }
 
 impl ContinuousSync {
-    /// Starts on the storage's runtime.
+    /// Starts with one distance between exchanges, and everything else as it is without a choice.
     #[must_use]
-    pub fn start(sync: Sync, runtime: Arc<dyn Runtime>, interval: Duration) -> Self {
-        let (commands, receiver) = mpsc::unbounded_channel();
-        let (publisher, status) = watch::channel(SyncStatus::default());
-        let task = Task { sync, runtime: Arc::clone(&runtime), interval, status: publisher };
-        runtime.spawn(Box::pin(task.run(receiver)));
-        Self { commands, status }
+    pub fn start(sync: Sync, interval: Duration) -> Self {
+        Self::builder(sync).intervals(interval, interval).start()
     }
 
-    /// What it is doing, now and from now on.
+    /// Begins one with choices of your own.
+    #[must_use]
+    pub fn builder(sync: Sync) -> ContinuousSyncBuilder {
+        ContinuousSyncBuilder { sync, config: Config::default(), online: None }
+    }
+
+    /// What is kept in step.
+    #[must_use]
+    pub fn sync(&self) -> &Sync {
+        &self.sync
+    }
+
+    /// What it is doing, now and from now on. What is remembered of earlier runs is there as soon as it was read.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<SyncStatus> {
         self.status.clone()
     }
 
-    /// Makes an exchange that begins after this call, without waiting for the timer, and tells its result. `None`: it
-    /// was stopped.
+    /// What happens from now on.
+    #[must_use]
+    pub fn events(&self) -> SyncEvents {
+        SyncEvents(self.events.resubscribe())
+    }
+
+    /// Makes an exchange that begins after this call, without waiting for a timer, and tells its result. `None`: it was
+    /// stopped. Dropping the future leaves the exchange to go on.
     ///
     /// # Errors
-    /// The exchange's.
+    /// The exchange's, as [`SyncError::Joined`], since others may wait for the same (see [`SyncError::cause`]). At once:
+    /// [`SyncError::Offline`], [`SyncError::Paused`], [`SyncError::Unauthorized`] and [`SyncError::RateLimited`] where nothing
+    /// may be asked of the shared log.
     pub async fn sync_now(&self) -> Option<Result<SyncReport>> {
         let (answer, result) = oneshot::channel();
         self.commands.send(Command::SyncNow(answer)).ok()?;
         result.await.ok()
     }
 
-    /// Stops the timer and waits for the exchange that is running. Stopping twice is harmless.
+    /// Returns when the shared log has this write; also when it was made, or sent, by an earlier run of the program. (Of a
+    /// write of another device: when it is applied here.) Cancel-safe.
+    ///
+    /// # Errors
+    /// [`SyncError::UnknownWrite`]; [`SyncError::Stopped`]; an exchange's error that does not pass by itself
+    /// ([`Recovery::Intervene`]), as [`SyncError::Joined`]. The write is kept and may still be sent then.
+    pub async fn await_synced(&self, write: WriteId) -> Result<()> {
+        // Listen first, then look.
+        let (mut events, mut status) = (self.events(), self.status());
+        loop {
+            match self.sync.write_state(write).await? {
+                WriteState::Sent | WriteState::Applied => return Ok(()),
+                WriteState::Unknown => {
+                    let WriteId { device, sequence } = write;
+                    return Err(SyncError::UnknownWrite { device, sequence });
+                }
+                WriteState::Waiting | WriteState::Parked => {}
+            }
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(SyncEvent::Failed { error, .. })
+                        if error.recovery() == Recovery::Intervene =>
+                    {
+                        return Err(SyncError::Joined(error));
+                    }
+                    Some(_) => {}
+                    None => return Err(SyncError::Stopped),
+                },
+                // Another process may have sent it.
+                changed = status.changed() => changed.map_err(|_| SyncError::Stopped)?,
+            }
+        }
+    }
+
+    /// Pauses sync of this database, here and wherever else it is kept in step, until somebody resumes it; a restart does not.
+    /// Returns when nothing is under way here any more. Others learn of it before their next exchange. Pausing twice is
+    /// harmless. Writes go on, and are kept for later.
+    ///
+    /// # Errors
+    /// [`SyncError::Storage`]; it is not paused then.
+    pub async fn pause(&self) -> Result<()> {
+        remembered::pause(&self.sync.replica.storage).await?;
+        let (answer, quiet) = oneshot::channel();
+        if self.commands.send(Command::Paused(answer)).is_ok() {
+            // An error means that it was stopped.
+            let _ = quiet.await;
+        }
+        Ok(())
+    }
+
+    /// Goes on after a pause, at once. Resuming twice is harmless.
+    ///
+    /// # Errors
+    /// [`SyncError::Storage`]; it is still paused then.
+    pub async fn resume(&self) -> Result<()> {
+        remembered::resume(&self.sync.replica.storage).await?;
+        // An error means that it was stopped.
+        let _ = self.commands.send(Command::Resumed);
+        Ok(())
+    }
+
+    /// Says that the shared log now knows who asks: goes on after [`Phase::NeedsLogin`](crate::Phase::NeedsLogin).
+    pub fn logged_in(&self) {
+        // An error means that it was stopped.
+        let _ = self.commands.send(Command::LoggedIn);
+    }
+
+    /// Stops it and waits for the exchange that is running. Stopping twice is harmless.
     pub async fn stop(&self) {
         let (answer, stopped) = oneshot::channel();
         if self.commands.send(Command::Stop(answer)).is_ok() {
@@ -90,79 +245,21 @@ impl ContinuousSync {
     }
 }
 
-struct Task {
-    sync: Sync,
-    runtime: Arc<dyn Runtime>,
-    interval: Duration,
-    status: watch::Sender<SyncStatus>,
-}
+/// Receives what happens; see [`ContinuousSync::events`].
+#[derive(Debug)]
+pub struct SyncEvents(broadcast::Receiver<SyncEvent>);
 
-impl Task {
-    async fn run(self, mut commands: mpsc::UnboundedReceiver<Command>) {
-        self.exchange(Vec::new()).await;
+impl SyncEvents {
+    /// The next event; `None` when continuous sync has ended. A listener that is too slow misses the oldest. Cancel-safe.
+    pub async fn next(&mut self) -> Option<SyncEvent> {
         loop {
-            let mut waiting = Vec::new();
-            let command = tokio::select! {
-                () = self.runtime.sleep(self.interval) => None,
-                command = commands.recv() => match command {
-                    Some(command) => Some(command),
-                    None => break,
-                },
-            };
-            let mut next = command;
-            let mut stop = None;
-            while let Some(command) = next {
-                match command {
-                    Command::SyncNow(answer) => waiting.push(answer),
-                    Command::Stop(answer) => {
-                        stop = Some(answer);
-                        break;
-                    }
+            match self.0.recv().await {
+                Ok(event) => return Some(event),
+                Err(broadcast::error::RecvError::Lagged(missed)) => {
+                    tracing::debug!(missed, "a listener to sync is too slow");
                 }
-                next = commands.try_recv().ok();
+                Err(broadcast::error::RecvError::Closed) => return None,
             }
-            if let Some(answer) = stop {
-                self.status.send_modify(|status| status.phase = Phase::Stopped);
-                // Whoever waited for an exchange learns that there is none; nobody listening is fine.
-                drop(waiting);
-                let _ = answer.send(());
-                return;
-            }
-            self.exchange(waiting).await;
-        }
-        self.status.send_modify(|status| status.phase = Phase::Stopped);
-    }
-
-    async fn exchange(&self, waiting: Vec<oneshot::Sender<Result<SyncReport>>>) {
-        self.status.send_modify(|status| status.phase = Phase::Exchanging);
-        let mut result = self.sync.sync_once().await;
-        let now = self.runtime.now();
-        self.status.send_modify(|status| {
-            status.phase = Phase::Waiting;
-            match &result {
-                Ok(_) => {
-                    status.rounds += 1;
-                    status.last_success = Some(now);
-                    status.last_error = None;
-                }
-                Err(error) => status.last_error = Some(describe(error)),
-            }
-        });
-        if let Err(error) = &result {
-            tracing::warn!(error = %describe(error), "an exchange failed; it is tried again");
-        }
-        if let [_, _, ..] = waiting.as_slice() {
-            result = result.map_err(|error| SyncError::Joined(Arc::new(error)));
-        }
-        for answer in waiting {
-            let answered = match &result {
-                Ok(report) => Ok(report.clone()),
-                Err(SyncError::Joined(error)) => Err(SyncError::Joined(Arc::clone(error))),
-                // There is one caller only.
-                Err(_) => std::mem::replace(&mut result, Ok(SyncReport::default())),
-            };
-            // Nobody listening any more is fine.
-            let _ = answer.send(answered);
         }
     }
 }

@@ -1,5 +1,8 @@
 //! [`SyncError`]: what can go wrong between devices.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use storex_core::{Error, ErrorKind};
 
 use crate::stamp::Device;
@@ -109,9 +112,48 @@ pub enum SyncError {
         /// The device that asked.
         reader: Device,
     },
-    /// The exchange that several callers waited for failed.
+    /// The shared log did not answer in time.
+    #[error("{during} was not answered within {} s", .after.as_secs_f64())]
+    Timeout {
+        /// What was going on.
+        during: &'static str,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The shared log asks for fewer requests.
+    #[error("the shared log takes no more requests for {} s", .retry_after.as_secs_f64())]
+    RateLimited {
+        /// How long it wants to be left alone.
+        retry_after: Duration,
+    },
+    /// The shared log does not know who asks, or not any more.
+    #[error(
+        "the shared log refuses this device: {reason}; log in, and call `ContinuousSync::logged_in`"
+    )]
+    Unauthorized {
+        /// What it says.
+        reason: String,
+    },
+    /// There is no connection, as far as the application has said.
+    #[error("there is no connection; the exchange is made when there is one")]
+    Offline,
+    /// Sync of this database was paused.
+    #[error("sync is paused; `ContinuousSync::resume` goes on with it")]
+    Paused,
+    /// Continuous sync was stopped.
+    #[error("continuous sync was stopped")]
+    Stopped,
+    /// This database knows no such write.
+    #[error("transaction {sequence} of device {device} is not known to this database")]
+    UnknownWrite {
+        /// The device that is said to have made it.
+        device: Device,
+        /// Its number.
+        sequence: u64,
+    },
+    /// The exchange that somebody waited for failed; see [`SyncError::cause`].
     #[error(transparent)]
-    Joined(std::sync::Arc<Self>),
+    Joined(Arc<Self>),
 }
 
 impl SyncError {
@@ -130,6 +172,11 @@ impl SyncError {
             | Self::Forked { .. }
             | Self::LogReplaced
             | Self::BelowFloor { .. } => ErrorKind::Conflict,
+            Self::Timeout { .. } => ErrorKind::Io,
+            Self::RateLimited { .. } | Self::Offline | Self::Paused => ErrorKind::Busy,
+            Self::Unauthorized { .. } => ErrorKind::Other,
+            Self::Stopped => ErrorKind::Closed,
+            Self::UnknownWrite { .. } => ErrorKind::NotFound,
             Self::Joined(error) => error.kind(),
         }
     }
@@ -143,9 +190,21 @@ impl SyncError {
             | Self::Closed { .. }
             | Self::Remote { .. }
             | Self::HeldElsewhere
-            | Self::Gap { .. } => true,
+            | Self::Gap { .. }
+            | Self::Timeout { .. }
+            | Self::RateLimited { .. }
+            | Self::Offline => true,
             Self::Joined(error) => error.is_retryable(),
             _ => false,
+        }
+    }
+
+    /// The error itself, where several share one.
+    #[must_use]
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::Joined(error) => error.cause(),
+            error => error,
         }
     }
 

@@ -48,11 +48,11 @@
 //! let (sent, received) = tokio::join!(sender.send(&mut here), receiver.receive(&mut there));
 //! assert_eq!(sent?.total(), received?.total());
 //!
-//! // From then on: through the shared log, on a timer.
+//! // From then on: through the shared log, after each write, and on a timer.
 //! let log = Arc::new(MemorySharedLog::new(LogId([7; 16])));
 //! let every = Duration::from_secs(5);
-//! let sync_a = ContinuousSync::start(Sync::open(&a, log.clone()).await?, runtime.clone(), every);
-//! let sync_b = ContinuousSync::start(Sync::open(&b, log).await?, runtime, every);
+//! let sync_a = ContinuousSync::start(Sync::open(&a, log.clone()).await?, every);
+//! let sync_b = ContinuousSync::start(Sync::open(&b, log).await?, every);
 //! b.dynamic("note")?.update(&json!({}), &json!({"title": "edited on B"})).await?;
 //! sync_b.sync_now().await.unwrap()?;
 //! sync_a.sync_now().await.unwrap()?;
@@ -75,6 +75,8 @@ mod continuous;
 mod counter;
 #[cfg(test)]
 mod counter_tests;
+mod driver;
+pub mod engine;
 mod error;
 mod exclusive;
 mod initial;
@@ -85,30 +87,41 @@ mod merge;
 mod meta;
 mod pack;
 mod parked;
+mod perform;
+mod place;
+mod recovery;
 mod relative;
+mod remembered;
+mod report;
 mod shared_log;
 mod stamp;
 mod sync;
 mod transaction;
+mod writes;
 
 pub use apply::{Applied, Conflict};
 #[cfg(all(feature = "web", target_family = "wasm"))]
 pub use channel::MessagePortChannel;
 pub use channel::{Channel, MemoryChannel};
 pub use clock::Clock;
-pub use continuous::{ContinuousSync, Phase, SyncStatus};
+pub use continuous::{ContinuousSync, ContinuousSyncBuilder, SyncEvents};
 pub use counter::{Amount, Counted, Counter, Sum};
+pub use engine::status::{Phase, SyncEvent, SyncStatus};
 pub use error::{Result, SyncError};
 pub use exclusive::{Exclusive, Guard, LeaseTimes};
 pub use initial::{InitialSync, InitialSyncReport, Progress};
 pub use log::SyncLog;
 pub use merge::{Action, FieldConflict, Incoming, Merged, merge, merge_object};
 pub use parked::{Parked, WaitsFor, parked};
+pub use place::Place;
+pub use recovery::Recovery;
 pub use relative::Relative;
+pub use report::{Limits, SyncReport};
 pub use shared_log::{
     BackendSharedLog, Cursor, LogId, Member, MemorySharedLog, Page, SealedTransaction,
     SharedSyncLog, Trimmed,
 };
 pub use stamp::{Device, Hlc, Stamp};
-pub use sync::{Limits, Sync, SyncReport};
+pub use sync::{Sync, Turn};
 pub use transaction::{Entry, EntryKind, EntryValue, Header, Shape, Transaction};
+pub use writes::{WriteId, WriteState};

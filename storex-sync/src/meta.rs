@@ -8,7 +8,9 @@
 //! - `catalogue`: collections and fields by number, so that clocks need no names; it only grows too;
 //! - `local_only`: the collections that this device keeps to itself;
 //! - `cursor`: where this device is in its shared log;
-//! - `holder`: which of the programs that share the database may sync it, see [`crate::exclusive`].
+//! - `holder`: which of the programs that share the database may sync it, see [`crate::exclusive`];
+//! - `paused`: whether continuous sync is paused, for all instances and over restarts;
+//! - `sync_status`: when an exchange last went through, and what the last error was.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

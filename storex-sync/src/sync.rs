@@ -1,51 +1,23 @@
 //! [`Sync`]: one exchange with a shared log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use storex_core::{Batch, Direction, Filter, Query, Storage, Value, field};
+use storex_core::{Query, Storage};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::apply::{Applied, Replica};
+use crate::engine::{Action, Next, Round};
 use crate::error::{During, Result, SyncError};
+use crate::exclusive::{Exclusive, Guard};
 use crate::log::LOG;
-use crate::meta::{META, meta_row};
-use crate::pack::{Packer, Unpacker};
-use crate::parked::{WaitsFor, parked, waiting};
-use crate::shared_log::{Cursor, LogId, Page, SealedTransaction, SharedSyncLog};
+use crate::parked::parked;
+use crate::report::{Limits, SyncReport};
+use crate::shared_log::SharedSyncLog;
 use crate::stamp::Device;
 
-/// How much one request carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of payload per request; one transaction is sent even if it is larger.
-    pub bytes: usize,
-    /// Transactions per request.
-    pub transactions: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { bytes: 1 << 20, transactions: 1000 }
-    }
-}
-
-/// What one exchange has done.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct SyncReport {
-    /// Transactions sent.
-    pub sent_transactions: u64,
-    /// Their entries.
-    pub sent_entries: u64,
-    /// What was received.
-    pub received: Applied,
-}
-
-impl SyncReport {
-    /// Whether anything was sent or received.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.sent_transactions == 0 && self.received.transactions == 0 && self.received.parked == 0
-    }
-}
+/// How long one request may take.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Keeps a storage in step with a shared log, one exchange at a time.
 ///
@@ -75,11 +47,13 @@ impl SyncReport {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Sync {
-    replica: Replica,
-    log: Arc<dyn SharedSyncLog>,
-    limits: Limits,
+    pub(crate) replica: Replica,
+    pub(crate) log: Arc<dyn SharedSyncLog>,
+    pub(crate) limits: Limits,
+    pub(crate) deadline: Duration,
+    exclusive: Option<Exclusive>,
     /// One exchange at a time.
-    running: Arc<tokio::sync::Mutex<Begun>>,
+    running: Arc<Mutex<Begun>>,
 }
 
 /// Whether an exchange has gone through since this sync was opened: the log knows this device, and is the right one; what
@@ -87,44 +61,28 @@ pub struct Sync {
 #[derive(Debug, Default)]
 struct Begun(bool);
 
-/// The name of the row of `_storex_meta` that keeps where we are in the shared log.
-const CURSOR: &str = "cursor";
-
-/// Where we are in the shared log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) log: LogId,
-    pub(crate) cursor: Cursor,
+/// That an exchange may be made: no other is going on here, and this is the program that syncs the database. The next one
+/// can be made when it is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    begun: OwnedMutexGuard<Begun>,
+    guard: Option<Guard>,
 }
 
-impl Place {
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut packer = Packer::default();
-        packer.array(2);
-        packer.bin(&self.log.0);
-        packer.bin(&self.cursor.0);
-        packer.out
+impl Turn {
+    /// Notes that the exchange went through.
+    pub fn went_through(&mut self) {
+        self.begun.0 = true;
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
-        let what = "the place in the shared log";
-        let mut unpacker = Unpacker::new(bytes, what);
-        unpacker.tuple(2)?;
-        let id =
-            unpacker.bin()?.try_into().map_err(|_| SyncError::corrupt(what, "the id is cut"))?;
-        Ok(Self { log: LogId(id), cursor: Cursor(unpacker.bin()?.to_vec()) })
+    /// Whether no exchange has gone through yet.
+    pub(crate) fn is_first(&self) -> bool {
+        !self.begun.0
     }
 
-    pub(crate) fn row(&self) -> (String, Vec<u8>) {
-        (CURSOR.to_owned(), self.encode())
+    pub(crate) fn guard(&self) -> Option<&Guard> {
+        self.guard.as_ref()
     }
-}
-
-/// Where a storage is in its shared log; `None` before its first exchange.
-pub(crate) async fn read_place(storage: &Storage) -> Result<Option<Place>> {
-    let query = Query::new(META).filter(Filter::key(CURSOR));
-    let rows = storage.find(query).await.during("reading the place in the shared log")?;
-    meta_row(&rows, CURSOR).map(Place::decode).transpose()
 }
 
 impl Sync {
@@ -134,7 +92,9 @@ impl Sync {
     /// [`SyncError::NoSyncLog`], [`SyncError::Storage`].
     pub async fn open(storage: &Storage, log: Arc<dyn SharedSyncLog>) -> Result<Self> {
         let replica = Replica::open(storage).await?;
-        Ok(Self { replica, log, limits: Limits::default(), running: Arc::default() })
+        let limits = Limits::default();
+        let (exclusive, running) = (None, Arc::default());
+        Ok(Self { replica, log, limits, deadline: DEADLINE, exclusive, running })
     }
 
     /// With other limits per request.
@@ -142,6 +102,37 @@ impl Sync {
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
+    }
+
+    /// With another time that one request to the shared log may take; then it is given up with
+    /// [`SyncError::Timeout`]. Without this it is two minutes.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Where several programs share the database: only the one that holds this makes exchanges.
+    #[must_use]
+    pub fn exclusive(mut self, exclusive: Exclusive) -> Self {
+        self.exclusive = Some(exclusive);
+        self
+    }
+
+    /// Waits until the exchange that is going on here is over. For drivers of one's own, see [`Sync::perform`]. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`SyncError::HeldElsewhere`] when another program syncs the database, and those of [`Exclusive::try_acquire`].
+    pub async fn turn(&self) -> Result<Turn> {
+        let mut begun = Arc::clone(&self.running).lock_owned().await;
+        let Some(exclusive) = &self.exclusive else { return Ok(Turn { begun, guard: None }) };
+        let guard = exclusive.try_acquire().await?.ok_or(SyncError::HeldElsewhere)?;
+        if guard.is_dirty() {
+            // The other program may know another shared log, or less of the schema.
+            begun.0 = false;
+            guard.clear_dirty();
+        }
+        Ok(Turn { begun, guard: Some(guard) })
     }
 
     /// This device.
@@ -170,48 +161,22 @@ impl Sync {
     /// committed is received again.
     ///
     /// # Errors
-    /// [`SyncError`]; what was done before stays done.
+    /// [`SyncError::HeldElsewhere`] when another program syncs this database; else any [`SyncError`]. What was done before
+    /// stays done.
     pub async fn sync_once(&self) -> Result<SyncReport> {
-        let mut begun = self.running.lock().await;
-        let device = self.device().await?;
-        let mut report = SyncReport::default();
-        let known = read_place(&self.replica.storage).await?;
-        let mut place = match known {
-            Some(place) if begun.0 => place,
-            known => self.join(device, known).await?,
-        };
-        self.send(device, &mut report).await?;
-        self.receive(device, &mut place, &mut report).await?;
-        let storage = &self.replica.storage;
-        let retry = match begun.0 {
-            false => parked(storage).await?,
-            true if report.received.transactions > 0 => waiting(storage, WaitsFor::Change).await?,
-            true => Vec::new(),
-        };
-        report.received.add(self.replica.retry_parked(retry).await?);
-        begun.0 = true;
-        Ok(report)
-    }
-
-    /// Makes this device known to the log. One that got its place by initial sync is not known to it yet.
-    async fn join(&self, device: Device, known: Option<Place>) -> Result<Place> {
-        let log = self.log.register(device).await?;
-        match known {
-            Some(place) if place.log == log => Ok(place),
-            Some(_) => Err(SyncError::LogReplaced),
-            None => {
-                // Noted before anything is sent: what one log has got must not be sought in another.
-                let place = Place { log, cursor: Cursor::default() };
-                self.replica.apply(Vec::new(), Some(place.row())).await?;
-                Ok(place)
+        let mut turn = self.turn().await?;
+        let mut round = Round::new();
+        let mut action = Action::ReadPlace;
+        loop {
+            let outcome = self.perform(&turn, action).await?;
+            match round.step(outcome)? {
+                Next::Do(next) => action = next,
+                Next::Finished(report) => {
+                    turn.went_through();
+                    return Ok(report);
+                }
             }
         }
-    }
-
-    /// What followed our place is gone: an initial sync is to give us another.
-    async fn lose_place(&self, place: &mut Place) -> Result<()> {
-        place.cursor = Cursor::default();
-        self.replica.apply(Vec::new(), Some(place.row())).await.map(|_| ())
     }
 
     /// Tries what is parked again; what can be applied now is no longer parked.
@@ -219,92 +184,8 @@ impl Sync {
     /// # Errors
     /// [`SyncError::Storage`].
     pub async fn retry_parked(&self) -> Result<Applied> {
-        let _one_at_a_time = self.running.lock().await;
-        self.replica.retry_parked(parked(&self.replica.storage).await?).await
-    }
-
-    async fn send(&self, device: Device, report: &mut SyncReport) -> Result<()> {
-        let storage = &self.replica.storage;
-        loop {
-            let query = Query::new(LOG)
-                .order_by("sequence", Direction::Ascending)
-                .limit(self.limits.transactions.max(1));
-            let rows = storage.find(query).await.during("reading the log")?;
-            let mut batch = Vec::new();
-            let (mut bytes, mut entries, mut last) = (0, 0, 0);
-            for row in &rows {
-                let (Some(sequence), Some(payload)) = (row.get(0).as_int(), row.get(1).as_bytes())
-                else {
-                    return Err(SyncError::corrupt("the log", "a row has the wrong types"));
-                };
-                if !batch.is_empty() && bytes + payload.len() > self.limits.bytes {
-                    break;
-                }
-                bytes += payload.len();
-                entries += row.get(2).as_int().and_then(|int| u64::try_from(int).ok()).unwrap_or(0);
-                last = sequence;
-                let sequence = u64::try_from(sequence).unwrap_or(0);
-                batch.push(SealedTransaction { device, sequence, payload: payload.to_vec() });
-            }
-            if batch.is_empty() {
-                return Ok(());
-            }
-            // Nobody may hear of a write that a loss of power could still take back.
-            storage.flush().await.during("making the log durable")?;
-            tracing::trace!(target: "storex::step", step = "sync.before_append");
-            self.log.append(&batch).await?;
-            tracing::trace!(target: "storex::step", step = "sync.after_append");
-            let sent = field("sequence").lte(Value::Int(last));
-            let trim = Batch::new().delete(LOG, sent);
-            storage.apply(trim).await.during("trimming the log")?;
-            tracing::trace!(target: "storex::step", step = "sync.after_trim");
-            report.sent_transactions += batch.len() as u64;
-            report.sent_entries += entries;
-            if batch.len() == rows.len() && (rows.len() as u64) < self.limits.transactions {
-                return Ok(());
-            }
-        }
-    }
-
-    async fn receive(
-        &self,
-        device: Device,
-        place: &mut Place,
-        report: &mut SyncReport,
-    ) -> Result<()> {
-        loop {
-            let page = match self.log.read(device, &place.cursor, self.limits.bytes).await {
-                Err(error @ SyncError::BelowFloor { .. }) => {
-                    self.lose_place(place).await?;
-                    return Err(error);
-                }
-                page => page?,
-            };
-            let Page { log, transactions, cursor, more } = page;
-            if log != place.log {
-                return Err(SyncError::LogReplaced);
-            }
-            let arrived = !transactions.is_empty();
-            if more && !arrived && cursor == place.cursor {
-                let reason = "it says that more follows, and gives nothing".to_owned();
-                return Err(SyncError::Protocol { during: "reading the shared log", reason });
-            }
-            if cursor != place.cursor || arrived {
-                place.cursor = cursor;
-                tracing::trace!(target: "storex::step", step = "sync.before_apply");
-                let applied = self.replica.apply(transactions, Some(place.row())).await?;
-                tracing::trace!(target: "storex::step", step = "sync.after_apply");
-                report.received.add(applied);
-            }
-            if arrived {
-                // Only what cannot be lost any more may be acknowledged.
-                self.replica.storage.flush().await.during("making what arrived durable")?;
-                self.log.acknowledge(device, &place.cursor).await?;
-                tracing::trace!(target: "storex::step", step = "sync.after_acknowledge");
-            }
-            if !more {
-                return Ok(());
-            }
-        }
+        let turn = self.turn().await?;
+        let parked = parked(&self.replica.storage).await?;
+        self.replica.guarded(turn.guard()).retry_parked(parked).await
     }
 }

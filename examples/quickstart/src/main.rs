@@ -44,14 +44,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     on_b.create(&note("Water the plants")).await?;
     on_b.delete(Note::TITLE.eq("Call Ada")).await?;
 
-    // From then on: on a timer, through a log that both can reach. Here that is a third SQLite file.
-    let runtime = Arc::new(TokioRuntime);
+    // From then on: through a log that both can reach. Here that is a third SQLite file.
     let file = SqliteBackend::open(dir.path().join("shared.db"))?;
-    let log = Arc::new(BackendSharedLog::open(file, runtime.clone()).await?);
+    let log = Arc::new(BackendSharedLog::open(file, Arc::new(TokioRuntime)).await?);
     let every = Duration::from_secs(5);
-    let sync_a = ContinuousSync::start(Sync::open(&a, log.clone()).await?, runtime.clone(), every);
-    let sync_b = ContinuousSync::start(Sync::open(&b, log.clone()).await?, runtime, every);
-    // The timer would do it within five seconds; who is in a hurry asks at once.
+    let sync_a = ContinuousSync::start(Sync::open(&a, log.clone()).await?, every);
+    let sync_b = ContinuousSync::start(Sync::open(&b, log.clone()).await?, every);
+    // They would do it by themselves within five seconds; who is in a hurry asks at once.
     for sync in [&sync_a, &sync_b, &sync_a] {
         sync.sync_now().await.ok_or("it was stopped")??;
     }

@@ -176,7 +176,7 @@ impl Running {
         let log = Arc::new(Counted { log, sent: Count::default(), received: Count::default() });
         let joined: Arc<dyn SharedSyncLog> = Arc::<Counted>::clone(&log);
         let sync = Sync::open(storage, joined).await.during("joining the shared log")?;
-        let continuous = ContinuousSync::start(sync.clone(), Arc::clone(runtime), interval);
+        let continuous = ContinuousSync::start(sync.clone(), interval);
         let status = continuous.status();
         Ok(Self { storage: storage.clone(), log, sync, continuous, status })
     }

@@ -75,8 +75,8 @@ impl Replica {
     }
 
     /// Whatever it writes is refused when another program has taken over by then.
-    pub(crate) fn guarded(&self, guard: &Guard) -> Self {
-        Self { guard: Some(guard.clone()), ..self.clone() }
+    pub(crate) fn guarded(&self, guard: Option<&Guard>) -> Self {
+        Self { guard: guard.cloned(), ..self.clone() }
     }
 
     fn fence(&self) -> Option<Fence> {

@@ -8,7 +8,7 @@ use crate::error::{Result, SyncError};
 use crate::meta::Devices;
 use crate::pack::{Packer, Unpacker};
 use crate::parked::{Parked, WaitsFor};
-use crate::sync::Place;
+use crate::place::Place;
 
 const VERSION: u64 = 1;
 const WHAT: &str = "a frame of the initial sync";

@@ -18,8 +18,8 @@ use crate::log::{CLOCK, clock_key, clock_record, read_clock_rows, sort_clock_rec
 use crate::merge::{Action, Merged, merge_object};
 use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, read_meta, write_meta};
 use crate::parked::{PARKED, Parked, park, parked};
+use crate::place::{Place, read_place};
 use crate::shared_log::Cursor;
-use crate::sync::{Place, read_place};
 
 const DURING: &str = "receiving the initial sync";
 

@@ -12,7 +12,7 @@ use crate::key_code;
 use crate::log::{CLOCK, clock_key};
 use crate::meta::{DEVICES, Devices, Numbers, read_meta};
 use crate::parked::{PARKED, Parked};
-use crate::sync::read_place;
+use crate::place::read_place;
 
 /// Parked transactions of a page: few, because each may be large.
 const PARKED_PAGE: u64 = 16;

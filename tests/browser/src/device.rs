@@ -203,7 +203,7 @@ impl Device {
     /// When it has joined none.
     pub fn start_sync(&self, milliseconds: u32) -> Result<()> {
         let every = Duration::from_millis(milliseconds.into());
-        let continuous = ContinuousSync::start(self.joined()?, Arc::new(WebRuntime), every);
+        let continuous = ContinuousSync::start(self.joined()?, every);
         *self.continuous.borrow_mut() = Some(Arc::new(continuous));
         Ok(())
     }

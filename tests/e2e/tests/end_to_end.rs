@@ -22,7 +22,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 async fn start(storage: &Storage, log: &Arc<BackendSharedLog>) -> ContinuousSync {
     let sync = Sync::open(storage, log.clone()).await.unwrap().limits(story::LIMITS);
-    ContinuousSync::start(sync, Arc::new(TokioRuntime), Duration::from_millis(2))
+    ContinuousSync::start(sync, Duration::from_millis(2))
 }
 
 /// Waits for an exchange that has begun after this call, by the timer.

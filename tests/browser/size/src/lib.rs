@@ -51,7 +51,7 @@ pub async fn sync() -> Result<(), JsError> {
     let log = BackendSharedLog::open(backend, Arc::new(WebRuntime)).await.map_err(failed)?;
     let sync = Sync::open(&storage, Arc::new(log)).await.map_err(failed)?;
     sync.sync_once().await.map_err(failed)?;
-    let continuous = ContinuousSync::start(sync, Arc::new(WebRuntime), Duration::from_secs(60));
+    let continuous = ContinuousSync::start(sync, Duration::from_secs(60));
     continuous.stop().await;
     Ok(())
 }

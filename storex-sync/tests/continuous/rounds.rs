@@ -1,28 +1,22 @@
-//! [`ContinuousSync`] under a clock that stands still until everybody waits.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![allow(clippy::disallowed_methods)] // the tests own the time
-
-mod support;
+//! One exchange after the other.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use storex_core::ErrorKind;
+use storex_sync::engine::Backoff;
 use storex_sync::{ContinuousSync, Phase};
-use support::log::{Call, Fault, ScriptedLog};
-use support::{Device, assert_in_step, count, shared_log};
 use tokio::time::{Instant, sleep};
 
-const INTERVAL: Duration = Duration::from_secs(10);
+use crate::support::log::{Call, Fault, ScriptedLog};
+use crate::support::{Device, assert_in_step, count, shared_log};
+use crate::{INTERVAL, let_run};
 
+/// On the interval, also after failures.
 async fn start(device: &Device, log: &Arc<ScriptedLog>) -> ContinuousSync {
-    let sync = device.join(log).await;
-    ContinuousSync::start(sync, Arc::clone(&device.runtime) as _, INTERVAL)
-}
-
-/// Lets everything run that can run now.
-async fn let_run() {
-    sleep(Duration::from_millis(1)).await;
+    let regular = Backoff { first: INTERVAL, factor: 1.0, jitter: 0.0, ..Backoff::default() };
+    let builder = ContinuousSync::builder(device.join(log).await).intervals(INTERVAL, INTERVAL);
+    builder.backoff(regular).start()
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,7 +78,8 @@ async fn a_failure_is_told_and_tried_again_after_the_interval() {
     let mut status = continuous.status();
     let_run().await;
     let failed = status.borrow_and_update().clone();
-    assert_eq!((failed.rounds, failed.phase, failed.last_success), (0, Phase::Waiting, None));
+    assert_eq!((failed.rounds, failed.last_success), (0, None));
+    assert!(matches!(failed.phase, Phase::BackingOff { .. }), "{:?}", failed.phase);
     assert!(failed.last_error.unwrap().contains("lost"));
     sleep(INTERVAL).await;
     assert!(status.borrow_and_update().last_error.is_some());
@@ -175,7 +170,7 @@ async fn stop_waits_for_the_exchange_and_can_be_called_twice() {
     log.script(Call::Append, [Fault::Delay(Duration::from_secs(60))]);
     let continuous = start(&device, &log).await;
     let_run().await;
-    assert_eq!(continuous.status().borrow().phase, Phase::Exchanging);
+    assert_eq!(continuous.status().borrow().phase, Phase::Sending);
     let (now, (), ()) = tokio::join!(
         async {
             sleep(Duration::from_secs(1)).await;

@@ -1,0 +1,88 @@
+//! [`Action`] and [`Outcome`]: the steps of an exchange, as data.
+
+use crate::apply::Applied;
+use crate::place::Place;
+use crate::shared_log::{Cursor, LogId, Page, SealedTransaction};
+use crate::stamp::Device;
+
+/// One step of an exchange. Between any two of them the program may be killed: the next exchange begins anew, what was sent
+/// is passed over by the log, and what was received and not committed is received again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Read who this device is and where it is in the shared log: [`Outcome::Place`].
+    ReadPlace,
+    /// Make the device known to the shared log: [`Outcome::Registered`].
+    Register(Device),
+    /// Note where this device is in the shared log: [`Outcome::PlaceSaved`].
+    SavePlace(Place),
+    /// Read the first transactions of this device that are to be sent: [`Outcome::Outbox`].
+    ReadOutbox(Device),
+    /// Make everything that was written so far safe from a loss of power: [`Outcome::Durable`].
+    Flush,
+    /// Append transactions to the shared log: [`Outcome::Appended`].
+    Append(Vec<SealedTransaction>),
+    /// Drop from the own log what the shared log has, up to this number: [`Outcome::Trimmed`].
+    Trim(u64),
+    /// Read a page that follows this place: [`Outcome::Page`].
+    Read(Device, Cursor),
+    /// Apply transactions, and note the place behind them, in one transaction: [`Outcome::Applied`].
+    Apply(Vec<SealedTransaction>, Place),
+    /// Tell the shared log what is durable here: [`Outcome::Acknowledged`].
+    Acknowledge(Device, Cursor),
+    /// Try again what is parked: [`Outcome::Retried`].
+    RetryParked(Retry),
+}
+
+/// Which parked transactions are tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// All: the program may be another one than before.
+    All,
+    /// Those that wait for other data.
+    WaitingForChange,
+}
+
+/// What came of an [`Action`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// Of [`Action::ReadPlace`].
+    Place {
+        /// This device.
+        device: Device,
+        /// Where it is in the shared log, if it was ever in touch with one.
+        place: Option<Place>,
+        /// Whether no exchange went through yet since sync was opened.
+        first: bool,
+    },
+    /// Of [`Action::Register`]: the log's identity.
+    Registered(LogId),
+    /// Of [`Action::SavePlace`].
+    PlaceSaved,
+    /// Of [`Action::ReadOutbox`].
+    Outbox(Outbox),
+    /// Of [`Action::Flush`].
+    Durable,
+    /// Of [`Action::Append`].
+    Appended,
+    /// Of [`Action::Trim`].
+    Trimmed,
+    /// Of [`Action::Read`].
+    Page(Page),
+    /// Of [`Action::Apply`].
+    Applied(Applied),
+    /// Of [`Action::Acknowledge`].
+    Acknowledged,
+    /// Of [`Action::RetryParked`].
+    Retried(Applied),
+}
+
+/// The first transactions that are to be sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outbox {
+    /// In ascending order, as many as a request carries.
+    pub transactions: Vec<SealedTransaction>,
+    /// Their entries.
+    pub entries: u64,
+    /// Whether more may follow.
+    pub more: bool,
+}

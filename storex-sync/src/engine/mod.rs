@@ -1,0 +1,477 @@
+//! The engine of continuous sync: a state machine without input, output, clock or randomness.
+//!
+//! ```text
+//!                    ┌──────────────────────────────────────────────┐
+//!    Event ─────────▶│ Engine::step(now, event)                     │────▶ Effects
+//!    changed, news,  │   idle ─▶ looking ─▶ exchanging ─▶ looking   │      look, perform, arm a timer,
+//!    fired, online,  │     ▲                                 │      │      answer, remember, tell
+//!    performed, …    │     └─────────────────────────────────┘      │
+//!                    └──────────────────────────────────────────────┘
+//! ```
+//!
+//! [`ContinuousSync`](crate::ContinuousSync) drives it over a storage and a shared log;
+//! [`Sync::sync_once`](crate::Sync::sync_once) drives a single [`Round`]; a simulator can drive either, with a clock of its own,
+//! and stop between any two steps.
+//!
+//! It keeps to this, whatever happens in whatever order:
+//! - **It does not fall asleep.** Where something is to be sent and nothing forbids it, an exchange is under way or a timer runs.
+//! - One exchange at a time, and none while there is no connection, while it is paused, before a login that is needed, or
+//!   before the shared log takes requests again.
+//! - Everybody who waits is answered.
+//! - It does not say "in step" while something is to be sent, or after a failure.
+
+mod action;
+mod backoff;
+mod config;
+mod event;
+mod obstacles;
+mod pace;
+mod round;
+pub(crate) mod status;
+
+pub use action::{Action, Outbox, Outcome, Retry};
+pub use backoff::Backoff;
+pub use config::{Config, Triggers};
+pub use event::{Caller, Effect, Event, Timer};
+pub use round::{Next, Round};
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use storex_core::Timestamp;
+
+use self::obstacles::Obstacles;
+use self::pace::Pace;
+use self::status::{Phase, SyncEvent, SyncStatus};
+use crate::error::{Result, SyncError, describe};
+use crate::recovery::Recovery;
+pub use crate::remembered::{Look, Remembered};
+use crate::report::SyncReport;
+
+/// How old the remembered time of the last success may be while there is nothing to do.
+const REMEMBERED_MILLISECONDS: u64 = 60_000;
+
+/// How often one that stands by looks whether it is to take over.
+const STAND_BY: Duration = Duration::from_secs(1);
+
+/// The state machine. See the [module](self).
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    pace: Pace,
+    random: u64,
+    activity: Activity,
+    obstacles: Obstacles,
+    /// Those who wait for an exchange that has not begun.
+    callers: Vec<Caller>,
+    /// An exchange is to be made.
+    due: bool,
+    /// Something was written since the last look began.
+    changed: bool,
+    /// Something was written that no look has seen yet.
+    unseen: bool,
+    /// The shared log has something.
+    news: bool,
+    stopping: bool,
+    /// Everything that the shared log held at the last reading is here, and nothing has failed since.
+    reached: bool,
+    armed: BTreeSet<Timer>,
+    /// How long to wait before the next attempt, after a failure.
+    retry_delay: Duration,
+    /// Another program syncs this database.
+    standing_by: bool,
+    remembered_at: Option<Timestamp>,
+    status: SyncStatus,
+    effects: Vec<Effect>,
+}
+
+#[derive(Debug)]
+enum Activity {
+    Idle,
+    Looking(After),
+    Exchanging(Box<Round>, Vec<Caller>),
+    Stopped,
+}
+
+/// What follows a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// An exchange.
+    Round,
+    /// An exchange, if there is something to send.
+    Sending,
+    /// Nothing: the exchange was before it.
+    Nothing,
+}
+
+impl Engine {
+    /// An engine that has not begun. The seed decides what it leaves off its waits.
+    #[must_use]
+    pub fn new(config: Config, seed: u64, remembered: Remembered) -> Self {
+        let Remembered { last_success, last_error } = remembered;
+        let (last_error_at, last_error) = last_error.unzip();
+        Self {
+            pace: Pace::new(config.shortest_interval, config.longest_interval),
+            config,
+            random: seed,
+            activity: Activity::Idle,
+            obstacles: Obstacles::default(),
+            callers: Vec::new(),
+            due: config.triggers.startup,
+            changed: false,
+            unseen: true,
+            news: false,
+            stopping: false,
+            reached: false,
+            armed: BTreeSet::new(),
+            retry_delay: Duration::ZERO,
+            standing_by: false,
+            remembered_at: None,
+            status: SyncStatus { last_success, last_error, last_error_at, ..SyncStatus::default() },
+            effects: Vec::new(),
+        }
+    }
+
+    /// What it is doing.
+    #[must_use]
+    pub fn status(&self) -> &SyncStatus {
+        &self.status
+    }
+
+    /// Whether a look or an exchange is under way.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(self.activity, Activity::Looking(_) | Activity::Exchanging(..))
+    }
+
+    /// Takes what has happened and says what is to be done, in this order. `now` is the wall clock; it is told and not relied
+    /// upon.
+    pub fn step(&mut self, now: Timestamp, event: Event) -> Vec<Effect> {
+        match event {
+            // The first look tells whether it is paused, before anything is asked of the shared log.
+            Event::Started => self.look(self.next_look()),
+            Event::Fired(timer) => self.fired(timer),
+            Event::Changed => self.changed = true,
+            Event::News => self.news |= self.config.triggers.remote_news,
+            Event::Online(online) => self.online(online),
+            Event::SyncNow(caller) => {
+                self.callers.push(caller);
+                self.due = true;
+            }
+            // A look that is under way may have seen it as it was before: look again.
+            Event::Paused => (self.obstacles.paused, self.changed) = (true, true),
+            Event::Resumed => {
+                (self.obstacles.paused, self.changed) = (false, true);
+                self.due = true;
+            }
+            Event::LoggedIn => self.due |= self.obstacles.login.take().is_some(),
+            Event::Looked(looked) => self.looked(now, looked),
+            Event::Performed(performed) => self.performed(now, performed),
+            Event::Stop => self.stopping = true,
+        }
+        if matches!(self.activity, Activity::Idle) {
+            self.settle(now);
+        }
+        self.tell_status(now);
+        std::mem::take(&mut self.effects)
+    }
+
+    fn fired(&mut self, timer: Timer) {
+        self.armed.remove(&timer);
+        if timer != Timer::Gather {
+            self.status.next_attempt = None;
+        }
+        match timer {
+            Timer::Round => self.due = true,
+            Timer::Gather => {
+                self.due |= std::mem::take(&mut self.news) && self.status.failures == 0
+            }
+            Timer::Hold => {
+                self.obstacles.hold = None;
+                self.due = true;
+            }
+        }
+        // Also where requests are forbidden: somebody else may have resumed, and there is something to count.
+        if matches!(self.activity, Activity::Idle) && !self.stopping {
+            self.look(self.next_look());
+        }
+    }
+
+    fn next_look(&self) -> After {
+        if self.due { After::Round } else { After::Sending }
+    }
+
+    fn online(&mut self, online: bool) {
+        let was_offline = std::mem::replace(&mut self.obstacles.offline, !online);
+        if online && was_offline {
+            self.due |= self.config.triggers.online;
+            // What was learned about the way to the log is out of date.
+            self.pace.active();
+        }
+    }
+
+    fn look(&mut self, after: After) {
+        self.unseen |= std::mem::take(&mut self.changed);
+        self.activity = Activity::Looking(after);
+        self.effects.push(Effect::Look);
+    }
+
+    fn looked(&mut self, now: Timestamp, looked: Result<Look>) {
+        let Activity::Looking(after) = self.activity else { return };
+        self.activity = Activity::Idle;
+        let look = match looked {
+            Ok(look) => look,
+            Err(error) => {
+                let callers = std::mem::take(&mut self.callers);
+                return self.failed(now, callers, Arc::new(error));
+            }
+        };
+        self.unseen = false;
+        (self.status.unsent, self.status.parked) = (look.unsent, look.parked);
+        let resumed = std::mem::replace(&mut self.obstacles.paused, look.paused) && !look.paused;
+        self.due |= resumed;
+        let begins = match after {
+            After::Round => true,
+            After::Sending => self.is_eager(),
+            After::Nothing => false,
+        };
+        if begins {
+            self.begin(now);
+        }
+    }
+
+    /// Whether there is something that is sent without being asked for.
+    fn is_eager(&self) -> bool {
+        let Config { triggers, .. } = &self.config;
+        let hindered = self.status.failures > 0 || self.standing_by;
+        triggers.local_change && self.status.unsent > 0 && !hindered
+    }
+
+    fn begin(&mut self, now: Timestamp) {
+        if self.stopping || self.obstacles.refusal(now).is_some() {
+            return;
+        }
+        (self.due, self.news) = (false, false);
+        self.disarm(Timer::Round);
+        self.disarm(Timer::Gather);
+        let callers = std::mem::take(&mut self.callers);
+        self.activity = Activity::Exchanging(Box::new(Round::new()), callers);
+        self.effects.push(Effect::Perform(Action::ReadPlace));
+        (self.status.phase, self.status.next_attempt) = (Phase::Sending, None);
+    }
+
+    fn performed(&mut self, now: Timestamp, performed: Result<Outcome>) {
+        let Activity::Exchanging(round, callers) = &mut self.activity else { return };
+        match performed.and_then(|outcome| round.step(outcome)) {
+            Ok(Next::Do(action)) => {
+                match &action {
+                    Action::Apply(transactions, _) => self.reached &= transactions.is_empty(),
+                    Action::Read(..) => self.status.phase = Phase::Receiving,
+                    _ => {}
+                }
+                return self.effects.push(Effect::Perform(action));
+            }
+            Ok(Next::Finished(report)) => {
+                let callers = std::mem::take(callers);
+                self.activity = Activity::Idle;
+                self.went_through(now, callers, report);
+            }
+            Err(error) => {
+                let callers = std::mem::take(callers);
+                self.activity = Activity::Idle;
+                self.effects.push(Effect::RoundOver { went_through: false });
+                self.failed(now, callers, Arc::new(error));
+            }
+        }
+        if !self.stopping {
+            self.look(After::Nothing);
+        }
+    }
+
+    fn went_through(&mut self, now: Timestamp, callers: Vec<Caller>, report: SyncReport) {
+        self.effects.push(Effect::RoundOver { went_through: true });
+        self.standing_by = false;
+        // Another process may have written meanwhile.
+        self.unseen |= !self.status.in_step;
+        let idle = report.is_idle();
+        if idle {
+            self.pace.idle()
+        } else {
+            self.pace.active()
+        }
+        let status = &mut self.status;
+        status.rounds += 1;
+        status.failures = 0;
+        status.last_success = Some(now);
+        let had_failed = status.last_error.take().is_some();
+        status.last_error_at = None;
+        self.reached = true;
+        let age = self.remembered_at.map_or(u64::MAX, |at| at.0.abs_diff(now.0));
+        if !idle || had_failed || age >= REMEMBERED_MILLISECONDS {
+            self.remember(now);
+        }
+        let report = Arc::new(report);
+        if !callers.is_empty() {
+            self.effects.push(Effect::Answer(callers, Ok(Arc::clone(&report))));
+        }
+        self.effects.push(Effect::Tell(SyncEvent::Exchanged(report)));
+    }
+
+    /// An exchange, or a look before one, has failed.
+    fn failed(&mut self, now: Timestamp, callers: Vec<Caller>, error: Arc<SyncError>) {
+        self.disarm(Timer::Round);
+        self.reached = false;
+        if error.recovery() == Recovery::StandBy {
+            // No failure: the other one keeps the database in step.
+            (self.standing_by, self.due) = (true, !self.callers.is_empty());
+            if !callers.is_empty() {
+                self.effects.push(Effect::Answer(callers, Err(error)));
+            }
+            return;
+        }
+        self.standing_by = false;
+        self.status.failures = self.status.failures.saturating_add(1);
+        self.status.last_error = Some(describe(&*error));
+        self.status.last_error_at = Some(now);
+        let random = self.random();
+        let backoff = self.config.backoff;
+        self.retry_delay = backoff.delay(self.status.failures, random);
+        let recovery = error.recovery();
+        match recovery {
+            Recovery::Retry | Recovery::GoOn | Recovery::StandBy => {}
+            Recovery::Wait(wait) => {
+                self.obstacles.hold = Some(later(now, wait));
+                self.arm(Timer::Hold, wait);
+            }
+            Recovery::LogIn => self.obstacles.login = Some(Arc::clone(&error)),
+            Recovery::Intervene => self.retry_delay = backoff.longest(random),
+            Recovery::Nothing => self.stopping = true,
+        }
+        // It was due, and was tried.
+        self.due = !self.callers.is_empty();
+        self.remember(now);
+        if !callers.is_empty() {
+            self.effects.push(Effect::Answer(callers, Err(Arc::clone(&error))));
+        }
+        let attempts = self.status.failures;
+        if recovery != Recovery::Retry || attempts > backoff.quiet_attempts {
+            self.effects.push(Effect::Tell(SyncEvent::Failed { error, attempts }));
+        }
+    }
+
+    /// With nothing under way: begins what is due, and else sees to it that it wakes up.
+    fn settle(&mut self, now: Timestamp) {
+        if self.stopping {
+            self.activity = Activity::Stopped;
+            self.effects.push(Effect::Stopped);
+            return;
+        }
+        if let Some(refusal) = self.obstacles.refusal(now) {
+            if !self.callers.is_empty() {
+                let callers = std::mem::take(&mut self.callers);
+                self.effects.push(Effect::Answer(callers, Err(refusal)));
+            }
+            // Somebody else may take away a pause, and nobody tells of it everywhere.
+            if self.obstacles.only_paused() && self.config.triggers.timer {
+                self.arm_unless_armed(Timer::Round, self.pace.interval());
+            } else {
+                self.disarm(Timer::Round);
+            }
+        } else if self.due {
+            return self.look(After::Round);
+        } else if self.status.failures > 0 {
+            self.arm_unless_armed(Timer::Round, self.retry_delay);
+        } else if self.standing_by {
+            self.arm_unless_armed(Timer::Round, STAND_BY);
+        } else {
+            if self.config.triggers.timer {
+                self.arm_unless_armed(Timer::Round, self.pace.interval());
+            }
+            if self.is_eager() {
+                // Written during the exchange, or by somebody who does not tell.
+                self.arm_unless_armed(Timer::Gather, self.config.gather);
+            }
+        }
+        if self.changed || self.news {
+            self.arm_unless_armed(Timer::Gather, self.config.gather);
+        }
+    }
+
+    fn remember(&mut self, now: Timestamp) {
+        self.remembered_at = Some(now);
+        let SyncStatus { last_success, last_error, last_error_at, .. } = &self.status;
+        let last_error = last_error_at.zip(last_error.clone());
+        self.effects.push(Effect::Remember(Remembered { last_success: *last_success, last_error }));
+    }
+
+    fn arm_unless_armed(&mut self, timer: Timer, after: Duration) {
+        if !self.armed.contains(&timer) {
+            self.arm(timer, after);
+        }
+    }
+
+    fn arm(&mut self, timer: Timer, after: Duration) {
+        self.armed.insert(timer);
+        self.effects.push(Effect::Arm(timer, after));
+    }
+
+    fn disarm(&mut self, timer: Timer) {
+        if self.armed.remove(&timer) {
+            self.effects.push(Effect::Disarm(timer));
+        }
+    }
+
+    fn tell_status(&mut self, now: Timestamp) {
+        self.tell_next_attempt(now);
+        let refused = self.obstacles.refusal(now).is_some();
+        self.status.in_step = self.reached
+            && !refused
+            && !self.stopping
+            && !self.changed
+            && !self.unseen
+            && !self.standing_by
+            && self.status.unsent == 0
+            && self.status.failures == 0;
+        let until = self.status.next_attempt;
+        self.status.phase = match (&self.activity, until) {
+            (Activity::Stopped, _) => Phase::Stopped,
+            (Activity::Exchanging(..) | Activity::Looking(_), _) => self.status.phase,
+            _ if self.obstacles.offline => Phase::Offline,
+            _ if self.obstacles.paused => Phase::Paused,
+            _ if self.obstacles.login.is_some() => Phase::NeedsLogin,
+            (_, Some(until)) if self.obstacles.hold.is_some() || self.status.failures > 0 => {
+                Phase::BackingOff { until }
+            }
+            _ if self.standing_by => Phase::StandingBy,
+            _ => Phase::Waiting,
+        };
+    }
+
+    /// As the timers were armed in this step.
+    fn tell_next_attempt(&mut self, now: Timestamp) {
+        for effect in &self.effects {
+            match effect {
+                Effect::Arm(Timer::Round | Timer::Hold, after) => {
+                    self.status.next_attempt = Some(later(now, *after));
+                }
+                Effect::Disarm(Timer::Round) | Effect::Stopped => self.status.next_attempt = None,
+                _ => {}
+            }
+        }
+    }
+
+    /// SplitMix64 (Steele, Lea, Flood, 2014).
+    fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+fn later(now: Timestamp, after: Duration) -> Timestamp {
+    let milliseconds = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
+    Timestamp(now.0.saturating_add(milliseconds))
+}

@@ -1,0 +1,173 @@
+//! [`Round`]: one exchange with a shared log, step by step.
+//!
+//! ```text
+//!   ReadPlace ─▶ (Register ─▶ SavePlace) ─▶ ReadOutbox ─▶ Flush ─▶ Append ─▶ Trim ─┐
+//!                                             ▲  └─ nothing ─┐     more            │
+//!                                             └──────────────┼─────────────────────┤
+//!                                                            ▼                     │
+//!               RetryParked ◀── through ── Acknowledge ◀ Flush ◀ Apply ◀── Read ◀──┘
+//! ```
+
+use super::action::{Action, Outbox, Outcome, Retry};
+use crate::error::{Result, SyncError};
+use crate::place::Place;
+use crate::report::SyncReport;
+use crate::shared_log::{Cursor, LogId, Page};
+use crate::stamp::Device;
+
+/// One exchange: sends what was written here and applies what others wrote, until both are through. It says what to do;
+/// whoever drives it does it, and tells what came of it.
+#[derive(Debug, Default)]
+pub struct Round {
+    device: Device,
+    first: bool,
+    place: Option<Place>,
+    sending: Sending,
+    /// What follows when everything is durable.
+    behind_flush: Option<Action>,
+    arrived: bool,
+    more_arrives: bool,
+    report: SyncReport,
+}
+
+/// What the request carries that is under way.
+#[derive(Debug, Default)]
+struct Sending {
+    transactions: u64,
+    entries: u64,
+    last: u64,
+    more: bool,
+}
+
+/// What follows in an exchange.
+#[derive(Debug, PartialEq)]
+pub enum Next {
+    /// This is to be done.
+    Do(Action),
+    /// It went through.
+    Finished(SyncReport),
+}
+
+impl Round {
+    /// An exchange; its first step is [`Action::ReadPlace`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes what came of the last step, and says what follows.
+    ///
+    /// # Errors
+    /// [`SyncError::LogReplaced`]; [`SyncError::Protocol`] when the log makes no sense or the outcome is not one of the step.
+    /// The exchange has failed then; the next one begins anew.
+    pub fn step(&mut self, outcome: Outcome) -> Result<Next> {
+        Ok(Next::Do(match outcome {
+            Outcome::Place { device, place, first } => self.begin(device, place, first),
+            Outcome::Registered(log) => self.registered(log)?,
+            Outcome::PlaceSaved => Action::ReadOutbox(self.device),
+            Outcome::Outbox(outbox) => self.send(outbox),
+            Outcome::Durable => self.behind_flush.take().ok_or_else(out_of_turn)?,
+            Outcome::Appended => Action::Trim(self.sending.last),
+            Outcome::Trimmed => self.sent(),
+            Outcome::Page(page) => return self.arrived(page),
+            Outcome::Applied(applied) => {
+                self.report.received.add(applied);
+                return Ok(self.applied());
+            }
+            Outcome::Acknowledged => return Ok(self.page_done()),
+            Outcome::Retried(applied) => {
+                self.report.received.add(applied);
+                return Ok(Next::Finished(std::mem::take(&mut self.report)));
+            }
+        }))
+    }
+
+    /// A device that got its place by initial sync is not known to the log yet.
+    fn begin(&mut self, device: Device, place: Option<Place>, first: bool) -> Action {
+        let known = place.is_some();
+        (self.device, self.first, self.place) = (device, first, place);
+        if known && !first { Action::ReadOutbox(device) } else { Action::Register(device) }
+    }
+
+    fn registered(&mut self, log: LogId) -> Result<Action> {
+        match &self.place {
+            Some(place) if place.log == log => Ok(Action::ReadOutbox(self.device)),
+            Some(_) => Err(SyncError::LogReplaced),
+            None => {
+                // Noted before anything is sent: what one log has got must not be sought in another.
+                let place = Place { log, cursor: Cursor::default() };
+                self.place = Some(place.clone());
+                Ok(Action::SavePlace(place))
+            }
+        }
+    }
+
+    fn send(&mut self, outbox: Outbox) -> Action {
+        let Outbox { transactions, entries, more } = outbox;
+        let Some(last) = transactions.last() else { return self.read() };
+        let count = transactions.len() as u64;
+        self.sending = Sending { transactions: count, entries, last: last.sequence, more };
+        // Nobody may hear of a write that a loss of power could still take back.
+        self.behind_flush = Some(Action::Append(transactions));
+        Action::Flush
+    }
+
+    fn sent(&mut self) -> Action {
+        self.report.sent_transactions += self.sending.transactions;
+        self.report.sent_entries += self.sending.entries;
+        if self.sending.more { Action::ReadOutbox(self.device) } else { self.read() }
+    }
+
+    fn read(&self) -> Action {
+        Action::Read(self.device, self.cursor())
+    }
+
+    fn cursor(&self) -> Cursor {
+        self.place.as_ref().map(|place| place.cursor.clone()).unwrap_or_default()
+    }
+
+    fn arrived(&mut self, page: Page) -> Result<Next> {
+        let Page { log, transactions, cursor, more } = page;
+        let place = self.place.as_mut().ok_or_else(out_of_turn)?;
+        if log != place.log {
+            return Err(SyncError::LogReplaced);
+        }
+        let moved = cursor != place.cursor;
+        (self.arrived, self.more_arrives) = (!transactions.is_empty(), more);
+        if more && !self.arrived && !moved {
+            let reason = "it says that more follows, and gives nothing".to_owned();
+            return Err(SyncError::Protocol { during: "reading the shared log", reason });
+        }
+        if !moved && !self.arrived {
+            return Ok(self.page_done());
+        }
+        place.cursor = cursor;
+        Ok(Next::Do(Action::Apply(transactions, place.clone())))
+    }
+
+    /// Only what cannot be lost any more may be acknowledged.
+    fn applied(&mut self) -> Next {
+        if !self.arrived {
+            return self.page_done();
+        }
+        self.behind_flush = Some(Action::Acknowledge(self.device, self.cursor()));
+        Next::Do(Action::Flush)
+    }
+
+    fn page_done(&mut self) -> Next {
+        if self.more_arrives {
+            return Next::Do(self.read());
+        }
+        let arrived = self.report.received.transactions > 0;
+        match (self.first, arrived) {
+            (true, _) => Next::Do(Action::RetryParked(Retry::All)),
+            (false, true) => Next::Do(Action::RetryParked(Retry::WaitingForChange)),
+            (false, false) => Next::Finished(std::mem::take(&mut self.report)),
+        }
+    }
+}
+
+fn out_of_turn() -> SyncError {
+    let reason = "the driver tells what came of another step than the last".to_owned();
+    SyncError::Protocol { during: "an exchange", reason }
+}

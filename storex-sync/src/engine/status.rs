@@ -1,0 +1,78 @@
+//! [`SyncStatus`]: what continuous sync is doing, and [`SyncEvent`]: what has happened.
+
+use std::sync::Arc;
+
+use storex_core::Timestamp;
+
+use crate::error::SyncError;
+use crate::report::SyncReport;
+
+/// What continuous sync is doing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SyncStatus {
+    /// What it is doing now.
+    pub phase: Phase,
+    /// Whether everything that was written here is in the shared log, and everything that the shared log held when it was
+    /// last read is here (or parked). Not while there is no connection, after a failure, or before the first exchange.
+    pub in_step: bool,
+    /// Exchanges that went through since the start.
+    pub rounds: u64,
+    /// Exchanges that failed since the last one that went through.
+    pub failures: u32,
+    /// Transactions that are still to be sent, as of the last look.
+    pub unsent: u64,
+    /// Transactions of others that wait for something, as of the last look.
+    pub parked: u64,
+    /// When the last exchange went through; remembered over restarts (exactly to a minute while there is nothing to do).
+    pub last_success: Option<Timestamp>,
+    /// Why the last exchange failed; `None` when it went through. Remembered over restarts.
+    pub last_error: Option<String>,
+    /// When it failed.
+    pub last_error_at: Option<Timestamp>,
+    /// When the next exchange is made, if nothing makes one earlier; by the wall clock.
+    pub next_attempt: Option<Timestamp>,
+}
+
+/// What continuous sync is doing now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Waiting for the next exchange.
+    #[default]
+    Waiting,
+    /// Sending what was written here.
+    Sending,
+    /// Receiving and applying what others wrote.
+    Receiving,
+    /// Waiting for a connection.
+    Offline,
+    /// Paused, until somebody resumes it.
+    Paused,
+    /// Waiting for a login.
+    NeedsLogin,
+    /// Waiting after a failure, or because the shared log has asked for it.
+    BackingOff {
+        /// When it is tried again, by the wall clock.
+        until: Timestamp,
+    },
+    /// Another program syncs this database ([`Exclusive`](crate::Exclusive)); this one takes over when that one is gone.
+    StandingBy,
+    /// It was stopped.
+    Stopped,
+}
+
+/// What has happened. Told to everybody who listens; one that is slow or gone disturbs nobody.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum SyncEvent {
+    /// An exchange went through. Its conflicts are in the report.
+    Exchanged(Arc<SyncReport>),
+    /// An exchange failed. Not told of the first failures in a row that may pass ([`Backoff`](super::Backoff)).
+    Failed {
+        /// Why.
+        error: Arc<SyncError>,
+        /// How many have failed in a row.
+        attempts: u32,
+    },
+}

@@ -1,0 +1,153 @@
+//! Does the steps of an exchange over the storage and the shared log.
+
+use std::time::Duration;
+
+use storex_core::{Direction, Query, Step, Value, field};
+
+use crate::apply::{Applied, Replica};
+use crate::engine::{Action, Outbox, Outcome, Retry};
+use crate::error::{During, Result, SyncError};
+use crate::log::LOG;
+use crate::parked::{WaitsFor, parked, waiting};
+use crate::place::{Place, read_place};
+use crate::shared_log::{Cursor, Page, SealedTransaction};
+use crate::stamp::Device;
+use crate::sync::{Sync, Turn};
+
+impl Sync {
+    /// Does one step of an exchange. For drivers of one's own.
+    ///
+    /// # Errors
+    /// The storage's, the shared log's, [`SyncError::Timeout`], and [`SyncError::LeaseLost`] when another program has taken
+    /// over meanwhile.
+    pub async fn perform(&self, turn: &Turn, action: Action) -> Result<Outcome> {
+        let replica = self.replica.guarded(turn.guard());
+        let storage = &replica.storage;
+        Ok(match action {
+            Action::ReadPlace => {
+                let (device, place) = (self.device().await?, read_place(storage).await?);
+                Outcome::Place { device, place, first: turn.is_first() }
+            }
+            Action::Register(device) => {
+                let registered = self.log.register(device);
+                Outcome::Registered(self.in_time("registering", registered).await?)
+            }
+            Action::SavePlace(place) => {
+                replica.apply(Vec::new(), Some(place.row())).await?;
+                Outcome::PlaceSaved
+            }
+            Action::ReadOutbox(device) => Outcome::Outbox(self.read_outbox(device).await?),
+            Action::Flush => {
+                storage.flush().await.during("making the database durable")?;
+                Outcome::Durable
+            }
+            Action::Append(transactions) => self.append(&transactions).await?,
+            Action::Trim(last) => trim(&replica, last).await?,
+            Action::Read(device, cursor) => {
+                Outcome::Page(self.read(&replica, device, &cursor).await?)
+            }
+            Action::Apply(transactions, place) => {
+                Outcome::Applied(apply(&replica, transactions, &place).await?)
+            }
+            Action::Acknowledge(device, cursor) => {
+                let acknowledged = self.log.acknowledge(device, &cursor);
+                self.in_time("acknowledging", acknowledged).await?;
+                tracing::trace!(target: "storex::step", step = "sync.after_acknowledge");
+                Outcome::Acknowledged
+            }
+            Action::RetryParked(which) => {
+                let parked = match which {
+                    Retry::All => parked(storage).await?,
+                    Retry::WaitingForChange => waiting(storage, WaitsFor::Change).await?,
+                };
+                Outcome::Retried(replica.retry_parked(parked).await?)
+            }
+        })
+    }
+
+    /// As much of the log as a request carries.
+    async fn read_outbox(&self, device: Device) -> Result<Outbox> {
+        let query = Query::new(LOG)
+            .order_by("sequence", Direction::Ascending)
+            .limit(self.limits.transactions.max(1));
+        let rows = self.replica.storage.find(query).await.during("reading the log")?;
+        let mut outbox = Outbox::default();
+        let mut bytes = 0;
+        for row in &rows {
+            let (Some(sequence), Some(payload)) = (row.get(0).as_int(), row.get(1).as_bytes())
+            else {
+                return Err(SyncError::corrupt("the log", "a row has the wrong types"));
+            };
+            if !outbox.transactions.is_empty() && bytes + payload.len() > self.limits.bytes {
+                break;
+            }
+            bytes += payload.len();
+            let entries = row.get(2).as_int().and_then(|int| u64::try_from(int).ok());
+            outbox.entries += entries.unwrap_or(0);
+            let sequence = u64::try_from(sequence).unwrap_or(0);
+            let payload = payload.to_vec();
+            outbox.transactions.push(SealedTransaction { device, sequence, payload });
+        }
+        let all_taken = outbox.transactions.len() == rows.len();
+        outbox.more = !all_taken || rows.len() as u64 >= self.limits.transactions;
+        Ok(outbox)
+    }
+
+    async fn append(&self, transactions: &[SealedTransaction]) -> Result<Outcome> {
+        tracing::trace!(target: "storex::step", step = "sync.before_append");
+        self.in_time("sending", self.log.append(transactions)).await?;
+        tracing::trace!(target: "storex::step", step = "sync.after_append");
+        Ok(Outcome::Appended)
+    }
+
+    async fn read(&self, replica: &Replica, device: Device, after: &Cursor) -> Result<Page> {
+        let page = self.log.read(device, after, self.limits.bytes);
+        let page = self.in_time("reading the shared log", page).await;
+        if let Err(SyncError::BelowFloor { .. }) = page {
+            lose_place(replica).await?;
+        }
+        page
+    }
+
+    /// A request that is not answered is given up: the next one finds out what became of it.
+    async fn in_time<T>(
+        &self,
+        during: &'static str,
+        request: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let after: Duration = self.deadline;
+        let runtime = self.replica.storage.runtime();
+        tokio::select! {
+            biased;
+            result = request => result,
+            () = runtime.sleep(after) => Err(SyncError::Timeout { during, after }),
+        }
+    }
+}
+
+async fn trim(replica: &Replica, last: u64) -> Result<Outcome> {
+    let last = i64::try_from(last).unwrap_or(i64::MAX);
+    let sent = field("sequence").lte(Value::Int(last));
+    let delete = Step::Delete { collection: LOG.into(), filter: sent };
+    replica.write(vec![delete], "trimming the log").await?;
+    tracing::trace!(target: "storex::step", step = "sync.after_trim");
+    Ok(Outcome::Trimmed)
+}
+
+async fn apply(
+    replica: &Replica,
+    transactions: Vec<SealedTransaction>,
+    place: &Place,
+) -> Result<Applied> {
+    tracing::trace!(target: "storex::step", step = "sync.before_apply");
+    let applied = replica.apply(transactions, Some(place.row())).await?;
+    tracing::trace!(target: "storex::step", step = "sync.after_apply");
+    Ok(applied)
+}
+
+/// What followed our place is gone: an initial sync is to give us another.
+async fn lose_place(replica: &Replica) -> Result<()> {
+    let Some(place) = read_place(&replica.storage).await? else { return Ok(()) };
+    let lost = Place { cursor: Cursor::default(), ..place };
+    replica.apply(Vec::new(), Some(lost.row())).await.map(drop)
+}

@@ -1,0 +1,101 @@
+//! What continuous sync remembers in the database: that it is paused, when it last went through, and the last error.
+
+use storex_core::{Batch, Filter, Key, Query, Record, Storage, Timestamp};
+
+use crate::error::{During, Result};
+use crate::log::LOG;
+use crate::meta::{META, meta_row, write_meta};
+use crate::pack::{Packer, Unpacker};
+use crate::parked::PARKED;
+
+const PAUSED: &str = "paused";
+const STATUS: &str = "sync_status";
+
+/// What outlives the program of a [`SyncStatus`](crate::SyncStatus).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// When an exchange last went through.
+    pub last_success: Option<Timestamp>,
+    /// When one last failed, and why; `None` when the last one went through.
+    pub last_error: Option<(Timestamp, String)>,
+}
+
+/// A look at the own database.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Transactions that are still to be sent.
+    pub unsent: u64,
+    /// Transactions of others that wait.
+    pub parked: u64,
+    /// Whether sync is paused.
+    pub paused: bool,
+}
+
+impl Remembered {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut packer = Packer::default();
+        packer.array(3);
+        let milliseconds = |at: Timestamp| u64::try_from(at.0).unwrap_or(0);
+        packer.uint(self.last_success.map_or(0, milliseconds));
+        packer.uint(self.last_error.as_ref().map_or(0, |(at, _)| milliseconds(*at)));
+        packer.str(self.last_error.as_ref().map_or("", |(_, error)| error));
+        packer.out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut unpacker = Unpacker::new(bytes, "the remembered status");
+        unpacker.tuple(3)?;
+        let timestamp = |at: u64| Timestamp(i64::try_from(at).unwrap_or(i64::MAX));
+        let last_success = Some(unpacker.uint()?).filter(|at| *at != 0).map(timestamp);
+        let at = timestamp(unpacker.uint()?);
+        let error = unpacker.str()?.to_owned();
+        let last_error = Some((at, error)).filter(|(_, error)| !error.is_empty());
+        Ok(Self { last_success, last_error })
+    }
+
+    pub(crate) async fn read(storage: &Storage) -> Result<Self> {
+        let rows = read(storage, &[STATUS]).await?;
+        // A later version may remember more; what cannot be read is forgotten.
+        Ok(meta_row(&rows, STATUS).map(Self::decode).transpose().ok().flatten().unwrap_or_default())
+    }
+
+    pub(crate) async fn write(&self, storage: &Storage) -> Result<()> {
+        write(storage, STATUS, self.encode()).await
+    }
+}
+
+impl Look {
+    pub(crate) async fn at(storage: &Storage) -> Result<Self> {
+        let count = |collection| storage.count(Query::new(collection));
+        Ok(Self {
+            unsent: count(LOG).await.during("counting what is to be sent")?,
+            parked: count(PARKED).await.during("counting what is parked")?,
+            paused: is_paused(storage).await?,
+        })
+    }
+}
+
+pub(crate) async fn is_paused(storage: &Storage) -> Result<bool> {
+    let rows = read(storage, &[PAUSED]).await?;
+    Ok(meta_row(&rows, PAUSED).is_some_and(|value| value == [1]))
+}
+
+pub(crate) async fn pause(storage: &Storage) -> Result<()> {
+    write(storage, PAUSED, vec![1]).await
+}
+
+pub(crate) async fn resume(storage: &Storage) -> Result<()> {
+    write(storage, PAUSED, vec![0]).await
+}
+
+async fn read(storage: &Storage, names: &[&str]) -> Result<Vec<Record>> {
+    let keys = names.iter().map(|name| Key::single(*name)).collect();
+    let query = Query::new(META).filter(Filter::Keys(keys));
+    storage.find(query).await.during("reading what sync remembers")
+}
+
+async fn write(storage: &Storage, name: &'static str, value: Vec<u8>) -> Result<()> {
+    let batch = Batch::new().step(write_meta(vec![(name, value)]));
+    storage.apply(batch).await.during("writing what sync remembers")?;
+    Ok(())
+}

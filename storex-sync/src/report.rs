@@ -1,0 +1,37 @@
+//! [`Limits`] of requests and the [`SyncReport`] of an exchange.
+
+use crate::apply::Applied;
+
+/// How much one request carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of payload per request; one transaction is sent even if it is larger.
+    pub bytes: usize,
+    /// Transactions per request.
+    pub transactions: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes: 1 << 20, transactions: 1000 }
+    }
+}
+
+/// What one exchange has done.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SyncReport {
+    /// Transactions sent.
+    pub sent_transactions: u64,
+    /// Their entries.
+    pub sent_entries: u64,
+    /// What was received.
+    pub received: Applied,
+}
+
+impl SyncReport {
+    /// Whether anything was sent or received.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.sent_transactions == 0 && self.received.transactions == 0 && self.received.parked == 0
+    }
+}
