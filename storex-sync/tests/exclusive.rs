@@ -316,3 +316,100 @@ mod file {
         assert_eq!(error.kind(), ErrorKind::Io);
     }
 }
+
+mod continuous {
+    use serde_json::json;
+    use storex_sync::{ContinuousSync, LogId, MemorySharedLog, Phase, SharedSyncLog, Sync};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    async fn started(place: &Place, log: &Arc<MemorySharedLog>) -> ContinuousSync {
+        let log: Arc<dyn SharedSyncLog> = log.clone();
+        let sync = Sync::open(&place.storage, log).await.unwrap();
+        ContinuousSync::start(sync.exclusive(place.instance().await), 30 * SECOND)
+    }
+
+    async fn reaches(continuous: &ContinuousSync, phase: Phase) {
+        let mut status = continuous.status();
+        let reached = status.wait_for(|status| status.phase == phase);
+        tokio::time::timeout(60 * SECOND, reached).await.expect("in time").unwrap();
+    }
+
+    async fn write(place: &Place, id: &str) {
+        let notes = place.storage.dynamic("note").unwrap();
+        notes.create(json!({"id": id, "title": "x"})).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn c50_one_stands_by_and_carries_on_when_the_other_has_stopped() {
+        let place = Place::new().await;
+        let log = Arc::new(MemorySharedLog::new(LogId([7; 16])));
+        let first = started(&place, &log).await;
+        first.sync_now().await.unwrap().unwrap();
+        let second = started(&place, &log).await;
+        reaches(&second, Phase::StandingBy).await;
+        let status = second.status().borrow().clone();
+        assert!(!status.in_step, "it cannot tell");
+        assert_eq!((status.failures, status.last_error), (0, None), "that is no failure");
+        let error = second.sync_now().await.unwrap().unwrap_err();
+        assert!(matches!(error.cause(), SyncError::HeldElsewhere), "{error}");
+
+        // What is written beside the one that stands by is sent by the other.
+        write(&place, "1").await;
+        let written = second.sync().last_write().await.unwrap().unwrap();
+        let synced = second.await_synced(written);
+        tokio::time::timeout(5 * SECOND, synced).await.expect("in time").unwrap();
+        assert_eq!(log.len(), 1);
+
+        first.stop().await;
+        let before = place.runtime.now();
+        write(&place, "2").await;
+        reaches(&second, Phase::Waiting).await;
+        let took = place.runtime.now().0 - before.0;
+        assert!(took <= 2000, "{took} ms until it took over");
+        assert_eq!(log.len(), 2);
+        second.stop().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_lets_others_have_it() {
+        let place = Place::new().await;
+        let log = Arc::new(MemorySharedLog::new(LogId([7; 16])));
+        let first = started(&place, &log).await;
+        first.sync_now().await.unwrap().unwrap();
+        let other = place.instance().await;
+        assert!(get(&other).await.is_none(), "held between exchanges, too");
+        first.pause().await.unwrap();
+        assert!(get(&other).await.is_some());
+        first.stop().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn c31_who_was_taken_over_from_in_the_middle_of_an_exchange_commits_nothing() {
+        let place = Place::new().await;
+        let log = Arc::new(MemorySharedLog::new(LogId([7; 16])));
+        let sync = Sync::open(&place.storage, log.clone()).await.unwrap();
+        let sync = sync.exclusive(place.instance().await);
+        sync.sync_once().await.unwrap();
+        write(&place, "1").await;
+
+        let turn = sync.turn().await.unwrap();
+        // As after a stop of the process: the lease is over, and another has taken it.
+        place.runtime.advance(60_000);
+        let other = place.instance().await;
+        let guard = get(&other).await.expect("it is over");
+        let cursor = storex_sync::Cursor(vec![0, 0, 0, 0, 0, 0, 0, 9]);
+        let moved = storex_sync::Place { log: LogId([7; 16]), cursor };
+        let error =
+            sync.perform(&turn, storex_sync::engine::Action::Apply(Vec::new(), moved)).await;
+        assert!(matches!(error, Err(SyncError::LeaseLost)), "{error:?}");
+        let error = sync.perform(&turn, storex_sync::engine::Action::Trim(1)).await;
+        assert!(matches!(error, Err(SyncError::LeaseLost)), "{error:?}");
+        assert_eq!(sync.unsent().await.unwrap(), 1, "nothing was trimmed");
+        drop(turn);
+        guard.release().await.unwrap();
+        assert_eq!(sync.sync_once().await.unwrap().sent_transactions, 1);
+    }
+}
