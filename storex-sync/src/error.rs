@@ -87,6 +87,15 @@ pub enum SyncError {
     /// The shared log is not the one that this device synced with before.
     #[error("the shared log is another one than before: it was replaced or wiped")]
     LogReplaced,
+    /// The shared log no longer holds what this device lacks: everybody else had it, and it was trimmed. What was written
+    /// here can still be sent.
+    #[error(
+        "device {reader} lacks transactions that the shared log no longer holds: run an initial sync from a device that is in step, which also hands over the place in the log to go on from"
+    )]
+    BelowFloor {
+        /// The device that asked.
+        reader: Device,
+    },
     /// The shared log did not answer in time.
     #[error("{during} was not answered within {} s", .after.as_secs_f64())]
     Timeout {
@@ -142,7 +151,10 @@ impl SyncError {
             Self::Closed { .. } => ErrorKind::Closed,
             Self::Protocol { .. } | Self::Remote { .. } => ErrorKind::Other,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
-            Self::Gap { .. } | Self::Forked { .. } | Self::LogReplaced => ErrorKind::Conflict,
+            Self::Gap { .. }
+            | Self::Forked { .. }
+            | Self::LogReplaced
+            | Self::BelowFloor { .. } => ErrorKind::Conflict,
             Self::Timeout { .. } => ErrorKind::Io,
             Self::RateLimited { .. } | Self::Offline | Self::Paused => ErrorKind::Busy,
             Self::Unauthorized { .. } => ErrorKind::Other,

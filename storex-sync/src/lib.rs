@@ -116,7 +116,8 @@ pub use recovery::Recovery;
 pub use relative::Relative;
 pub use report::{Limits, SyncReport};
 pub use shared_log::{
-    BackendSharedLog, Cursor, LogId, MemorySharedLog, Page, SealedTransaction, SharedSyncLog,
+    BackendSharedLog, Cursor, LogId, Member, MemorySharedLog, Page, SealedTransaction,
+    SharedSyncLog, Trimmed,
 };
 pub use stamp::{Device, Hlc, Stamp};
 pub use sync::Sync;

@@ -107,7 +107,18 @@ impl Sync {
 
     async fn read(&self, device: Device, after: &Cursor) -> Result<Page> {
         let page = self.log.read(device, after, self.limits.bytes);
-        self.in_time("reading the shared log", page).await
+        let page = self.in_time("reading the shared log", page).await;
+        if let Err(SyncError::BelowFloor { .. }) = &page {
+            self.lose_place().await?;
+        }
+        page
+    }
+
+    /// What followed our place is gone: an initial sync is to give us another.
+    async fn lose_place(&self) -> Result<()> {
+        let Some(place) = read_place(&self.replica.storage).await? else { return Ok(()) };
+        let lost = Place { cursor: Cursor::default(), ..place };
+        self.replica.apply(Vec::new(), Some(lost.row())).await.map(drop)
     }
 
     async fn apply(&self, transactions: Vec<SealedTransaction>, place: &Place) -> Result<Applied> {

@@ -238,6 +238,15 @@ async fn another_log_is_noticed_in_the_middle_too() {
         ) -> storex_sync::Result<()> {
             self.now().acknowledge(reader, cursor).await
         }
+        async fn members(&self) -> storex_sync::Result<Vec<storex_sync::Member>> {
+            self.now().members().await
+        }
+        async fn dismiss(&self, device: storex_sync::Device) -> storex_sync::Result<()> {
+            self.now().dismiss(device).await
+        }
+        async fn trim(&self) -> storex_sync::Result<storex_sync::Trimmed> {
+            self.now().trim().await
+        }
     }
     let (a, b) = (Device::new(1).await, Device::new(2).await);
     let log = Arc::new(Swapped(Mutex::new(shared_log())));
@@ -302,6 +311,15 @@ async fn a_log_that_never_ends_is_an_error() {
             _: &storex_sync::Cursor,
         ) -> storex_sync::Result<()> {
             Ok(())
+        }
+        async fn members(&self) -> storex_sync::Result<Vec<storex_sync::Member>> {
+            Ok(Vec::new())
+        }
+        async fn dismiss(&self, _: storex_sync::Device) -> storex_sync::Result<()> {
+            Ok(())
+        }
+        async fn trim(&self) -> storex_sync::Result<storex_sync::Trimmed> {
+            Ok(storex_sync::Trimmed::default())
         }
     }
     let a = Device::new(1).await;

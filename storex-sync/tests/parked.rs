@@ -367,6 +367,15 @@ async fn a_gap_is_noticed() {
         ) -> storex_sync::Result<()> {
             self.0.acknowledge(reader, cursor).await
         }
+        async fn members(&self) -> storex_sync::Result<Vec<storex_sync::Member>> {
+            self.0.members().await
+        }
+        async fn dismiss(&self, device: Id) -> storex_sync::Result<()> {
+            self.0.dismiss(device).await
+        }
+        async fn trim(&self) -> storex_sync::Result<storex_sync::Trimmed> {
+            self.0.trim().await
+        }
     }
     let log = shared_log();
     let (a, b) = (Device::new(1).await, Device::new(2).await);
@@ -415,6 +424,15 @@ async fn our_own_transactions_are_passed_over() {
             cursor: &storex_sync::Cursor,
         ) -> storex_sync::Result<()> {
             self.0.acknowledge(reader, cursor).await
+        }
+        async fn members(&self) -> storex_sync::Result<Vec<storex_sync::Member>> {
+            self.0.members().await
+        }
+        async fn dismiss(&self, device: Id) -> storex_sync::Result<()> {
+            self.0.dismiss(device).await
+        }
+        async fn trim(&self) -> storex_sync::Result<storex_sync::Trimmed> {
+            self.0.trim().await
         }
     }
     let log = shared_log();

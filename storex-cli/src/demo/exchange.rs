@@ -10,7 +10,8 @@ use storex_core::{Runtime, Storage};
 use storex_sqlite::SqliteBackend;
 use storex_sync::{
     BackendSharedLog, ContinuousSync, Cursor, Device, InitialSync, InitialSyncReport, LogId,
-    MemoryChannel, Page, SealedTransaction, SharedSyncLog, Sync, SyncStatus, Transaction, parked,
+    Member, MemoryChannel, Page, SealedTransaction, SharedSyncLog, Sync, SyncStatus, Transaction,
+    Trimmed, parked,
 };
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
@@ -134,6 +135,22 @@ impl SharedSyncLog for Counted {
 
     async fn acknowledge(&self, reader: Device, cursor: &Cursor) -> storex_sync::Result<()> {
         self.log.acknowledge(reader, cursor).await
+    }
+
+    async fn changed(&self, reader: Device, after: &Cursor) -> storex_sync::Result<()> {
+        self.log.changed(reader, after).await
+    }
+
+    async fn members(&self) -> storex_sync::Result<Vec<Member>> {
+        self.log.members().await
+    }
+
+    async fn dismiss(&self, device: Device) -> storex_sync::Result<()> {
+        self.log.dismiss(device).await
+    }
+
+    async fn trim(&self) -> storex_sync::Result<Trimmed> {
+        self.log.trim().await
     }
 }
 

@@ -19,6 +19,7 @@ use crate::merge::{Action, Merged, merge_object};
 use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, read_meta, write_meta};
 use crate::parked::{PARKED, Parked, park, parked};
 use crate::place::{Place, read_place};
+use crate::shared_log::Cursor;
 
 const DURING: &str = "receiving the initial sync";
 
@@ -283,7 +284,12 @@ impl<'a> Receiver<'a> {
     /// Goes on from where the sender was when it began: what it had applied is here now.
     async fn take_over(&self) -> Result<()> {
         let own_place = read_place(&self.sync.replica.storage).await?;
-        let place = self.hello.place.as_ref().filter(|_| own_place.is_none()).map(Place::row);
+        // One that has read on keeps its place: it knows what comes before it, and the sender may be behind.
+        let theirs = self.hello.place.as_ref().filter(|place| match &own_place {
+            Some(own) => own.log == place.log && own.cursor == Cursor::default(),
+            None => true,
+        });
+        let place = theirs.map(Place::row);
         let theirs = self.hello.devices.clone();
         let batch = Batch::new().step(read_meta(&[HEAD, DEVICES])).then(move |trace| {
             let read = || -> Result<(Head, Devices)> {

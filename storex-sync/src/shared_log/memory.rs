@@ -1,11 +1,14 @@
 //! [`MemorySharedLog`]: the reference.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
-use super::{Cursor, LogId, Page, SealedTransaction, SharedSyncLog};
+use super::position::{check_floor, known_to_all};
+use super::{Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Trimmed, appended};
 use crate::error::{Result, SyncError};
 use crate::stamp::Device;
 
@@ -14,20 +17,36 @@ use crate::stamp::Device;
 pub struct MemorySharedLog {
     id: LogId,
     state: Mutex<State>,
+    news: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    transactions: Vec<SealedTransaction>,
-    last: HashMap<Device, u64>,
-    acknowledged: HashMap<Device, u64>,
+    /// By position.
+    transactions: BTreeMap<u64, SealedTransaction>,
+    /// The position of the last transaction.
+    position: u64,
+    authors: HashMap<Device, Author>,
+    /// What each of the members has acknowledged.
+    members: BTreeMap<Device, u64>,
+}
+
+/// What is known of the transactions of a device.
+#[derive(Debug, Default)]
+struct Author {
+    /// The number of the last.
+    last: u64,
+    /// The positions of those that are held, by number.
+    positions: HashMap<u64, u64>,
+    /// The last position that was trimmed.
+    floor: u64,
 }
 
 impl MemorySharedLog {
     /// An empty log with this identity.
     #[must_use]
     pub fn new(id: LogId) -> Self {
-        Self { id, state: Mutex::default() }
+        Self { id, state: Mutex::default(), news: watch::Sender::new(()) }
     }
 
     /// How many transactions it holds.
@@ -42,8 +61,58 @@ impl MemorySharedLog {
         self.len() == 0
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn append(&mut self, transactions: &[SealedTransaction]) -> Result<()> {
+        let Some(device) = appended::author(transactions)? else { return Ok(()) };
+        let author = self.authors.entry(device).or_default();
+        let held = |sequence| {
+            let position = author.positions.get(&sequence)?;
+            self.transactions.get(position).map(|it| it.payload.as_slice())
+        };
+        for transaction in appended::fresh(transactions, author.last, held)? {
+            self.position += 1;
+            author.last = transaction.sequence;
+            author.positions.insert(transaction.sequence, self.position);
+            self.transactions.insert(self.position, transaction.clone());
+        }
+        Ok(())
+    }
+
+    fn after(&self, position: u64) -> impl Iterator<Item = (&u64, &SealedTransaction)> {
+        self.transactions.range((Bound::Excluded(position), Bound::Unbounded))
+    }
+
+    fn for_reader(
+        &self,
+        reader: Device,
+        position: u64,
+    ) -> impl Iterator<Item = &SealedTransaction> {
+        self.after(position).map(|(_, it)| it).filter(move |it| it.device != reader)
+    }
+
+    fn check_floor(&self, reader: Device, position: u64) -> Result<()> {
+        let floors = self.authors.iter().map(|(device, author)| (*device, author.floor));
+        check_floor(floors, reader, position)
+    }
+
+    fn trim(&mut self) -> Trimmed {
+        let members: Vec<_> = self.members.iter().map(|(device, at)| (*device, *at)).collect();
+        let before = self.transactions.len();
+        self.transactions.retain(|position, SealedTransaction { device, sequence, .. }| {
+            let Some(author) = self.authors.get_mut(device) else { return true };
+            if *position > known_to_all(&members, *device) || *sequence == author.last {
+                return true;
+            }
+            author.floor = author.floor.max(*position);
+            author.positions.remove(sequence);
+            false
+        });
+        Trimmed { transactions: (before - self.transactions.len()) as u64 }
     }
 }
 
@@ -51,60 +120,76 @@ impl MemorySharedLog {
 #[cfg_attr(target_family = "wasm", async_trait(?Send))]
 impl SharedSyncLog for MemorySharedLog {
     async fn register(&self, device: Device) -> Result<LogId> {
-        self.lock().acknowledged.entry(device).or_default();
+        self.lock().members.entry(device).or_default();
         Ok(self.id)
     }
 
     async fn append(&self, transactions: &[SealedTransaction]) -> Result<()> {
-        let mut state = self.lock();
-        let mut fresh = Vec::new();
-        let mut last = HashMap::new();
-        for transaction in transactions {
-            let SealedTransaction { device, sequence, .. } = *transaction;
-            let stored = state.last.get(&device).copied().unwrap_or(0);
-            let known = last.entry(device).or_insert(stored);
-            if sequence <= stored {
-                let same = state.transactions.contains(transaction);
-                if !same {
-                    return Err(SyncError::Forked { device, sequence });
-                }
-                continue;
-            }
-            if sequence != *known + 1 {
-                return Err(SyncError::Gap { device, expected: *known + 1, found: sequence });
-            }
-            *known = sequence;
-            fresh.push(transaction.clone());
-        }
-        state.transactions.extend(fresh);
-        state.last.extend(last);
+        self.lock().append(transactions)?;
+        self.news.send_replace(());
         Ok(())
     }
 
     async fn read(&self, reader: Device, after: &Cursor, limit: usize) -> Result<Page> {
         let state = self.lock();
-        let mut at = usize::try_from(after.position()?).unwrap_or(usize::MAX);
-        let mut transactions = Vec::new();
-        let mut bytes = 0;
-        while let Some(transaction) = state.transactions.get(at) {
+        let mut at = after.position()?;
+        state.check_floor(reader, at)?;
+        let (mut transactions, mut bytes, mut more) = (Vec::new(), 0, false);
+        for (position, transaction) in state.after(at) {
             if transaction.device != reader {
                 if !transactions.is_empty() && bytes + transaction.payload.len() > limit {
+                    more = true;
                     break;
                 }
                 bytes += transaction.payload.len();
                 transactions.push(transaction.clone());
             }
-            at += 1;
+            at = *position;
         }
-        let more = at < state.transactions.len();
-        Ok(Page { log: self.id, transactions, cursor: Cursor::at(at as u64), more })
+        Ok(Page { log: self.id, transactions, cursor: Cursor::at(at), more })
     }
 
     async fn acknowledge(&self, reader: Device, cursor: &Cursor) -> Result<()> {
         let position = cursor.position()?;
         let mut state = self.lock();
-        let known = state.acknowledged.entry(reader).or_default();
+        let known = state.members.entry(reader).or_default();
         *known = (*known).max(position);
         Ok(())
+    }
+
+    async fn changed(&self, reader: Device, after: &Cursor) -> Result<()> {
+        let position = after.position()?;
+        // Before the look, so that nothing falls between the two.
+        let mut news = self.news.subscribe();
+        loop {
+            {
+                let state = self.lock();
+                let below = state.check_floor(reader, position).is_err();
+                if below || state.for_reader(reader, position).next().is_some() {
+                    return Ok(());
+                }
+            }
+            let closed = |_| SyncError::Closed { during: "waiting for news" };
+            news.changed().await.map_err(closed)?;
+        }
+    }
+
+    async fn members(&self) -> Result<Vec<Member>> {
+        let state = self.lock();
+        let behind = |device, at| state.for_reader(device, at).count() as u64;
+        let member = |(device, at): (&Device, &u64)| Member {
+            device: *device,
+            behind: behind(*device, *at),
+        };
+        Ok(state.members.iter().map(member).collect())
+    }
+
+    async fn dismiss(&self, device: Device) -> Result<()> {
+        self.lock().members.remove(&device);
+        Ok(())
+    }
+
+    async fn trim(&self) -> Result<Trimmed> {
+        Ok(self.lock().trim())
     }
 }

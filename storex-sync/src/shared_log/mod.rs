@@ -1,7 +1,9 @@
 //! [`SharedSyncLog`]: where the devices of one user meet.
 
+mod appended;
 mod backend;
 mod memory;
+mod position;
 
 pub use backend::BackendSharedLog;
 pub use memory::MemorySharedLog;
@@ -17,38 +19,54 @@ use crate::stamp::Device;
 /// The log that all devices of one user write to and read from.
 ///
 /// The **log** orders transactions, not the clocks of the devices: a cursor is a place in that order, so a device whose
-/// clock is wrong misses nothing.
+/// clock is wrong misses nothing. The order may differ from reader to reader, but each device's transactions come in their
+/// own.
+///
+/// **A log is a delivery buffer.** Its *members* are the devices that registered; [`trim`](Self::trim) drops what all of
+/// them have. A device that comes to a log which has dropped something it lacks is told so
+/// ([`SyncError::BelowFloor`](crate::SyncError::BelowFloor)) and gets it by initial sync.
+///
+/// Every method may be dropped while it waits, and called again: what it was to do has then happened whole or not at all,
+/// and doing it twice is doing it once. All may fail with [`SyncError::Transport`](crate::SyncError::Transport) or
+/// [`SyncError::Storage`](crate::SyncError::Storage); nothing is lost by it. None has a time-out of its own.
+///
+/// An implementation of your own is tested by `shared_log_conformance!` of the crate `storex-conformance`.
 #[cfg_attr(not(target_family = "wasm"), async_trait)]
 #[cfg_attr(target_family = "wasm", async_trait(?Send))]
 pub trait SharedSyncLog: fmt::Debug + MaybeSend + MaybeSync + 'static {
-    /// Makes a device known and tells the log's identity. Calling it again is harmless.
+    /// Makes a device a member and tells the log's identity. A device that is one already stays as it is.
     ///
     /// # Errors
-    /// [`SyncError::Transport`](crate::SyncError::Transport).
+    /// See above.
     async fn register(&self, device: Device) -> Result<LogId>;
 
-    /// Appends transactions of one device, in ascending order of their numbers, all or none.
+    /// Appends transactions of one device, in ascending order of their numbers, all or none. They are durable when it
+    /// returns, as far as the log is.
     ///
-    /// Idempotent: a transaction that is there already, with the same bytes, is passed over.
+    /// Idempotent: a transaction that is there already, with the same bytes, is passed over. Those of them that were
+    /// trimmed cannot be compared, and are passed over when they come together with one that can be.
     ///
     /// # Errors
-    /// [`SyncError::Forked`](crate::SyncError::Forked) when another transaction is there under the same number,
-    /// [`SyncError::Gap`](crate::SyncError::Gap) when a number is left out; nothing was appended then.
+    /// [`SyncError::Forked`](crate::SyncError::Forked) when another transaction is there under the same number, or nobody
+    /// can tell; [`SyncError::Gap`](crate::SyncError::Gap) when a number is left out;
+    /// [`SyncError::Protocol`](crate::SyncError::Protocol) for transactions of several devices. Nothing was appended then.
     async fn append(&self, transactions: &[SealedTransaction]) -> Result<()>;
 
-    /// Reads what follows the cursor, in the log's order, without the reader's own transactions.
+    /// Reads what follows the cursor, in the log's order, without the reader's own transactions. It changes nothing.
     ///
     /// A page ends at `limit` bytes of payload, but holds at least one transaction when there is one. Everything in front
     /// of the page's cursor is in this page or in those before it.
     ///
     /// # Errors
-    /// [`SyncError::Transport`](crate::SyncError::Transport).
+    /// [`SyncError::BelowFloor`](crate::SyncError::BelowFloor) when a transaction of another device that follows the cursor
+    /// was trimmed; [`SyncError::Corrupt`](crate::SyncError::Corrupt) for a cursor of another kind of log.
     async fn read(&self, reader: Device, after: &Cursor, limit: usize) -> Result<Page>;
 
-    /// Notes that a device has durably applied everything in front of the cursor.
+    /// Notes that a device has durably applied everything in front of the cursor, and makes it a member if it is none. An
+    /// older place than the one that is noted changes nothing.
     ///
     /// # Errors
-    /// [`SyncError::Transport`](crate::SyncError::Transport).
+    /// [`SyncError::Corrupt`](crate::SyncError::Corrupt) for a cursor of another kind of log.
     async fn acknowledge(&self, reader: Device, cursor: &Cursor) -> Result<()>;
 
     /// Returns when something for this reader may follow the cursor; at once when something does. It may return without
@@ -63,6 +81,29 @@ pub trait SharedSyncLog: fmt::Debug + MaybeSend + MaybeSync + 'static {
         let _ = (reader, after);
         std::future::pending().await
     }
+
+    /// The members, and how far each of them is, in ascending order.
+    ///
+    /// # Errors
+    /// See above.
+    async fn members(&self) -> Result<Vec<Member>>;
+
+    /// Makes a device that will not come back no longer a member, so that it does not hold back trimming; what it wrote
+    /// stays. If it does come back, it registers or acknowledges and is a member again. A device that is none is passed over.
+    ///
+    /// # Errors
+    /// See above.
+    async fn dismiss(&self, device: Device) -> Result<()>;
+
+    /// Drops transactions that all members have acknowledged. What a device wrote counts as known to it. The log
+    /// remembers how far it has dropped.
+    ///
+    /// It keeps what a member has not acknowledged, of each device at least its last transaction (so that one which is
+    /// appended again can be told from another under the same number), and everything while there is no member.
+    ///
+    /// # Errors
+    /// See above; what was dropped before stays dropped.
+    async fn trim(&self) -> Result<Trimmed>;
 }
 
 /// The identity of a log: another one means that the log was replaced.
@@ -97,20 +138,18 @@ pub struct Page {
     pub more: bool,
 }
 
-impl Cursor {
-    pub(crate) fn at(position: u64) -> Self {
-        Self(position.to_be_bytes().to_vec())
-    }
+/// A device that a log keeps transactions for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// The device.
+    pub device: Device,
+    /// How many transactions of others the log holds that it has not acknowledged.
+    pub behind: u64,
+}
 
-    pub(crate) fn position(&self) -> Result<u64> {
-        match self.0.as_slice() {
-            [] => Ok(0),
-            bytes => match bytes.try_into() {
-                Ok(bytes) => Ok(u64::from_be_bytes(bytes)),
-                Err(_) => {
-                    Err(crate::SyncError::corrupt("a cursor", "it is of another kind of log"))
-                }
-            },
-        }
-    }
+/// What a trim did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Trimmed {
+    /// How many transactions it dropped.
+    pub transactions: u64,
 }

@@ -200,6 +200,18 @@ impl SharedSyncLog for Again {
     ) -> storex_sync::Result<()> {
         self.inner.acknowledge(reader, cursor).await
     }
+
+    async fn members(&self) -> storex_sync::Result<Vec<storex_sync::Member>> {
+        self.inner.members().await
+    }
+
+    async fn dismiss(&self, device: storex_sync::Device) -> storex_sync::Result<()> {
+        self.inner.dismiss(device).await
+    }
+
+    async fn trim(&self) -> storex_sync::Result<storex_sync::Trimmed> {
+        self.inner.trim().await
+    }
 }
 
 /// A device that reads for the first time after others have written gets everything from the beginning.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use storex_core::BoxFuture;
 use storex_sync::{
-    Cursor, Device, LogId, Page, Result, SealedTransaction, SharedSyncLog, SyncError,
+    Cursor, Device, LogId, Member, Page, Result, SealedTransaction, SharedSyncLog, SyncError,
+    Trimmed,
 };
 
 /// A kind of request.
@@ -33,6 +34,12 @@ pub enum Fault {
     Duplicate,
     /// It takes so long.
     Delay(Duration),
+    /// The log wants to be left alone for so long.
+    RateLimit(Duration),
+    /// The log does not know who asks.
+    Refuse,
+    /// The log is another one.
+    Replace,
 }
 
 /// Something that happens before or after a request.
@@ -163,6 +170,9 @@ impl ScriptedLog {
         let result = match fault {
             Fault::None => request().await,
             Fault::Fail => Err(failed()),
+            Fault::RateLimit(retry_after) => Err(SyncError::RateLimited { retry_after }),
+            Fault::Refuse => Err(SyncError::Unauthorized { reason: "expired".into() }),
+            Fault::Replace => Err(SyncError::LogReplaced),
             Fault::DropAnswer => request().await.and(Err(failed())),
             Fault::Duplicate => {
                 let first = request().await;
@@ -204,5 +214,21 @@ impl SharedSyncLog for ScriptedLog {
 
     async fn acknowledge(&self, reader: Device, cursor: &Cursor) -> Result<()> {
         self.through(Call::Acknowledge, || self.inner.acknowledge(reader, cursor)).await
+    }
+
+    async fn changed(&self, reader: Device, after: &Cursor) -> Result<()> {
+        self.inner.changed(reader, after).await
+    }
+
+    async fn members(&self) -> Result<Vec<Member>> {
+        self.inner.members().await
+    }
+
+    async fn dismiss(&self, device: Device) -> Result<()> {
+        self.inner.dismiss(device).await
+    }
+
+    async fn trim(&self) -> Result<Trimmed> {
+        self.inner.trim().await
     }
 }

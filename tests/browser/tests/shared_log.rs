@@ -11,14 +11,14 @@ use storex_core::{Runtime, WebRuntime};
 use storex_indexeddb::IndexedDbBackend;
 use storex_sync::{BackendSharedLog, SharedSyncLog};
 
-/// A database of its own for each case.
+/// Databases of its own for each case.
 fn indexeddb() -> LogHarness {
-    LogHarness::new(|| {
-        Box::pin(async {
-            let mut name = [0; 8];
-            WebRuntime.fill_random(&mut name);
-            let name = format!("shared-log-{:016x}", u64::from_be_bytes(name));
-            let backend = IndexedDbBackend::open(name).unwrap();
+    let mut case = [0; 8];
+    WebRuntime.fill_random(&mut case);
+    let case = u64::from_be_bytes(case);
+    LogHarness::new(move |n| {
+        Box::pin(async move {
+            let backend = IndexedDbBackend::open(format!("shared-log-{case:016x}-{n}")).unwrap();
             let log = BackendSharedLog::open(backend, Arc::new(WebRuntime)).await.unwrap();
             Arc::new(log) as Arc<dyn SharedSyncLog>
         })

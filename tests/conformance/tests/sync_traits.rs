@@ -8,29 +8,38 @@ use storex_conformance::channel::{ChannelHarness, Ends};
 use storex_conformance::shared_log::LogHarness;
 use storex_conformance::{CaseRuntime, channel_conformance, shared_log_conformance};
 use storex_memory::MemoryBackend;
-use storex_sync::{BackendSharedLog, LogId, MemoryChannel, MemorySharedLog, SharedSyncLog};
+use storex_sync::{
+    BackendSharedLog, Cursor, Device, LogId, MemoryChannel, MemorySharedLog, SealedTransaction,
+    SharedSyncLog,
+};
 
 mod memory_log {
     use super::*;
 
     fn memory() -> LogHarness {
-        LogHarness::new(|| {
-            Box::pin(async {
-                Arc::new(MemorySharedLog::new(LogId([7; 16]))) as Arc<dyn SharedSyncLog>
+        LogHarness::in_memory(|n| {
+            Box::pin(async move {
+                let id = LogId([u8::try_from(n).unwrap(); 16]);
+                Arc::new(MemorySharedLog::new(id)) as Arc<dyn SharedSyncLog>
             })
         })
     }
 
     shared_log_conformance!(memory);
+
+    #[tokio::test]
+    async fn it_has_one_order() {
+        super::keeps_one_order(&*memory().log().await).await;
+    }
 }
 
 mod log_in_the_memory_backend {
     use super::*;
 
     fn backend() -> LogHarness {
-        LogHarness::new(|| {
-            Box::pin(async {
-                let runtime = Arc::new(CaseRuntime::new(1));
+        LogHarness::in_memory(|n| {
+            Box::pin(async move {
+                let runtime = Arc::new(CaseRuntime::new(n));
                 let log = BackendSharedLog::open(MemoryBackend::new(), runtime).await.unwrap();
                 Arc::new(log) as Arc<dyn SharedSyncLog>
             })
@@ -38,6 +47,27 @@ mod log_in_the_memory_backend {
     }
 
     shared_log_conformance!(backend);
+
+    #[tokio::test]
+    async fn it_has_one_order() {
+        super::keeps_one_order(&*backend().log().await).await;
+    }
+}
+
+/// More than a shared log has to: all devices read in the order of the appends.
+async fn keeps_one_order(log: &dyn SharedSyncLog) {
+    let mut expected = Vec::new();
+    for sequence in 1..=3 {
+        for n in [2, 1] {
+            let device = Device { id: [n; 16], incarnation: 0 };
+            let payload = vec![n];
+            expected.push(SealedTransaction { device, sequence, payload });
+            log.append(&expected[expected.len() - 1..]).await.unwrap();
+        }
+    }
+    let reader = Device { id: [3; 16], incarnation: 0 };
+    let page = log.read(reader, &Cursor::default(), 1 << 20).await.unwrap();
+    assert_eq!(page.transactions, expected);
 }
 
 mod memory_channel {

@@ -3,7 +3,9 @@
 use storex_core::ErrorKind;
 use storex_sync::{Cursor, Device, SyncError};
 
-use super::{LogHarness, device, read_all, transaction, transactions};
+use super::{
+    LogHarness, by_device, device, give_up_after, pause, read_all, transaction, transactions,
+};
 
 const ALL: usize = 1 << 20;
 
@@ -117,4 +119,54 @@ pub async fn two_devices_at_once(harness: LogHarness) {
         );
     }
     assert_eq!(read.len(), 40);
+}
+
+pub async fn transactions_of_several_devices_are_refused(harness: LogHarness) {
+    let log = harness.log().await;
+    let some = [transaction(device(1), 1), transaction(device(2), 1)];
+    let error = log.append(&some).await.unwrap_err();
+    assert!(matches!(error, SyncError::Protocol { .. }), "{error}");
+    assert!(read_all(&*log, device(3), Cursor::default(), ALL).await.0.is_empty());
+}
+
+pub async fn many_devices_append_while_others_read(harness: LogHarness) {
+    let log = harness.log().await;
+    let append = |n: u8| {
+        let log = log.clone();
+        async move {
+            for sequence in 1..=10 {
+                log.append(&[transaction(device(n), sequence)]).await.unwrap();
+                pause().await;
+            }
+        }
+    };
+    let read = |n: u8| {
+        let log = log.clone();
+        async move {
+            let (mut all, mut cursor) = (Vec::new(), Cursor::default());
+            while all.len() < 50 {
+                let page = log.read(device(n), &cursor, 64).await.unwrap();
+                all.extend(page.transactions);
+                cursor = page.cursor;
+                pause().await;
+            }
+            let expected: Vec<_> = (1..=5).flat_map(|n| transactions(device(n), 1..=10)).collect();
+            assert_eq!(by_device(all), expected, "each one once, in the order of its device");
+        }
+    };
+    let appending = futures_util::future::join_all((1..=5).map(append));
+    let reading = futures_util::future::join_all((11..=13).map(read));
+    futures_util::future::join(appending, reading).await;
+}
+
+pub async fn one_that_was_given_up_may_be_repeated(harness: LogHarness) {
+    let log = harness.log().await;
+    for sequence in 1..=12 {
+        let one = [transaction(device(1), sequence)];
+        let polls = usize::try_from(sequence).unwrap() - 1;
+        give_up_after(polls, async { log.append(&one).await.unwrap() }).await;
+        log.append(&one).await.unwrap();
+    }
+    let (read, _) = read_all(&*log, device(2), Cursor::default(), ALL).await;
+    assert_eq!(read, transactions(device(1), 1..=12), "each one once");
 }

@@ -2,29 +2,40 @@
 #![allow(missing_docs)] // see above
 
 pub mod appending;
+pub mod members;
+pub mod news;
+pub mod places;
 pub mod reading;
+pub mod trimming;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use storex_core::{BoxFuture, MaybeSend, MaybeSync};
 use storex_sync::{Cursor, Device, SealedTransaction, SharedSyncLog};
 
-/// Makes one empty shared log for one case.
+/// Opens the shared logs of one case.
 pub struct LogHarness {
-    make: Box<dyn MakeLog>,
+    open: Box<dyn OpenLog>,
+    tells_news: bool,
 }
 
-trait MakeLog: MaybeSend + MaybeSync {
-    fn make(&self) -> BoxFuture<'static, Arc<dyn SharedSyncLog>>;
+/// A shared log that was opened.
+type Opened = BoxFuture<'static, Arc<dyn SharedSyncLog>>;
+
+trait OpenLog: MaybeSend + MaybeSync {
+    fn open(&self, n: u64) -> Opened;
 }
 
-impl<F> MakeLog for F
+impl<F> OpenLog for F
 where
-    F: Fn() -> BoxFuture<'static, Arc<dyn SharedSyncLog>> + MaybeSend + MaybeSync,
+    F: Fn(u64) -> Opened + MaybeSend + MaybeSync,
 {
-    fn make(&self) -> BoxFuture<'static, Arc<dyn SharedSyncLog>> {
-        self()
+    fn open(&self, n: u64) -> Opened {
+        self(n)
     }
 }
 
@@ -35,16 +46,50 @@ impl fmt::Debug for LogHarness {
 }
 
 impl LogHarness {
-    /// A harness over the logs that the function makes, each of them empty.
-    pub fn new(
-        make: impl Fn() -> BoxFuture<'static, Arc<dyn SharedSyncLog>> + MaybeSend + MaybeSync + 'static,
-    ) -> Self {
-        Self { make: Box::new(make) }
+    /// A harness over the logs that the function opens: each number stands for a log of its own, which is empty when it is
+    /// opened for the first time. One that is still open may be opened once more.
+    pub fn new(open: impl Fn(u64) -> Opened + MaybeSend + MaybeSync + 'static) -> Self {
+        Self { open: Box::new(open), tells_news: true }
     }
 
-    /// An empty log.
+    /// A harness over logs that live as long as their value: opened again, they are that value.
+    pub fn in_memory(make: impl Fn(u64) -> Opened + MaybeSend + MaybeSync + 'static) -> Self {
+        let made: Arc<Mutex<BTreeMap<u64, Arc<dyn SharedSyncLog>>>> = Arc::default();
+        Self::new(move |n| {
+            let known = made.lock().unwrap_or_else(PoisonError::into_inner).get(&n).cloned();
+            let (making, made) = (make(n), Arc::clone(&made));
+            Box::pin(async move {
+                if let Some(log) = known {
+                    return log;
+                }
+                let log = making.await;
+                made.lock().unwrap_or_else(PoisonError::into_inner).insert(n, Arc::clone(&log));
+                log
+            })
+        })
+    }
+
+    /// Says that [`SharedSyncLog::changed`] never returns; the cases assert that it does not.
+    #[must_use]
+    pub fn silent(mut self) -> Self {
+        self.tells_news = false;
+        self
+    }
+
+    /// The log; opened once more when it is open.
     pub async fn log(&self) -> Arc<dyn SharedSyncLog> {
-        self.make.make().await
+        self.open.open(0).await
+    }
+
+    /// Another log: what the application finds when its own was replaced.
+    pub async fn another_log(&self) -> Arc<dyn SharedSyncLog> {
+        self.open.open(1).await
+    }
+
+    /// Whether [`SharedSyncLog::changed`] returns when there are news.
+    #[must_use]
+    pub fn tells_news(&self) -> bool {
+        self.tells_news
     }
 }
 
@@ -84,6 +129,55 @@ pub(crate) async fn read_all(
     }
 }
 
+/// Everything in front of the end is applied, as far as the log is concerned.
+pub(crate) async fn catch_up(log: &dyn SharedSyncLog, reader: Device) -> Cursor {
+    let (_, cursor) = read_all(log, reader, Cursor::default(), 1 << 20).await;
+    log.acknowledge(reader, &cursor).await.expect("an acknowledgement");
+    cursor
+}
+
+/// Appends transactions in one request each.
+pub(crate) async fn append_each(
+    log: &dyn SharedSyncLog,
+    device: Device,
+    sequences: std::ops::RangeInclusive<u64>,
+) {
+    for sequence in sequences {
+        log.append(&[transaction(device, sequence)]).await.expect("an append");
+    }
+}
+
+/// In the order of the devices, each one's in the order in which they came: all that a log promises of the order.
+pub(crate) fn by_device(mut transactions: Vec<SealedTransaction>) -> Vec<SealedTransaction> {
+    transactions.sort_by_key(|transaction| transaction.device);
+    transactions
+}
+
+/// Lets the others go on.
+pub(crate) async fn pause() {
+    let mut paused = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut paused, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Polls a future so many times, and drops it.
+pub(crate) async fn give_up_after(polls: usize, future: impl Future<Output = ()>) {
+    let mut future = std::pin::pin!(future);
+    for _ in 0..polls {
+        let done = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_ready())).await;
+        if done {
+            return;
+        }
+        pause().await;
+    }
+}
+
 /// Every case of the suite as a test on the log that the function gives.
 ///
 /// ```
@@ -92,8 +186,8 @@ pub(crate) async fn read_all(
 /// use storex_sync::{LogId, MemorySharedLog, SharedSyncLog};
 ///
 /// fn memory() -> LogHarness {
-///     LogHarness::new(|| Box::pin(async {
-///         Arc::new(MemorySharedLog::new(LogId([7; 16]))) as Arc<dyn SharedSyncLog>
+///     LogHarness::in_memory(|n| Box::pin(async move {
+///         Arc::new(MemorySharedLog::new(LogId([n as u8; 16]))) as Arc<dyn SharedSyncLog>
 ///     }))
 /// }
 ///
@@ -115,9 +209,35 @@ macro_rules! shared_log_conformance {
                 bytes_of_every_kind_and_a_large_transaction
                 registering_twice_keeps_what_is_known
                 two_devices_at_once
+                transactions_of_several_devices_are_refused
+                many_devices_append_while_others_read
+                one_that_was_given_up_may_be_repeated
+            }
+            members {
+                who_registered_is_one
+                how_far_each_is_behind
+                an_older_acknowledgement_changes_nothing
+                who_only_reads_and_writes_is_none
+                a_dismissed_device_is_none
+                a_dismissed_device_comes_back_by_registering
+                a_dismissed_device_comes_back_by_acknowledging
+                dismissing_a_stranger_is_passed_over
+            }
+            news {
+                they_wake_who_waits
+                those_that_are_there_are_told_at_once
+                waiting_may_be_given_up
+                a_place_of_another_kind_is_refused
+            }
+            places {
+                they_outlive_the_value_of_the_log
+                what_is_known_outlives_the_value_of_the_log
+                another_log_is_told_from_this_one
+                of_another_log_they_do_no_harm
+                rubbish_does_no_harm
             }
             reading {
-                in_the_order_of_the_log
+                in_the_order_of_each_device
                 ones_own_are_left_out
                 again_from_the_same_place_gives_the_same
                 pages_hold_one_transaction_at_least
@@ -127,6 +247,24 @@ macro_rules! shared_log_conformance {
                 the_log_says_who_it_is
                 a_place_of_another_kind_is_refused
                 acknowledging_changes_nothing_that_is_read
+                one_larger_than_the_limit_is_a_page_of_its_own
+                a_slow_reader_gets_everything
+            }
+            trimming {
+                what_all_have_is_dropped
+                what_a_member_lacks_is_kept
+                what_a_device_wrote_counts_as_known_to_it
+                without_members_nothing_is_dropped
+                a_new_member_holds_everything_back
+                a_dismissed_device_holds_nothing_back
+                a_dismissed_device_that_lacks_something_is_told
+                a_place_that_was_handed_over_is_enough
+                the_floor_outlives_the_value_of_the_log
+                numbers_go_on
+                an_append_that_is_repeated_is_passed_over
+                another_transaction_under_a_dropped_number_is_refused
+                reading_meanwhile_skips_nothing
+                twice_is_once
             }
         }
     };

@@ -2,11 +2,11 @@
 
 use storex_sync::Cursor;
 
-use super::{LogHarness, device, read_all, transaction, transactions};
+use super::{LogHarness, by_device, device, read_all, transaction, transactions};
 
 const ALL: usize = 1 << 20;
 
-pub async fn in_the_order_of_the_log(harness: LogHarness) {
+pub async fn in_the_order_of_each_device(harness: LogHarness) {
     let log = harness.log().await;
     let mut expected = Vec::new();
     for sequence in 1..=3 {
@@ -16,7 +16,8 @@ pub async fn in_the_order_of_the_log(harness: LogHarness) {
             expected.push(one);
         }
     }
-    assert_eq!(read_all(&*log, device(3), Cursor::default(), ALL).await.0, expected);
+    let (read, _) = read_all(&*log, device(3), Cursor::default(), ALL).await;
+    assert_eq!(by_device(read), by_device(expected));
 }
 
 pub async fn ones_own_are_left_out(harness: LogHarness) {
@@ -59,7 +60,7 @@ pub async fn what_arrives_between_two_reads_comes_next(harness: LogHarness) {
     log.append(&transactions(device(1), 3..=3)).await.unwrap();
     let (read, _) = read_all(&*log, device(2), cursor, ALL).await;
     let expected = [transactions(device(3), 1..=2), transactions(device(1), 3..=3)].concat();
-    assert_eq!(read, expected);
+    assert_eq!(by_device(read), by_device(expected));
 }
 
 pub async fn a_place_behind_everything_stays_valid(harness: LogHarness) {
@@ -83,7 +84,7 @@ pub async fn every_device_gets_everything_of_the_others(harness: LogHarness) {
         let (read, _) = read_all(&*log, device(reader), Cursor::default(), 100).await;
         let others = (1..=3).filter(|n| *n != reader);
         let expected: Vec<_> = others.flat_map(|n| transactions(device(n), 1..=150)).collect();
-        assert_eq!(read, expected);
+        assert_eq!(by_device(read), expected);
     }
 }
 
@@ -114,4 +115,35 @@ pub async fn acknowledging_changes_nothing_that_is_read(harness: LogHarness) {
         3,
         "others have not read it yet"
     );
+}
+
+pub async fn one_larger_than_the_limit_is_a_page_of_its_own(harness: LogHarness) {
+    let log = harness.log().await;
+    let mut some = transactions(device(1), 1..=3);
+    some[1].payload = vec![7; 10_000];
+    log.append(&some).await.unwrap();
+    let mut cursor = Cursor::default();
+    for (n, expected) in some.chunks(1).enumerate() {
+        let page = log.read(device(2), &cursor, 1_000).await.unwrap();
+        assert_eq!(page.transactions, expected);
+        assert_eq!(page.more, n < 2);
+        cursor = page.cursor;
+    }
+}
+
+pub async fn a_slow_reader_gets_everything(harness: LogHarness) {
+    let log = harness.log().await;
+    let (mut read, mut cursor) = (Vec::new(), Cursor::default());
+    for sequence in 1..=20 {
+        for n in [1, 2] {
+            log.append(&[transaction(device(n), sequence)]).await.unwrap();
+        }
+        let page = log.read(device(3), &cursor, 1).await.unwrap();
+        assert_eq!(page.transactions.len(), 1);
+        read.extend(page.transactions);
+        cursor = page.cursor;
+    }
+    read.extend(read_all(&*log, device(3), cursor, ALL).await.0);
+    let expected = [transactions(device(1), 1..=20), transactions(device(2), 1..=20)].concat();
+    assert_eq!(by_device(read), expected);
 }

@@ -1,0 +1,105 @@
+//! Who the transactions are kept for, and what need not be kept.
+
+use storex_core::{
+    Batch, Changes, Direction, Filter, OnConflict, Query, Step, StepOutcome, Trace, field,
+};
+
+use super::BackendSharedLog;
+use super::rows::{DEVICES, DeviceRow, TRANSACTIONS, for_reader, int, uint, written_by};
+use crate::error::{During, Result, abort};
+use crate::shared_log::position::known_to_all;
+use crate::shared_log::{Member, Trimmed};
+use crate::stamp::Device;
+
+impl BackendSharedLog {
+    /// Makes a device a member that has acknowledged this position at least.
+    pub(super) async fn admit(
+        &self,
+        device: Device,
+        position: u64,
+        during: &'static str,
+    ) -> Result<()> {
+        let row = DeviceRow { acknowledged: position, member: true, ..DeviceRow::new(device) };
+        let member = Changes::new().set("member", true).max("acknowledged", int(position));
+        // Most of the time nothing changes: then nothing is written.
+        let stale = field("member").eq(false).or(field("acknowledged").lt(int(position)));
+        let batch = Batch::new()
+            .step(Step::create_or(DEVICES, vec![row.record()], OnConflict::Skip))
+            .update(DEVICES, DeviceRow::only(device).and(stale), member);
+        self.storage.execute(batch).await.during(during).map(|_| ())
+    }
+
+    pub(super) async fn expel(&self, device: Device) -> Result<()> {
+        let member = Changes::new().set("member", false);
+        let batch = Batch::new().update(DEVICES, DeviceRow::only(device), member);
+        self.storage.execute(batch).await.during("dismissing the device").map(|_| ())
+    }
+
+    pub(super) async fn list_members(&self) -> Result<Vec<Member>> {
+        let during = "listing the members";
+        let query = Query::new(DEVICES).filter(field("member").eq(true));
+        let mut members = Vec::new();
+        for row in self.storage.find(query).await.during(during)? {
+            let DeviceRow { device, acknowledged, .. } = DeviceRow::read(&row)?;
+            let others = Query::new(TRANSACTIONS).filter(for_reader(device, acknowledged));
+            let behind = self.storage.count(others).await.during(during)?;
+            members.push(Member { device, behind });
+        }
+        members.sort_by_key(|member| member.device);
+        Ok(members)
+    }
+
+    /// In one transaction, so that nobody becomes a member between the look and the deletion.
+    pub(super) async fn drop_what_all_know(&self) -> Result<Trimmed> {
+        let look = Batch::new().find(Query::new(DEVICES)).touching([TRANSACTIONS]);
+        let outcome = self.execute_then(look, "trimming the shared log", find_droppable).await?;
+        let dropped = outcome.executed().iter().map(|executed| match &executed.outcome {
+            StepOutcome::Deleted { keys } => keys.len() as u64,
+            _ => 0,
+        });
+        Ok(Trimmed { transactions: dropped.sum() })
+    }
+}
+
+/// Looks for the last transaction of each device that may be dropped.
+fn find_droppable(trace: &Trace) -> Result<Vec<Step>> {
+    let rows = trace.found(0).iter().map(DeviceRow::read).collect::<Result<Vec<_>>>()?;
+    let members: Vec<_> =
+        rows.iter().filter(|row| row.member).map(|row| (row.device, row.acknowledged)).collect();
+    let droppable: Vec<(Device, Filter)> = rows
+        .iter()
+        .map(|row| {
+            let known = field("position").lte(int(known_to_all(&members, row.device)));
+            let not_last = field("sequence").lt(int(row.last_sequence));
+            (row.device, written_by(row.device).and(known).and(not_last))
+        })
+        .collect();
+    let mut steps: Vec<Step> = droppable
+        .iter()
+        .map(|(_, filter)| {
+            let transactions = Query::new(TRANSACTIONS).filter(filter.clone());
+            let last = transactions.order_by("position", Direction::Descending).limit(1);
+            Step::Find(last.select(["position"]))
+        })
+        .collect();
+    steps.push(Step::then(move |trace| {
+        drop_found(trace, &droppable).map_err(|error| abort(&error))
+    }));
+    Ok(steps)
+}
+
+/// Drops what was found, and notes up to where.
+fn drop_found(trace: &Trace, droppable: &[(Device, Filter)]) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    for (back, (device, filter)) in droppable.iter().rev().enumerate() {
+        let Some(last) = trace.found(back).first() else { continue };
+        let floor = uint(last.get(0))?;
+        steps.push(Step::Delete { collection: TRANSACTIONS.into(), filter: filter.clone() });
+        steps.push(Step::Update {
+            collection: DEVICES.into(),
+            filter: DeviceRow::only(*device),
+            changes: Changes::new().set("floor", int(floor)),
+        });
+    }
+    Ok(steps)
+}

@@ -1,0 +1,214 @@
+//! [`BackendSharedLog`]: a shared log in any storex backend.
+
+mod members;
+mod rows;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use storex_core::{
+    Backend, Batch, BatchOutcome, Direction, Error, Filter, MaybeSend, MaybeSync, OnConflict,
+    Query, Record, Runtime, Step, Storage, Trace, Value, field,
+};
+
+use super::position::check_floor;
+use super::{Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Trimmed, appended};
+use crate::error::{During, Result, SyncError, abort};
+use crate::stamp::Device;
+use rows::{
+    DEVICES, DeviceRow, IDENTITY, TRANSACTIONS, for_reader, int, last_position, read_transaction,
+    registry, transaction_record, uint, written_by,
+};
+
+/// How many rows a read looks at in one query.
+const ROWS_PER_QUERY: u64 = 64;
+
+/// A shared log in a database of its own: a SQLite file on a shared disk or behind a server, or anything else that storex
+/// has a backend for. Several processes may use one file at once.
+///
+/// The position of a transaction is drawn inside the transaction that appends it, so no reader can pass one that is not
+/// committed yet.
+#[derive(Debug)]
+pub struct BackendSharedLog {
+    storage: Storage,
+    id: LogId,
+}
+
+impl BackendSharedLog {
+    /// Opens the log in a database, and makes it when it is not there.
+    ///
+    /// # Errors
+    /// [`SyncError::Storage`].
+    pub async fn open(backend: impl Backend, runtime: Arc<dyn Runtime>) -> Result<Self> {
+        let during = "opening the shared log";
+        let mut id = [0; 16];
+        runtime.fill_random(&mut id);
+        let registry = registry().during(during)?;
+        let storage = Storage::builder(backend, registry, runtime).open().await.during(during)?;
+        let row = Record::new(vec![Value::from("log"), Value::Bytes(id.to_vec())]);
+        let identity = Query::new(IDENTITY).filter(Filter::key("log"));
+        let batch = Batch::new()
+            .step(Step::create_or(IDENTITY, vec![row], OnConflict::Skip))
+            .find(identity.clone());
+        storage.execute(batch).await.during(during)?;
+        let rows = storage.find(identity).await.during(during)?;
+        let id =
+            rows.first().and_then(|row| row.get(1).as_bytes()).and_then(|id| id.try_into().ok());
+        let id = id.ok_or_else(|| SyncError::corrupt("the shared log", "it has no identity"))?;
+        Ok(Self { storage, id: LogId(id) })
+    }
+
+    /// Closes the database.
+    ///
+    /// # Errors
+    /// [`SyncError::Storage`].
+    pub async fn close(&self) -> Result<()> {
+        self.storage.close().await.during("closing the shared log")
+    }
+
+    /// Executes a batch, then what is decided from what it has found, in one transaction. An error of the decision is the
+    /// error; nothing is written then.
+    async fn execute_then(
+        &self,
+        look: Batch,
+        during: &'static str,
+        decide: impl Fn(&Trace) -> Result<Vec<Step>> + MaybeSend + MaybeSync + 'static,
+    ) -> Result<BatchOutcome> {
+        let failure: Arc<Mutex<Option<SyncError>>> = Arc::default();
+        let failed = Arc::clone(&failure);
+        let batch = look.then(move |trace| {
+            decide(trace).map_err(|error| {
+                let refusal = abort(&error);
+                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                refusal
+            })
+        });
+        let executed = self.storage.execute(batch).await;
+        match (executed, failure.lock().unwrap_or_else(PoisonError::into_inner).take()) {
+            (Err(Error::Aborted { .. }), Some(error)) => Err(error),
+            (executed, _) => executed.during(during),
+        }
+    }
+
+    async fn check_floor(&self, reader: Device, position: u64) -> Result<()> {
+        let query = Query::new(DEVICES).filter(field("floor").gt(int(position)));
+        let rows = self.storage.find(query).await.during("reading the shared log's floor")?;
+        let above = rows.iter().map(DeviceRow::read).collect::<Result<Vec<_>>>()?;
+        check_floor(above.iter().map(|row| (row.device, row.floor)), reader, position)
+    }
+}
+
+/// Rows to append, decided inside the transaction.
+fn append_steps(trace: &Trace, transactions: &[SealedTransaction]) -> Result<Vec<Step>> {
+    let Some(device) = appended::author(transactions)? else { return Ok(Vec::new()) };
+    let known = trace.found(1).first().map_or(Ok(DeviceRow::new(device)), DeviceRow::read)?;
+    let held = trace.found(2).iter().map(read_transaction).collect::<Result<Vec<_>>>()?;
+    let held = |sequence| {
+        let there = held.iter().find(|it| it.sequence == sequence);
+        there.map(|it| it.payload.as_slice())
+    };
+    let fresh = appended::fresh(transactions, known.last_sequence, held)?;
+    let Some(last) = fresh.last() else { return Ok(Vec::new()) };
+    let end = trace.found(0).first().map_or(Ok(0), |row| uint(row.get(0)))?;
+    let rows = (end + 1..).zip(fresh).map(|(at, one)| transaction_record(at, one)).collect();
+    let device = DeviceRow { last_sequence: last.sequence, ..known };
+    Ok(vec![
+        Step::create(TRANSACTIONS, rows),
+        Step::create_or(DEVICES, vec![device.record()], OnConflict::Replace),
+    ])
+}
+
+#[cfg_attr(not(target_family = "wasm"), async_trait)]
+#[cfg_attr(target_family = "wasm", async_trait(?Send))]
+impl SharedSyncLog for BackendSharedLog {
+    async fn register(&self, device: Device) -> Result<LogId> {
+        self.admit(device, 0, "registering the device").await?;
+        Ok(self.id)
+    }
+
+    async fn append(&self, transactions: &[SealedTransaction]) -> Result<()> {
+        let (Some(device), Some(first), Some(end)) =
+            (appended::author(transactions)?, transactions.first(), transactions.last())
+        else {
+            return Ok(());
+        };
+        let known = written_by(device)
+            .and(field("sequence").gte(int(first.sequence)))
+            .and(field("sequence").lte(int(end.sequence)));
+        let look = Batch::new()
+            .find(Query::new(TRANSACTIONS).filter(known))
+            .find(DeviceRow::find(device))
+            .find(last_position());
+        let transactions: Arc<[SealedTransaction]> = transactions.into();
+        let decide = move |trace: &Trace| append_steps(trace, &transactions);
+        self.execute_then(look, "appending to the shared log", decide).await.map(|_| ())
+    }
+
+    async fn read(&self, reader: Device, after: &Cursor, limit: usize) -> Result<Page> {
+        let mut position = after.position()?;
+        let (mut transactions, mut bytes) = (Vec::new(), 0);
+        let more = 'page: loop {
+            let query = Query::new(TRANSACTIONS)
+                .filter(field("position").gt(int(position)))
+                .order_by("position", Direction::Ascending)
+                .limit(ROWS_PER_QUERY);
+            let rows = self.storage.find(query).await.during("reading the shared log")?;
+            for row in &rows {
+                let transaction = read_transaction(row)?;
+                if transaction.device != reader {
+                    if !transactions.is_empty() && bytes + transaction.payload.len() > limit {
+                        break 'page true;
+                    }
+                    bytes += transaction.payload.len();
+                    transactions.push(transaction);
+                }
+                position = uint(row.get(0))?;
+            }
+            if (rows.len() as u64) < ROWS_PER_QUERY {
+                break 'page false;
+            }
+        };
+        // After the rows: what is trimmed between the two would be missing without a word.
+        self.check_floor(reader, after.position()?).await?;
+        Ok(Page { log: self.id, transactions, cursor: Cursor::at(position), more })
+    }
+
+    async fn acknowledge(&self, reader: Device, cursor: &Cursor) -> Result<()> {
+        self.admit(reader, cursor.position()?, "acknowledging").await
+    }
+
+    /// Of other processes as well, if the backend can tell that they have written
+    /// ([`Storage::changes`](storex_core::Storage::changes)).
+    async fn changed(&self, reader: Device, after: &Cursor) -> Result<()> {
+        let during = "waiting for news";
+        let position = after.position()?;
+        // Before the look, so that nothing falls between the two.
+        let mut changes = self.storage.changes();
+        loop {
+            if let Err(SyncError::BelowFloor { .. }) = self.check_floor(reader, position).await {
+                return Ok(());
+            }
+            let first = Query::new(TRANSACTIONS)
+                .filter(for_reader(reader, position))
+                .order_by("position", Direction::Ascending)
+                .limit(1)
+                .select(["position"]);
+            if !self.storage.find(first).await.during(during)?.is_empty() {
+                return Ok(());
+            }
+            changes.next().await.ok_or(SyncError::Closed { during })?;
+        }
+    }
+
+    async fn members(&self) -> Result<Vec<Member>> {
+        self.list_members().await
+    }
+
+    async fn dismiss(&self, device: Device) -> Result<()> {
+        self.expel(device).await
+    }
+
+    async fn trim(&self) -> Result<Trimmed> {
+        self.drop_what_all_know().await
+    }
+}
