@@ -5,13 +5,59 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod failures;
+mod obstacles;
 mod rounds;
+mod status;
+mod triggers;
+mod writes;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use storex_sync::{ContinuousSync, ContinuousSyncBuilder, SyncError, SyncReport};
+use support::Device;
+use support::log::{Call, ScriptedLog};
+use tokio::time::{Instant, sleep};
+
 const INTERVAL: Duration = Duration::from_secs(10);
+const SECOND: Duration = Duration::from_secs(1);
+/// No timer of a test is so long.
+const LONG: Duration = Duration::from_secs(100_000);
 
 /// Lets everything run that can run now.
 async fn let_run() {
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    sleep(Duration::from_millis(1)).await;
+}
+
+/// One whose timer does not matter.
+async fn builder(device: &Device, log: &Arc<ScriptedLog>) -> ContinuousSyncBuilder {
+    ContinuousSync::builder(device.join(log).await).intervals(LONG, LONG)
+}
+
+/// The error of an exchange that was asked for.
+async fn refused(continuous: &ContinuousSync) -> SyncError {
+    continuous.sync_now().await.expect("it runs").expect_err("it is refused")
+}
+
+async fn exchanged(continuous: &ContinuousSync) -> SyncReport {
+    continuous.sync_now().await.expect("it runs").expect("it goes through")
+}
+
+/// When the next so many requests of a kind begin.
+fn times(log: &ScriptedLog, call: Call, count: usize) -> Arc<Mutex<Vec<Instant>>> {
+    let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    for _ in 0..count {
+        let times = Arc::clone(&times);
+        log.before(call, move || {
+            times.lock().unwrap().push(Instant::now());
+            async {}
+        });
+    }
+    times
+}
+
+/// The distances between them.
+fn distances(times: &Arc<Mutex<Vec<Instant>>>) -> Vec<Duration> {
+    times.lock().unwrap().windows(2).map(|pair| pair[1] - pair[0]).collect()
 }

@@ -34,6 +34,12 @@ pub enum Fault {
     Duplicate,
     /// It takes so long.
     Delay(Duration),
+    /// The log wants to be left alone for so long.
+    RateLimit(Duration),
+    /// The log does not know who asks.
+    Refuse,
+    /// The log is another one.
+    Replace,
 }
 
 /// Something that happens before or after a request.
@@ -164,6 +170,9 @@ impl ScriptedLog {
         let result = match fault {
             Fault::None => request().await,
             Fault::Fail => Err(failed()),
+            Fault::RateLimit(retry_after) => Err(SyncError::RateLimited { retry_after }),
+            Fault::Refuse => Err(SyncError::Unauthorized { reason: "expired".into() }),
+            Fault::Replace => Err(SyncError::LogReplaced),
             Fault::DropAnswer => request().await.and(Err(failed())),
             Fault::Duplicate => {
                 let first = request().await;

@@ -1,0 +1,401 @@
+//! The engine as a state machine, under random events: what it promises, whatever happens in whatever order.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use storex_core::Timestamp;
+use storex_sync::engine::{
+    Action, Backoff, Caller, Config, Effect, Engine, Event, Look, Outbox, Outcome, Remembered,
+    Timer, Triggers,
+};
+use storex_sync::{
+    Applied, Cursor, Device, LogId, Page, Phase, Place, SealedTransaction, SyncError,
+};
+
+/// What may happen.
+#[derive(Debug, Clone, Copy)]
+enum Happens {
+    /// Something is written here, and it is told.
+    Write,
+    /// Something arrives in the shared log.
+    Arrive,
+    News,
+    Online(bool),
+    SyncNow,
+    Pause(bool),
+    /// Another instance does, which nobody tells.
+    PauseElsewhere(bool),
+    LoggedIn,
+    /// What is under way ends well.
+    Done,
+    /// It fails.
+    Fails(Fails),
+    /// The next timer runs out.
+    Wait,
+    Stop,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Fails {
+    Transport,
+    RateLimited,
+    Unauthorized,
+    Replaced,
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let fails = prop_oneof![
+        4 => Just(Fails::Transport),
+        1 => Just(Fails::RateLimited),
+        1 => Just(Fails::Unauthorized),
+        1 => Just(Fails::Replaced),
+    ];
+    prop_oneof![
+        6 => Just(Happens::Write),
+        2 => Just(Happens::Arrive),
+        1 => Just(Happens::News),
+        2 => any::<bool>().prop_map(Happens::Online),
+        2 => Just(Happens::SyncNow),
+        1 => any::<bool>().prop_map(Happens::Pause),
+        1 => any::<bool>().prop_map(Happens::PauseElsewhere),
+        1 => Just(Happens::LoggedIn),
+        20 => Just(Happens::Done),
+        3 => fails.prop_map(Happens::Fails),
+        8 => Just(Happens::Wait),
+    ]
+}
+
+fn triggers() -> impl Strategy<Value = Triggers> {
+    any::<[bool; 5]>().prop_map(|[startup, timer, local_change, remote_news, online]| Triggers {
+        startup,
+        timer,
+        local_change,
+        remote_news,
+        online,
+    })
+}
+
+/// The world around an engine.
+struct World {
+    engine: Engine,
+    triggers: Triggers,
+    now: u64,
+    timers: BTreeMap<Timer, u64>,
+    looking: bool,
+    action: Option<Action>,
+    /// To be sent; how many of them the log has already.
+    unsent: u64,
+    arrived: u64,
+    paused: bool,
+    /// What the engine was told.
+    online: bool,
+    login: bool,
+    hold_until: u64,
+    waiting: BTreeSet<Caller>,
+    callers: u64,
+    failed: bool,
+    place: Option<Place>,
+    stopped: bool,
+}
+
+impl World {
+    fn new(triggers: Triggers, seed: u64) -> Self {
+        let config = Config {
+            triggers,
+            shortest_interval: Duration::from_secs(10),
+            longest_interval: Duration::from_secs(40),
+            gather: Duration::from_millis(100),
+            backoff: Backoff::default(),
+        };
+        let mut world = Self {
+            engine: Engine::new(config, seed, Remembered::default()),
+            triggers,
+            now: 1_000_000,
+            timers: BTreeMap::new(),
+            looking: false,
+            action: None,
+            unsent: 0,
+            arrived: 0,
+            paused: false,
+            online: true,
+            login: false,
+            hold_until: 0,
+            waiting: BTreeSet::new(),
+            callers: 0,
+            failed: true,
+            place: None,
+            stopped: false,
+        };
+        world.tell(Event::Started);
+        world
+    }
+
+    fn tell(&mut self, event: Event) {
+        let now = Timestamp(self.now.try_into().unwrap());
+        for effect in self.engine.step(now, event) {
+            self.perform(effect);
+        }
+        self.check();
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        assert!(!self.stopped || matches!(effect, Effect::Disarm(_)), "after its end: {effect:?}");
+        match effect {
+            Effect::Look => {
+                assert!(!self.looking && self.action.is_none(), "two things at once");
+                self.looking = true;
+            }
+            Effect::Perform(action) => {
+                assert!(!self.looking && self.action.is_none(), "two things at once");
+                if action == Action::ReadPlace {
+                    assert!(self.online, "an exchange without a connection");
+                    assert!(!self.login, "an exchange without a login");
+                    assert!(self.now >= self.hold_until, "an exchange that the log does not want");
+                }
+                self.action = Some(action);
+            }
+            Effect::RoundOver { went_through } => self.failed = !went_through,
+            Effect::Arm(timer, after) => {
+                let after = u64::try_from(after.as_millis()).unwrap();
+                self.timers.insert(timer, self.now + after);
+            }
+            Effect::Disarm(timer) => {
+                self.timers.remove(&timer);
+            }
+            Effect::Answer(callers, _) => {
+                for caller in callers {
+                    assert!(self.waiting.remove(&caller), "answered twice, or never asked");
+                }
+            }
+            Effect::Remember(_) | Effect::Tell(_) => {}
+            Effect::Stopped => {
+                self.stopped = true;
+                self.waiting.clear();
+            }
+        }
+    }
+
+    fn check(&self) {
+        let status = self.engine.status();
+        let busy = self.looking || self.action.is_some();
+        assert_eq!(self.engine.is_busy(), busy);
+        if self.stopped {
+            assert_eq!((status.phase, busy), (Phase::Stopped, false));
+            return;
+        }
+        if status.in_step {
+            assert_eq!((self.unsent, self.failed), (0, false), "in step with something to send");
+            assert!(self.online && !self.login && !self.failed);
+        }
+        let awake = busy || !self.timers.is_empty();
+        let free = self.online && !self.login && !self.paused;
+        let automatic = self.triggers.local_change || self.triggers.timer;
+        let pending = (self.unsent > 0 && automatic) || status.failures > 0;
+        // A pause that another instance has taken away is found by the timer only.
+        if free && pending && status.phase != Phase::Paused {
+            assert!(awake, "asleep with something to do: {:?}", self.engine);
+        }
+        assert!(self.waiting.is_empty() || awake, "somebody waits and is forgotten");
+    }
+
+    fn happens(&mut self, happens: Happens) {
+        match happens {
+            Happens::Write => {
+                self.unsent += 1;
+                self.tell(Event::Changed);
+            }
+            Happens::Arrive => self.arrived += 1,
+            Happens::News => self.tell(Event::News),
+            Happens::Online(online) => {
+                self.online = online;
+                self.tell(Event::Online(online));
+            }
+            Happens::SyncNow => {
+                self.callers += 1;
+                let caller = Caller(self.callers);
+                self.waiting.insert(caller);
+                self.tell(Event::SyncNow(caller));
+            }
+            Happens::Pause(pause) => {
+                self.paused = pause;
+                self.tell(if pause { Event::Paused } else { Event::Resumed });
+            }
+            Happens::PauseElsewhere(pause) => self.paused = pause,
+            Happens::LoggedIn => {
+                self.login = false;
+                self.tell(Event::LoggedIn);
+            }
+            Happens::Done => self.done(),
+            Happens::Fails(fails) => self.fails(fails),
+            Happens::Wait => self.wait(),
+            Happens::Stop => self.tell(Event::Stop),
+        }
+    }
+
+    fn wait(&mut self) {
+        let next = self.timers.iter().min_by_key(|(_, at)| **at);
+        let Some((timer, at)) = next.map(|(timer, at)| (*timer, *at)) else { return };
+        self.timers.remove(&timer);
+        self.now = self.now.max(at);
+        self.tell(Event::Fired(timer));
+    }
+
+    fn done(&mut self) {
+        if std::mem::take(&mut self.looking) {
+            let look = Look { unsent: self.unsent, parked: 0, paused: self.paused };
+            return self.tell(Event::Looked(Ok(look)));
+        }
+        let Some(action) = self.action.take() else { return };
+        let outcome = match action {
+            Action::ReadPlace => {
+                let (device, place) = (Device::default(), self.place.clone());
+                Outcome::Place { device, place, first: false }
+            }
+            Action::Register(_) => Outcome::Registered(LogId([1; 16])),
+            Action::SavePlace(place) => {
+                self.place = Some(place);
+                Outcome::PlaceSaved
+            }
+            Action::ReadOutbox(device) => Outcome::Outbox(self.outbox(device)),
+            Action::Flush => Outcome::Durable,
+            Action::Append(_) => Outcome::Appended,
+            Action::Trim(count) => {
+                self.unsent -= count;
+                Outcome::Trimmed
+            }
+            Action::Read(_, cursor) => Outcome::Page(self.page(cursor)),
+            Action::Apply(transactions, place) => {
+                self.place = Some(place);
+                let transactions = transactions.len() as u64;
+                Outcome::Applied(Applied { transactions, ..Applied::default() })
+            }
+            Action::Acknowledge(..) => Outcome::Acknowledged,
+            Action::RetryParked(_) => Outcome::Retried(Applied::default()),
+        };
+        self.tell(Event::Performed(Ok(outcome)));
+    }
+
+    /// At most three at once; the last is called by their number.
+    fn outbox(&self, device: Device) -> Outbox {
+        let count = self.unsent.min(3);
+        let sealed = |sequence| SealedTransaction { device, sequence, payload: Vec::new() };
+        let transactions = (1..=count).map(sealed).collect();
+        Outbox { transactions, entries: count, more: self.unsent > count }
+    }
+
+    fn page(&mut self, Cursor(mut cursor): Cursor) -> Page {
+        let count = self.arrived.min(2);
+        self.arrived -= count;
+        let device = Device { incarnation: 9, ..Device::default() };
+        let sealed = |sequence| SealedTransaction { device, sequence, payload: Vec::new() };
+        cursor.extend((0..count).map(|_| 0));
+        Page {
+            log: LogId([1; 16]),
+            transactions: (0..count).map(sealed).collect(),
+            cursor: Cursor(cursor),
+            more: self.arrived > 0,
+        }
+    }
+
+    fn fails(&mut self, fails: Fails) {
+        let during = "testing";
+        let reason = || "because".to_owned();
+        if std::mem::take(&mut self.looking) {
+            self.failed = true;
+            let error = SyncError::Transport { during, reason: reason() };
+            return self.tell(Event::Looked(Err(error)));
+        }
+        if self.action.take().is_none() {
+            return;
+        }
+        self.failed = true;
+        let error = match fails {
+            Fails::Transport => SyncError::Transport { during, reason: reason() },
+            Fails::RateLimited => {
+                self.hold_until = self.now + 5_000;
+                SyncError::RateLimited { retry_after: Duration::from_secs(5) }
+            }
+            Fails::Unauthorized => {
+                self.login = true;
+                SyncError::Unauthorized { reason: reason() }
+            }
+            Fails::Replaced => SyncError::LogReplaced,
+        };
+        self.tell(Event::Performed(Err(error)));
+    }
+
+    /// Everything is well from now on.
+    fn heal(&mut self) {
+        self.happens(Happens::LoggedIn);
+        self.happens(Happens::Online(true));
+        self.happens(Happens::Pause(false));
+        for _ in 0..500 {
+            if self.looking || self.action.is_some() {
+                self.done();
+            } else if self.settled() {
+                return;
+            } else {
+                self.wait();
+            }
+        }
+    }
+
+    fn settled(&self) -> bool {
+        let status = self.engine.status();
+        status.in_step || self.timers.is_empty()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn it_never_sleeps_with_work_to_do_and_never_lies(
+        triggers in triggers(),
+        seed in any::<u64>(),
+        events in proptest::collection::vec(happens(), 1..120),
+    ) {
+        let mut world = World::new(triggers, seed);
+        for event in events {
+            world.happens(event);
+        }
+        world.heal();
+        prop_assert!(world.waiting.is_empty(), "somebody was not answered");
+        // A resume makes an exchange even where nothing else does.
+        prop_assert!(world.engine.status().in_step, "{:?}", world.engine);
+        prop_assert_eq!(world.unsent, 0);
+    }
+
+    /// Stopping ends it, whatever is under way, and then nothing happens any more.
+    #[test]
+    fn it_ends_when_it_is_told_to(
+        triggers in triggers(),
+        events in proptest::collection::vec(happens(), 1..60),
+        after in proptest::collection::vec(happens(), 1..30),
+    ) {
+        let mut world = World::new(triggers, 1);
+        for event in events {
+            world.happens(event);
+        }
+        world.happens(Happens::Stop);
+        for event in after {
+            world.happens(event);
+        }
+        while world.engine.is_busy() {
+            world.done();
+        }
+        prop_assert!(world.stopped);
+    }
+
+    /// C55.
+    #[test]
+    fn c55_each_wait_is_between_half_and_the_whole(failures in 1_u32..2000, random in any::<u64>()) {
+        let backoff = Backoff::default();
+        let exponent = i32::try_from(failures - 1).unwrap();
+        let whole = 2_f64.powi(exponent).min(backoff.cap.as_secs_f64());
+        let delay = backoff.delay(failures, random).as_secs_f64();
+        prop_assert!(delay >= whole / 2.0 - 1e-6 && delay <= whole + 1e-6, "{delay} of {whole}");
+    }
+}
