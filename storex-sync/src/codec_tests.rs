@@ -10,7 +10,7 @@ use crate::counter::{Amount, Counted, Counter, Sum};
 use crate::error::SyncError;
 use crate::initial::frame::{CollectionHello, Frame, Hello, Rows, Tombstones};
 use crate::key_code;
-use crate::meta::{Catalogue, Devices, Head, decode_names, encode_names};
+use crate::meta::{Catalogue, Devices, Followed, Head, decode_names, encode_names};
 use crate::pack::{Packer, Unpacker};
 use crate::parked::{Parked, WaitsFor};
 use crate::place::Place;
@@ -348,24 +348,63 @@ fn what_is_renamed_keeps_its_number() {
     };
     let mut catalogue = Catalogue::default();
     let first = registry(1);
-    assert!(!catalogue.follow(&first, 0) && catalogue.extend(&first));
+    let never = Followed::default();
+    assert!(!catalogue.follow(&first, &never) && catalogue.extend(&first));
+    let mut followed = catalogue.followed(&first, &never);
     let [a, b, c] = ["a", "b", "c"].map(|field| number(&catalogue, &first, "note", field));
     // All versions at once, and one by one, and again.
     let last = registry(4);
     let mut at_once = catalogue.clone();
-    assert!(at_once.follow(&last, 1));
+    assert!(at_once.follow(&last, &followed));
     at_once.extend(&last);
     for upto in 2..=4 {
         let now = registry(upto);
-        catalogue.follow(&now, upto as u64 - 1);
+        catalogue.follow(&now, &followed);
         catalogue.extend(&now);
-        assert!(!catalogue.follow(&now, upto as u64), "nothing is left to follow");
+        followed = catalogue.followed(&now, &followed);
+        assert_eq!(Followed::decode(&followed.encode()).unwrap(), followed);
+        assert!(!catalogue.follow(&now, &followed), "nothing is left to follow");
     }
     assert_eq!(catalogue, at_once);
     let now = |field| number(&catalogue, &last, "memo", field);
     assert_eq!([now("b"), now("d"), now("a")], [a, b, c]);
     assert!(![a, b, c].contains(&now("c")), "the name is somebody else's now");
     assert_eq!(Catalogue::decode(&catalogue.encode()).unwrap(), catalogue);
+}
+
+/// A name that was given up and taken again is another thing, and a migration that was written late is followed.
+#[test]
+fn names_that_are_taken_again_get_numbers_of_their_own() {
+    let of = |name: &str, version, fields: &[&str]| {
+        let start = Definition::new(name).version(version);
+        fields.iter().fold(start, |it, field| it.optional(*field, FieldType::Int))
+    };
+    let numbers = |catalogue: &Catalogue, registry: &Registry, name: &str| {
+        catalogue.numbers(registry.collection(name).unwrap()).unwrap()
+    };
+    let first = [of("note", 1, &["a"]), of("other", 5, &["x"])];
+    let first = Registry::builder().collections(first.clone()).build().unwrap();
+    let mut catalogue = Catalogue::default();
+    catalogue.extend(&first);
+    let followed = catalogue.followed(&first, &Followed::default());
+    let note = numbers(&catalogue, &first, "note");
+    // `note` becomes `memo`, its `a` becomes `b`, and both names are taken again; all that below the version of `other`.
+    let definitions = [
+        of("note", 1, &["a"]),
+        of("memo", 2, &["b"]),
+        of("note", 3, &["a"]),
+        of("memo", 4, &["b", "a"]),
+        of("other", 5, &["x"]),
+    ];
+    let moved = Migration::new("memo", 2).renamed_from("note").rename_field("a", "b");
+    let last = Registry::builder().collections(definitions).migration(moved).build().unwrap();
+    catalogue.follow(&last, &followed);
+    catalogue.extend(&last);
+    let memo = numbers(&catalogue, &last, "memo");
+    assert_eq!((memo.collection, memo.fields[1]), (note.collection, note.fields[1]));
+    assert!(!note.fields.contains(&memo.fields[2]));
+    assert_ne!(numbers(&catalogue, &last, "note").collection, note.collection);
+    assert!(!catalogue.follow(&last, &catalogue.followed(&last, &followed)));
 }
 
 /// Where floats leave the integers behind.

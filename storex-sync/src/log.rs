@@ -26,8 +26,8 @@ use crate::clock::Clock;
 use crate::error::{Result, SyncError, abort};
 use crate::log_entries::{Touched, touched};
 use crate::meta::{
-    CATALOGUE, Catalogue, DEVICES, Devices, FOLLOWED, HEAD, Head, LOCAL_ONLY, META, Numbers,
-    decode_names, encode_names, meta_definition, meta_row, read_meta, write_meta,
+    CATALOGUE, Catalogue, DEVICES, Devices, FOLLOWED, Followed, HEAD, Head, LOCAL_ONLY, META,
+    Numbers, decode_names, encode_names, meta_definition, meta_row, read_meta, write_meta,
 };
 use crate::stamp::{Device, Hlc};
 use crate::transaction::Header;
@@ -120,14 +120,16 @@ impl SyncLog {
                 Some(bytes) => Catalogue::decode(bytes).map_err(|error| abort(&error))?,
                 None => Catalogue::default(),
             };
-            let known = meta_row(rows, FOLLOWED).and_then(|it| it.try_into().ok());
-            let known = known.map(u64::from_be_bytes);
-            let version = registry.version().0;
-            if known != Some(version) {
-                write.push((FOLLOWED, version.to_be_bytes().to_vec()));
-            }
-            let followed = catalogue.follow(&registry, known.unwrap_or(0));
+            let known = match meta_row(rows, FOLLOWED) {
+                Some(bytes) => Followed::decode(bytes).map_err(|error| abort(&error))?,
+                None => Followed::default(),
+            };
+            let followed = catalogue.follow(&registry, &known);
             let extended = catalogue.extend(&registry);
+            let now = catalogue.followed(&registry, &known);
+            if now != known {
+                write.push((FOLLOWED, now.encode()));
+            }
             if followed || extended || meta_row(rows, CATALOGUE).is_none() {
                 write.push((CATALOGUE, catalogue.encode()));
             }

@@ -6,6 +6,7 @@
 //! - `devices`: every device that this database has heard of, with the last transaction of it that was applied here;
 //!   a device's place in this list is its number in packed clocks, so the list only grows;
 //! - `catalogue`: collections and fields by number, so that clocks need no names; it only grows too;
+//! - `followed`: the versions of the schema that the catalogue's names are of;
 //! - `local_only`: the collections that this device keeps to itself;
 //! - `cursor`: where this device is in its shared log;
 //! - `holder`: which of the programs that share the database may sync it, see [`crate::exclusive`];
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use storex_core::{
     Collection, Definition, FieldType, Filter, Key, Migration, Name, OnConflict, Query, Record,
-    Registry, Step, Value,
+    Registry, SchemaVersion, Step, Value,
 };
 
 use crate::bytes::{Reader, write_varint};
@@ -29,7 +30,7 @@ pub(crate) const HEAD: &str = "head";
 pub(crate) const DEVICES: &str = "devices";
 pub(crate) const CATALOGUE: &str = "catalogue";
 pub(crate) const LOCAL_ONLY: &str = "local_only";
-/// The schema version up to which the catalogue has followed renames.
+/// The schema versions up to which the catalogue has followed renames.
 pub(crate) const FOLLOWED: &str = "followed";
 
 pub(crate) fn meta_definition() -> Definition {
@@ -232,49 +233,43 @@ impl Catalogue {
         added
     }
 
-    /// Follows the migrations since a schema version: what they have renamed keeps its number, and so its clocks. Before
-    /// [`Catalogue::extend`], which would take new names for new things. Whether something was changed.
-    pub(crate) fn follow(&mut self, registry: &Registry, since: u64) -> bool {
-        let migrations = registry.migrations().iter().filter(|it| it.version().0 > since);
-        let mut in_order: Vec<&Migration> = migrations.collect();
-        in_order.sort_by_key(|migration| migration.version());
+    /// Follows the migrations since the catalogue was last brought up to date, as the storage follows them: what they have
+    /// renamed keeps its number, and so its clocks. Before [`Catalogue::extend`], which would take new names for new things.
+    /// Whether something was changed.
+    pub(crate) fn follow(&mut self, registry: &Registry, since: &Followed) -> bool {
         let before = self.clone();
-        for same_version in in_order.chunk_by(|a, b| a.version() == b.version()) {
-            self.rename_collections(same_version);
-            for migration in same_version {
-                let at = self.by_name.get(migration.collection());
-                if let Some(entry) = at.and_then(|at| self.collections.get_mut(*at)) {
-                    entry.rename_fields(migration.renamed_fields(), migration.removed_fields());
-                }
+        for (at, entry) in self.collections.iter_mut().enumerate().filter(|(_, it)| !it.is_gone()) {
+            let version = since.of(at);
+            for migration in registry.migrations_of(&entry.name, version) {
+                entry.rename_fields(migration);
             }
+            entry.name =
+                registry.becomes(&entry.name, version).unwrap_or_else(|| former(&entry.name));
         }
-        *self != before
-    }
-
-    /// All at once: two collections may change names.
-    fn rename_collections(&mut self, migrations: &[&Migration]) {
-        let gone = migrations.iter().filter(|it| it.is_removal()).map(|it| it.collection());
-        for name in gone.chain(migrations.iter().filter_map(|it| it.old_name())) {
-            if let Some(entry) = self.by_name.get(name).and_then(|at| self.collections.get_mut(*at))
-            {
-                entry.name = former(name);
-            }
-        }
-        for migration in migrations {
-            let Some(old) = migration.old_name() else { continue };
-            let Some(at) = self.by_name.get(old).copied() else { continue };
-            let taken = self.by_name.get(migration.collection()).copied();
-            if let Some(entry) = taken.and_then(|at| self.collections.get_mut(at))
-                && entry.name == *migration.collection()
-            {
-                entry.name = former(&entry.name);
-            }
-            if let Some(entry) = self.collections.get_mut(at) {
-                entry.name = Name::clone(migration.collection());
+        // Of two that have become one the number is kept that was not moved, as the storage keeps those objects.
+        for at in 0..self.collections.len() {
+            let name = &self.collections[at].name;
+            let moved = before.collections[at].name != *name;
+            let held = |(other, it): (usize, &CatalogueEntry)| other != at && it.name == *name;
+            if moved && self.collections.iter().enumerate().any(held) {
+                self.collections[at].name = former(&before.collections[at].name);
             }
         }
         let names = self.collections.iter().enumerate();
         self.by_name = names.map(|(at, entry)| (Name::clone(&entry.name), at)).collect();
+        *self != before
+    }
+
+    /// The versions of the collections, to follow migrations from the next time.
+    pub(crate) fn followed(&self, registry: &Registry, before: &Followed) -> Followed {
+        let version = |(at, entry): (usize, &CatalogueEntry)| {
+            // Perhaps a program with more collections uses the same database.
+            registry.find(&entry.name).map_or_else(|| before.of(at), |it| it.version())
+        };
+        Followed {
+            each: self.collections.iter().enumerate().map(version).collect(),
+            all: registry.version(),
+        }
     }
 
     /// The numbers of a collection of the registry.
@@ -325,24 +320,63 @@ impl Catalogue {
 
 impl CatalogueEntry {
     /// All at once: two fields may change names. Whoever has a name that another one gets is gone.
-    fn rename_fields(&mut self, renamed: &[(Name, Name)], removed: &[Name]) {
+    fn rename_fields(&mut self, migration: &Migration) {
         let before = self.fields.clone();
+        let renamed = migration.renamed_fields().iter();
+        let given: Vec<&Name> =
+            renamed.filter(|(from, _)| before.contains(from)).map(|(_, to)| to).collect();
         for (field, was) in self.fields.iter_mut().zip(&before) {
-            let new = renamed.iter().find(|(from, _)| from == was).map(|(_, to)| to);
-            let known = |(from, _): &&(Name, Name)| before.contains(from);
-            let taken = renamed.iter().filter(known).any(|(_, to)| to == was);
-            if let Some(new) = new {
-                *field = Name::clone(new);
-            } else if taken || removed.contains(was) {
-                *field = former(was);
-            }
+            *field = match migration.field_becomes(was) {
+                Some(to) if to != *was => to,
+                Some(_) if !given.contains(&was) => continue,
+                _ => former(was),
+            };
         }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.name.starts_with(GONE)
     }
 }
 
-/// The name of something that is gone, whose number nobody else gets. No field and no collection has such a name.
+/// How far the catalogue has followed migrations.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Followed {
+    /// The application's version.
+    all: SchemaVersion,
+    /// Per collection of the catalogue the version of its definition, which may be older: a migration to a version in
+    /// between may be written later.
+    each: Vec<SchemaVersion>,
+}
+
+impl Followed {
+    fn of(&self, at: usize) -> SchemaVersion {
+        self.each.get(at).copied().unwrap_or(self.all)
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = self.all.0.to_be_bytes().to_vec();
+        self.each.iter().for_each(|version| write_varint(&mut out, version.0));
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut reader = Reader::new(bytes, "the versions of the catalogue");
+        let mut followed =
+            Self { all: SchemaVersion(u64::from_be_bytes(reader.array()?)), each: Vec::new() };
+        while !reader.is_empty() {
+            followed.each.push(SchemaVersion(reader.varint()?));
+        }
+        Ok(followed)
+    }
+}
+
+/// No field and no collection has such a name.
+const GONE: &str = "$gone:";
+
+/// The name of something that is gone, whose number nobody else gets.
 fn former(name: &str) -> Name {
-    format!("$gone:{name}").into()
+    format!("{GONE}{name}").into()
 }
 
 /// The numbers of one collection and its fields.

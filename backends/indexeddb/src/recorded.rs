@@ -1,10 +1,10 @@
 //! The schema of a database that has no description of it yet, or has one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use storex_core::{
-    Collection, Registry, Result, StoredCollection, StoredField, StoredKind, StoredSchema,
+    Collection, Registry, Result, SchemaVersion, StoredCollection, StoredField, StoredKind,
+    StoredSchema,
 };
 
 use crate::identity::Recorded;
@@ -27,17 +27,12 @@ pub(crate) fn schema(
 fn described(recorded: &Recorded, registry: &Registry) -> StoredSchema {
     let mut collections = BTreeMap::new();
     for (store, shape) in &recorded.stores {
-        let Some(today) = today(registry, store) else { continue };
-        collections.insert(store.clone(), collection(recorded.version, store, shape, &today));
+        let today = registry.becomes(store, SchemaVersion(recorded.version));
+        let today = today.and_then(|name| registry.find(&name).filter(|it| !it.is_adopted()));
+        let Some(today) = today else { continue };
+        collections.insert(store.clone(), collection(recorded.version, store, shape, today));
     }
     StoredSchema { version: recorded.version, collections }
-}
-
-/// What has become of a collection that was called so.
-fn today(registry: &Registry, name: &str) -> Option<Arc<Collection>> {
-    let renamed = |it: &&storex_core::Migration| it.old_name().is_some_and(|old| **old == *name);
-    let renamed = registry.migrations().iter().find(renamed).map(|it| &**it.collection());
-    registry.find(renamed.unwrap_or(name)).filter(|it| !it.is_adopted()).cloned()
 }
 
 fn collection(

@@ -64,7 +64,10 @@ pub(crate) async fn look(connection: &Connection, target: &Target) -> Result<Loo
         && plan.is_empty()
         && plan.stored == plan.target
         && inspected.len() == target.stores.len();
-    for store in inspected {
+    // A store whose name another collection gives up is not this one's yet.
+    let is_there = |store: &Store| store.collection.is_adopted() || !plan.frees(&store.name);
+    is_current &= inspected.iter().all(|store| is_there(store));
+    for store in inspected.into_iter().filter(|store| is_there(store)) {
         let objects = transaction.store(&store.name).map_err(failed)?;
         check_key(store, &objects)?;
         is_current &= missing_indices(store, &objects)?.is_empty()
@@ -75,8 +78,10 @@ pub(crate) async fn look(connection: &Connection, target: &Target) -> Result<Loo
 
 /// A store that nothing is written down of is somebody else's.
 fn refuse_strangers(plan: &Plan, there: &BTreeSet<String>) -> Result<()> {
-    let is_strange =
-        |it: &&CollectionPlan| it.stored.is_none() && there.contains(&**it.collection.table());
+    let is_strange = |it: &&CollectionPlan| {
+        let table = &**it.collection.table();
+        it.stored.is_none() && there.contains(table) && !plan.frees(table)
+    };
     match plan.collections.iter().find(is_strange) {
         None => Ok(()),
         Some(strange) => Err(Error::SchemaMismatch {

@@ -112,6 +112,11 @@ impl RelationDefinition {
         }
     }
 
+    /// The name of the field.
+    pub(super) fn field(&self) -> Name {
+        Name::clone(self.alias.as_ref().unwrap_or(&self.target))
+    }
+
     /// Many objects of this collection belong to one of `target`.
     pub fn child_of(target: impl Into<Name>) -> Self {
         Self::new(RelationKind::ChildOf, target)

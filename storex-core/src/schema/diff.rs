@@ -1,51 +1,26 @@
 //! The difference between one collection as it is stored and as it is to be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::schema::lineage::{FieldLine, Lineage, default_value, filled, follow_fields};
 use crate::schema::{
-    Collection, CollectionPlan, Default, Field, Migration, PlanStep, Registry, SchemaVersion,
-    StoredCollection, StoredField, StoredIndex, StoredKind, StoredSchema,
+    Collection, CollectionPlan, Default, Field, Migration, PlanStep, SchemaVersion,
+    StoredCollection, StoredField, StoredIndex, StoredKind,
 };
-use crate::value::Name;
-
-/// Where the objects of a collection are stored.
-pub(super) struct Origin<'s> {
-    pub(super) name: &'s str,
-    stored: &'s StoredCollection,
-    /// The names that the collection had, newest first.
-    names: Vec<Name>,
-}
+use crate::value::{Name, Value};
 
 /// Where the objects of a collection are stored: under its name, or under one that it had before.
-pub(super) fn origin<'s>(
-    stored: &'s StoredSchema,
-    registry: &Registry,
-    collection: &Name,
-) -> Option<Origin<'s>> {
-    let mut names = vec![Name::clone(collection)];
-    let mut renamed_at = SchemaVersion(u64::MAX);
-    loop {
-        let name = names.last()?;
-        let found = stored.collections.get_key_value(&**name);
-        // A collection that is younger than the renaming is another one.
-        if let Some((name, stored)) = found.filter(|(_, it)| it.version < renamed_at.0) {
-            return Some(Origin { name, stored, names });
-        }
-        let mut newest_first = registry.migrations().iter().rev();
-        let renaming =
-            newest_first.find(|it| it.collection() == name && it.old_name().is_some())?;
-        let before = renaming.old_name().filter(|before| !names.contains(before))?;
-        renamed_at = renaming.version();
-        names.push(Name::clone(before));
-    }
+pub(super) struct Origin<'s> {
+    pub(super) name: &'s String,
+    pub(super) stored: &'s StoredCollection,
+    pub(super) lineage: Lineage<'s>,
 }
 
 /// What becomes of a collection; what there is to be read of it is added to the steps.
 pub(super) fn collection(
     collection: &Arc<Collection>,
-    registry: &Registry,
     origin: Option<Origin<'_>>,
     steps: &mut Vec<PlanStep>,
 ) -> Result<CollectionPlan> {
@@ -56,19 +31,20 @@ pub(super) fn collection(
         carried: Vec::new(),
         added: Vec::new(),
         rewrites: false,
+        stages: Vec::new(),
+        by_column: Vec::new(),
+        dropped: Vec::new(),
     };
     let name = Name::clone(collection.name());
-    let Some(Origin { name: old_name, stored, names }) = origin else {
+    let Some(Origin { name: old_name, stored, lineage }) = origin else {
         plan.added = (0..collection.fields().len()).collect();
         steps.push(PlanStep::CreateCollection { collection: name });
         return Ok(plan);
     };
-    plan.stored = Some((old_name.into(), stored.clone()));
-    let due = registry.migrations().iter().filter(|it| {
-        let reached = it.version().0 > stored.version && it.version() <= collection.version();
-        reached && !it.is_removal() && names.contains(it.collection())
-    });
-    plan.migrations = due.cloned().collect();
+    plan.stored = Some((old_name.as_str().into(), stored.clone()));
+    plan.migrations = lineage.migrations().cloned().collect();
+    let (lines, stages) = follow_fields(stored, &lineage, collection);
+    plan.stages = stages;
     let from = SchemaVersion(stored.version);
     if from != collection.version() {
         steps.push(PlanStep::SetVersion {
@@ -77,13 +53,13 @@ pub(super) fn collection(
             to: collection.version(),
         });
     }
-    if old_name != &*name {
-        let from = old_name.into();
+    if **old_name != *name {
+        let from = old_name.as_str().into();
         steps.push(PlanStep::RenameCollection { from, to: name });
     }
     let mut diff = Diff { plan: &mut plan, stored, steps };
     diff.key()?;
-    diff.fields()?;
+    diff.fields(lines)?;
     diff.indices();
     Ok(plan)
 }
@@ -127,38 +103,24 @@ impl Diff<'_> {
         self.mismatch(reason)
     }
 
-    fn fields(&mut self) -> Result<()> {
+    fn fields(&mut self, lines: Vec<FieldLine>) -> Result<()> {
         let collection = Arc::clone(&self.plan.collection);
         let mut free: BTreeSet<usize> = (0..collection.fields().len()).collect();
-        let mut left = Vec::new();
-        for (name, becomes) in self.names_of_today() {
-            let Some(becomes) = becomes else {
-                self.plan.rewrites = true;
-                let field = name.as_str().into();
-                self.steps.push(PlanStep::RemoveField { collection: self.name(), field });
+        let (own, born): (Vec<_>, Vec<_>) = lines.into_iter().partition(|it| it.stored.is_some());
+        self.keep(own, &mut free)?;
+        let mut added: BTreeMap<usize, Option<Value>> = free.iter().map(|at| (*at, None)).collect();
+        for line in born {
+            let Some(name) = line.name else { continue };
+            let by_name = collection.position(&name).filter(|at| free.remove(at));
+            let Some(at) = by_name.or_else(|| self.by_column(&name, &line.column, &mut free))
+            else {
+                self.plan.dropped.push(name);
                 continue;
             };
-            match collection.position(&becomes).filter(|at| free.remove(at)) {
-                Some(at) => self.plan.carried.push((name, at)),
-                None => left.push(name),
-            }
+            added.insert(at, Some(line.value));
         }
-        for name in left {
-            // The same column under another name is the same field.
-            let column = self.stored.fields.get(&name).map_or("", |field| field.column.as_str());
-            let same = |at: &usize| *collection.fields()[*at].column == *column;
-            let Some(at) = free.iter().copied().find(same) else {
-                let what = format!("field `{name}` is stored, and the definition does not have it");
-                let remedy = format!(
-                    ".remove_field(\"{name}\")` if its values may go, or `.rename_field(\"{name}\", \"…\")`"
-                );
-                return Err(self.untold(&what, &remedy));
-            };
-            free.remove(&at);
-            self.plan.carried.push((name, at));
-        }
-        for at in free {
-            self.add(at, &collection.fields()[at])?;
+        for (at, value) in added {
+            self.add(at, &collection.fields()[at], value)?;
         }
         for (name, at) in self.plan.carried.clone() {
             if let Some(stored) = self.stored.fields.get(&name) {
@@ -174,27 +136,61 @@ impl Diff<'_> {
         Ok(())
     }
 
-    /// The stored fields, each with the name that it has after the migrations; `None`: it is removed.
-    fn names_of_today(&self) -> Vec<(String, Option<Name>)> {
-        let names = self.stored.fields.keys();
-        let mut names: Vec<(String, Option<Name>)> =
-            names.map(|name| (name.clone(), Some(name.as_str().into()))).collect();
-        for migration in &self.plan.migrations {
-            for becomes in names.iter_mut().map(|(_, becomes)| becomes) {
-                let Some(name) = becomes else { continue };
-                let mut renamed = migration.renamed_fields().iter();
-                if let Some((_, to)) = renamed.find(|(from, _)| from == name) {
-                    *name = Name::clone(to);
-                } else if migration.removed_fields().contains(name) {
-                    *becomes = None;
-                }
+    /// Finds the stored fields in the definition.
+    fn keep(&mut self, lines: Vec<FieldLine>, free: &mut BTreeSet<usize>) -> Result<()> {
+        let collection = Arc::clone(&self.plan.collection);
+        let mut left = Vec::new();
+        for line in lines {
+            let stored = line.stored.clone().unwrap_or_default();
+            self.plan.rewrites |= line.filled;
+            let Some(name) = line.name.clone() else {
+                self.plan.rewrites = true;
+                let field = stored.into();
+                self.steps.push(PlanStep::RemoveField { collection: self.name(), field });
+                continue;
+            };
+            match collection.position(&name).filter(|at| free.remove(at)) {
+                Some(at) => self.plan.carried.push((stored, at)),
+                None => left.push((stored, name, line.column)),
             }
         }
-        names
+        for (stored, name, column) in left {
+            let Some(at) = self.by_column(&name, &column, free) else {
+                let what = format!("field `{name}` is stored, and the definition does not have it");
+                let remedy = format!(
+                    ".remove_field(\"{name}\")` if its values may go, or `.rename_field(\"{name}\", \"…\")`"
+                );
+                return Err(self.untold(&what, &remedy));
+            };
+            self.plan.carried.push((stored, at));
+        }
+        Ok(())
     }
 
-    fn add(&mut self, at: usize, field: &Field) -> Result<()> {
-        let can_be_missing = field.nullable || matches!(field.default, Some(Default::Value(_)));
+    /// The same column under another name is the same field.
+    fn by_column(
+        &mut self,
+        name: &Name,
+        column: &str,
+        free: &mut BTreeSet<usize>,
+    ) -> Option<usize> {
+        let fields = self.plan.collection.fields();
+        let at = free.iter().copied().find(|at| *fields[*at].column == *column)?;
+        let becomes = Name::clone(&fields[at].name);
+        free.remove(&at);
+        self.plan.by_column.push((Name::clone(name), becomes));
+        Some(at)
+    }
+
+    /// A field that is not stored; where it came on the way, objects have got a value there, which may be another one than
+    /// they would get today.
+    fn add(&mut self, at: usize, field: &Field, on_the_way: Option<Value>) -> Result<()> {
+        let today = filled(None, field.nullable, default_value(field));
+        let value =
+            on_the_way.map(|value| filled(Some(value), field.nullable, default_value(field)));
+        let value = value.unwrap_or_else(|| today.clone());
+        self.plan.rewrites |= value != today;
+        let can_be_missing = field.nullable || !value.is_null();
         let is_filled = self.is_newer() && self.has_change();
         if !can_be_missing && !is_filled {
             let what = format!(

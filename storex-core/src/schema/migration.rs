@@ -201,8 +201,11 @@ impl Migration {
 }
 
 /// Whether a definition holds no more, because its collection was removed or renamed since.
-pub(super) fn is_gone(definition: &Definition, migrations: &[Migration]) -> bool {
-    migrations.iter().any(|migration| {
+pub(super) fn is_gone<'m>(
+    definition: &Definition,
+    mut migrations: impl Iterator<Item = &'m Migration>,
+) -> bool {
+    migrations.any(|migration| {
         let removed = migration.removes && migration.collection == definition.name;
         let renamed = migration.renamed_from.as_ref() == Some(&definition.name);
         (removed || renamed) && migration.version > definition.version
@@ -227,14 +230,8 @@ pub(super) fn check(registry: &Registry, migrations: &[Migration]) -> Result<()>
     Ok(())
 }
 
-fn defined_at(registry: &Registry, collection: &Name, version: SchemaVersion) -> bool {
-    registry
-        .history()
-        .any(|(at, definitions)| at == version && definitions.contains_key(collection))
-}
-
 fn check_removal(registry: &Registry, migration: &Migration) -> Result<()> {
-    if defined_at(registry, &migration.collection, migration.version) {
+    if registry.defined_at(&migration.collection, migration.version).is_some() {
         let reason =
             "removes the collection, and a definition has this version; give one of them another";
         return Err(migration.wrong(None, reason));
@@ -243,9 +240,7 @@ fn check_removal(registry: &Registry, migration: &Migration) -> Result<()> {
 }
 
 fn check_fields(registry: &Registry, migration: &Migration) -> Result<()> {
-    let Some(after) = registry.history().find_map(|(at, definitions)| {
-        definitions.get(&migration.collection).filter(|_| at == migration.version)
-    }) else {
+    let Some(after) = registry.defined_at(&migration.collection, migration.version) else {
         return Err(migration.wrong(
             None,
             "there is no definition of the collection with this version; add it to the registry, or mend the number",
@@ -266,13 +261,21 @@ fn check_fields(registry: &Registry, migration: &Migration) -> Result<()> {
         ));
     }
     let before = definition_before(registry, old_name, migration.version);
-    let is_old = |field: &Name| before.is_none_or(|before| before.has_field(field));
+    let has = |definition: &Definition, name: &Name| {
+        definition.all_fields().iter().any(|field| field.name == *name)
+    };
+    let is_old = |field: &Name| match before {
+        Before::Unknown => true,
+        Before::Gone => false,
+        Before::Is(before) => has(before, field),
+    };
+    check_name_is_free(registry, migration)?;
     let left = |field: &Name| migration.renamed_fields.iter().any(|(from, _)| from == field);
     for (from, to) in &migration.renamed_fields {
         if !is_old(from) {
             return Err(migration.wrong(Some(from), "is to be renamed and is no field before"));
         }
-        if !after.has_field(to) {
+        if !has(after, to) {
             return Err(
                 migration.wrong(Some(to), "is the new name of a field and is no field then")
             );
@@ -281,7 +284,7 @@ fn check_fields(registry: &Registry, migration: &Migration) -> Result<()> {
         if others.count() > 1 {
             return Err(migration.wrong(Some(from), "is renamed twice, or two fields get one name"));
         }
-        if before.is_some_and(|before| before.has_field(to)) && !left(to) {
+        if matches!(before, Before::Is(before) if has(before, to)) && !left(to) {
             let reason = "is the new name of a field and is a field before; rename or remove that one in an earlier version";
             return Err(migration.wrong(Some(to), reason));
         }
@@ -290,7 +293,7 @@ fn check_fields(registry: &Registry, migration: &Migration) -> Result<()> {
         if !is_old(field) {
             return Err(migration.wrong(Some(field), "is to be removed and is no field before"));
         }
-        if after.has_field(field) || left(field) {
+        if has(after, field) || left(field) {
             let reason = "is to be removed, and is there in the new definition or under a new name";
             return Err(migration.wrong(Some(field), reason));
         }
@@ -298,24 +301,41 @@ fn check_fields(registry: &Registry, migration: &Migration) -> Result<()> {
     Ok(())
 }
 
-/// The newest definition of a collection that is older than a version, where the registry has one.
+/// A collection cannot take the name of one that is there.
+fn check_name_is_free(registry: &Registry, migration: &Migration) -> Result<()> {
+    if migration.renamed_from.is_none() {
+        return Ok(());
+    }
+    let name = &migration.collection;
+    let Before::Is(_) = definition_before(registry, name, migration.version) else {
+        return Ok(());
+    };
+    let now = registry.migrations().iter().filter(|it| it.version == migration.version);
+    if now.filter_map(|it| it.renamed_from.as_ref()).any(|it| it == name) {
+        return Ok(());
+    }
+    let reason = "the collection gets the name of another one that is there; rename or remove that one in an earlier version";
+    Err(migration.wrong(None, reason))
+}
+
+/// What a collection was before a version, as far as the registry knows.
+#[derive(Clone, Copy)]
+enum Before<'r> {
+    Unknown,
+    /// Its name was given up: what comes under it is another collection.
+    Gone,
+    Is(&'r Definition),
+}
+
 fn definition_before<'r>(
     registry: &'r Registry,
     collection: &Name,
     version: SchemaVersion,
-) -> Option<&'r Definition> {
+) -> Before<'r> {
     let older = registry.history().filter(|(at, _)| *at < version);
-    older.filter_map(|(_, definitions)| definitions.get(collection)).last()
-}
-
-impl Definition {
-    /// Whether there is a field of this name.
-    fn has_field(&self, name: &str) -> bool {
-        let key = self.primary_key.iter().any(|field| **field == *name);
-        let default_key = self.primary_key.is_empty() && name == "id";
-        let own = self.fields.iter().any(|field| *field.name == *name);
-        let relation =
-            self.relations.iter().any(|it| **it.alias.as_ref().unwrap_or(&it.target) == *name);
-        key || default_key || own || relation
-    }
+    let Some(before) = older.filter_map(|(_, all)| all.get(collection)).last() else {
+        return Before::Unknown;
+    };
+    let earlier = registry.migrations().iter().filter(|it| it.version < version);
+    if is_gone(before, earlier) { Before::Gone } else { Before::Is(before) }
 }

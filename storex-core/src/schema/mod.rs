@@ -7,6 +7,7 @@ mod custom;
 mod definition;
 mod diff;
 mod field;
+mod lineage;
 mod migration;
 mod plan;
 mod registry;

@@ -1,10 +1,12 @@
 //! [`plan()`]: what is to be done so that a database has the schema of a registry.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::schema::diff::Origin;
+use crate::schema::lineage::{Lineage, Stage};
 use crate::schema::{
     Collection, Migration, Registry, SchemaVersion, StoredCollection, StoredKind, StoredSchema,
     Transform, diff,
@@ -129,6 +131,12 @@ pub struct CollectionPlan {
     pub added: Vec<usize>,
     /// Whether every object has to be read and written; otherwise it is done by columns and indices alone.
     pub rewrites: bool,
+    /// What becomes of its objects, version by version.
+    pub(super) stages: Vec<Stage>,
+    /// Fields that have another name in the collection than after the stages, where they have the same column.
+    pub(super) by_column: Vec<(Name, Name)>,
+    /// Fields that came on the way and are gone again.
+    pub(super) dropped: Vec<Name>,
 }
 
 impl Plan {
@@ -136,6 +144,19 @@ impl Plan {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty() && self.from == self.to
+    }
+}
+
+impl Plan {
+    /// Whether what is stored in this table is renamed or removed, so that another collection can have its name.
+    #[must_use]
+    pub fn frees(&self, table: &str) -> bool {
+        let kept = self.collections.iter().filter_map(|plan| {
+            let (_, stored) = plan.stored.as_ref()?;
+            (*stored.table != **plan.collection.table()).then_some(&stored.table)
+        });
+        let mut gone = self.removed.iter().map(|it| &it.table).chain(kept);
+        gone.any(|gone| gone.eq_ignore_ascii_case(table))
     }
 }
 
@@ -245,27 +266,68 @@ pub fn plan(stored: &StoredSchema, registry: &Registry) -> Result<Plan> {
         stored: stored.clone(),
         ..Plan::default()
     };
-    let mut taken: BTreeSet<&str> = BTreeSet::new();
+    let Today { mut origins, removed, left } = follow(stored, registry)?;
     for collection in registry.collections().iter().filter(|it| !it.is_adopted()) {
-        let origin = diff::origin(stored, registry, collection.name());
-        taken.extend(origin.as_ref().map(|origin| origin.name));
-        plan.collections.push(diff::collection(collection, registry, origin, &mut plan.steps)?);
+        let origin = origins.remove(collection.name());
+        plan.collections.push(diff::collection(collection, origin, &mut plan.steps)?);
     }
-    for (name, collection) in &stored.collections {
-        let removal = registry.migrations().iter().find(|it| {
-            it.is_removal() && **it.collection() == **name && it.version().0 > collection.version
-        });
-        if taken.contains(name.as_str()) {
-        } else if removal.is_some() {
-            plan.steps.push(PlanStep::RemoveCollection { collection: name.as_str().into() });
-            plan.removed.push(collection.clone());
-        } else {
-            // Not declared as removed: perhaps a program with more collections uses the same database.
-            target.collections.entry(name.clone()).or_insert_with(|| collection.clone());
-        }
+    for (name, collection) in removed {
+        plan.steps.push(PlanStep::RemoveCollection { collection: name.as_str().into() });
+        plan.removed.push(collection.clone());
+    }
+    for (name, collection) in left {
+        target.collections.entry(name.clone()).or_insert_with(|| collection.clone());
     }
     plan.target = target;
     Ok(plan)
+}
+
+/// What the stored collections are today.
+#[derive(Default)]
+struct Today<'s> {
+    /// By the name of today.
+    origins: BTreeMap<Name, Origin<'s>>,
+    removed: Vec<(&'s String, &'s StoredCollection)>,
+    /// Not declared as removed: perhaps a program with more collections uses the same database.
+    left: Vec<(&'s String, &'s StoredCollection)>,
+}
+
+fn follow<'s>(stored: &'s StoredSchema, registry: &'s Registry) -> Result<Today<'s>> {
+    let mut today = Today::default();
+    for (name, collection) in &stored.collections {
+        let lineage = Lineage::of(registry, name, SchemaVersion(collection.version));
+        let Some(becomes) = lineage.name.clone() else {
+            today.removed.push((name, collection));
+            continue;
+        };
+        let current = registry.find(&becomes).filter(|it| !it.is_adopted());
+        let Some(current) = current else {
+            today.left.push((name, collection));
+            continue;
+        };
+        let origin = Origin { name, stored: collection, lineage };
+        let Some(other) = today.origins.remove(&becomes) else {
+            today.origins.insert(becomes, origin);
+            continue;
+        };
+        // Where one of the two is what the definition says, the other one is another program's.
+        let is_current = |it: &Origin<'_>| it.stored.version == current.version().0;
+        let (origin, other) = if is_current(&other) { (other, origin) } else { (origin, other) };
+        if !is_current(&origin) {
+            return Err(Error::SchemaMismatch {
+                reason: format!(
+                    "both `{}` and `{}` are stored, and both become this collection; write `Migration::remove` for one of them, to an \
+                     earlier version",
+                    origin.name, other.name
+                ),
+                collection: becomes,
+            });
+        }
+        let (name, collection) = (other.name, other.stored);
+        today.left.push((name, collection));
+        today.origins.insert(becomes, origin);
+    }
+    Ok(today)
 }
 
 impl StoredSchema {

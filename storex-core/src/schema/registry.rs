@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::schema::definition::{Definition, FieldDefinition};
+use crate::schema::lineage::Lineage;
 use crate::schema::migration::{self, Migration};
 use crate::schema::{
     Collection, CustomField, Default, Field, FieldType, Index, KeyFormat, OnDelete, Referrer,
-    Relation, RelationKind,
+    Relation, RelationDefinition, RelationKind,
 };
 use crate::value::Name;
 
@@ -71,6 +72,24 @@ impl Registry {
     /// What each version changed, oldest first.
     pub fn history(&self) -> impl Iterator<Item = (SchemaVersion, &BTreeMap<Name, Definition>)> {
         self.history.iter().map(|(version, definitions)| (*version, definitions))
+    }
+
+    /// The definition that a collection got at a version, if it got one there.
+    pub(super) fn defined_at(&self, name: &str, version: SchemaVersion) -> Option<&Definition> {
+        self.history.get(&version)?.get(name)
+    }
+
+    /// What a collection of this name, as it was at a version, is called today; `None`: it was removed since. A name that was
+    /// given up may have been taken again since, by another collection.
+    #[must_use]
+    pub fn becomes(&self, name: &str, since: SchemaVersion) -> Option<Name> {
+        Lineage::of(self, name, since).name
+    }
+
+    /// The migrations of a collection of this name since a version, oldest first, under whatever names it had since.
+    #[must_use]
+    pub fn migrations_of(&self, name: &str, since: SchemaVersion) -> Vec<&Migration> {
+        Lineage::of(self, name, since).migrations().collect()
     }
 
     /// The newest version of the application's collections. Those of storex's own (`_storex_…`) have versions of their own,
@@ -208,7 +227,7 @@ impl RegistryBuilder {
         let current: Vec<&Definition> = order
             .iter()
             .filter_map(|name| history.values().rev().find_map(|definitions| definitions.get(name)))
-            .filter(|definition| !migration::is_gone(definition, &self.migrations))
+            .filter(|definition| !migration::is_gone(definition, self.migrations.iter()))
             .collect();
         let mut collections: Vec<Collection> = current
             .iter()
@@ -244,7 +263,7 @@ fn build_collection(definition: &Definition, all: &[&Definition]) -> Result<Coll
     let mut fields: Vec<Field> = definition.fields.iter().map(build_field).collect();
     let mut relations = Vec::new();
     for relation in &definition.relations {
-        let alias = relation.alias.clone().unwrap_or_else(|| Name::clone(&relation.target));
+        let alias = relation.field();
         let Some(target) = all.iter().find(|it| it.name == relation.target) else {
             let reason = format!(
                 "the relation points to collection `{}`, which is not there",
@@ -252,15 +271,7 @@ fn build_collection(definition: &Definition, all: &[&Definition]) -> Result<Coll
             );
             return Err(wrong(definition, Some(&alias), reason));
         };
-        fields.push(Field {
-            name: Name::clone(&alias),
-            column: relation.column.clone().unwrap_or_else(|| Name::clone(&alias)),
-            field_type: FieldType::ForeignKey(key_format(target, all, all.len())),
-            nullable: relation.optional,
-            default: relation.optional.then_some(Default::Null),
-            checks: Vec::new(),
-            custom: None,
-        });
+        fields.push(relation_field(relation, key_format(target, all, all.len())));
         let own = &definition.name;
         relations.push(Relation {
             kind: relation.kind,
@@ -401,6 +412,49 @@ fn check_fields(definition: &Definition, fields: &[Field]) -> Result<()> {
     Ok(())
 }
 
+fn relation_field(relation: &RelationDefinition, key: KeyFormat) -> Field {
+    let name = relation.field();
+    Field {
+        column: relation.column.clone().unwrap_or_else(|| Name::clone(&name)),
+        name,
+        field_type: FieldType::ForeignKey(key),
+        nullable: relation.optional,
+        default: relation.optional.then_some(Default::Null),
+        checks: Vec::new(),
+        custom: None,
+    }
+}
+
+fn default_key(name: &Name) -> Field {
+    Field {
+        name: Name::clone(name),
+        column: Name::clone(name),
+        field_type: FieldType::AutoPk(KeyFormat::Text),
+        nullable: false,
+        default: None,
+        checks: Vec::new(),
+        custom: None,
+    }
+}
+
+impl Definition {
+    /// All fields, of a definition that may hold no more: what its relations point to need not be there. The form of keys is
+    /// left open.
+    pub(super) fn all_fields(&self) -> Vec<Field> {
+        let relations = self.relations.iter().map(|it| relation_field(it, KeyFormat::Text));
+        let mut fields: Vec<Field> = self.fields.iter().map(build_field).chain(relations).collect();
+        let key = match self.primary_key.as_slice() {
+            [] => Some("id".into()),
+            [name] => Some(Name::clone(name)),
+            _ => None,
+        };
+        if let Some(key) = key.filter(|key| !fields.iter().any(|field| field.name == *key)) {
+            fields.insert(0, default_key(&key));
+        }
+        fields
+    }
+}
+
 fn build_field(definition: &FieldDefinition) -> Field {
     let mut field = Field {
         name: Name::clone(&definition.name),
@@ -452,18 +506,7 @@ fn build_key(definition: &Definition, fields: &mut Vec<Field>) -> Result<Vec<usi
             Some(at) => at,
             None if names.len() == 1 => {
                 // The key comes first, as people expect of a table.
-                fields.insert(
-                    0,
-                    Field {
-                        name: Name::clone(name),
-                        column: Name::clone(name),
-                        field_type: FieldType::AutoPk(KeyFormat::Text),
-                        nullable: false,
-                        default: None,
-                        checks: Vec::new(),
-                        custom: None,
-                    },
-                );
+                fields.insert(0, default_key(name));
                 0
             }
             None => {

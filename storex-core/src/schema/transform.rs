@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::record::{Key, Record};
-use crate::schema::{Collection, CollectionPlan, Default, Migration, Properties, StoredCollection};
+use crate::schema::lineage::{Stage, default_value, filled, rename};
+use crate::schema::{Collection, CollectionPlan, Migration, Properties, StoredCollection};
 use crate::value::Name;
 
 /// Takes objects of one collection from the schema that is stored to the one of the registry. For backends.
@@ -13,9 +14,9 @@ use crate::value::Name;
 pub struct Transform {
     old: Arc<Collection>,
     new: Arc<Collection>,
-    migrations: Vec<Migration>,
-    /// Fields that have another name and the same column, with no migration saying so.
-    renamed: Vec<(Name, Name)>,
+    stages: Vec<Stage>,
+    by_column: Vec<(Name, Name)>,
+    dropped: Vec<Name>,
 }
 
 impl Transform {
@@ -24,27 +25,12 @@ impl Transform {
         name: &str,
         stored: &StoredCollection,
     ) -> Result<Self> {
-        let fields = plan.collection.fields();
-        let carried = plan.carried.iter().filter_map(|(old, at)| Some((old, fields.get(*at)?)));
-        let declared = |old: &str, new: &str| {
-            let mut name = old;
-            for migration in &plan.migrations {
-                // Of one migration at most one: two fields may change names.
-                let mut renamed = migration.renamed_fields().iter();
-                if let Some((_, to)) = renamed.find(|(from, _)| **from == *name) {
-                    name = to;
-                }
-            }
-            name == new
-        };
         Ok(Self {
             old: stored.collection(name)?,
             new: Arc::clone(&plan.collection),
-            migrations: plan.migrations.clone(),
-            renamed: carried
-                .filter(|(old, new)| !declared(old, &new.name))
-                .map(|(old, new)| (old.as_str().into(), Name::clone(&new.name)))
-                .collect(),
+            stages: plan.stages.clone(),
+            by_column: plan.by_column.clone(),
+            dropped: plan.dropped.clone(),
         })
     }
 
@@ -74,33 +60,25 @@ impl Transform {
         };
         let names = self.old.fields().iter().map(|field| field.name.to_string());
         let mut object: Properties = names.zip(old.into_values()).collect();
-        for migration in &self.migrations {
-            apply(migration, &mut object)
-                .map_err(|reason| failed(migration.version().0, reason))?;
+        for stage in &self.stages {
+            if let Some(migration) = &stage.migration {
+                apply(migration, &mut object)
+                    .map_err(|reason| failed(migration.version().0, reason))?;
+            }
+            stage.settle(&mut object);
         }
         self.finish(object, &key).map_err(|reason| failed(self.new.version().0, reason))
     }
 
     fn finish(&self, mut object: Properties, key: &Key) -> Result<Record> {
-        for (old, new) in &self.renamed {
-            if let Some(value) = object.remove(&**old) {
-                object.entry(new.to_string()).or_insert(value);
-            }
-        }
-        let values = self.new.fields().iter().map(|field| {
-            let value = object.remove(&*field.name);
-            match (&value, &field.default) {
-                (None, Some(Default::Value(default))) => default.clone(),
-                (Some(given), Some(Default::Value(default)))
-                    if given.is_null() && !field.nullable =>
-                {
-                    default.clone()
-                }
-                _ => value.unwrap_or_default(),
-            }
-        });
+        rename(&mut object, &self.by_column);
+        let values =
+            self.new.fields().iter().map(|field| {
+                filled(object.remove(&*field.name), field.nullable, default_value(field))
+            });
         let mut record = Record::new(values.collect());
-        if let Some(field) = object.keys().next() {
+        if let Some(field) = object.keys().find(|key| !self.dropped.iter().any(|it| **it == **key))
+        {
             return Err(Error::UnknownField {
                 collection: Name::clone(self.new.name()),
                 field: field.as_str().into(),

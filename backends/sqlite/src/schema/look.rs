@@ -51,7 +51,7 @@ pub(super) fn look(conn: &Connection, registry: &Registry) -> Result<Look> {
         check(collection, &table)?;
     }
     for collection in &plan.collections {
-        complete &= check_table(conn, collection)?;
+        complete &= check_table(conn, &plan, collection)?;
     }
     let todo = if complete {
         Todo::Nothing
@@ -79,8 +79,12 @@ pub(super) fn is_rebuilt(plan: &CollectionPlan) -> bool {
 }
 
 /// Refuses a table that is not what it is said to be. Whether it is there with all its indices.
-fn check_table(conn: &Connection, plan: &CollectionPlan) -> Result<bool> {
+fn check_table(conn: &Connection, all: &Plan, plan: &CollectionPlan) -> Result<bool> {
     let Some((name, stored)) = &plan.stored else {
+        // The table of this name is another collection's, which gives it up.
+        if all.frees(plan.collection.table()) {
+            return Ok(false);
+        }
         // A table would have been described: this is a view, or part of a virtual table.
         return match live(conn, &plan.collection)? {
             Some(live) => check(&plan.collection, &live).map(|()| false),

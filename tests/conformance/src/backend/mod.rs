@@ -19,6 +19,7 @@ pub mod deleting;
 pub mod elements;
 pub mod fetching;
 pub mod finding;
+pub mod histories;
 pub mod keys;
 pub mod lifecycle;
 pub mod live;
@@ -740,6 +741,10 @@ macro_rules! backend_conformance {
                 a_collection_is_added_when_opened_again
                 a_database_that_does_not_fit_is_refused
                 a_field_is_renamed_by_its_column
+            }
+            histories {
+                a_name_that_was_given_up_is_taken_again
+                any_version_opens_as_any_later_one
             }
             migrations {
                 fields_are_added
