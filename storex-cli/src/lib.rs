@@ -29,6 +29,8 @@ mod guide {
     mod schema {}
     #[doc = include_str!("../../docs/guide/shared-logs.md")]
     mod shared_logs {}
+    #[doc = include_str!("../../docs/guide/syncing.md")]
+    mod syncing {}
     #[doc = include_str!("../../docs/guide/transactions.md")]
     mod transactions {}
 }
