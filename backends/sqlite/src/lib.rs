@@ -68,6 +68,7 @@ mod custom;
 mod error;
 mod explain;
 mod functions;
+mod overtaken;
 mod read;
 mod readers;
 mod related;

@@ -232,17 +232,19 @@ impl<'c> Writing<'c> {
         let mut statement = self.statement(table, text)?;
         let mut keys = Vec::with_capacity(found.len());
         let mut records = Vec::with_capacity(found.len());
+        let mut unchanged = Vec::new();
         for mut record in found {
             let key = collection.key_of(&record);
-            apply_changes(collection, changes, &mut record)?;
+            let idle = apply_changes(collection, changes, &mut record)?;
             let values = fields.iter().map(|at| record.get(*at));
             if write_by_key(&mut statement, table, values, &key)? {
+                unchanged.extend(idle.into_iter().map(|field| (keys.len(), field)));
                 keys.push(key);
                 records.push(record);
             }
         }
         self.keep(text, statement);
-        Ok(StepOutcome::Updated { keys, records })
+        Ok(StepOutcome::Updated { keys, records, unchanged })
     }
 
     fn delete(&mut self, table: &Table, filter: &Filter) -> Result<StepOutcome> {
@@ -307,7 +309,7 @@ impl<'c> Writing<'c> {
         }
         objects.sort_by(|(a, _), (b, _)| a.cmp(b));
         let (keys, records) = objects.into_iter().unzip();
-        Ok(StepOutcome::Updated { keys, records })
+        Ok(StepOutcome::Updated { keys, records, unchanged: Vec::new() })
     }
 
     /// The keys that a filter matches which SQLite cannot take.
@@ -349,5 +351,5 @@ fn changed_fields(collection: &Collection, changes: &Changes) -> Result<Vec<usiz
 }
 
 fn updated(keys: Vec<Key>) -> StepOutcome {
-    StepOutcome::Updated { keys, records: Vec::new() }
+    StepOutcome::Updated { keys, records: Vec::new(), unchanged: Vec::new() }
 }

@@ -33,6 +33,18 @@ impl Collection {
         Ok(())
     }
 
+    /// An empty text is what programs give that have forgotten to give a key; [`AutoPk`](crate::AutoPk) takes it so, too. As a
+    /// part of a compound key it is as good as any.
+    pub(crate) fn check_key(&self, record: &Record) -> Result<()> {
+        let [at] = *self.primary_key else { return Ok(()) };
+        if record.get(at).as_text() != Some("") {
+            return Ok(());
+        }
+        let reason = "is the primary key and cannot be an empty text; give the object a key, or add the middleware `AutoPk` and give the \
+                      field the type `AutoPk`";
+        Err(self.invalid_value(&self.fields[at], reason.to_owned()))
+    }
+
     /// The positions of fields that may be null but must be given.
     pub(crate) fn must_be_given(&self) -> &[usize] {
         &self.must_be_given

@@ -135,6 +135,21 @@ pub async fn an_empty_text_is_no_key(h: Harness) {
     assert_uuid(created["id"].as_str().unwrap(), '7');
 }
 
+/// Without `AutoPk` nobody fills it in.
+pub async fn an_empty_text_is_refused_without_auto_pk(h: Harness) {
+    let named = Definition::new(OBJECT).field("name", FieldType::String).primary_key(["name"]);
+    let part = Definition::new("part").field("a", FieldType::String).field("b", FieldType::String);
+    let part = part.primary_key(["a", "b"]);
+    let registry = crate::support::registry([named, part]);
+    let storage = h.open_with(registry, vec![]).await;
+    let create =
+        |key: &str| storage.execute(Batch::new().create(OBJECT, vec![record!["x"], record![key]]));
+    refused(create("").await, ErrorKind::Invalid, &[OBJECT, "`name`", "empty", "AutoPk"]);
+    assert_eq!(dump(&storage, OBJECT).await, Vec::<Json>::new());
+    create(" ").await.unwrap();
+    storage.execute(Batch::new().create("part", vec![record!["", ""]])).await.unwrap();
+}
+
 /// By key is by time of creation, so that an index grows at its end.
 async fn keys_ascend(h: Harness, format: KeyFormat, generator: KeyGenerator) {
     let storage = open(&h, format, generator).await;
