@@ -348,6 +348,7 @@ impl<'t> Writing<'t> {
                 return Ok(Some(Error::UniqueViolation {
                     collection: Name::clone(store.collection.name()),
                     index: store.label(index),
+                    values: index.fields.iter().map(|at| record.get(*at).clone()).collect(),
                 }));
             }
         }

@@ -274,6 +274,7 @@ impl Table {
                 return Err(Error::UniqueViolation {
                     collection: Name::clone(collection.name()),
                     index: collection.index_label(index),
+                    values: index.fields.iter().map(|at| record.get(*at).clone()).collect(),
                 });
             }
         }

@@ -78,6 +78,7 @@ mod sql;
 mod table;
 mod trace;
 mod value;
+mod violation;
 mod write;
 mod writer;
 

@@ -426,6 +426,7 @@ macro_rules! backend_conformance {
                 case_accents_and_spaces_make_other_values
                 over_several_fields
                 several_indices_on_one_collection
+                the_values_are_told
                 a_value_is_free_after_its_object_is_deleted
                 a_value_is_free_after_its_object_has_another
                 replace_does_not_push_out_another_object
