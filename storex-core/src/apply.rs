@@ -9,7 +9,8 @@ use crate::record::Record;
 use crate::schema::{Collection, Field};
 use crate::value::{Name, Timestamp, Value};
 
-/// Applies the changes of an update to a record.
+/// Applies the changes of an update to a record. Gives the fields whose relative change changed nothing: a prefix that was not
+/// there, a minimum that is greater than the value, an increment by zero. What is [set](Change::Set) is never among them.
 ///
 /// # Errors
 /// [`Error::InvalidValue`] when a number would leave its range, or the value is of another kind than the change takes.
@@ -17,18 +18,34 @@ pub fn apply_changes(
     collection: &Collection,
     changes: &Changes,
     record: &mut Record,
-) -> Result<()> {
+) -> Result<Vec<Name>> {
+    let mut unchanged = Vec::new();
     for (name, change) in changes.iter() {
         let at = collection.require(name)?;
         let field = &collection.fields()[at];
-        if let Some(mut value) = result_of(collection, field, change, record.get(at))? {
-            // A result is stored as any other value: zero and five seconds are a moment, and an adopted column may keep a
-            // float as an integer.
-            collection.check_value(field, &mut value)?;
-            record.set(at, value);
+        let Some(mut value) = result_of(collection, field, change, record.get(at))? else {
+            unchanged.push(Name::clone(name));
+            continue;
+        };
+        // A result is stored as any other value: zero and five seconds are a moment, and an adopted column may keep a
+        // float as an integer.
+        collection.check_value(field, &mut value)?;
+        if value == *record.get(at) && is_idle(change) {
+            unchanged.push(Name::clone(name));
         }
+        record.set(at, value);
     }
-    Ok(())
+    Ok(unchanged)
+}
+
+/// Whether a change whose result is the value that was there has done nothing. An increment counts on every device, also
+/// where a float is too large to grow by it.
+fn is_idle(change: &Change) -> bool {
+    match change {
+        Change::Set(_) => false,
+        Change::Increment(by) => by.compare(&Value::Int(0)).is_eq(),
+        _ => true,
+    }
 }
 
 /// What a change makes of a value; `None`: it stays.

@@ -1,6 +1,6 @@
 //! [`Error`]: what can go wrong, on which collection and field, and what to do.
 
-use crate::value::Name;
+use crate::value::{Name, Value};
 
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -95,6 +95,10 @@ pub enum Error {
         collection: Name,
         /// The fields of the index, joined by commas.
         index: String,
+        /// The values that are there already, in the order of the fields. They are not in the message, as messages are logged.
+        /// Empty where they are not known: an index that is made over objects which are there, or one of an adopted table
+        /// that the schema does not know.
+        values: Vec<Value>,
     },
     /// A rule of the database itself refused the write (a foreign key, a CHECK, a trigger).
     #[error("collection `{collection}`: the database refused the write: {reason}")]

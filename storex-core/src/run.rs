@@ -45,6 +45,9 @@ pub enum StepOutcome {
         /// Where [`Changes::tells_objects`](crate::Changes::tells_objects): the whole objects as they are now, in the order
         /// of the keys; else empty.
         records: Vec<Record>,
+        /// Relative changes that changed nothing (see [`apply_changes`](crate::apply_changes)): the object's place among the
+        /// keys, ascending, and the field. They are no writes, and sync does not send them.
+        unchanged: Vec<(usize, Name)>,
     },
     /// These objects were deleted.
     Deleted {
@@ -481,6 +484,9 @@ impl BatchRun {
         let checks = self.origin == Origin::Local && schema.has_checks();
         for record in &mut create.records {
             schema.check_record(record)?;
+            if self.origin == Origin::Local {
+                schema.check_key(record)?;
+            }
             if checks {
                 schema.check_object(record)?;
             }

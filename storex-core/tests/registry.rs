@@ -308,3 +308,46 @@ fn a_registry_grows_by_more_collections() {
     assert!(first.with([Definition::new("a")], []).is_err(), "the same collection twice");
     assert!(matches!(first.collection("b"), Err(Error::UnknownCollection { .. })));
 }
+
+/// A bound that no value could be held against is a mistake that would never be noticed.
+#[test]
+fn checks_whose_bounds_are_of_another_kind_are_refused() {
+    use storex_core::{Check, FieldOption};
+    let built = |field_type: FieldType, check: Check| {
+        let checked = [FieldOption::Optional, FieldOption::Check(check)];
+        let definition = Definition::new("thing").field_with("f", field_type, checked);
+        Registry::builder().collection(definition).build()
+    };
+    let wrong = [
+        (FieldType::Int, Check::MinLength(1)),
+        (FieldType::Float, Check::MaxLength(1)),
+        (FieldType::Boolean, Check::MinLength(1)),
+        (FieldType::Timestamp, Check::MaxLength(1)),
+        (FieldType::Int, Check::Min("a".into())),
+        (FieldType::Int, Check::Max(1.5.into())),
+        (FieldType::String, Check::Max(1.into())),
+        (FieldType::Timestamp, Check::Min("2026-01-01".into())),
+        (FieldType::Int, Check::Min(Value::Null)),
+        (FieldType::String, Check::OneOf(vec!["a".into(), 1.into()])),
+    ];
+    for (field_type, check) in wrong {
+        let shown = format!("{field_type:?} {check:?}");
+        let error = built(field_type, check).expect_err(&shown);
+        assert!(
+            matches!(&error, Error::Definition { collection, field: Some(field), .. }
+                if &**collection == "thing" && &**field == "f"),
+            "{shown}: {error}"
+        );
+    }
+    let right = [
+        (FieldType::Json, Check::MaxLength(1)),
+        (FieldType::Binary, Check::MinLength(1)),
+        (FieldType::Float, Check::Min(1.into())),
+        (FieldType::Timestamp, Check::Min(5.into())),
+        (FieldType::Boolean, Check::OneOf(vec![true.into()])),
+        (FieldType::Int, Check::custom("odd", |_| true)),
+    ];
+    for (field_type, check) in right {
+        built(field_type, check).unwrap();
+    }
+}

@@ -1,11 +1,10 @@
 //! From what a batch has executed to the entries of its log row.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use storex_core::{
-    Change, Changes, Collection, Key, Name, Record, Registry, Step, StepOutcome, Trace, Value,
-    created,
+    Change, Collection, Key, Name, Record, Registry, Step, StepOutcome, Trace, Value, created,
 };
 
 use crate::clock::Clock;
@@ -28,10 +27,11 @@ pub(crate) enum Touched<'a> {
     Updated {
         collection: &'a Arc<Collection>,
         numbers: &'a Arc<Numbers>,
-        keys: &'a [Key],
-        changes: &'a Changes,
+        keys: Vec<&'a Key>,
+        /// Without those that changed nothing: what is no write takes no stamp, and so never wins over another device's.
+        changes: Vec<(&'a Name, &'a Change)>,
         /// After a relative change: the objects as they are now.
-        after: &'a [Record],
+        after: Vec<&'a Record>,
     },
     Deleted {
         collection: &'a Arc<Collection>,
@@ -46,31 +46,59 @@ pub(crate) fn touched<'a>(
     registry: &'a Registry,
     all: &'a AllNumbers,
 ) -> impl Iterator<Item = Touched<'a>> {
-    trace.executed().iter().filter_map(move |executed| {
+    let known = trace.executed().iter().filter_map(|executed| {
         let name = executed.step.collection()?;
-        let numbers = all.get(name)?;
-        let collection = registry.find(name)?;
-        let touched = match (&executed.step, &executed.outcome) {
-            (Step::Create(create), StepOutcome::Created { skipped }) => Touched::Created {
+        Some((executed, registry.find(name)?, all.get(name)?))
+    });
+    let touched = known.flat_map(|(executed, collection, numbers)| {
+        match (&executed.step, &executed.outcome) {
+            (Step::Create(create), StepOutcome::Created { skipped }) => vec![Touched::Created {
                 collection,
                 numbers,
                 records: created(create, skipped).collect(),
-            },
-            (Step::Update { changes, .. }, StepOutcome::Updated { keys, records }) => {
-                Touched::Updated { collection, numbers, keys, changes, after: records }
+            }],
+            (Step::Update { changes, .. }, StepOutcome::Updated { keys, records, unchanged }) => {
+                grouped(unchanged, keys.len())
+                    .into_iter()
+                    .map(|(idle, places)| Touched::Updated {
+                        collection,
+                        numbers,
+                        keys: places.iter().filter_map(|at| keys.get(*at)).collect(),
+                        changes: changes.iter().filter(|(name, _)| !idle.contains(name)).collect(),
+                        after: places.iter().filter_map(|at| records.get(*at)).collect(),
+                    })
+                    .collect()
             }
-            (_, StepOutcome::Deleted { keys }) => Touched::Deleted { collection, numbers, keys },
-            _ => return None,
-        };
-        (touched.len() > 0).then_some(touched)
-    })
+            (_, StepOutcome::Deleted { keys }) => {
+                vec![Touched::Deleted { collection, numbers, keys }]
+            }
+            _ => Vec::new(),
+        }
+    });
+    touched.filter(|touched| touched.len() > 0)
+}
+
+/// The places of the objects of an update, by the fields whose changes changed nothing in them: mostly one group.
+fn grouped(unchanged: &[(usize, Name)], objects: usize) -> BTreeMap<Vec<&Name>, Vec<usize>> {
+    let mut groups: BTreeMap<Vec<&Name>, Vec<usize>> = BTreeMap::new();
+    let mut unchanged = unchanged.iter().peekable();
+    for at in 0..objects {
+        let mut idle = Vec::new();
+        while let Some((_, field)) = unchanged.next_if(|(place, _)| *place <= at) {
+            idle.push(field);
+        }
+        groups.entry(idle).or_default().push(at);
+    }
+    groups
 }
 
 impl Touched<'_> {
     fn len(&self) -> usize {
         match self {
             Self::Created { records, .. } => records.len(),
-            Self::Updated { keys, .. } | Self::Deleted { keys, .. } => keys.len(),
+            Self::Updated { changes, .. } if changes.is_empty() => 0,
+            Self::Updated { keys, .. } => keys.len(),
+            Self::Deleted { keys, .. } => keys.len(),
         }
     }
 
@@ -107,7 +135,10 @@ impl Touched<'_> {
                     key_code::encode(collection.primary_key().iter().map(|at| record.get(*at)))
                 })
                 .collect(),
-            Self::Updated { keys, .. } | Self::Deleted { keys, .. } => {
+            Self::Updated { keys, .. } => {
+                keys.iter().map(|key| key_code::encode(key.values())).collect()
+            }
+            Self::Deleted { keys, .. } => {
                 keys.iter().map(|key| key_code::encode(key.values())).collect()
             }
         }
@@ -274,7 +305,7 @@ fn fold(
                 // The row is there although its clock says deleted: it was put back behind our back.
                 clock = Clock::created(clock.life + 1, Stamp::ZERO);
             }
-            let relative = changes.is_relative();
+            let relative = changes.iter().any(|(_, it)| !matches!(it, Change::Set(_)));
             for ((_, change), at) in changes.iter().zip(positions) {
                 let Some(field) = numbers.fields.get(*at).copied() else { continue };
                 let increment = if let Change::Increment(by) = change {

@@ -117,6 +117,46 @@ async fn what_touches_no_row_is_not_logged() {
     assert_eq!(dump_all(&a).await, before);
 }
 
+/// A relative change that changes nothing is no write: it is not logged, takes no stamp, and so does not win over what another
+/// device has written.
+#[tokio::test(start_paused = true)]
+async fn what_changes_nothing_is_not_logged() {
+    let log = shared_log();
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    a.create("note", json!({"id": "1", "title": "a/b", "stars": 5})).await;
+    a.create("note", json!({"id": "2", "title": "c", "stars": 9})).await;
+    settle(&[&a, &b], &log).await;
+    b.update("note", json!({"id": "1"}), json!({"title": "new", "stars": 4})).await;
+    a.runtime.advance(60_000);
+    let before = dump_all(&a).await;
+    let change = |filter: Filter, changes: Changes| {
+        a.storage.execute(Batch::new().update("note", filter, changes))
+    };
+    for changes in [
+        Changes::new().replace_prefix("title", "x/", "y/"),
+        Changes::new().min("stars", 10),
+        Changes::new().max("stars", 1),
+        Changes::new().increment("stars", 0),
+        Changes::new().multiply("stars", 1).append("title", ""),
+    ] {
+        change(Filter::All, changes).await.unwrap();
+        assert_eq!(dump_all(&a).await, before);
+    }
+    // Of several changes and objects only those that changed something are writes.
+    change(Filter::All, Changes::new().set("body", "x").max("stars", 7)).await.unwrap();
+    let logged = log_of(&a).await;
+    let last = logged.last().unwrap();
+    let fields = |n: usize| last.shapes[last.entries[n].shape].fields[1..].to_vec();
+    let mut written = [fields(0), fields(1)];
+    written.sort();
+    assert_eq!(written, [vec!["body".into()], vec!["body".into(), "stars".into()]]);
+    change(Filter::key("2"), Changes::new().replace_prefix("title", "c", "d")).await.unwrap();
+    settle(&[&a, &b], &log).await;
+    assert_in_step(&[&a, &b]).await;
+    let found = a.storage.dynamic("note").unwrap().find(&json!({"id": "1"})).await.unwrap();
+    assert_eq!((&found[0]["title"], &found[0]["stars"]), (&json!("new"), &json!(7)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn skipped_and_replaced_creates() {
     let a = Device::new(1).await;

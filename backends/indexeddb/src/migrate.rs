@@ -86,6 +86,7 @@ impl<'s> Unique<'s> {
                 return Err(storex_core::Error::UniqueViolation {
                     collection: Name::clone(self.store.collection.name()),
                     index: self.store.label(index),
+                    values: index.fields.iter().map(|at| record.get(*at).clone()).collect(),
                 });
             }
         }

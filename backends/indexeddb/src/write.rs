@@ -189,9 +189,11 @@ impl<'t> Writing<'t> {
             .collect::<Result<_>>()?;
         let mut keys = Vec::with_capacity(rows.len());
         let mut records = Vec::new();
+        let mut unchanged = Vec::new();
         for Row { object, mut record } in rows {
             let key = store.collection.key_of(&record);
-            apply_changes(&store.collection, changes, &mut record)?;
+            let idle = apply_changes(&store.collection, changes, &mut record)?;
+            unchanged.extend(idle.into_iter().map(|field| (keys.len(), field)));
             let object: Object = object.unchecked_into();
             for at in &changed {
                 store.set(&object, *at, record.get(*at));
@@ -203,7 +205,7 @@ impl<'t> Writing<'t> {
                 records.push(record);
             }
         }
-        Ok(StepOutcome::Updated { keys, records })
+        Ok(StepOutcome::Updated { keys, records, unchanged })
     }
 
     async fn delete(&mut self, collection: &Name, filter: &Filter) -> Result<StepOutcome> {
@@ -346,6 +348,7 @@ impl<'t> Writing<'t> {
                 return Ok(Some(Error::UniqueViolation {
                     collection: Name::clone(store.collection.name()),
                     index: store.label(index),
+                    values: index.fields.iter().map(|at| record.get(*at).clone()).collect(),
                 }));
             }
         }

@@ -231,7 +231,7 @@ async fn a_unique_index_that_does_not_hold_is_not_made() {
     with_people(&name).await;
     let error = refused(&name, person().version(2).unique(["age"])).await;
     assert!(
-        matches!(&error, Error::UniqueViolation { collection, index } if &**collection == "person" && index == "age"),
+        matches!(&error, Error::UniqueViolation { collection, index, .. } if &**collection == "person" && index == "age"),
         "{error}"
     );
     opened(&name, [person()]).await.close().await.unwrap();

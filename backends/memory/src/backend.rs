@@ -199,16 +199,18 @@ impl State {
     ) -> Result<StepOutcome> {
         let mut keys = Vec::new();
         let mut after = Vec::new();
+        let mut unchanged = Vec::new();
         for mut record in self.table(collection).matching(collection, filter) {
             let key = collection.key_of(&record);
-            apply_changes(collection, changes, &mut record)?;
+            let idle = apply_changes(collection, changes, &mut record)?;
+            unchanged.extend(idle.into_iter().map(|field| (keys.len(), field)));
             if changes.tells_objects() {
                 after.push(record.clone());
             }
             self.put(collection, key.clone(), Some(record), undo)?;
             keys.push(key);
         }
-        Ok(StepOutcome::Updated { keys, records: after })
+        Ok(StepOutcome::Updated { keys, records: after, unchanged })
     }
 
     fn delete(
@@ -272,6 +274,7 @@ impl Table {
                 return Err(Error::UniqueViolation {
                     collection: Name::clone(collection.name()),
                     index: collection.index_label(index),
+                    values: index.fields.iter().map(|at| record.get(*at).clone()).collect(),
                 });
             }
         }

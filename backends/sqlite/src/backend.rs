@@ -21,6 +21,7 @@ use crate::config::{Config, Durability, SqliteBuilder};
 use crate::connection;
 use crate::custom;
 use crate::error::{self, BACKEND};
+use crate::overtaken::SchemaWatch;
 use crate::read;
 use crate::readers::Readers;
 use crate::schema;
@@ -58,6 +59,7 @@ pub struct SqliteBackend {
 #[derive(Debug)]
 struct Running {
     registry: Arc<Registry>,
+    watch: Arc<SchemaWatch>,
     tables: Arc<Tables>,
     readers: Arc<Readers>,
     writer: Mutex<Option<Sender<Job>>>,
@@ -124,6 +126,7 @@ impl Backend for SqliteBackend {
         let (sender, opened, thread) = writer::start(self.config.clone(), Arc::clone(&registry))?;
         let tables = opened.await.unwrap_or(Err(Error::Closed))?;
         *self.lock() = Some(Arc::new(Running {
+            watch: Arc::new(SchemaWatch::new(Arc::clone(&registry))),
             registry,
             tables,
             readers: Arc::new(Readers::new(self.config.clone())),
@@ -164,8 +167,10 @@ impl Backend for SqliteBackend {
         _registry: &Registry,
     ) -> Result<Vec<Record>> {
         let running = self.running()?;
-        let tables = Arc::clone(&running.tables);
-        let work = move |conn: &Connection| aggregate::aggregate(conn, &tables, &aggregation);
+        let (tables, watch) = (Arc::clone(&running.tables), Arc::clone(&running.watch));
+        let work = move |conn: &Connection| {
+            watch.read(conn, || aggregate::aggregate(conn, &tables, &aggregation))
+        };
         running.readers.run(work).await
     }
 
@@ -228,18 +233,14 @@ impl Running {
         read: fn(&Connection, &Tables, &Query) -> Result<T>,
     ) -> Result<T> {
         if matches!(&query.filter, Filter::Keys(keys) if keys.len() <= INLINE_KEYS)
-            && let Some(outcome) = self.readers.inline(|conn| {
-                read(conn, &self.tables, &query).map_err(|it| real_reason(conn, &self.registry, it))
-            })
+            && let Some(outcome) = self
+                .readers
+                .inline(|conn| self.watch.read(conn, || read(conn, &self.tables, &query)))
         {
             return outcome;
         }
-        let (tables, registry) = (Arc::clone(&self.tables), Arc::clone(&self.registry));
-        self.readers
-            .run(move |conn| {
-                read(conn, &tables, &query).map_err(|it| real_reason(conn, &registry, it))
-            })
-            .await
+        let (tables, watch) = (Arc::clone(&self.tables), Arc::clone(&self.watch));
+        self.readers.run(move |conn| watch.read(conn, || read(conn, &tables, &query))).await
     }
 
     fn join(&self) {
@@ -295,14 +296,4 @@ fn flush_directory(path: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn flush_directory(_path: &Path) -> io::Result<()> {
     Ok(())
-}
-
-/// What does not fit any more may have been migrated by a newer program while we had the database open.
-fn real_reason(conn: &Connection, registry: &Registry, error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::Corrupt | ErrorKind::Other => {
-            schema::refuse_newer(conn, registry).err().unwrap_or(error)
-        }
-        _ => error,
-    }
 }

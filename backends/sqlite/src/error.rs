@@ -75,7 +75,8 @@ pub(crate) fn again(error: &rusqlite::Error) -> rusqlite::Error {
     }
 }
 
-/// An error of a write to a table: constraints become what core calls them.
+/// An error of a write to a table: constraints become what core calls them. The values that are there already are left to the
+/// caller ([`Table::with_values`]).
 pub(crate) fn failed_write(
     operation: &'static str,
     table: &Table,
@@ -95,9 +96,12 @@ pub(crate) fn failed_write(
             match (table.violated(&message), key) {
                 (Violated::Key, Some(key)) => Error::AlreadyExists { collection, key: key() },
                 (Violated::Key, None) => {
-                    Error::UniqueViolation { collection, index: table.key_label() }
+                    let (index, values) = (table.key_label(), Vec::new());
+                    Error::UniqueViolation { collection, index, values }
                 }
-                (Violated::Index(index), _) => Error::UniqueViolation { collection, index },
+                (Violated::Index { label, .. }, _) => {
+                    Error::UniqueViolation { collection, index: label, values: Vec::new() }
+                }
             }
         }
         _ if code.extended_code & 0xff == ffi::SQLITE_CONSTRAINT => {
@@ -113,8 +117,12 @@ pub(crate) fn failed_write(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Violated {
     Key,
-    /// The fields of the index.
-    Index(String),
+    Index {
+        /// Its fields, as they are shown.
+        label: String,
+        /// Their positions; none where it is not made of fields alone.
+        fields: Vec<usize>,
+    },
 }
 
 /// The class of a failure, and what to do about it.

@@ -68,6 +68,7 @@ mod custom;
 mod error;
 mod explain;
 mod functions;
+mod overtaken;
 mod read;
 mod readers;
 mod related;
@@ -77,6 +78,7 @@ mod sql;
 mod table;
 mod trace;
 mod value;
+mod violation;
 mod write;
 mod writer;
 

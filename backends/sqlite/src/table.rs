@@ -37,7 +37,7 @@ pub(crate) struct Table {
     /// The database keeps texts as UTF-16, and so in another order than storex.
     pub(crate) is_utf16: bool,
     /// SQLite's words for each rule of uniqueness that a write may break.
-    uniques: Vec<(String, Violated)>,
+    pub(crate) uniques: Vec<(String, Violated)>,
 }
 
 /// A field's column.
@@ -120,7 +120,10 @@ impl Table {
     pub(crate) fn violated(&self, message: &str) -> Violated {
         let known = self.uniques.iter().find(|(known, _)| known == message);
         known.map_or_else(
-            || Violated::Index(message.trim_start_matches("UNIQUE constraint failed: ").to_owned()),
+            || Violated::Index {
+                label: message.trim_start_matches("UNIQUE constraint failed: ").to_owned(),
+                fields: Vec::new(),
+            },
             |(_, violated)| violated.clone(),
         )
     }
@@ -210,10 +213,11 @@ fn where_key(collection: &Collection, columns: &[Column], first: usize) -> Strin
 }
 
 fn uniques(collection: &Collection, live: &LiveTable) -> Vec<(String, Violated)> {
-    let field_of = |column: &str| {
-        let field =
-            collection.fields().iter().find(|field| field.column.eq_ignore_ascii_case(column));
-        field.map_or_else(|| column.to_owned(), |field| field.name.to_string())
+    let position = |column: &str| {
+        collection.fields().iter().position(|field| field.column.eq_ignore_ascii_case(column))
+    };
+    let label = |column: &str| {
+        position(column).map_or(column, |at| &*collection.fields()[at].name).to_owned()
     };
     let key: Vec<&str> =
         collection.primary_key().iter().map(|at| &*collection.fields()[*at].column).collect();
@@ -234,7 +238,7 @@ fn uniques(collection: &Collection, live: &LiveTable) -> Vec<(String, Violated)>
             Some(columns) => rules.push(columns),
             None => uniques.push((
                 format!("UNIQUE constraint failed: index '{}'", index.name),
-                Violated::Index(index.name.clone()),
+                Violated::Index { label: index.name.clone(), fields: Vec::new() },
             )),
         }
     }
@@ -242,9 +246,11 @@ fn uniques(collection: &Collection, live: &LiveTable) -> Vec<(String, Violated)>
         let violated = if is_key(columns) {
             Violated::Key
         } else {
-            Violated::Index(
-                columns.iter().map(|column| field_of(column)).collect::<Vec<_>>().join(", "),
-            )
+            let positions: Option<Vec<usize>> = columns.iter().map(|it| position(it)).collect();
+            Violated::Index {
+                label: columns.iter().map(|column| label(column)).collect::<Vec<_>>().join(", "),
+                fields: positions.unwrap_or_default(),
+            }
         };
         uniques.push((message(columns), violated));
     }

@@ -15,6 +15,7 @@ use crate::sql::{Sql, TooLarge};
 use crate::table::{Table, Tables};
 use crate::trace;
 use crate::value::{Bound, Param, bind_all, bind_key};
+use crate::violation;
 
 /// So many statements are at hand during a batch.
 const HELD: usize = 8;
@@ -157,6 +158,7 @@ impl<'c> Writing<'c> {
     ) -> Result<bool> {
         let key = table.collection.key_of(record);
         let error = failed_write("create", table, Some(&|| key.to_string()), source);
+        let error = table.with_values(error, record);
         if !matches!(error, Error::UniqueViolation { .. }) || self.conn.is_autocommit() {
             return Err(error);
         }
@@ -172,12 +174,25 @@ impl<'c> Writing<'c> {
             OnConflict::Replace => {
                 let others = &table.sql.others;
                 let mut statement = self.statement(table, &table.update(others).set_key)?;
-                write_by_key(&mut statement, table, others.iter().map(|at| record.get(*at)), &key)
+                let values = others.iter().map(|at| record.get(*at));
+                write_by_key(&mut statement, table, values, &key)
+                    .map_err(|error| table.with_values(error, record))
             }
         }
     }
 
     fn update(&mut self, table: &Table, filter: &Filter, changes: &Changes) -> Result<StepOutcome> {
+        let (conn, tables) = (self.conn, self.tables);
+        self.update_all(table, filter, changes)
+            .map_err(|error| violation::of_update(conn, tables, table, (filter, changes), error))
+    }
+
+    fn update_all(
+        &mut self,
+        table: &Table,
+        filter: &Filter,
+        changes: &Changes,
+    ) -> Result<StepOutcome> {
         let texts = table.update(&changed_fields(&table.collection, changes)?);
         let values = || {
             changes.iter().map(|(_, change)| match change {
@@ -232,17 +247,20 @@ impl<'c> Writing<'c> {
         let mut statement = self.statement(table, text)?;
         let mut keys = Vec::with_capacity(found.len());
         let mut records = Vec::with_capacity(found.len());
+        let mut unchanged = Vec::new();
         for mut record in found {
             let key = collection.key_of(&record);
-            apply_changes(collection, changes, &mut record)?;
+            let idle = apply_changes(collection, changes, &mut record)?;
             let values = fields.iter().map(|at| record.get(*at));
-            if write_by_key(&mut statement, table, values, &key)? {
+            let written = write_by_key(&mut statement, table, values, &key);
+            if written.map_err(|error| table.with_values(error, &record))? {
+                unchanged.extend(idle.into_iter().map(|field| (keys.len(), field)));
                 keys.push(key);
                 records.push(record);
             }
         }
         self.keep(text, statement);
-        Ok(StepOutcome::Updated { keys, records })
+        Ok(StepOutcome::Updated { keys, records, unchanged })
     }
 
     fn delete(&mut self, table: &Table, filter: &Filter) -> Result<StepOutcome> {
@@ -307,7 +325,7 @@ impl<'c> Writing<'c> {
         }
         objects.sort_by(|(a, _), (b, _)| a.cmp(b));
         let (keys, records) = objects.into_iter().unzip();
-        Ok(StepOutcome::Updated { keys, records })
+        Ok(StepOutcome::Updated { keys, records, unchanged: Vec::new() })
     }
 
     /// The keys that a filter matches which SQLite cannot take.
@@ -349,5 +367,5 @@ fn changed_fields(collection: &Collection, changes: &Changes) -> Result<Vec<usiz
 }
 
 fn updated(keys: Vec<Key>) -> StepOutcome {
-    StepOutcome::Updated { keys, records: Vec::new() }
+    StepOutcome::Updated { keys, records: Vec::new(), unchanged: Vec::new() }
 }

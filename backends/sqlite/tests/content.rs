@@ -79,7 +79,9 @@ async fn an_update_tells_the_objects_where_it_is_asked_to() {
     let changes = || Changes::new().set("n", 7).returning();
     let batch = Batch::new().update("thing", field("kind").eq("even"), changes());
     let outcome = pair.execute(batch).await.unwrap();
-    let StepOutcome::Updated { keys, records } = &outcome.executed()[0].outcome else { panic!() };
+    let StepOutcome::Updated { keys, records, .. } = &outcome.executed()[0].outcome else {
+        panic!()
+    };
     assert_eq!(keys.len(), 3);
     assert_eq!(*records, [0, 2, 4].map(|id| thing(id, "even", Some(7))));
     // By key, and by a filter that SQLite does not take.

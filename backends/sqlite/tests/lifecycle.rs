@@ -262,7 +262,7 @@ async fn a_unique_index_that_does_not_hold_is_not_made() {
     let more = Definition::new("more").optional("x", FieldType::Int);
     let error = backend.open(registry([more, note().unique(["n"])])).await.unwrap_err();
     assert!(
-        matches!(&error, Error::UniqueViolation { collection, index } if &**collection == "note" && index == "n"),
+        matches!(&error, Error::UniqueViolation { collection, index, .. } if &**collection == "note" && index == "n"),
         "{error}"
     );
     assert_eq!(schema(&path).1, before.1);

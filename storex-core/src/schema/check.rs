@@ -33,6 +33,18 @@ impl Collection {
         Ok(())
     }
 
+    /// An empty text is what a struct has whose key was not filled in, which [`AutoPk`](crate::AutoPk) then does. Where it does not
+    /// run, the first such object would take the place of all. (A key that applications choose may be empty.)
+    pub(crate) fn check_key(&self, record: &Record) -> Result<()> {
+        let missing = |at: &&usize| {
+            matches!(self.fields[**at].field_type, FieldType::AutoPk(_))
+                && record.get(**at).as_text() == Some("")
+        };
+        let Some(at) = self.primary_key.iter().find(missing) else { return Ok(()) };
+        let reason = "is the primary key and cannot be an empty text; give the object a key, or add the middleware `AutoPk`";
+        Err(self.invalid_value(&self.fields[*at], reason.to_owned()))
+    }
+
     /// The positions of fields that may be null but must be given.
     pub(crate) fn must_be_given(&self) -> &[usize] {
         &self.must_be_given

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use crate::error::{Error, Result};
 use crate::record::Record;
-use crate::schema::{Collection, Field};
+use crate::schema::{Collection, Field, FieldType, KeyFormat};
 use crate::serde_face::from_record;
 use crate::value::{Name, Value};
 
@@ -127,6 +127,59 @@ impl Check {
             Self::Min(_) | Self::Max(_) | Self::OneOf(_) | Self::Custom(_) => return None,
         };
         Some(text)
+    }
+}
+
+impl Check {
+    /// Brings the bounds to the form in which values of the field are stored.
+    ///
+    /// # Errors
+    /// Why no value of the field could be held against a bound.
+    pub(super) fn settle(&mut self, collection: &Collection, field: &Field) -> Result<(), String> {
+        let settle = |value: &mut Value| match collection.check_value(field, value) {
+            Ok(()) => Ok(()),
+            Err(Error::InvalidValue { reason, .. }) => {
+                Err(format!("{}: it {reason}", shown(value)))
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        match self {
+            Self::MinLength(_) | Self::MaxLength(_) if !has_length(&field.field_type) => {
+                Err("is a length, and its values have none".to_owned())
+            }
+            Self::Min(bound) | Self::Max(bound) if bound.is_null() => {
+                Err("has null as its bound, which nothing is less or greater than".to_owned())
+            }
+            Self::Min(bound) | Self::Max(bound) => {
+                settle(bound).map_err(|reason| format!("has the bound {reason}"))
+            }
+            Self::OneOf(values) => values
+                .iter_mut()
+                .try_for_each(settle)
+                .map_err(|reason| format!("allows the value {reason}")),
+            Self::MinLength(_) | Self::MaxLength(_) | Self::Custom(_) => Ok(()),
+        }
+    }
+}
+
+/// Whether values of a type have a length, or may have one.
+fn has_length(field_type: &FieldType) -> bool {
+    match field_type {
+        FieldType::AutoPk(format) | FieldType::ForeignKey(format) => *format != KeyFormat::Int,
+        FieldType::Text
+        | FieldType::String
+        | FieldType::Url
+        | FieldType::RandomKey
+        | FieldType::Json
+        | FieldType::Blob
+        | FieldType::Binary
+        | FieldType::Media
+        | FieldType::Dynamic(_) => true,
+        FieldType::DateTime
+        | FieldType::Timestamp
+        | FieldType::Boolean
+        | FieldType::Float
+        | FieldType::Int => false,
     }
 }
 

@@ -315,8 +315,24 @@ fn build_collection(definition: &Definition, all: &[&Definition]) -> Result<Coll
         adopted: definition.adopted,
         reserved: definition.reserved,
     };
+    settle_checks(definition, &mut collection)?;
     check_defaults(definition, &mut collection)?;
     Ok(collection)
+}
+
+/// Refuses checks that no value of the field could pass or fail, such as the length of a number.
+fn settle_checks(definition: &Definition, collection: &mut Collection) -> Result<()> {
+    for at in 0..collection.fields.len() {
+        let mut checks = collection.fields[at].checks.clone();
+        let field = &collection.fields[at];
+        for check in &mut checks {
+            check.settle(collection, field).map_err(|reason| {
+                wrong(definition, Some(&field.name), format!("its check {reason}"))
+            })?;
+        }
+        collection.fields[at].checks = checks;
+    }
+    Ok(())
 }
 
 /// Brings the defaults to the form in which they are stored.

@@ -128,6 +128,7 @@ fn make_indices(conn: &Connection, collection: &Collection) -> Result<()> {
                 Error::UniqueViolation {
                     collection: collection.name().clone(),
                     index: collection.index_label(index),
+                    values: Vec::new(),
                 }
             }
             _ => error::failed("make an index", Some(collection.name()), source),

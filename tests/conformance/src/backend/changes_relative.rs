@@ -35,7 +35,7 @@ async fn changed(
     changes: Changes,
 ) -> Vec<Value> {
     let storage = opened(h, field_type, before).await;
-    let StepOutcome::Updated { keys, mut records } = change(&storage, changes).await.unwrap()
+    let StepOutcome::Updated { keys, mut records, .. } = change(&storage, changes).await.unwrap()
     else {
         panic!("no update")
     };
@@ -367,8 +367,11 @@ pub async fn several_in_one_update(h: Harness) {
         .add_elements("j", [json!({ "x": null })]);
     let outcome = change(&storage, changes).await.unwrap();
     let expected = record![1, 42, 1.5, "ab", json!([1, { "x": null }]), "stays"];
-    let updated =
-        StepOutcome::Updated { keys: vec![Key::single(1)], records: vec![expected.clone()] };
+    let updated = StepOutcome::Updated {
+        keys: vec![Key::single(1)],
+        records: vec![expected.clone()],
+        unchanged: vec![],
+    };
     assert_eq!(outcome, updated);
     assert_eq!(records_of(&storage).await, std::slice::from_ref(&expected));
     let changes = Changes::new().set("rest", "x").multiply("i", i64::MAX).append("t", "c");
@@ -376,6 +379,42 @@ pub async fn several_in_one_update(h: Harness) {
     assert_eq!(records_of(&storage).await, [expected], "all of them or none");
     let twice = Changes::new().append("t", "x").append("t", "y");
     refused(change(&storage, twice).await, ErrorKind::Invalid, &[OBJECT, "`t`", "twice"]);
+}
+
+/// What changed nothing is told, so that nobody takes it for a write.
+pub async fn what_changed_nothing_is_told(h: Harness) {
+    let definition = keyed()
+        .field("n", FieldType::Int)
+        .optional("t", FieldType::String)
+        .optional("j", FieldType::Json);
+    let (storage, _) = open_one(&h, definition).await;
+    let first = vec![record![1, 5, "a/b", json!(["x"])], record![2, 1, Value::Null, Value::Null]];
+    storage.execute(Batch::new().create(OBJECT, first)).await.unwrap();
+    let told = async |changes: Changes| {
+        let keys = Filter::Keys([1, 2].map(Key::single).to_vec());
+        let outcome = storage.execute(Batch::new().update(OBJECT, keys, changes)).await.unwrap();
+        let StepOutcome::Updated { keys, records, unchanged } = step(&outcome, 0) else { panic!() };
+        assert_eq!((keys.len(), sorted_keys(keys)), (2, vec![1, 2]), "it is there all the same");
+        assert!(records.is_empty() || records.len() == 2);
+        let mut told: Vec<String> = unchanged
+            .iter()
+            .map(|(at, field)| format!("{}{field}", keys[*at].as_int().unwrap()))
+            .collect();
+        told.sort();
+        told
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(
+        told(Changes::new().min("n", 3).replace_prefix("t", "a/", "c/")).await,
+        ["2n", "2t"]
+    );
+    assert_eq!(told(Changes::new().max("n", 3)).await, ["1n"]);
+    assert_eq!(told(Changes::new().increment("n", 0)).await, ["1n", "2n"]);
+    assert_eq!(told(Changes::new().multiply("n", 1)).await, ["1n", "2n"]);
+    assert_eq!(told(Changes::new().remove_elements("j", ["y"])).await, ["1j", "2j"]);
+    assert_eq!(told(Changes::new().add_elements("j", ["x"])).await, ["1j"]);
+    assert_eq!(told(Changes::new().append("t", "").set("n", 3)).await, ["1t"]);
+    assert_eq!(told(Changes::new().set("n", 3)).await, none, "what is set is written");
 }
 
 /// Asked for, the objects are told as they are afterwards, whatever the changes are.
@@ -391,14 +430,17 @@ pub async fn and_others_give_the_objects_when_asked(h: Harness) {
         .update(OBJECT, field("field").eq(7), set.clone())
         .update(OBJECT, field("field").eq(99), set.returning());
     let outcome = storage.execute(batch).await.unwrap();
-    let StepOutcome::Updated { keys, records: told } = step(&outcome, 0) else { panic!() };
+    let StepOutcome::Updated { keys, records: told, .. } = step(&outcome, 0) else { panic!() };
     assert_eq!(sorted_keys(keys), [1, 2]);
     let mut told = told.clone();
     told.sort_by_key(|record| record.get(0).as_int());
     assert_eq!(told, [record![1, 7, json!([1])], record![2, 7, Value::Null]]);
-    let StepOutcome::Updated { keys, records: told } = step(&outcome, 1) else { panic!() };
+    let StepOutcome::Updated { keys, records: told, .. } = step(&outcome, 1) else { panic!() };
     assert_eq!((keys.len(), told.len()), (2, 0), "not asked for");
-    assert_eq!(step(&outcome, 2), &StepOutcome::Updated { keys: vec![], records: vec![] });
+    assert_eq!(
+        step(&outcome, 2),
+        &StepOutcome::Updated { keys: vec![], records: vec![], unchanged: vec![] }
+    );
     let all: Vec<Key> = [3, 1].map(Key::single).to_vec();
     let batch = Batch::new().update(
         OBJECT,
@@ -406,7 +448,7 @@ pub async fn and_others_give_the_objects_when_asked(h: Harness) {
         Changes::new().unset("j").returning(),
     );
     let outcome = storage.execute(batch).await.unwrap();
-    let StepOutcome::Updated { keys, records: told } = step(&outcome, 0) else { panic!() };
+    let StepOutcome::Updated { keys, records: told, .. } = step(&outcome, 0) else { panic!() };
     let told: Vec<Key> = told.iter().map(|it| Key::single(it.get(0).clone())).collect();
     assert_eq!(&told, keys, "in the order of the keys");
     assert_eq!(sorted_keys(&told), [1, 3]);

@@ -37,8 +37,12 @@ pub async fn sees_what_was_done(h: Harness) {
     storage.execute(batch).await.unwrap();
     let expected = [
         StepOutcome::Created { skipped: vec![0] },
-        StepOutcome::Updated { keys: vec![Key::single(2)], records: vec![] },
-        StepOutcome::Updated { keys: vec![Key::single(3)], records: vec![record![3, 30]] },
+        StepOutcome::Updated { keys: vec![Key::single(2)], records: vec![], unchanged: vec![] },
+        StepOutcome::Updated {
+            keys: vec![Key::single(3)],
+            records: vec![record![3, 30]],
+            unchanged: vec![],
+        },
         StepOutcome::Deleted { keys: vec![Key::single(1)] },
         StepOutcome::Found(vec![record![2, 20], record![3, 30], record![4, 4]]),
         StepOutcome::Counted(2),

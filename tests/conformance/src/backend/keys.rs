@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use serde_json::{Value as Json, json};
 use storex_core::{
     AutoPk, Batch, Changes, Collection, CustomKeys, Definition, Direction, Error, ErrorKind,
-    FieldType, Filter, Key, KeyFormat, KeyGenerator, Query, RelationDefinition, Runtime, Step,
-    Storage, Timestamp, Value,
+    FieldType, Filter, Key, KeyFormat, KeyGenerator, Query, Record, RelationDefinition, Runtime,
+    Step, Storage, Timestamp, Value,
 };
 
 use crate::Harness;
@@ -133,6 +133,20 @@ pub async fn an_empty_text_is_no_key(h: Harness) {
     let (_storage, objects) = open_one(&h, with_format(KeyFormat::Text)).await;
     let created = objects.create(json!({ "id": "" })).await.unwrap();
     assert_uuid(created["id"].as_str().unwrap(), '7');
+}
+
+/// Without `AutoPk` nobody fills it in. A key that the application chooses is its own affair.
+pub async fn an_empty_text_is_refused_without_auto_pk(h: Harness) {
+    let chosen = Definition::new("chosen").field("name", FieldType::String).primary_key(["name"]);
+    let storage = h.open_with(registry([with_format(KeyFormat::Text), chosen]), vec![]).await;
+    let create = |collection: &'static str, record: Record| {
+        storage.execute(Batch::new().create(collection, vec![record]))
+    };
+    let words = [OBJECT, "`id`", "empty", "AutoPk"];
+    refused(create(OBJECT, record!["", 1]).await, ErrorKind::Invalid, &words);
+    assert_eq!(dump(&storage, OBJECT).await, Vec::<Json>::new());
+    create(OBJECT, record![" ", 1]).await.unwrap();
+    create("chosen", record![""]).await.unwrap();
 }
 
 /// By key is by time of creation, so that an index grows at its end.

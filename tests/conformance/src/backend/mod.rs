@@ -292,6 +292,7 @@ macro_rules! backend_conformance {
                 of_exactly_the_objects_that_match
                 that_move_objects_within_the_filter
                 several_in_one_update
+                what_changed_nothing_is_told
                 and_others_give_the_objects_when_asked
                 that_do_not_fit_the_field_are_refused
                 within_the_rules_of_the_collection
@@ -425,6 +426,7 @@ macro_rules! backend_conformance {
                 case_accents_and_spaces_make_other_values
                 over_several_fields
                 several_indices_on_one_collection
+                the_values_are_told
                 a_value_is_free_after_its_object_is_deleted
                 a_value_is_free_after_its_object_has_another
                 replace_does_not_push_out_another_object
@@ -518,6 +520,7 @@ macro_rules! backend_conformance {
                 keys_of_the_applications_own
                 given_keys_are_kept
                 an_empty_text_is_no_key
+                an_empty_text_is_refused_without_auto_pk
                 text_keys_ascend
                 keys_of_bytes_ascend
                 keys_of_63_bits_ascend

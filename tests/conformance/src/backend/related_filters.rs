@@ -220,7 +220,7 @@ pub async fn in_updates_and_deletes(h: Harness) {
         .delete(FILE, related(MAIL, related(USER, field("name").eq("Bob"))))
         .delete(MAIL, related(USER, Filter::All).negate());
     let outcome = storage.execute(batch).await.unwrap();
-    let StepOutcome::Updated { keys, records: told } = step(&outcome, 0) else {
+    let StepOutcome::Updated { keys, records: told, .. } = step(&outcome, 0) else {
         panic!("{outcome:?}")
     };
     assert_eq!(sorted_keys(keys), [1, 2, 4]);

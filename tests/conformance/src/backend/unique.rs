@@ -3,7 +3,7 @@
 use serde_json::json;
 use storex_core::{
     Batch, Changes, Definition, Error, FieldOption, FieldType, Filter, Key, OnConflict, Step,
-    Storage, field,
+    Storage, Value, field,
 };
 
 use crate::Harness;
@@ -23,8 +23,8 @@ pub async fn a_second_object_with_the_value_is_refused(h: Harness) {
     let error =
         storage.execute(Batch::new().create(OBJECT, vec![record![9, "b"]])).await.unwrap_err();
     assert!(
-        matches!(&error, Error::UniqueViolation { collection, index }
-            if **collection == *OBJECT && index == "email"),
+        matches!(&error, Error::UniqueViolation { collection, index, values }
+            if **collection == *OBJECT && index == "email" && *values == ["b".into()]),
         "{error:?}"
     );
     assert_eq!(records(&storage, OBJECT).await, before);
@@ -133,6 +133,38 @@ pub async fn several_indices_on_one_collection(h: Harness) {
         );
     }
     assert_eq!(records(&storage, OBJECT).await, good);
+}
+
+/// Of every way to write, the error tells the values that are there already.
+pub async fn the_values_are_told(h: Harness) {
+    let definition = keyed()
+        .optional("a", FieldType::Int)
+        .optional("b", FieldType::String)
+        .optional("n", FieldType::Int)
+        .unique(["b", "a"]);
+    let (storage, _) = open_one(&h, definition).await;
+    let all = vec![record![1, 1, "x", 0], record![2, 2, "x", 0], record![3, 3, Value::Null, 5]];
+    storage.execute(Batch::new().create(OBJECT, all)).await.unwrap();
+    let key = |id: i64| Filter::key(id);
+    let set = |filter: Filter, changes: Changes| Batch::new().update(OBJECT, filter, changes);
+    let replace = Step::create_or(OBJECT, vec![record![3, 2, "x", 1]], OnConflict::Replace);
+    let writes = [
+        Batch::new().create(OBJECT, vec![record![9, 2, "x", 1]]),
+        Batch::new().step(replace),
+        set(key(1), Changes::new().set("a", 2)),
+        set(key(1), Changes::new().increment("a", 1)),
+        set(field("a").eq(1), Changes::new().set("a", 2)),
+        set(field("n").eq(5), Changes::new().set("a", 2).set("b", "x")),
+        set(field("n").lte(5), Changes::new().set("a", 2).set("b", "x")),
+        set(field("n").eq(0), Changes::new().set("a", 2).returning()),
+        set(Filter::Keys(vec![Key::single(2), Key::single(1)]), Changes::new().set("a", 2)),
+    ];
+    for write in writes {
+        let shown = format!("{write:?}");
+        let error = storage.execute(write).await.unwrap_err();
+        let Error::UniqueViolation { values, .. } = &error else { panic!("{shown}: {error:?}") };
+        assert_eq!(*values, ["x".into(), Value::Int(2)], "{shown}");
+    }
 }
 
 pub async fn a_value_is_free_after_its_object_is_deleted(h: Harness) {

@@ -200,12 +200,15 @@ pub async fn an_increment_tells_the_objects_as_they_are_now(h: Harness) {
         Changes::new().set("n", 5),
     );
     let outcome = storage.execute(batch).await.unwrap();
-    let StepOutcome::Updated { keys, records } = step(&outcome, 0) else { panic!("{outcome:?}") };
+    let StepOutcome::Updated { keys, records, .. } = step(&outcome, 0) else {
+        panic!("{outcome:?}")
+    };
     let mut told: Vec<_> = keys.iter().zip(records).map(|(key, it)| (key.as_int(), it)).collect();
     told.sort_by_key(|(key, _)| *key);
     assert_eq!(told, [(Some(2), &record![2, 10]), (Some(3), &record![3, 13])]);
     assert_eq!(records.len(), 2);
-    let expected = StepOutcome::Updated { keys: vec![Key::single(1)], records: vec![] };
+    let expected =
+        StepOutcome::Updated { keys: vec![Key::single(1)], records: vec![], unchanged: vec![] };
     assert_eq!(step(&outcome, 1), &expected);
 }
 

@@ -356,7 +356,11 @@ pub async fn nobody_else_sees_the_reads(h: Harness) {
         .collect();
     let expected = [
         vec![StepOutcome::Found(vec![record![2, 2]])],
-        vec![StepOutcome::Updated { keys: vec![Key::single(1)], records: vec![] }],
+        vec![StepOutcome::Updated {
+            keys: vec![Key::single(1)],
+            records: vec![],
+            unchanged: vec![],
+        }],
         vec![StepOutcome::Created { skipped: vec![] }],
         vec![StepOutcome::Deleted { keys: vec![Key::single(2)] }],
     ];

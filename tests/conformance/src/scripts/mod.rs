@@ -236,7 +236,7 @@ fn told_by(outcome: &BatchOutcome) -> Vec<String> {
             (Step::Find(query), StepOutcome::Found(found)) => {
                 format!("{:?}", normal(query, found.clone()))
             }
-            (_, StepOutcome::Updated { keys, records }) => {
+            (_, StepOutcome::Updated { keys, records, .. }) => {
                 let mut keys = keys.clone();
                 keys.sort();
                 format!("updated {keys:?} {:?}", by_content(records.clone()))
