@@ -27,6 +27,8 @@ mod guide {
     mod relations {}
     #[doc = include_str!("../../docs/guide/schema.md")]
     mod schema {}
+    #[doc = include_str!("../../docs/guide/shared-logs.md")]
+    mod shared_logs {}
     #[doc = include_str!("../../docs/guide/syncing.md")]
     mod syncing {}
     #[doc = include_str!("../../docs/guide/transactions.md")]

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! - [`SyncLog`] is the middleware: every write is executed and logged in one transaction.
-//! - [`Sync::sync_once`] and [`ContinuousSync`] exchange with a [`SharedSyncLog`]: [`MemorySharedLog`], or
-//!   [`BackendSharedLog`] in any storex backend.
+//! - [`Sync::sync_once`] and [`ContinuousSync`] exchange with a [`SharedSyncLog`]: [`MemorySharedLog`],
+//!   [`BackendSharedLog`] in any storex backend, or `ObjectSharedLog` (feature `object-store`) in a folder or an object store.
 //! - [`InitialSync`] brings the contents of one device to another over a [`Channel`].
 //! - [`merge()`] decides, from stored clocks and the arriving write alone, what becomes of an object: the later stamp wins
 //!   field by field, increments of all devices count ([`Counter`]), a delete wins over updates that had not seen it.
@@ -110,11 +110,15 @@ pub use error::{Result, SyncError};
 pub use initial::{InitialSync, InitialSyncReport, Progress};
 pub use log::SyncLog;
 pub use merge::{Action, FieldConflict, Incoming, Merged, merge, merge_object};
+#[cfg(all(feature = "object-store", not(target_family = "wasm")))]
+pub use object_store;
 pub use parked::{Parked, WaitsFor, parked};
 pub use place::Place;
 pub use recovery::Recovery;
 pub use relative::Relative;
 pub use report::{Limits, SyncReport};
+#[cfg(all(feature = "object-store", not(target_family = "wasm")))]
+pub use shared_log::ObjectSharedLog;
 pub use shared_log::{
     BackendSharedLog, Cursor, LogId, Member, MemorySharedLog, Page, SealedTransaction,
     SharedSyncLog, Trimmed,

@@ -23,14 +23,13 @@ pub(super) fn fresh<'a, 'b>(
     last: u64,
     held: impl Fn(u64) -> Option<&'b [u8]>,
 ) -> Result<&'a [SealedTransaction]> {
-    let mut expected = transactions.first().map_or(1, |first| first.sequence.clamp(1, last + 1));
+    let first = transactions.first().map_or(1, |first| first.sequence);
     let (mut known, mut compared) = (0, false);
-    for transaction in transactions {
+    for (expected, transaction) in (first.clamp(1, last.saturating_add(1))..).zip(transactions) {
         let SealedTransaction { device, sequence, payload } = transaction;
         if *sequence != expected {
             return Err(SyncError::Gap { device: *device, expected, found: *sequence });
         }
-        expected += 1;
         if *sequence > last {
             continue;
         }

@@ -3,10 +3,14 @@
 mod appended;
 mod backend;
 mod memory;
+#[cfg(all(feature = "object-store", not(target_family = "wasm")))]
+mod objects;
 mod position;
 
 pub use backend::BackendSharedLog;
 pub use memory::MemorySharedLog;
+#[cfg(all(feature = "object-store", not(target_family = "wasm")))]
+pub use objects::ObjectSharedLog;
 
 use std::fmt;
 

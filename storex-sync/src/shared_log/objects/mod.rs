@@ -1,0 +1,207 @@
+//! [`ObjectSharedLog`]: a shared log in a folder or an object store.
+
+mod names;
+mod reading;
+mod segment;
+mod store;
+mod trimming;
+mod vector;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use storex_core::Runtime;
+
+use super::{Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Trimmed, appended};
+use crate::error::{Result, SyncError, describe};
+use crate::stamp::Device;
+use names::{Listing, Name};
+use segment::write_segment;
+use store::Objects;
+use vector::Vector;
+
+/// A shared log in a folder, be it on a shared disk or one that another program keeps in step (Syncthing, Dropbox, iCloud
+/// Drive, Nextcloud), or in an object store (S3 and what speaks its protocol, Google Cloud Storage, Azure Blob Storage).
+///
+/// There is no server, no lock and no conditional write: **each append is an object of its own, written once**, under a
+/// name that tells device, numbers and a checksum. The only object that is ever overwritten is the one in which a device
+/// keeps what it has acknowledged, and nobody else writes that. So the objects may arrive late, in any order and in parts:
+///
+/// - A segment that has not arrived whole, or has not arrived while a later one has, is waited for: the reader goes on with
+///   the other devices. What is waited for is logged; see also [`members`](SharedSyncLog::members).
+/// - Names that are not the log's own are passed over: conflict copies, temporary files, what a system leaves in folders.
+///
+/// A cursor counts each device for itself. Each device's transactions come in their own order; between devices there is
+/// none. Nothing depends on one: the merge gives the same for every order, and what needs a row that has not arrived is
+/// parked until it has.
+///
+/// # What it costs
+///
+/// A read without news is one listing of the whole log; an append is a listing of the device's own segments and a write;
+/// each new segment is a read. A listing grows with the number of appends that are not trimmed, so have some device call
+/// [`trim`](SharedSyncLog::trim) now and then. It tells no news ([`changed`](SharedSyncLog::changed) never returns).
+///
+/// # What it promises
+///
+/// An append is as durable as the store makes a write before it returns. [`in_folder`](Self::in_folder) flushes file and
+/// folder to the disk (on Windows the file only, and its name is durable a little later).
+///
+/// Two things need an application's care. When devices *make* a log in folders that have not been brought together yet,
+/// the one that was made first by their clocks is the log, and whoever joined another is told
+/// [`SyncError::LogReplaced`]: let the folder arrive before the second device opens it. And two copies of one database
+/// that append at the same moment are told [`SyncError::Forked`] only once one sees the other's segment.
+#[derive(Debug)]
+pub struct ObjectSharedLog {
+    objects: Objects,
+    runtime: Arc<dyn Runtime>,
+    id: LogId,
+}
+
+impl ObjectSharedLog {
+    /// Opens the log in a store, and makes it when there is none. For a log under a prefix, give a
+    /// [`PrefixStore`](object_store::prefix::PrefixStore).
+    ///
+    /// # Errors
+    /// [`SyncError::Transport`].
+    pub async fn open(store: Arc<dyn ObjectStore>, runtime: Arc<dyn Runtime>) -> Result<Self> {
+        let objects = Objects::new(store);
+        let id = match objects.list().await?.id() {
+            Some(id) => id,
+            None => create(&objects, &*runtime).await?,
+        };
+        Ok(Self { objects, runtime, id })
+    }
+
+    /// Opens the log in a folder, and makes both when they are not there.
+    ///
+    /// # Errors
+    /// [`SyncError::Transport`].
+    pub async fn in_folder(path: impl AsRef<Path>, runtime: Arc<dyn Runtime>) -> Result<Self> {
+        let failed = |error: &dyn std::error::Error| SyncError::Transport {
+            during: "opening the folder of the shared log",
+            reason: describe(error),
+        };
+        std::fs::create_dir_all(&path).map_err(|error| failed(&error))?;
+        let folder = LocalFileSystem::new_with_prefix(path).map_err(|error| failed(&error))?;
+        Self::open(Arc::new(folder.with_fsync(true)), runtime).await
+    }
+
+    /// The number of its last transaction, and the payloads that are held from a number on.
+    async fn held(&self, listing: &Listing, author: Device, from: u64) -> Result<Held> {
+        let mut payloads: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+        let segments = listing.segments.get(&author).into_iter().flatten();
+        for segment in segments.filter(|segment| segment.end() > from) {
+            // One that cannot be read cannot be compared.
+            for it in self.objects.segment(segment).await?.unwrap_or_default() {
+                let (device, sequence) = (author, it.sequence);
+                let there = payloads.entry(sequence).or_insert_with(|| it.payload.clone());
+                if *there != it.payload {
+                    return Err(SyncError::Forked { device, sequence });
+                }
+            }
+        }
+        Ok(Held { last: listing.end(author) - 1, payloads })
+    }
+
+    /// Whether the log was wiped or replaced since it was opened.
+    async fn check_identity(&self) -> Result<()> {
+        match self.objects.list().await?.knows(self.id) {
+            true => Ok(()),
+            false => Err(SyncError::LogReplaced),
+        }
+    }
+}
+
+struct Held {
+    last: u64,
+    payloads: BTreeMap<u64, Vec<u8>>,
+}
+
+/// Makes the log. If others do so at this moment, the first of them counts.
+async fn create(objects: &Objects, runtime: &dyn Runtime) -> Result<LogId> {
+    let mut id = [0; 16];
+    runtime.fill_random(&mut id);
+    let name = Name::Log { created: u64::try_from(runtime.now().0).unwrap_or(0), id: LogId(id) };
+    objects.mark(name, "making the shared log").await?;
+    Ok(objects.list().await?.id().unwrap_or(LogId(id)))
+}
+
+#[async_trait]
+impl SharedSyncLog for ObjectSharedLog {
+    async fn register(&self, device: Device) -> Result<LogId> {
+        let listing = self.objects.list().await?;
+        let id = match listing.id() {
+            Some(id) => id,
+            None => create(&self.objects, &*self.runtime).await?,
+        };
+        if !listing.members.contains(&device) {
+            self.objects.acknowledge(device, &Vector::default()).await?;
+        }
+        Ok(id)
+    }
+
+    async fn append(&self, transactions: &[SealedTransaction]) -> Result<()> {
+        let (Some(device), Some(first)) = (appended::author(transactions)?, transactions.first())
+        else {
+            return Ok(());
+        };
+        let listing = self.objects.list_segments(device).await?;
+        let Held { last, payloads } = self.held(&listing, device, first.sequence).await?;
+        let held = |sequence| payloads.get(&sequence).map(Vec::as_slice);
+        let fresh = match appended::fresh(transactions, last, held) {
+            Err(error @ SyncError::Gap { .. }) => {
+                self.check_identity().await?;
+                return Err(error);
+            }
+            fresh => fresh?,
+        };
+        match write_segment(fresh) {
+            Some((segment, bytes)) => {
+                let name = Name::Segment(segment);
+                self.objects.put(name, bytes, "appending to the shared log").await
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn read(&self, reader: Device, after: &Cursor, limit: usize) -> Result<Page> {
+        let place = Vector::read(after)?;
+        let listing = self.objects.list().await?;
+        let log = listing.id().ok_or(SyncError::LogReplaced)?;
+        reading::read(&self.objects, &listing, log, reader, place, limit).await
+    }
+
+    async fn acknowledge(&self, reader: Device, cursor: &Cursor) -> Result<()> {
+        let place = Vector::read(cursor)?;
+        let known = self.objects.acknowledged(reader).await?;
+        let mut later = known.clone();
+        later.merge(&place);
+        // The beginning is written too: it makes the reader a member.
+        match later == known && known != Vector::default() {
+            true => Ok(()),
+            false => self.objects.acknowledge(reader, &later).await,
+        }
+    }
+
+    async fn members(&self) -> Result<Vec<Member>> {
+        let listing = self.objects.list().await?;
+        let mut members = Vec::new();
+        for device in &listing.members {
+            let place = self.objects.acknowledged(*device).await?;
+            members.push(Member { device: *device, behind: listing.behind(*device, &place) });
+        }
+        Ok(members)
+    }
+
+    async fn dismiss(&self, device: Device) -> Result<()> {
+        self.objects.delete(Name::Member(device), "dismissing the device").await
+    }
+
+    async fn trim(&self) -> Result<Trimmed> {
+        trimming::trim(&self.objects, &self.objects.list().await?).await
+    }
+}

@@ -1,0 +1,247 @@
+//! The names of the objects of a log, and what a listing tells.
+//!
+//! ```text
+//! log/<created>-<id>                            who the log is
+//! members/<device>                              a member, and what it has acknowledged
+//! segments/<device>/<first>-<count>-<checksum>  transactions of a device; written once
+//! floors/<device>/<number>                      the device's transactions below this number may be gone
+//! ```
+//!
+//! Whatever has another name (temporary files, conflict copies, what a system leaves in folders) is passed over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::vector::Vector;
+use crate::shared_log::LogId;
+use crate::stamp::Device;
+
+const LOG: &str = "log";
+const SEGMENTS: &str = "segments";
+
+/// What an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Name {
+    Log { created: u64, id: LogId },
+    Member(Device),
+    Segment(Segment),
+    Floor(Device, u64),
+}
+
+/// The name of some transactions of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Segment {
+    pub(super) device: Device,
+    /// The number of the first transaction.
+    pub(super) first: u64,
+    pub(super) count: u64,
+    /// Of the contents: an object that has not arrived whole is noticed.
+    pub(super) checksum: u64,
+}
+
+impl Segment {
+    /// The number behind the last transaction.
+    pub(super) fn end(&self) -> u64 {
+        self.first.saturating_add(self.count)
+    }
+
+    fn covers(&self, number: u64) -> bool {
+        (self.first..self.end()).contains(&number)
+    }
+}
+
+/// What the names of a device's segments begin with.
+pub(super) fn segments_of(device: Device) -> String {
+    format!("{SEGMENTS}/{}", OfDevice(device))
+}
+
+struct OfDevice(Device);
+
+impl fmt::Display for OfDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", Hex(&self.0.id), self.0.incarnation)
+    }
+}
+
+struct Hex<'a>(&'a [u8; 16]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log { created, id } => write!(f, "{LOG}/{created:015}-{}", Hex(&id.0)),
+            Self::Member(device) => write!(f, "members/{}", OfDevice(*device)),
+            Self::Segment(Segment { device, first, count, checksum }) => {
+                write!(f, "{}/{first:020}-{count}-{checksum:016x}", segments_of(*device))
+            }
+            Self::Floor(device, number) => {
+                write!(f, "floors/{}/{number:020}", OfDevice(*device))
+            }
+        }
+    }
+}
+
+impl Name {
+    /// What the object of this name is; `None`: none of ours.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let name = match parts.as_slice() {
+            [LOG, name] => {
+                let (created, id) = name.split_once('-')?;
+                Self::Log { created: created.parse().ok()?, id: LogId(parse_hex(id)?) }
+            }
+            ["members", device] => Self::Member(parse_device(device)?),
+            ["floors", device, number] => Self::Floor(parse_device(device)?, number.parse().ok()?),
+            [SEGMENTS, device, name] => {
+                let mut numbers = name.splitn(3, '-');
+                Self::Segment(Segment {
+                    device: parse_device(device)?,
+                    first: numbers.next()?.parse().ok()?,
+                    count: numbers.next()?.parse().ok()?,
+                    checksum: u64::from_str_radix(numbers.next()?, 16).ok()?,
+                })
+            }
+            _ => return None,
+        };
+        // Exactly as we write it, so that no two names are one thing.
+        (name.to_string() == text).then_some(name)
+    }
+}
+
+fn parse_device(text: &str) -> Option<Device> {
+    let (id, incarnation) = text.split_once('-')?;
+    Some(Device { id: parse_hex(id)?, incarnation: incarnation.parse().ok()? })
+}
+
+fn parse_hex(text: &str) -> Option<[u8; 16]> {
+    let number = u128::from_str_radix(text, 16).ok()?;
+    (text.len() == 32).then(|| number.to_be_bytes())
+}
+
+/// The objects of a log.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// When it was made, and who it is: of each of those that made it at once.
+    logs: BTreeSet<(u64, [u8; 16])>,
+    pub(super) members: BTreeSet<Device>,
+    pub(super) segments: BTreeMap<Device, BTreeSet<Segment>>,
+    floors: BTreeMap<Device, BTreeSet<u64>>,
+}
+
+impl Listing {
+    pub(super) fn new(names: impl IntoIterator<Item = Name>) -> Self {
+        let mut listing = Self::default();
+        for name in names {
+            match name {
+                Name::Log { created, id } => {
+                    listing.logs.insert((created, id.0));
+                }
+                Name::Member(device) => {
+                    listing.members.insert(device);
+                }
+                Name::Segment(segment) => {
+                    listing.segments.entry(segment.device).or_default().insert(segment);
+                }
+                Name::Floor(device, number) => {
+                    listing.floors.entry(device).or_default().insert(number);
+                }
+            }
+        }
+        listing
+    }
+
+    /// Who the log is: the one that was made first, if several devices made it at once. `None`: there is no log.
+    pub(super) fn id(&self) -> Option<LogId> {
+        self.logs.first().map(|(_, id)| LogId(*id))
+    }
+
+    /// Whether the log, or one that was made at the same time, is this one.
+    pub(super) fn knows(&self, id: LogId) -> bool {
+        self.logs.iter().any(|(_, known)| *known == id.0)
+    }
+
+    /// The devices that have written.
+    pub(super) fn authors(&self) -> BTreeSet<Device> {
+        self.segments.keys().chain(self.floors.keys()).copied().collect()
+    }
+
+    /// The first number of a device that is not known to be gone.
+    pub(super) fn floor(&self, author: Device) -> u64 {
+        self.floors.get(&author).and_then(|floors| floors.last()).copied().unwrap_or(1)
+    }
+
+    /// Floors of a device that a higher one stands for.
+    pub(super) fn old_floors(&self, author: Device) -> impl Iterator<Item = u64> {
+        let highest = self.floor(author);
+        self.floors.get(&author).into_iter().flatten().copied().filter(move |it| *it < highest)
+    }
+
+    /// The segments in which this number may be: one, unless an append was repeated or two devices take themselves for one.
+    pub(super) fn covering(&self, author: Device, number: u64) -> impl Iterator<Item = &Segment> {
+        let end = Segment { device: author, first: number, count: u64::MAX, checksum: u64::MAX };
+        let known = self.segments.get(&author).map(|segments| segments.range(..=end).rev());
+        known.into_iter().flatten().filter(move |segment| segment.covers(number))
+    }
+
+    /// The number behind the last transaction of a device.
+    pub(super) fn end(&self, author: Device) -> u64 {
+        let ends = self.segments.get(&author).into_iter().flatten().map(Segment::end);
+        ends.max().unwrap_or(1).max(self.floor(author))
+    }
+
+    /// How many transactions of others it holds that follow the place.
+    pub(super) fn behind(&self, reader: Device, place: &Vector) -> u64 {
+        let others = self.authors().into_iter().filter(|author| *author != reader);
+        let behind = others.map(|author| {
+            let next = place.next(author).max(self.floor(author));
+            self.end(author).saturating_sub(next)
+        });
+        behind.fold(0, u64::saturating_add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        let device = Device { id: [0xa7; 16], incarnation: 3 };
+        let segment = Segment { device, first: 17, count: 4, checksum: 0xfe };
+        for name in [
+            Name::Log { created: 1_767_225_600_000, id: LogId([7; 16]) },
+            Name::Member(device),
+            Name::Segment(segment),
+            Name::Floor(device, 12),
+        ] {
+            assert_eq!(Name::parse(&name.to_string()), Some(name));
+        }
+    }
+
+    #[test]
+    fn other_names_are_nothing() {
+        let device = Device { id: [0xa7; 16], incarnation: 0 };
+        let segment = Name::Segment(Segment { device, first: 1, count: 1, checksum: 1 });
+        for text in [
+            String::new(),
+            "log/".to_owned(),
+            ".DS_Store".to_owned(),
+            "segments/.stfolder".to_owned(),
+            format!("{segment} (conflicted copy 2026-01-01)"),
+            format!("{segment}.tmp"),
+            format!("{segment}#1"),
+            format!("{segment}").replace("-1-", "-01-"),
+            format!("{segment}").replace("-1-", "-+1-"),
+            format!("{segment}").to_uppercase(),
+            format!("{segment}/x"),
+            format!("members/{}", "é".repeat(16)),
+        ] {
+            assert_eq!(Name::parse(&text), None, "{text}");
+        }
+    }
+}
