@@ -1,5 +1,6 @@
 //! [`ContinuousSync`]: keeps a storage in step by itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -63,6 +64,7 @@ pub struct ContinuousSync {
     commands: mpsc::UnboundedSender<Command>,
     status: watch::Receiver<SyncStatus>,
     events: broadcast::Receiver<SyncEvent>,
+    failure: watch::Receiver<Option<Arc<SyncError>>>,
 }
 
 /// Puts a [`ContinuousSync`] together.
@@ -118,9 +120,10 @@ impl ContinuousSyncBuilder {
         let (sender, commands) = mpsc::unbounded_channel();
         let (publisher, status) = watch::channel(SyncStatus::default());
         let (teller, events) = broadcast::channel(EVENTS_KEPT);
-        let wires = Wires { commands, online, status: publisher, events: teller };
+        let (fails, failure) = watch::channel(None);
+        let wires = Wires { commands, online, status: publisher, events: teller, failure: fails };
         sync.replica.storage.runtime().spawn(Box::pin(run(sync.clone(), config, wires)));
-        ContinuousSync { sync, commands: sender, status, events }
+        ContinuousSync { sync, commands: sender, status, events, failure }
     }
 }
 
@@ -172,11 +175,11 @@ impl ContinuousSync {
     /// write of another device: when it is applied here.) Cancel-safe.
     ///
     /// # Errors
-    /// [`SyncError::UnknownWrite`]; [`SyncError::Stopped`]; an exchange's error that does not pass by itself
-    /// ([`Recovery::Intervene`]), as [`SyncError::Joined`]. The write is kept and may still be sent then.
+    /// [`SyncError::UnknownWrite`]; [`SyncError::Stopped`]; when the last exchange has failed with an error that does not pass
+    /// by itself ([`Recovery::Intervene`]) that one, as [`SyncError::Joined`]. The write is kept and may still be sent then.
     pub async fn await_synced(&self, write: WriteId) -> Result<()> {
         // Listen first, then look.
-        let (mut events, mut status) = (self.events(), self.status());
+        let (mut failure, mut status) = (self.failure.clone(), self.status());
         loop {
             match self.sync.write_state(write).await? {
                 WriteState::Sent | WriteState::Applied => return Ok(()),
@@ -186,19 +189,16 @@ impl ContinuousSync {
                 }
                 WriteState::Waiting | WriteState::Parked => {}
             }
-            tokio::select! {
-                event = events.next() => match event {
-                    Some(SyncEvent::Failed { error, .. })
-                        if error.recovery() == Recovery::Intervene =>
-                    {
-                        return Err(SyncError::Joined(error));
-                    }
-                    Some(_) => {}
-                    None => return Err(SyncError::Stopped),
-                },
-                // Another process may have sent it.
-                changed = status.changed() => changed.map_err(|_| SyncError::Stopped)?,
+            let failed = failure.borrow_and_update().clone();
+            if let Some(error) = failed.filter(|error| error.recovery() == Recovery::Intervene) {
+                return Err(SyncError::Joined(error));
             }
+            // Another process may have sent it, which the status tells too.
+            tokio::select! {
+                changed = failure.changed() => changed,
+                changed = status.changed() => changed,
+            }
+            .map_err(|_| SyncError::Stopped)?;
         }
     }
 

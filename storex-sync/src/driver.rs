@@ -35,6 +35,8 @@ pub(crate) struct Wires {
     pub(crate) online: Option<watch::Receiver<bool>>,
     pub(crate) status: watch::Sender<SyncStatus>,
     pub(crate) events: broadcast::Sender<SyncEvent>,
+    /// Why the last exchange failed.
+    pub(crate) failure: watch::Sender<Option<Arc<SyncError>>>,
 }
 
 /// Keeps a storage in step until it is told to stop.
@@ -246,10 +248,14 @@ impl Driver {
                 }
             }
             Effect::Tell(event) => {
-                if let SyncEvent::Failed { error, attempts } = &event {
-                    let error = describe(&**error);
-                    tracing::warn!(%error, attempts, "devices are not kept in step");
-                }
+                self.wires.failure.send_replace(match &event {
+                    SyncEvent::Failed { error, attempts } => {
+                        let said = describe(&**error);
+                        tracing::warn!(error = %said, attempts, "devices are not kept in step");
+                        Some(Arc::clone(error))
+                    }
+                    SyncEvent::Exchanged(_) => None,
+                });
                 // Nobody listening is fine.
                 let _ = self.wires.events.send(event);
             }

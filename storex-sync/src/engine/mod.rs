@@ -207,7 +207,7 @@ impl Engine {
         if online && was_offline {
             self.due |= self.config.triggers.online;
             // What was learned about the way to the log is out of date.
-            self.pace.active();
+            self.pace.note(false);
         }
     }
 
@@ -295,11 +295,7 @@ impl Engine {
         // Another process may have written meanwhile.
         self.unseen |= !self.status.in_step;
         let idle = report.is_idle();
-        if idle {
-            self.pace.idle()
-        } else {
-            self.pace.active()
-        }
+        self.pace.note(idle);
         let status = &mut self.status;
         status.rounds += 1;
         status.failures = 0;
@@ -341,6 +337,8 @@ impl Engine {
         match recovery {
             Recovery::Retry | Recovery::GoOn | Recovery::StandBy => {}
             Recovery::Wait(wait) => {
+                // A log that asks for a moment, again and again, is not asked without end.
+                let wait = wait.max(self.retry_delay);
                 self.obstacles.hold = Some(later(now, wait));
                 self.arm(Timer::Hold, wait);
             }

@@ -22,11 +22,8 @@ impl Pace {
         self.now
     }
 
-    pub(crate) fn active(&mut self) {
-        self.now = self.shortest;
-    }
-
-    pub(crate) fn idle(&mut self) {
-        self.now = self.now.saturating_mul(2).min(self.longest);
+    /// After an exchange: whether it carried nothing.
+    pub(crate) fn note(&mut self, idle: bool) {
+        self.now = if idle { self.now.saturating_mul(2).min(self.longest) } else { self.shortest };
     }
 }
