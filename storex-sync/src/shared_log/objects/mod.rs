@@ -81,11 +81,12 @@ impl ObjectSharedLog {
     /// # Errors
     /// [`SyncError::Transport`].
     pub async fn in_folder(path: impl AsRef<Path>, runtime: Arc<dyn Runtime>) -> Result<Self> {
+        let path = path.as_ref();
         let failed = |error: &dyn std::error::Error| SyncError::Transport {
             during: "opening the folder of the shared log",
-            reason: describe(error),
+            reason: format!("{}: {}", path.display(), describe(error)),
         };
-        std::fs::create_dir_all(&path).map_err(|error| failed(&error))?;
+        std::fs::create_dir_all(path).map_err(|error| failed(&error))?;
         let folder = LocalFileSystem::new_with_prefix(path).map_err(|error| failed(&error))?;
         Self::open(Arc::new(folder.with_fsync(true)), runtime).await
     }

@@ -75,7 +75,7 @@ mod tests {
     proptest! {
         #[test]
         fn is_read_as_it_is_written(
-            devices in prop::collection::btree_map((any::<[u8; 16]>(), any::<u32>()), 2.., 0..5)
+            devices in prop::collection::btree_map((any::<[u8; 16]>(), any::<u32>()), 2_u64.., 0..5)
         ) {
             let mut vector = Vector::default();
             for ((id, incarnation), next) in devices {
