@@ -50,12 +50,17 @@ const TESTED: [&str; 3] = ["--workspace", "--exclude", bench::PACKAGE];
 
 fn tests(workspace: &Workspace, long: bool) -> Command {
     let mut tests = match setup::nextest(workspace) {
-        Some(_) => workspace.cargo(["nextest", "run"]),
+        Some(_) => workspace.cargo(["nextest", "run", "--profile", profile(long)]),
         None => workspace.cargo(["test", "--all-targets"]),
     };
     tests.args(TESTED).arg("--no-fail-fast");
     set_long(&mut tests, long);
     tests
+}
+
+/// How long a test may take before it counts as hanging: a profile of `.config/nextest.toml`.
+fn profile(long: bool) -> &'static str {
+    if long { "long" } else { "default" }
 }
 
 /// The tests that can run longer, with more seeds, read this variable. The normal run draws the same cases each time, so
