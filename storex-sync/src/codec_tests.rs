@@ -383,7 +383,7 @@ fn names_that_are_taken_again_get_numbers_of_their_own() {
         catalogue.numbers(registry.collection(name).unwrap()).unwrap()
     };
     let first = [of("note", 1, &["a"]), of("other", 5, &["x"])];
-    let first = Registry::builder().collections(first.clone()).build().unwrap();
+    let first = Registry::builder().collections(first).build().unwrap();
     let mut catalogue = Catalogue::default();
     catalogue.extend(&first);
     let followed = catalogue.followed(&first, &Followed::default());

@@ -190,6 +190,7 @@ async fn c34_it_is_held_until_the_last_clone_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+#[allow(clippy::disallowed_methods)] // a task whose panic can be seen
 async fn c34_a_panic_releases_it() {
     let place = Place::new().await;
     let (one, other) = (place.instance().await, place.instance().await);
