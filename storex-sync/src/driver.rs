@@ -13,6 +13,7 @@ use crate::engine::{Action, Caller, Config, Effect, Engine, Event, Look, Remembe
 use crate::error::{Result, SyncError, describe};
 use crate::exclusive::Guard;
 use crate::place::read_place;
+use crate::recovery::Recovery;
 use crate::report::SyncReport;
 use crate::sync::{Sync, Turn};
 
@@ -195,9 +196,16 @@ impl Driver {
     async fn step(&mut self, event: Event) -> bool {
         if let Event::Performed(Err(error)) | Event::Looked(Err(error)) = &event {
             tracing::debug!(error = %describe(error), "an exchange failed");
+            // What stood in the way before does so no more.
+            if error.recovery() != Recovery::Intervene {
+                self.wires.failure.send_if_modified(|failure| failure.take().is_some());
+            }
         }
         let mut goes_on = true;
-        for effect in self.engine.step(self.runtime.now(), event) {
+        let effects = self.engine.step(self.runtime.now(), event);
+        // Whoever gets an answer finds the status that belongs to it.
+        self.publish();
+        for effect in effects {
             goes_on &= !matches!(effect, Effect::Stopped);
             self.perform(effect).await;
         }
@@ -207,7 +215,6 @@ impl Driver {
             self.news = None;
         }
         self.give_up_unused().await;
-        self.publish();
         if !self.engine.is_busy() {
             // Nobody waiting any more is fine.
             for answer in self.quiet.drain(..) {
@@ -282,6 +289,8 @@ impl Driver {
         if let Some(mut turn) = self.turn.take() {
             if went_through {
                 turn.went_through();
+            } else {
+                turn.failed();
             }
             self.holds = turn.guard().cloned();
         }
@@ -296,7 +305,12 @@ impl Driver {
         let phase = self.engine.status().phase;
         let unused = matches!(
             phase,
-            Phase::Paused | Phase::Offline | Phase::NeedsLogin | Phase::StandingBy | Phase::Stopped
+            Phase::Paused
+                | Phase::Offline
+                | Phase::NeedsLogin
+                | Phase::BackingOff { .. }
+                | Phase::StandingBy
+                | Phase::Stopped
         );
         if unused
             && let Some(guard) = self.holds.take()

@@ -104,7 +104,7 @@ impl Sync {
         let page = self.log.read(device, after, self.limits.bytes);
         let page = self.in_time("reading the shared log", page).await;
         if let Err(SyncError::BelowFloor { .. }) = page {
-            lose_place(replica).await?;
+            lose_place(replica, after).await?;
         }
         page
     }
@@ -146,8 +146,10 @@ async fn apply(
 }
 
 /// What followed our place is gone: an initial sync is to give us another.
-async fn lose_place(replica: &Replica) -> Result<()> {
-    let Some(place) = read_place(&replica.storage).await? else { return Ok(()) };
+async fn lose_place(replica: &Replica, after: &Cursor) -> Result<()> {
+    let place = read_place(&replica.storage).await?;
+    // Unless it has just done so.
+    let Some(place) = place.filter(|place| place.cursor == *after) else { return Ok(()) };
     let lost = Place { cursor: Cursor::default(), ..place };
     replica.apply(Vec::new(), Some(lost.row())).await.map(drop)
 }

@@ -75,7 +75,12 @@ impl Turn {
         self.begun.0 = true;
     }
 
-    /// Whether no exchange has gone through yet.
+    /// Notes that it did not: the log may be another one by now, so the next exchange begins by asking for it.
+    pub fn failed(&mut self) {
+        self.begun.0 = false;
+    }
+
+    /// Whether no exchange has gone through since this sync was opened, or since one has failed.
     pub(crate) fn is_first(&self) -> bool {
         !self.begun.0
     }
@@ -165,16 +170,21 @@ impl Sync {
     /// stays done.
     pub async fn sync_once(&self) -> Result<SyncReport> {
         let mut turn = self.turn().await?;
+        let result = self.exchange(&turn).await;
+        match &result {
+            Ok(_) => turn.went_through(),
+            Err(_) => turn.failed(),
+        }
+        result
+    }
+
+    async fn exchange(&self, turn: &Turn) -> Result<SyncReport> {
         let mut round = Round::new();
         let mut action = Action::ReadPlace;
         loop {
-            let outcome = self.perform(&turn, action).await?;
-            match round.step(outcome)? {
+            match round.step(self.perform(turn, action).await?)? {
                 Next::Do(next) => action = next,
-                Next::Finished(report) => {
-                    turn.went_through();
-                    return Ok(report);
-                }
+                Next::Finished(report) => return Ok(report),
             }
         }
     }

@@ -43,6 +43,7 @@ enum Fails {
     RateLimited,
     Unauthorized,
     Replaced,
+    Elsewhere,
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
@@ -51,6 +52,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => Just(Fails::RateLimited),
         1 => Just(Fails::Unauthorized),
         1 => Just(Fails::Replaced),
+        2 => Just(Fails::Elsewhere),
     ];
     prop_oneof![
         6 => Just(Happens::Write),
@@ -92,6 +94,8 @@ struct World {
     /// What the engine was told.
     online: bool,
     login: bool,
+    /// There was a login since the exchange began.
+    logged_in: bool,
     hold_until: u64,
     waiting: BTreeSet<Caller>,
     callers: u64,
@@ -121,6 +125,7 @@ impl World {
             paused: false,
             online: true,
             login: false,
+            logged_in: false,
             hold_until: 0,
             waiting: BTreeSet::new(),
             callers: 0,
@@ -152,6 +157,7 @@ impl World {
                 if action == Action::ReadPlace {
                     assert!(self.online, "an exchange without a connection");
                     assert!(!self.login, "an exchange without a login");
+                    self.logged_in = false;
                     assert!(self.now >= self.hold_until, "an exchange that the log does not want");
                 }
                 self.action = Some(action);
@@ -192,7 +198,8 @@ impl World {
         let awake = busy || !self.timers.is_empty();
         let free = self.online && !self.login && !self.paused;
         let automatic = self.triggers.local_change || self.triggers.timer;
-        let pending = (self.unsent > 0 && automatic) || status.failures > 0;
+        let trying = status.failures > 0 || status.phase == Phase::StandingBy;
+        let pending = (self.unsent > 0 && automatic) || trying;
         // A pause that another instance has taken away is found by the timer only.
         if free && pending && status.phase != Phase::Paused {
             assert!(awake, "asleep with something to do: {:?}", self.engine);
@@ -224,7 +231,7 @@ impl World {
             }
             Happens::PauseElsewhere(pause) => self.paused = pause,
             Happens::LoggedIn => {
-                self.login = false;
+                (self.login, self.logged_in) = (false, true);
                 self.tell(Event::LoggedIn);
             }
             Happens::Done => self.done(),
@@ -318,10 +325,11 @@ impl World {
                 SyncError::RateLimited { retry_after: Duration::from_secs(5) }
             }
             Fails::Unauthorized => {
-                self.login = true;
+                self.login = !std::mem::take(&mut self.logged_in);
                 SyncError::Unauthorized { reason: reason() }
             }
             Fails::Replaced => SyncError::LogReplaced,
+            Fails::Elsewhere => SyncError::HeldElsewhere,
         };
         self.tell(Event::Performed(Err(error)));
     }
@@ -398,4 +406,63 @@ proptest! {
         let delay = backoff.delay(failures, random).as_secs_f64();
         prop_assert!(delay >= whole / 2.0 - 1e-6 && delay <= whole + 1e-6, "{delay} of {whole}");
     }
+}
+
+const NOW: Timestamp = Timestamp(1_000_000);
+
+fn looked(engine: &mut Engine, paused: bool) -> Vec<Effect> {
+    engine.step(NOW, Event::Looked(Ok(Look { paused, ..Look::default() })))
+}
+
+/// An engine whose first exchange has begun.
+fn exchanging() -> Engine {
+    let mut engine = Engine::new(Config::default(), 1, Remembered::default());
+    engine.step(NOW, Event::Started);
+    let effects = looked(&mut engine, false);
+    assert!(matches!(effects[..], [Effect::Perform(Action::ReadPlace)]), "{effects:?}");
+    engine
+}
+
+/// The exchange fails, and the database is looked at behind it.
+fn fails(engine: &mut Engine, error: SyncError) -> Vec<Effect> {
+    engine.step(NOW, Event::Performed(Err(error)));
+    looked(engine, false)
+}
+
+#[test]
+fn c50_one_that_stands_by_looks_every_second_whatever_failed_before() {
+    let mut engine = exchanging();
+    for _ in 0..9 {
+        let reason = "no route".to_owned();
+        fails(&mut engine, SyncError::Transport { during: "testing", reason });
+        engine.step(NOW, Event::Fired(Timer::Round));
+        looked(&mut engine, false);
+    }
+    let effects = fails(&mut engine, SyncError::HeldElsewhere);
+    let second = Duration::from_secs(1);
+    let armed =
+        |effect: &Effect| matches!(effect, Effect::Arm(Timer::Round, after) if *after == second);
+    assert!(effects.iter().any(armed), "{effects:?}");
+    assert_eq!(engine.status().phase, Phase::StandingBy);
+}
+
+#[test]
+fn c75_a_login_while_the_old_one_is_refused_counts() {
+    let refused = || SyncError::Unauthorized { reason: "it is over".to_owned() };
+    let mut engine = exchanging();
+    engine.step(NOW, Event::LoggedIn);
+    let effects = fails(&mut engine, refused());
+    assert!(matches!(effects[..], [.., Effect::Look]), "it tries again: {effects:?}");
+    looked(&mut engine, false);
+    fails(&mut engine, refused());
+    assert_eq!(engine.status().phase, Phase::NeedsLogin, "the new one is refused, too");
+}
+
+#[test]
+fn c74_a_look_from_before_a_resume_does_not_overrule_it() {
+    let mut engine = Engine::new(Config::default(), 1, Remembered::default());
+    engine.step(NOW, Event::Started);
+    engine.step(NOW, Event::Resumed);
+    let effects = looked(&mut engine, true);
+    assert!(matches!(effects[..], [Effect::Perform(Action::ReadPlace)]), "{effects:?}");
 }

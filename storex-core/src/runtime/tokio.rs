@@ -8,7 +8,8 @@ use crate::value::Timestamp;
 
 /// The [`Runtime`] of native programs: the system's clock and randomness, tokio's timers and tasks.
 ///
-/// `sleep` and `spawn` must be called from within a tokio runtime.
+/// `sleep` and `spawn` must be called from within a tokio runtime; a task that is spawned outside one (by something that is
+/// dropped when the runtime is gone) is not run, which is logged.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TokioRuntime;
 
@@ -27,7 +28,10 @@ impl Runtime for TokioRuntime {
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
-        tokio::spawn(task);
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(task)),
+            Err(error) => tracing::error!(%error, "a task is not run"),
+        }
     }
 
     fn fill_random(&self, buffer: &mut [u8]) {

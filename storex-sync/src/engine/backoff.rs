@@ -60,6 +60,7 @@ impl Backoff {
         // 53 bits: what a float holds exactly.
         let part = (random >> 11) as f64 / (1_u64 << 53) as f64;
         let seconds = seconds * (1.0 - part * self.jitter.clamp(0.0, 0.5));
-        Duration::try_from_secs_f64(seconds).unwrap_or(self.cap)
+        // No wait at all would try without end.
+        Duration::try_from_secs_f64(seconds).unwrap_or(self.cap).max(Duration::from_millis(1))
     }
 }

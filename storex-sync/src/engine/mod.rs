@@ -81,6 +81,10 @@ pub struct Engine {
     retry_delay: Duration,
     /// Another program syncs this database.
     standing_by: bool,
+    /// There was a login since the exchange began.
+    logged_in: bool,
+    /// It was paused or resumed since the look began, which may have seen it as it was before.
+    pause_told: bool,
     remembered_at: Option<Timestamp>,
     status: SyncStatus,
     effects: Vec<Effect>,
@@ -127,6 +131,8 @@ impl Engine {
             armed: BTreeSet::new(),
             retry_delay: Duration::ZERO,
             standing_by: false,
+            logged_in: false,
+            pause_told: false,
             remembered_at: None,
             status: SyncStatus { last_success, last_error, last_error_at, ..SyncStatus::default() },
             effects: Vec::new(),
@@ -159,13 +165,15 @@ impl Engine {
                 self.callers.push(caller);
                 self.due = true;
             }
-            // A look that is under way may have seen it as it was before: look again.
-            Event::Paused => (self.obstacles.paused, self.changed) = (true, true),
+            Event::Paused => (self.obstacles.paused, self.pause_told) = (true, true),
             Event::Resumed => {
-                (self.obstacles.paused, self.changed) = (false, true);
+                (self.obstacles.paused, self.pause_told) = (false, true);
                 self.due = true;
             }
-            Event::LoggedIn => self.due |= self.obstacles.login.take().is_some(),
+            Event::LoggedIn => {
+                self.logged_in = true;
+                self.due |= self.obstacles.login.take().is_some();
+            }
             Event::Looked(looked) => self.looked(now, looked),
             Event::Performed(performed) => self.performed(now, performed),
             Event::Stop => self.stopping = true,
@@ -207,12 +215,13 @@ impl Engine {
         if online && was_offline {
             self.due |= self.config.triggers.online;
             // What was learned about the way to the log is out of date.
-            self.pace.note(false);
+            self.pace.quicken();
         }
     }
 
     fn look(&mut self, after: After) {
         self.unseen |= std::mem::take(&mut self.changed);
+        self.pause_told = false;
         self.activity = Activity::Looking(after);
         self.effects.push(Effect::Look);
     }
@@ -222,6 +231,8 @@ impl Engine {
         self.activity = Activity::Idle;
         let look = match looked {
             Ok(look) => look,
+            // What the exchange before it failed of counts once.
+            Err(_) if after == After::Nothing && self.status.failures > 0 => return,
             Err(error) => {
                 let callers = std::mem::take(&mut self.callers);
                 return self.failed(now, callers, Arc::new(error));
@@ -229,8 +240,10 @@ impl Engine {
         };
         self.unseen = false;
         (self.status.unsent, self.status.parked) = (look.unsent, look.parked);
-        let resumed = std::mem::replace(&mut self.obstacles.paused, look.paused) && !look.paused;
-        self.due |= resumed;
+        if !self.pause_told {
+            let was_paused = std::mem::replace(&mut self.obstacles.paused, look.paused);
+            self.due |= was_paused && !look.paused;
+        }
         let begins = match after {
             After::Round => true,
             After::Sending => self.is_eager(),
@@ -252,13 +265,13 @@ impl Engine {
         if self.stopping || self.obstacles.refusal(now).is_some() {
             return;
         }
-        (self.due, self.news) = (false, false);
+        (self.due, self.news, self.logged_in) = (false, false, false);
         self.disarm(Timer::Round);
         self.disarm(Timer::Gather);
         let callers = std::mem::take(&mut self.callers);
         self.activity = Activity::Exchanging(Box::new(Round::new()), callers);
         self.effects.push(Effect::Perform(Action::ReadPlace));
-        (self.status.phase, self.status.next_attempt) = (Phase::Sending, None);
+        self.status.next_attempt = None;
     }
 
     fn performed(&mut self, now: Timestamp, performed: Result<Outcome>) {
@@ -267,6 +280,10 @@ impl Engine {
             Ok(Next::Do(action)) => {
                 match &action {
                     Action::Apply(transactions, _) => self.reached &= transactions.is_empty(),
+                    // It is this program's turn.
+                    Action::Register(_) | Action::ReadOutbox(_) => {
+                        self.status.phase = Phase::Sending
+                    }
                     Action::Read(..) => self.status.phase = Phase::Receiving,
                     _ => {}
                 }
@@ -295,7 +312,11 @@ impl Engine {
         // Another process may have written meanwhile.
         self.unseen |= !self.status.in_step;
         let idle = report.is_idle();
-        self.pace.note(idle);
+        if idle {
+            self.pace.slow_down();
+        } else {
+            self.pace.quicken();
+        }
         let status = &mut self.status;
         status.rounds += 1;
         status.failures = 0;
@@ -321,6 +342,7 @@ impl Engine {
         if error.recovery() == Recovery::StandBy {
             // No failure: the other one keeps the database in step.
             (self.standing_by, self.due) = (true, !self.callers.is_empty());
+            self.status.failures = 0;
             if !callers.is_empty() {
                 self.effects.push(Effect::Answer(callers, Err(error)));
             }
@@ -334,6 +356,8 @@ impl Engine {
         let backoff = self.config.backoff;
         self.retry_delay = backoff.delay(self.status.failures, random);
         let recovery = error.recovery();
+        // It was due, and was tried.
+        self.due = !self.callers.is_empty();
         match recovery {
             Recovery::Retry | Recovery::GoOn | Recovery::StandBy => {}
             Recovery::Wait(wait) => {
@@ -342,12 +366,12 @@ impl Engine {
                 self.obstacles.hold = Some(later(now, wait));
                 self.arm(Timer::Hold, wait);
             }
+            // Who asked was known by the old login.
+            Recovery::LogIn if std::mem::take(&mut self.logged_in) => self.due = true,
             Recovery::LogIn => self.obstacles.login = Some(Arc::clone(&error)),
             Recovery::Intervene => self.retry_delay = backoff.longest(random),
             Recovery::Nothing => self.stopping = true,
         }
-        // It was due, and was tried.
-        self.due = !self.callers.is_empty();
         self.remember(now);
         if !callers.is_empty() {
             self.effects.push(Effect::Answer(callers, Err(Arc::clone(&error))));

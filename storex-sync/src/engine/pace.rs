@@ -22,8 +22,13 @@ impl Pace {
         self.now
     }
 
-    /// After an exchange: whether it carried nothing.
-    pub(crate) fn note(&mut self, idle: bool) {
-        self.now = if idle { self.now.saturating_mul(2).min(self.longest) } else { self.shortest };
+    /// After an exchange that carried nothing.
+    pub(crate) fn slow_down(&mut self) {
+        self.now = self.now.saturating_mul(2).min(self.longest);
+    }
+
+    /// After one that carried something, and when there is a connection again.
+    pub(crate) fn quicken(&mut self) {
+        self.now = self.shortest;
     }
 }

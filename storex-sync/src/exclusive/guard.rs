@@ -161,17 +161,26 @@ async fn renew(held: Weak<Held>, storage: Storage, fence: Fence, times: LeaseTim
     let mut ends = end(&*runtime, times);
     loop {
         runtime.sleep(times.renewed).await;
-        let Some(held) = held.upgrade() else { return };
+        if held.strong_count() == 0 {
+            return;
+        }
         // From before it is written: what the row says is later, never earlier.
         let next = end(&*runtime, times);
         match lease::renew(&storage, fence, times).await {
             Ok(true) => ends = next,
-            Ok(false) => return held.lose(),
+            Ok(false) => return lose(&held),
             Err(error) if runtime.now() < ends => {
                 tracing::debug!(%error, "a lease could not be renewed yet");
             }
-            Err(_) => return held.lose(),
+            Err(_) => return lose(&held),
         }
+    }
+}
+
+/// Tells whoever still holds it.
+fn lose(held: &Weak<Held>) {
+    if let Some(held) = held.upgrade() {
+        held.lose();
     }
 }
 

@@ -44,6 +44,8 @@ impl LeaseTimes {
 pub(crate) struct HolderId([u8; 16]);
 
 impl HolderId {
+    const NOBODY: Self = Self([0; 16]);
+
     pub(super) fn draw(runtime: &dyn Runtime) -> Self {
         let mut id = [0; 16];
         runtime.fill_random(&mut id);
@@ -174,7 +176,11 @@ pub(super) async fn renew(storage: &Storage, fence: Fence, times: LeaseTimes) ->
 /// Lets others have it at once.
 pub(super) async fn release(storage: &Storage, fence: Fence) -> Result<()> {
     decide(storage, move |row| match row {
-        Some(row) if row.fence == fence => ((), Some(Row { ends: 0, ..row })),
+        Some(row) if row.fence == fence => {
+            // A renewal that is under way does not find it any more.
+            let fence = Fence { holder: HolderId::NOBODY, ..fence };
+            ((), Some(Row { fence, ends: 0, ..row }))
+        }
         _ => ((), None),
     })
     .await

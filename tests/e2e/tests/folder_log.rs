@@ -187,6 +187,27 @@ async fn two_copies_of_a_database_are_told_from_each_other() {
         let error = log.append(&[one, transaction(1, 3)]).await.unwrap_err();
         assert!(matches!(error, SyncError::Forked { sequence: 2, .. }), "{error}");
     }
+    // Also who has trimmed what it has sent, and does not send it again.
+    let error = log.append(&[transaction(1, 3)]).await.unwrap_err();
+    assert!(matches!(error, SyncError::Forked { sequence: 2, .. }), "{error}");
+}
+
+/// A share that is not mounted leaves an empty folder.
+#[tokio::test]
+async fn nothing_is_sent_to_a_folder_that_is_not_the_log() {
+    let folder = Folder::new();
+    let log = folder.log().await;
+    log.register(device(1)).await.unwrap();
+    let away = folder.dir.path().with_extension("away");
+    fs::rename(folder.dir.path(), &away).unwrap();
+    fs::create_dir(folder.dir.path()).unwrap();
+    let error = log.append(&[transaction(1, 1)]).await.unwrap_err();
+    assert!(matches!(error, SyncError::LogReplaced), "{error}");
+    assert_eq!(fs::read_dir(folder.dir.path()).unwrap().count(), 0);
+    fs::remove_dir(folder.dir.path()).unwrap();
+    fs::rename(&away, folder.dir.path()).unwrap();
+    append(&log, 1, 1..=1).await;
+    assert_eq!(read(&log, 2, &mut Cursor::default()).await, [(1, 1)]);
 }
 
 #[tokio::test]

@@ -78,6 +78,11 @@ impl ObjectSharedLog {
 
     /// Opens the log in a folder, and makes both when they are not there.
     ///
+    /// Give the log a folder of its own, below the one that is kept in step or the root of a disk: what cannot be listed
+    /// there (a name that is not Unicode or has a control character in it, a folder that may not be read) makes every
+    /// request fail. Where a program leaves placeholders instead of files (iCloud Drive's "Optimize Storage"), have it keep
+    /// the folder downloaded.
+    ///
     /// # Errors
     /// [`SyncError::Transport`].
     pub async fn in_folder(path: impl AsRef<Path>, runtime: Arc<dyn Runtime>) -> Result<Self> {
@@ -151,7 +156,13 @@ impl SharedSyncLog for ObjectSharedLog {
             return Ok(());
         };
         let listing = self.objects.list_segments(device).await?;
-        let Held { last, payloads } = self.held(&listing, device, first.sequence).await?;
+        if listing.segments.is_empty() {
+            // Nothing else would tell an empty folder (a share that is not mounted, say) from the log.
+            self.check_identity().await?;
+        }
+        // What is there twice is compared, however long ago it was appended: another may take itself for this device.
+        let from = listing.twice(device).unwrap_or(u64::MAX).min(first.sequence);
+        let Held { last, payloads } = self.held(&listing, device, from).await?;
         let held = |sequence| payloads.get(&sequence).map(Vec::as_slice);
         let fresh = match appended::fresh(transactions, last, held) {
             Err(error @ SyncError::Gap { .. }) => {

@@ -181,6 +181,18 @@ impl Listing {
         self.floors.get(&author).into_iter().flatten().copied().filter(move |it| *it < highest)
     }
 
+    /// The first number that two segments of an author have: an append was repeated, or two devices take themselves for one.
+    pub(super) fn twice(&self, author: Device) -> Option<u64> {
+        let mut end = 0;
+        let segments = self.segments.get(&author)?;
+        let twice = segments.iter().find(|segment| {
+            let overlaps = segment.first < end;
+            end = end.max(segment.end());
+            overlaps
+        });
+        twice.map(|segment| segment.first)
+    }
+
     /// The segments in which this number may be: one, unless an append was repeated or two devices take themselves for one.
     pub(super) fn covering(&self, author: Device, number: u64) -> impl Iterator<Item = &Segment> {
         let end = Segment { device: author, first: number, count: u64::MAX, checksum: u64::MAX };
