@@ -19,8 +19,9 @@ const EXPORTER: &str = "storex-e2e-export";
 const WEIGHED: &str = "storex-size";
 
 /// The most that storex may add to a page, in KiB after gzip. The target is 350, which is not reached yet; until it is,
-/// this keeps what there is from growing. (With the whole core, migrations and custom types it is 507.)
-const LIMIT: &str = "520";
+/// this keeps what there is from growing. (With the whole core, migrations and custom types it was 507; with the engine of
+/// continuous sync it is 557.)
+const LIMIT: &str = "570";
 
 /// `cargo xtask browser`
 pub(crate) fn browser(workspace: &Workspace, long: bool) -> ExitCode {
