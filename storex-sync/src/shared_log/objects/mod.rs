@@ -41,7 +41,7 @@ use vector::Vector;
 ///
 /// # What it costs
 ///
-/// A read without news is one listing of the whole log; an append is a listing of the device's own segments and a write;
+/// A read without news is one listing of the whole log; an append is a listing of the device's own segments and a write (and another listing the first time);
 /// each new segment is a read. A listing grows with the number of appends that are not trimmed, so have some device call
 /// [`trim`](SharedSyncLog::trim) now and then. It tells no news ([`changed`](SharedSyncLog::changed) never returns).
 ///
