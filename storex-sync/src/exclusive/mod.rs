@@ -140,12 +140,14 @@ impl Exclusive {
         if let Some(held) = state.held.upgrade().filter(|held| !held.is_lost()) {
             return Ok(Some(Guard::of(held)));
         }
-        let Some((held, dirty)) = self.take(state.seen).await? else { return Ok(None) };
-        state.seen = held.token().unwrap_or(0);
-        state.held = Arc::downgrade(&held);
-        if dirty {
-            held.mark_dirty();
+        let Some(held) = self.take().await? else { return Ok(None) };
+        if let Some(token) = held.token() {
+            if token != state.seen.saturating_add(1) {
+                held.mark_dirty();
+            }
+            state.seen = token;
         }
+        state.held = Arc::downgrade(&held);
         Ok(Some(Guard::of(held)))
     }
 
@@ -170,30 +172,24 @@ impl Exclusive {
         }
     }
 
-    /// Takes it by whatever means. The flag: whether somebody else has held it since `seen`.
-    async fn take(&self, seen: u64) -> Result<Option<(Arc<Held>, bool)>> {
+    /// Takes it by whatever means.
+    async fn take(&self) -> Result<Option<Arc<Held>>> {
         let Inner { storage, holder, means, .. } = &*self.inner;
-        match means {
-            Means::SingleProcess => Ok(Some((Held::single_process(), false))),
+        Ok(match means {
+            Means::SingleProcess => Some(Held::single_process()),
             Means::Lease(times) => match lease::take(storage, *holder, Some(*times)).await? {
-                Taken::Elsewhere => Ok(None),
-                Taken::Ours(fence) => {
-                    let dirty = fence.token != seen + 1;
-                    Ok(Some((Held::lease(storage, fence, *times), dirty)))
-                }
+                Taken::Elsewhere => None,
+                Taken::Ours(fence) => Some(Held::lease(storage, fence, *times)),
             },
             #[cfg(not(target_family = "wasm"))]
             Means::File(path) => {
                 let Some(file) = file::lock(path)? else { return Ok(None) };
                 match lease::take(storage, *holder, None).await? {
                     // Nobody asks for a row that is not leased.
-                    Taken::Elsewhere => Ok(None),
-                    Taken::Ours(fence) => {
-                        let dirty = fence.token != seen + 1;
-                        Ok(Some((Held::file(fence, file), dirty)))
-                    }
+                    Taken::Elsewhere => None,
+                    Taken::Ours(fence) => Some(Held::file(fence, file)),
                 }
             }
-        }
+        })
     }
 }
