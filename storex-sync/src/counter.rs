@@ -149,7 +149,7 @@ impl Counter {
         self.place(stamp).ok().and_then(|at| self.sums.get(at))
     }
 
-    fn note(&mut self, sum: Sum) {
+    pub(crate) fn note(&mut self, sum: Sum) {
         match self.place(sum.at) {
             Ok(at) => self.sums[at] = sum,
             Err(at) => self.sums.insert(at, sum),
@@ -189,6 +189,19 @@ impl Amount {
         let (sum, lost) = exact_sum(float, more.0);
         let (sum, lost) = exact_sum(sum, lost + (rest + more.1));
         Self::Float(sum, lost).checked()
+    }
+
+    pub(crate) fn minus(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Int(a), Self::Int(b)) => a.checked_sub(b).map(Self::Int),
+            (_, Self::Int(b)) => self.plus(Self::Int(b.checked_neg()?)),
+            (_, Self::Float(float, rest)) => self.plus(Self::Float(-float, -rest)),
+        }
+    }
+
+    pub(crate) fn is_zero(self) -> bool {
+        matches!(self, Self::Int(0))
+            || matches!(self, Self::Float(float, rest) if float == 0.0 && rest == 0.0)
     }
 
     #[allow(clippy::cast_precision_loss)] // as core adds an integer to a float

@@ -9,6 +9,8 @@
 //! - `followed`: the versions of the schema that the catalogue's names are of;
 //! - `local_only`: the collections that this device keeps to itself;
 //! - `cursor`: where this device is in its shared log;
+//! - `former`: who this device was before, see [`crate::renewal`];
+//! - `state`: how much of the state is sent again, see [`crate::state`];
 //! - `holder`: which of the programs that share the database may sync it, see [`crate::exclusive`];
 //! - `paused`: whether continuous sync is paused, for all instances and over restarts;
 //! - `sync_status`: when an exchange last went through, and what the last error was.

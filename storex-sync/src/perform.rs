@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use storex_core::{Direction, Query, Step, Value, field};
+use storex_core::{Direction, Filter, Key, Query, Step, Value, field};
 
 use crate::apply::{Applied, Replica};
 use crate::engine::{Action, Outbox, Outcome, Retry};
 use crate::error::{During, Result, SyncError};
 use crate::log::LOG;
+use crate::meta::{HEAD, Head, META, meta_row};
 use crate::parked::{WaitsFor, parked, waiting};
 use crate::place::{Place, read_place};
-use crate::shared_log::{Cursor, Page, SealedTransaction};
+use crate::renewal::Renewal;
+use crate::shared_log::{Cursor, SealedTransaction};
 use crate::stamp::Device;
+use crate::state::PROGRESS;
 use crate::sync::{Sync, Turn};
 
 impl Sync {
@@ -32,6 +35,14 @@ impl Sync {
                 let registered = self.log.register(device);
                 Outcome::Registered(self.in_time("registering", registered).await?)
             }
+            Action::Reidentify(known) => {
+                if self.keeps_log {
+                    return Err(SyncError::LogReplaced);
+                }
+                let identified = self.log.reidentify(known);
+                let during = "giving the shared log another identity";
+                Outcome::Registered(self.in_time(during, identified).await?)
+            }
             Action::SavePlace(place) => {
                 replica.apply(Vec::new(), Some(place.row())).await?;
                 Outcome::PlaceSaved
@@ -43,9 +54,7 @@ impl Sync {
             }
             Action::Append(transactions) => self.append(&transactions).await?,
             Action::Trim(last) => trim(&replica, last).await?,
-            Action::Read(device, cursor) => {
-                Outcome::Page(self.read(&replica, device, &cursor).await?)
-            }
+            Action::Read(device, cursor) => self.read(&replica, device, &cursor).await?,
             Action::Apply(transactions, place) => {
                 Outcome::Applied(apply(&replica, transactions, &place).await?)
             }
@@ -54,6 +63,17 @@ impl Sync {
                 self.in_time("acknowledging", acknowledged).await?;
                 tracing::trace!(target: "storex::step", step = "sync.after_acknowledge");
                 Outcome::Acknowledged
+            }
+            Action::Renew(device, renewal) => {
+                tracing::trace!(target: "storex::step", step = "sync.before_renew");
+                let renewed = self.renew(&replica, device, renewal).await?;
+                tracing::trace!(target: "storex::step", step = "sync.after_renew");
+                Outcome::Renewed(renewed)
+            }
+            Action::LogState => {
+                replica.log_state(self.limits.bytes).await?;
+                tracing::trace!(target: "storex::step", step = "sync.after_log_state");
+                Outcome::StateLogged
             }
             Action::RetryParked(which) => {
                 let parked = match which {
@@ -67,11 +87,18 @@ impl Sync {
 
     /// As much of the log as a request carries.
     async fn read_outbox(&self, device: Device) -> Result<Outbox> {
+        let during = "reading the log";
+        // Before the log: what is written and sent between the two must not seem to have been sent by somebody else.
+        let names = [HEAD, PROGRESS].map(Key::single).to_vec();
+        let meta = Query::new(META).filter(Filter::Keys(names));
+        let meta = self.replica.storage.find(meta).await.during(during)?;
+        let next = Head::among(&meta)?.next;
         let query = Query::new(LOG)
             .order_by("sequence", Direction::Ascending)
             .limit(self.limits.transactions.max(1));
-        let rows = self.replica.storage.find(query).await.during("reading the log")?;
-        let mut outbox = Outbox::default();
+        let rows = self.replica.storage.find(query).await.during(during)?;
+        let state = meta_row(&meta, PROGRESS).is_some();
+        let mut outbox = Outbox { next, state, ..Outbox::default() };
         let mut bytes = 0;
         for row in &rows {
             let (Some(sequence), Some(payload)) = (row.get(0).as_int(), row.get(1).as_bytes())
@@ -95,18 +122,45 @@ impl Sync {
 
     async fn append(&self, transactions: &[SealedTransaction]) -> Result<Outcome> {
         tracing::trace!(target: "storex::step", step = "sync.before_append");
-        self.in_time("sending", self.log.append(transactions)).await?;
+        let appended = self.in_time("sending", self.log.append(transactions)).await;
         tracing::trace!(target: "storex::step", step = "sync.after_append");
-        Ok(Outcome::Appended)
+        Ok(match appended {
+            Ok(()) => Outcome::Appended,
+            Err(SyncError::Forked { sequence, .. }) => Outcome::Forked(sequence),
+            // It does not have what it had confirmed: it was put back to an older state.
+            Err(SyncError::LogReplaced | SyncError::Gap { .. }) => Outcome::LogReplaced,
+            Err(error) => return Err(error),
+        })
     }
 
-    async fn read(&self, replica: &Replica, device: Device, after: &Cursor) -> Result<Page> {
+    async fn read(&self, replica: &Replica, device: Device, after: &Cursor) -> Result<Outcome> {
         let page = self.log.read(device, after, self.limits.bytes);
-        let page = self.in_time("reading the shared log", page).await;
-        if let Err(SyncError::BelowFloor { .. }) = page {
-            lose_place(replica, after).await?;
+        match self.in_time("reading the shared log", page).await {
+            Ok(page) => Ok(Outcome::Page(page)),
+            Err(SyncError::LogReplaced) => Ok(Outcome::LogReplaced),
+            Err(error @ SyncError::BelowFloor { .. }) => {
+                lose_place(replica, after).await?;
+                Err(error)
+            }
+            Err(error) => Err(error),
         }
-        page
+    }
+
+    async fn renew(
+        &self,
+        replica: &Replica,
+        device: Device,
+        renewal: Renewal,
+    ) -> Result<Option<Device>> {
+        if self.keeps_log && matches!(renewal, Renewal::Replaced { .. }) {
+            return Err(SyncError::LogReplaced);
+        }
+        let reason = format!("{renewal:?}");
+        let renewed = replica.renew(device, renewal).await?;
+        if let Some(now) = renewed {
+            tracing::warn!(%device, %now, reason, "the device begins a new incarnation");
+        }
+        Ok(renewed)
     }
 
     /// A request that is not answered is given up: the next one finds out what became of it.

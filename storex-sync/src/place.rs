@@ -8,7 +8,7 @@ use crate::pack::{Packer, Unpacker};
 use crate::shared_log::{Cursor, LogId};
 
 /// The name of the row of `_storex_meta` that keeps where we are in the shared log.
-const CURSOR: &str = "cursor";
+pub(crate) const CURSOR: &str = "cursor";
 
 /// Where we are in the shared log.
 #[derive(Debug, Clone, PartialEq, Eq)]

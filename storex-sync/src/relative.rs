@@ -84,6 +84,21 @@ impl Relative {
         }
     }
 
+    pub(crate) fn counted_mut(&mut self) -> Option<&mut Counted> {
+        match self {
+            Self::Increment { counted, .. } => counted.as_mut(),
+            _ => None,
+        }
+    }
+
+    /// By how much an increment is.
+    pub(crate) fn by(&self) -> Option<&Value> {
+        match self {
+            Self::Increment { by, .. } => Some(by),
+            _ => None,
+        }
+    }
+
     /// Writes code, result and operands.
     pub(crate) fn write(&self, packer: &mut Packer, to: &Value) {
         let mut begin = |operands: usize, code: u64| {

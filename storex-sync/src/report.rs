@@ -1,6 +1,7 @@
 //! [`Limits`] of requests and the [`SyncReport`] of an exchange.
 
 use crate::apply::Applied;
+use crate::stamp::Device;
 
 /// How much one request carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +27,18 @@ pub struct SyncReport {
     pub sent_entries: u64,
     /// What was received.
     pub received: Applied,
+    /// Who this device is now, when it began a new incarnation: the database had been cloned or restored, or the shared log
+    /// was another one than before.
+    pub incarnation: Option<Device>,
 }
 
 impl SyncReport {
     /// Whether anything was sent or received.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.sent_transactions == 0 && self.received.transactions == 0 && self.received.parked == 0
+        self.sent_transactions == 0
+            && self.received.transactions == 0
+            && self.received.parked == 0
+            && self.incarnation.is_none()
     }
 }

@@ -51,6 +51,8 @@ pub struct Sync {
     pub(crate) log: Arc<dyn SharedSyncLog>,
     pub(crate) limits: Limits,
     pub(crate) deadline: Duration,
+    /// Another log is refused.
+    pub(crate) keeps_log: bool,
     exclusive: Option<Exclusive>,
     /// One exchange at a time.
     running: Arc<Mutex<Begun>>,
@@ -99,7 +101,7 @@ impl Sync {
         let replica = Replica::open(storage).await?;
         let limits = Limits::default();
         let (exclusive, running) = (None, Arc::default());
-        Ok(Self { replica, log, limits, deadline: DEADLINE, exclusive, running })
+        Ok(Self { replica, log, limits, deadline: DEADLINE, keeps_log: false, exclusive, running })
     }
 
     /// With other limits per request.
@@ -115,6 +117,27 @@ impl Sync {
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
+    }
+
+    /// Refuses every other log than the one that this database was first in touch with: with [`SyncError::LogReplaced`], before
+    /// anything is sent to it. For applications in which the log stands for a user.
+    ///
+    /// Without this, a log that is another one is taken for the old one that was wiped or moved: the whole state is sent to it.
+    #[must_use]
+    pub fn keep_log(mut self) -> Self {
+        self.keeps_log = true;
+        self
+    }
+
+    /// Sends the whole state of this database through the shared log, beginning with the next exchange: every object with
+    /// its clock. It merges by stamp, so it changes nothing where it is known. For objects that are older than sync, and
+    /// wherever a device may lack something.
+    ///
+    /// # Errors
+    /// [`SyncError::Storage`]; [`SyncError::HeldElsewhere`] when another program syncs this database.
+    pub async fn send_state(&self) -> Result<()> {
+        let turn = self.turn().await?;
+        self.replica.guarded(turn.guard()).begin_state().await
     }
 
     /// Where several programs share the database: only the one that holds this makes exchanges.

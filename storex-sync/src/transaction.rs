@@ -193,7 +193,7 @@ impl Transaction {
     }
 }
 
-fn read_header(unpacker: &mut Unpacker<'_>) -> Result<Header> {
+pub(crate) fn read_header(unpacker: &mut Unpacker<'_>) -> Result<Header> {
     unpacker.tuple(5)?;
     let device = unpacker.device()?;
     let sequence = unpacker.uint()?;
@@ -212,20 +212,24 @@ fn read_shapes(unpacker: &mut Unpacker<'_>) -> Result<Vec<Shape>> {
     let count = unpacker.array()?;
     let mut shapes = Vec::new();
     for _ in 0..count {
-        unpacker.tuple(3)?;
-        let collection = Name::from(unpacker.str()?);
-        let key_len = unpacker.uint()?;
-        let names = unpacker.array()?;
-        let mut fields = Vec::new();
-        for _ in 0..names {
-            fields.push(Name::from(unpacker.str()?));
-        }
-        let key_len = usize::try_from(key_len).ok().filter(|len| (1..=fields.len()).contains(len));
-        let key_len =
-            key_len.ok_or_else(|| SyncError::corrupt("a transaction", "a shape has no key"))?;
-        shapes.push(Shape { collection, key_len, fields });
+        shapes.push(read_shape(unpacker)?);
     }
     Ok(shapes)
+}
+
+pub(crate) fn read_shape(unpacker: &mut Unpacker<'_>) -> Result<Shape> {
+    unpacker.tuple(3)?;
+    let collection = Name::from(unpacker.str()?);
+    let key_len = unpacker.uint()?;
+    let names = unpacker.array()?;
+    let mut fields = Vec::new();
+    for _ in 0..names {
+        fields.push(Name::from(unpacker.str()?));
+    }
+    let key_len = usize::try_from(key_len).ok().filter(|len| (1..=fields.len()).contains(len));
+    let key_len =
+        key_len.ok_or_else(|| SyncError::corrupt("a transaction", "a shape has no key"))?;
+    Ok(Shape { collection, key_len, fields })
 }
 
 fn read_entry(unpacker: &mut Unpacker<'_>, shapes: &[Shape]) -> Result<Entry> {
@@ -270,6 +274,28 @@ fn read_value(unpacker: &mut Unpacker<'_>) -> Result<EntryValue> {
     unpacker.value().map(EntryValue::Set)
 }
 
+pub(crate) fn write_header(packer: &mut Packer, header: &Header) {
+    packer.array(5);
+    packer.device(header.device);
+    packer.uint(header.sequence);
+    packer.uint(header.hlc.0);
+    packer.uint(header.schema);
+    packer.array(header.seen.len());
+    for (device, hlc) in &header.seen {
+        packer.array(2);
+        packer.device(*device);
+        packer.uint(hlc.0);
+    }
+}
+
+pub(crate) fn write_shape(packer: &mut Packer, shape: &Shape) {
+    packer.array(3);
+    packer.str(&shape.collection);
+    packer.uint(shape.key_len as u64);
+    packer.array(shape.fields.len());
+    shape.fields.iter().for_each(|field| packer.str(field));
+}
+
 /// Writes a transaction entry by entry, without a [`Transaction`] in memory.
 #[derive(Debug)]
 pub(crate) struct TransactionWriter {
@@ -281,25 +307,9 @@ impl TransactionWriter {
         let mut packer = Packer::with_capacity(128 + size_hint);
         packer.array(4);
         packer.uint(VERSION);
-        packer.array(5);
-        packer.device(header.device);
-        packer.uint(header.sequence);
-        packer.uint(header.hlc.0);
-        packer.uint(header.schema);
-        packer.array(header.seen.len());
-        for (device, hlc) in &header.seen {
-            packer.array(2);
-            packer.device(*device);
-            packer.uint(hlc.0);
-        }
+        write_header(&mut packer, header);
         packer.array(shapes.len());
-        for shape in shapes {
-            packer.array(3);
-            packer.str(&shape.collection);
-            packer.uint(shape.key_len as u64);
-            packer.array(shape.fields.len());
-            shape.fields.iter().for_each(|field| packer.str(field));
-        }
+        shapes.iter().for_each(|shape| write_shape(&mut packer, shape));
         packer.array(entries);
         Self { packer }
     }

@@ -6,8 +6,11 @@ use storex_core::{Filter, Key, Query, Value};
 
 use crate::error::{During, Result, SyncError};
 use crate::log::LOG;
+use crate::meta::{META, meta_row};
 use crate::parked::PARKED;
+use crate::renewal::{FORMER, Formers, Since};
 use crate::stamp::Device;
+use crate::state::PROGRESS;
 use crate::sync::Sync;
 
 /// The name of a write (of all of a transaction): the device that made it, and its number there.
@@ -52,7 +55,50 @@ impl Sync {
         let (head, devices) = self.replica.head().await?;
         let device = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
         let sequence = head.next.saturating_sub(1);
-        Ok((sequence > 0).then_some(WriteId { device, sequence }))
+        if sequence > 0 {
+            return Ok(Some(WriteId { device, sequence }));
+        }
+        // A new incarnation that has written nothing yet.
+        let formers = self.formers().await?;
+        let last = formers.last().filter(|former| former.last > 0);
+        Ok(last.map(|former| WriteId { device: former.device, sequence: former.last }))
+    }
+
+    async fn formers(&self) -> Result<Formers> {
+        let query = Query::new(META).filter(Filter::key(FORMER));
+        let rows = self.replica.storage.find(query).await.during("reading former incarnations")?;
+        Ok(meta_row(&rows, FORMER).map(Formers::decode).transpose()?.unwrap_or_default())
+    }
+
+    /// What has become of a write of a former incarnation; or who made it, by the name that it has now.
+    async fn former_state(&self, write: WriteId) -> Result<Result<WriteState, WriteId>> {
+        let formers = self.formers().await?;
+        let mut write = write;
+        while let Some(former) = formers.find(write.device) {
+            if write.sequence == 0 || write.sequence > former.last {
+                return Ok(Ok(WriteState::Unknown));
+            }
+            if write.sequence <= former.sent {
+                return Ok(Ok(WriteState::Sent));
+            }
+            match former.since {
+                Since::Number(first) => {
+                    let sequence = write.sequence.saturating_sub(first).saturating_add(1);
+                    write = WriteId { device: former.now, sequence };
+                }
+                Since::State => return self.state_sent().await.map(Ok),
+            }
+        }
+        Ok(Err(write))
+    }
+
+    /// Whether everything of the state is in the shared log.
+    async fn state_sent(&self) -> Result<WriteState> {
+        // The row first: a page that is logged between the two is still in the log then.
+        let begun = self.is_there(META, Key::single(PROGRESS)).await?;
+        let query = Query::new(LOG);
+        let waits = self.replica.storage.count(query).await.during("looking for a write")? > 0;
+        Ok(if begun || waits { WriteState::Waiting } else { WriteState::Sent })
     }
 
     /// What has become of a write.
@@ -82,7 +128,10 @@ impl Sync {
     /// # Errors
     /// [`SyncError::Storage`].
     pub async fn write_state(&self, write: WriteId) -> Result<WriteState> {
-        let WriteId { device, sequence } = write;
+        let WriteId { device, sequence } = match self.former_state(write).await? {
+            Ok(state) => return Ok(state),
+            Err(write) => write,
+        };
         let number = i64::try_from(sequence).unwrap_or(i64::MAX);
         // The log first: a write that is sent between the two readings must not seem unknown.
         let waits = self.is_there(LOG, Key::single(number)).await?;

@@ -260,7 +260,7 @@ impl World {
                 let (device, place) = (Device::default(), self.place.clone());
                 Outcome::Place { device, place, first: false }
             }
-            Action::Register(_) => Outcome::Registered(LogId([1; 16])),
+            Action::Register(_) | Action::Reidentify(_) => Outcome::Registered(LogId([1; 16])),
             Action::SavePlace(place) => {
                 self.place = Some(place);
                 Outcome::PlaceSaved
@@ -279,6 +279,8 @@ impl World {
                 Outcome::Applied(Applied { transactions, ..Applied::default() })
             }
             Action::Acknowledge(..) => Outcome::Acknowledged,
+            Action::Renew(..) => Outcome::Renewed(None),
+            Action::LogState => Outcome::StateLogged,
             Action::RetryParked(_) => Outcome::Retried(Applied::default()),
         };
         self.tell(Event::Performed(Ok(outcome)));
@@ -289,7 +291,13 @@ impl World {
         let count = self.unsent.min(3);
         let sealed = |sequence| SealedTransaction { device, sequence, payload: Vec::new() };
         let transactions = (1..=count).map(sealed).collect();
-        Outbox { transactions, entries: count, more: self.unsent > count }
+        Outbox {
+            transactions,
+            entries: count,
+            more: self.unsent > count,
+            next: count + 1,
+            state: false,
+        }
     }
 
     fn page(&mut self, Cursor(mut cursor): Cursor) -> Page {
@@ -303,6 +311,7 @@ impl World {
             transactions: (0..count).map(sealed).collect(),
             cursor: Cursor(cursor),
             more: self.arrived > 0,
+            own: 0,
         }
     }
 

@@ -197,7 +197,7 @@ async fn another_log_is_noticed_before_anything_is_sent_to_it() {
     a.sync(&first).await;
     a.note("n", "x").await;
     let second = Arc::new(MemorySharedLog::new(LogId([8; 16])));
-    let error = a.join(&second).await.sync_once().await.unwrap_err();
+    let error = a.join(&second).await.keep_log().sync_once().await.unwrap_err();
     assert!(matches!(error, SyncError::LogReplaced), "{error:?}");
     assert!(second.is_empty());
     assert_eq!(count(&a, "_storex_log").await, 1, "nothing was taken for sent");
@@ -244,13 +244,19 @@ async fn another_log_is_noticed_in_the_middle_too() {
         async fn dismiss(&self, device: storex_sync::Device) -> storex_sync::Result<()> {
             self.now().dismiss(device).await
         }
+        async fn reidentify(
+            &self,
+            known: storex_sync::LogId,
+        ) -> storex_sync::Result<storex_sync::LogId> {
+            self.now().reidentify(known).await
+        }
         async fn trim(&self) -> storex_sync::Result<storex_sync::Trimmed> {
             self.now().trim().await
         }
     }
     let (a, b) = (Device::new(1).await, Device::new(2).await);
     let log = Arc::new(Swapped(Mutex::new(shared_log())));
-    let sync = a.join(&log).await;
+    let sync = a.join(&log).await.keep_log();
     sync.sync_once().await.unwrap();
     let second = Arc::new(MemorySharedLog::new(LogId([8; 16])));
     b.note("n", "in the other log").await;
@@ -273,7 +279,7 @@ async fn the_log_is_known_before_the_first_transaction_is_sent() {
     assert_eq!(first.len(), 1);
     a.note("m", "x").await;
     let second = Arc::new(MemorySharedLog::new(LogId([8; 16])));
-    let error = a.join(&second).await.sync_once().await.unwrap_err();
+    let error = a.join(&second).await.keep_log().sync_once().await.unwrap_err();
     assert!(matches!(error, SyncError::LogReplaced), "{error:?}");
     a.sync(&first).await;
     assert_eq!(first.len(), 2);
@@ -303,7 +309,7 @@ async fn a_log_that_never_ends_is_an_error() {
         ) -> storex_sync::Result<storex_sync::Page> {
             advance(Duration::from_millis(1)).await;
             let (log, cursor) = (storex_sync::LogId([1; 16]), after.clone());
-            Ok(storex_sync::Page { log, transactions: Vec::new(), cursor, more: true })
+            Ok(storex_sync::Page { log, transactions: Vec::new(), cursor, more: true, own: 0 })
         }
         async fn acknowledge(
             &self,
@@ -317,6 +323,12 @@ async fn a_log_that_never_ends_is_an_error() {
         }
         async fn dismiss(&self, _: storex_sync::Device) -> storex_sync::Result<()> {
             Ok(())
+        }
+        async fn reidentify(
+            &self,
+            known: storex_sync::LogId,
+        ) -> storex_sync::Result<storex_sync::LogId> {
+            Ok(known)
         }
         async fn trim(&self) -> storex_sync::Result<storex_sync::Trimmed> {
             Ok(storex_sync::Trimmed::default())

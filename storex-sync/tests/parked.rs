@@ -373,6 +373,12 @@ async fn a_gap_is_noticed() {
         async fn dismiss(&self, device: Id) -> storex_sync::Result<()> {
             self.0.dismiss(device).await
         }
+        async fn reidentify(
+            &self,
+            known: storex_sync::LogId,
+        ) -> storex_sync::Result<storex_sync::LogId> {
+            self.0.reidentify(known).await
+        }
         async fn trim(&self) -> storex_sync::Result<storex_sync::Trimmed> {
             self.0.trim().await
         }
@@ -430,6 +436,12 @@ async fn our_own_transactions_are_passed_over() {
         }
         async fn dismiss(&self, device: Id) -> storex_sync::Result<()> {
             self.0.dismiss(device).await
+        }
+        async fn reidentify(
+            &self,
+            known: storex_sync::LogId,
+        ) -> storex_sync::Result<storex_sync::LogId> {
+            self.0.reidentify(known).await
         }
         async fn trim(&self) -> storex_sync::Result<storex_sync::Trimmed> {
             self.0.trim().await

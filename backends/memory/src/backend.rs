@@ -24,7 +24,7 @@ struct State {
     tables: HashMap<Name, Table>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Table {
     records: BTreeMap<Key, Record>,
     /// Per unique index (its place in the collection's list): who has these values.
@@ -63,6 +63,14 @@ impl MemoryBackend {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A copy of everything, as of a file that is copied or restored: what is written to one of the two is not in the other.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { registry, tables } = &*state;
+        Self { state: Mutex::new(State { registry: registry.clone(), tables: tables.clone() }) }
     }
 
     fn lock(&self) -> Result<(MutexGuard<'_, State>, Arc<Registry>)> {

@@ -149,6 +149,13 @@ impl SharedSyncLog for Counted {
         self.log.dismiss(device).await
     }
 
+    async fn reidentify(
+        &self,
+        known: storex_sync::LogId,
+    ) -> storex_sync::Result<storex_sync::LogId> {
+        self.log.reidentify(known).await
+    }
+
     async fn trim(&self) -> storex_sync::Result<Trimmed> {
         self.log.trim().await
     }

@@ -4,14 +4,15 @@ mod page;
 mod resolve;
 mod row;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use storex_core::{Batch, ErrorKind, Filter, Key, Name, Query, Step, Storage};
 
 use self::page::{How, Page};
 use self::resolve::{IncomingTransaction, Refusal};
-use crate::error::{During, Result, SyncError, abort};
+use crate::error::{During, Result, SyncError};
 use crate::exclusive::{Fence, Guard, HOLDER};
+use crate::failure::Failure;
 use crate::log::{AllNumbers, CLOCK, catalogue_query, read_numbers};
 use crate::meta::{DEVICES, Devices, HEAD, Head, read_meta};
 use crate::parked::{PARKED, Parked, WaitsFor};
@@ -79,7 +80,7 @@ impl Replica {
         Self { guard: guard.cloned(), ..self.clone() }
     }
 
-    fn fence(&self) -> Option<Fence> {
+    pub(crate) fn fence(&self) -> Option<Fence> {
         self.guard.as_ref().and_then(Guard::fence)
     }
 
@@ -89,24 +90,16 @@ impl Replica {
             let batch = steps.into_iter().fold(Batch::new(), Batch::step);
             return self.storage.apply(batch).await.during(during).map(drop);
         };
-        let failure: Arc<Mutex<Option<SyncError>>> = Arc::default();
+        let failure = Failure::default();
         let batch = {
-            let failure = Arc::clone(&failure);
+            let failure = failure.clone();
             let touched: Vec<Name> = steps.iter().filter_map(Step::collection).cloned().collect();
             Batch::new().step(read_meta(&[HOLDER])).touching(touched).then(move |trace| {
-                fence.check(trace.found(0)).map_err(|error| {
-                    let refusal = abort(&error);
-                    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                    refusal
-                })?;
+                failure.keep(fence.check(trace.found(0)))?;
                 Ok(steps.clone())
             })
         };
-        let executed = self.storage.apply(batch).await;
-        match (executed, failure.lock().unwrap_or_else(PoisonError::into_inner).take()) {
-            (Err(_), Some(error)) => Err(error),
-            (executed, _) => executed.during(during).map(drop),
-        }
+        failure.or(self.storage.apply(batch).await, during).map(drop)
     }
 
     /// This device, and where it stands.
@@ -213,11 +206,7 @@ impl Replica {
                 .then(move |trace| Arc::clone(&page).read(trace))
         };
         let executed = self.storage.apply(batch).await;
-        let failure = page.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let (Err(_), Some(failure)) = (&executed, failure) {
-            return Err(failure);
-        }
-        executed.during("applying transactions of other devices")?;
+        page.failure.or(executed, "applying transactions of other devices")?;
         Ok(std::mem::take(&mut *page.applied.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }

@@ -9,11 +9,12 @@ use super::resolve::{IncomingTransaction, Refusal};
 use super::row::{Object, Row, Work};
 use super::{Applied, Conflict};
 use crate::clock::Clock;
-use crate::error::{Result, SyncError, abort};
+use crate::error::{Result, SyncError};
 use crate::exclusive::Fence;
+use crate::failure::Failure;
 use crate::key_code;
 use crate::log::{CLOCK, clock_key, clock_record, read_clock_rows, sort_clock_records};
-use crate::merge::{Incoming, merge};
+use crate::merge::{Incoming, merge, merge_object};
 use crate::meta::{DEVICES, Devices, HEAD, Head, write_meta};
 use crate::parked::{PARKED, Parked, WaitsFor, park};
 use crate::shared_log::SealedTransaction;
@@ -43,7 +44,7 @@ pub(super) struct Page {
     /// Per transaction and entry: which object.
     object_of: Vec<Vec<usize>>,
     pub(super) applied: Mutex<Applied>,
-    pub(super) failure: Mutex<Option<SyncError>>,
+    pub(super) failure: Failure,
 }
 
 impl Page {
@@ -79,7 +80,7 @@ impl Page {
             }
             object_of.push(places);
         }
-        let (applied, failure) = (Mutex::default(), Mutex::default());
+        let (applied, failure) = (Mutex::default(), Failure::default());
         Self { incoming, cursor, how, fence, objects, object_of, applied, failure }
     }
 
@@ -88,27 +89,19 @@ impl Page {
         self.objects.iter().map(|object| Name::clone(object.collection.name())).collect()
     }
 
-    fn fail(&self, error: SyncError) -> storex_core::Error {
-        let refusal = abort(&error);
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        refusal
-    }
-
     /// Reads the clocks of everything the page is about, if this program may still sync.
     pub(super) fn read(self: Arc<Self>, trace: &Trace) -> storex_core::Result<Vec<Step>> {
         let meta = trace.found(0).to_vec();
         if let Some(fence) = self.fence {
-            fence.check(&meta).map_err(|error| self.fail(error))?;
+            self.failure.keep(fence.check(&meta))?;
         }
         let keys = self
             .objects
             .iter()
             .map(|object| clock_key(object.number, object.code.clone()))
             .collect();
-        let next = Step::then(move |trace| {
-            let steps = Arc::clone(&self).read_rows(&meta, trace);
-            steps.map_err(|error| self.fail(error))
-        });
+        let next =
+            Step::then(move |trace| self.failure.keep(Arc::clone(&self).read_rows(&meta, trace)));
         Ok(vec![Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))), next])
     }
 
@@ -128,7 +121,8 @@ impl Page {
         let mut unknown: BTreeMap<Name, (Arc<Collection>, Vec<Key>)> = BTreeMap::new();
         for (one, places) in self.incoming.iter().zip(&self.object_of) {
             for (entry, at) in one.transaction.entries.iter().zip(places) {
-                if entry.kind == EntryKind::Update && works[*at].clock.is_none() {
+                let old = entry.kind == EntryKind::Update || one.clocks.is_some();
+                if old && works[*at].clock.is_none() {
                     let object = &self.objects[*at];
                     let (_, keys) = unknown
                         .entry(Name::clone(object.collection.name()))
@@ -165,8 +159,7 @@ impl Page {
                     work.clock = Some(Clock::unstamped());
                 }
             }
-            let steps = Arc::clone(&self).fold(head, devices.clone(), works);
-            steps.map_err(|error| self.fail(error))
+            self.failure.keep(self.fold(head, devices.clone(), works))
         }));
         Ok(steps)
     }
@@ -199,7 +192,7 @@ impl Page {
                 }
             }
             let count = one.transaction.entries.len() as u64;
-            let mut last = Hlc::ZERO;
+            let (mut last, mut seen) = (Hlc::ZERO, Hlc::ZERO);
             match one.refused.clone().or_else(|| missing(one, places, &works)) {
                 Some(Refusal { reason, waits_for }) => {
                     let payload = one.sealed.payload.clone();
@@ -211,10 +204,12 @@ impl Page {
                     applied.transactions += 1;
                     applied.entries += count;
                     taken.push((device, sequence));
-                    last = one.transaction.header.hlc.plus(count.saturating_sub(1));
+                    last = one.last_reading();
+                    // A page of a state does not tell how many of its author's writes are here.
+                    seen = if one.clocks.is_some() { Hlc::ZERO } else { last };
                 }
             }
-            devices.advance(device, sequence, last);
+            devices.advance(device, sequence, seen);
             head.hlc = head.hlc.max(last);
         }
         if self.how == How::Again {
@@ -266,13 +261,18 @@ impl Page {
                 fields: &shape.fields,
                 counted: &shape.counted(entry),
             };
-            let merged = merge(work.clock.as_ref(), incoming, |stamp| transaction.had_seen(stamp));
+            let merged = match one.clocks.as_ref().and_then(|clocks| clocks.get(n)) {
+                Some(clock) => {
+                    merge_object(work.clock.as_ref(), clock, &shape.fields, &shape.others)
+                }
+                None => merge(work.clock.as_ref(), incoming, |it| transaction.had_seen(it)),
+            };
             work.row.act(&merged, shape, entry);
             if self.how != How::Together {
                 steps.extend(std::mem::take(&mut work.row).step(&self.objects[*at]));
             }
             if let Some(mut clock) = merged.clock {
-                if entry.kind == EntryKind::Create {
+                if entry.kind == EntryKind::Create && one.clocks.is_none() {
                     shape.settle(&merged.action, &mut clock);
                 }
                 work.clock = Some(clock);

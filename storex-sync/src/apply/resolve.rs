@@ -12,7 +12,8 @@ use crate::merge::Action;
 use crate::meta::Numbers;
 use crate::parked::WaitsFor;
 use crate::shared_log::SealedTransaction;
-use crate::stamp::Stamp;
+use crate::stamp::{Hlc, Stamp};
+use crate::state::{StatePage, is_state};
 use crate::transaction::{Entry, EntryKind, EntryValue, Shape, Transaction};
 
 /// A transaction, and what its shapes mean in this schema.
@@ -22,6 +23,8 @@ pub(super) struct IncomingTransaction {
     /// Its content; empty when it cannot be read.
     pub(super) transaction: Transaction,
     pub(super) shapes: Vec<Arc<ResolvedShape>>,
+    /// The objects' clocks, entry by entry, where it is a page of a device's state.
+    pub(super) clocks: Option<Vec<Clock>>,
     /// Why it cannot be applied.
     pub(super) refused: Option<Refusal>,
 }
@@ -45,20 +48,36 @@ pub(super) struct ResolvedShape {
     pub(super) others: Vec<u32>,
 }
 
+impl IncomingTransaction {
+    /// The last reading of its author's clock that it tells of.
+    pub(super) fn last_reading(&self) -> Hlc {
+        let hlc = self.transaction.header.hlc;
+        if self.clocks.is_some() {
+            return hlc;
+        }
+        hlc.plus((self.transaction.entries.len() as u64).saturating_sub(1))
+    }
+}
+
 impl Replica {
     /// Finds out what a transaction is about in this schema. Whatever is wrong with it becomes the reason to park it.
     pub(super) fn resolve(&self, sealed: SealedTransaction) -> IncomingTransaction {
         let mut shapes = Vec::new();
-        let (transaction, refused) = match Transaction::decode(&sealed.payload) {
-            Ok(mut transaction) => {
-                let refused =
-                    self.resolve_transaction(&sealed, &mut transaction, &mut shapes).err();
-                (transaction, refused)
+        let mut clocks = None;
+        let (transaction, refused) = match Content::decode(&sealed.payload) {
+            Ok(Content { mut transaction, state }) => {
+                let resolved = self.resolve_transaction(&sealed, &mut transaction, &mut shapes);
+                let resolved = resolved.and_then(|()| {
+                    let Some((state, shape)) = state.zip(shapes.first()) else { return Ok(()) };
+                    clocks = Some(state.clocks(&shape.fields).map_err(|error| error.to_string())?);
+                    Ok(())
+                });
+                (transaction, resolved.err())
             }
             Err(error) => (Transaction::default(), Some(error.to_string())),
         };
         let refused = refused.map(|reason| Refusal { reason, waits_for: WaitsFor::Update });
-        IncomingTransaction { sealed, transaction, shapes, refused }
+        IncomingTransaction { sealed, transaction, shapes, clocks, refused }
     }
 
     fn resolve_transaction(
@@ -115,6 +134,22 @@ impl Replica {
             others: others.filter_map(|at| number(&at)).collect(),
             values: values.to_vec(),
         })
+    }
+}
+
+/// What a transaction's bytes are: writes, or a page of a device's state.
+struct Content {
+    transaction: Transaction,
+    state: Option<StatePage>,
+}
+
+impl Content {
+    fn decode(payload: &[u8]) -> Result<Self> {
+        if !is_state(payload) {
+            return Ok(Self { transaction: Transaction::decode(payload)?, state: None });
+        }
+        let page = StatePage::decode(payload)?;
+        Ok(Self { transaction: page.transaction()?, state: Some(page) })
     }
 }
 

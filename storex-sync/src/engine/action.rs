@@ -2,6 +2,7 @@
 
 use crate::apply::Applied;
 use crate::place::Place;
+use crate::renewal::Renewal;
 use crate::shared_log::{Cursor, LogId, Page, SealedTransaction};
 use crate::stamp::Device;
 
@@ -29,6 +30,12 @@ pub enum Action {
     Apply(Vec<SealedTransaction>, Place),
     /// Tell the shared log what is durable here: [`Outcome::Acknowledged`].
     Acknowledge(Device, Cursor),
+    /// Give the log another identity, because it does not hold what it held: [`Outcome::Registered`].
+    Reidentify(LogId),
+    /// Begin a new incarnation of the device: [`Outcome::Renewed`].
+    Renew(Device, Renewal),
+    /// Log the next page of the state, where it is to be sent again: [`Outcome::StateLogged`].
+    LogState,
     /// Try again what is parked: [`Outcome::Retried`].
     RetryParked(Retry),
 }
@@ -54,7 +61,7 @@ pub enum Outcome {
         /// Whether no exchange went through yet since sync was opened.
         first: bool,
     },
-    /// Of [`Action::Register`]: the log's identity.
+    /// Of [`Action::Register`] and [`Action::Reidentify`]: the log's identity.
     Registered(LogId),
     /// Of [`Action::SavePlace`].
     PlaceSaved,
@@ -64,6 +71,15 @@ pub enum Outcome {
     Durable,
     /// Of [`Action::Append`].
     Appended,
+    /// Of [`Action::Append`]: the log holds another transaction of this device under this number, or more of them than it was
+    /// given.
+    Forked(u64),
+    /// Of [`Action::Append`] and [`Action::Read`]: the log is another one than before, or does not hold what it held.
+    LogReplaced,
+    /// Of [`Action::Renew`]: the new incarnation; `None` when there was no reason any more.
+    Renewed(Option<Device>),
+    /// Of [`Action::LogState`].
+    StateLogged,
     /// Of [`Action::Trim`].
     Trimmed,
     /// Of [`Action::Read`].
@@ -85,4 +101,8 @@ pub struct Outbox {
     pub entries: u64,
     /// Whether more may follow.
     pub more: bool,
+    /// The number of the next transaction that is written, or less. With no transactions to be sent, the log has all before it.
+    pub next: u64,
+    /// Whether some of the state is still to be logged.
+    pub state: bool,
 }

@@ -47,6 +47,7 @@ use self::status::{Phase, SyncEvent, SyncStatus};
 use crate::error::{Result, SyncError, describe};
 use crate::recovery::Recovery;
 pub use crate::remembered::{Look, Remembered};
+pub use crate::renewal::Renewal;
 use crate::report::SyncReport;
 
 /// How old the remembered time of the last success may be while there is nothing to do.

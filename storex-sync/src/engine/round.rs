@@ -2,18 +2,24 @@
 //!
 //! ```text
 //!   ReadPlace ─▶ (Register ─▶ SavePlace) ─▶ ReadOutbox ─▶ Flush ─▶ Append ─▶ Trim ─┐
-//!                                             ▲  └─ nothing ─┐     more            │
-//!                                             └──────────────┼─────────────────────┤
-//!                                                            ▼                     │
-//!               RetryParked ◀── through ── Acknowledge ◀ Flush ◀ Apply ◀── Read ◀──┘
+//!    ▲                                        ▲  ├─ LogState ◀─┐   more            │
+//!    └─ Renew ◀─ forked, replaced             └──┼─────────────┼───────────────────┤
+//!                                                └ nothing ─┐  │                   │
+//!                                                           ▼  └ state to be sent ─┘
+//!               RetryParked ◀── through ── Acknowledge ◀ Flush ◀ Apply ◀── Read
 //! ```
 
 use super::action::{Action, Outbox, Outcome, Retry};
 use crate::error::{Result, SyncError};
 use crate::place::Place;
+use crate::renewal::Renewal;
 use crate::report::SyncReport;
 use crate::shared_log::{Cursor, LogId, Page};
 use crate::stamp::Device;
+
+/// How often an exchange begins anew for another reason than that it is through: a log that is another one at each look
+/// is not followed without end.
+const BEGINNINGS: u32 = 4;
 
 /// One exchange: sends what was written here and applies what others wrote, until both are through. It says what to do;
 /// whoever drives it does it, and tells what came of it.
@@ -23,10 +29,15 @@ pub struct Round {
     first: bool,
     place: Option<Place>,
     sending: Sending,
+    /// The number behind the last transaction that the log is known to have of this device.
+    sent_to: u64,
     /// What follows when everything is durable.
     behind_flush: Option<Action>,
     arrived: bool,
     more_arrives: bool,
+    /// The log was found to be another one.
+    replaced: bool,
+    begun_anew: u32,
     report: SyncReport,
 }
 
@@ -58,16 +69,20 @@ impl Round {
     /// Takes what came of the last step, and says what follows.
     ///
     /// # Errors
-    /// [`SyncError::LogReplaced`]; [`SyncError::Protocol`] when the log makes no sense or the outcome is not one of the step.
-    /// The exchange has failed then; the next one begins anew.
+    /// [`SyncError::LogReplaced`] and [`SyncError::Forked`] when a new incarnation does not help; [`SyncError::Protocol`]
+    /// when the log makes no sense or the outcome is not one of the step. The exchange has failed then; the next one begins
+    /// anew.
     pub fn step(&mut self, outcome: Outcome) -> Result<Next> {
         Ok(Next::Do(match outcome {
             Outcome::Place { device, place, first } => self.begin(device, place, first),
             Outcome::Registered(log) => self.registered(log)?,
-            Outcome::PlaceSaved => Action::ReadOutbox(self.device),
+            Outcome::PlaceSaved | Outcome::StateLogged => Action::ReadOutbox(self.device),
             Outcome::Outbox(outbox) => self.send(outbox),
             Outcome::Durable => self.behind_flush.take().ok_or_else(out_of_turn)?,
             Outcome::Appended => Action::Trim(self.sending.last),
+            Outcome::Forked(at) => self.renew(Renewal::Forked { at })?,
+            Outcome::LogReplaced => self.replaced()?,
+            Outcome::Renewed(device) => self.renewed(device)?,
             Outcome::Trimmed => self.sent(),
             Outcome::Page(page) => return self.arrived(page),
             Outcome::Applied(applied) => {
@@ -85,14 +100,18 @@ impl Round {
     /// A device that got its place by initial sync is not known to the log yet.
     fn begin(&mut self, device: Device, place: Option<Place>, first: bool) -> Action {
         let known = place.is_some();
-        (self.device, self.first, self.place) = (device, first, place);
-        if known && !first { Action::ReadOutbox(device) } else { Action::Register(device) }
+        self.first |= first;
+        (self.device, self.place) = (device, place);
+        if known && !self.first { Action::ReadOutbox(device) } else { Action::Register(device) }
     }
 
     fn registered(&mut self, log: LogId) -> Result<Action> {
+        let replaced = std::mem::take(&mut self.replaced);
         match &self.place {
-            Some(place) if place.log == log => Ok(Action::ReadOutbox(self.device)),
-            Some(_) => Err(SyncError::LogReplaced),
+            Some(place) if place.log == log && !replaced => Ok(Action::ReadOutbox(self.device)),
+            // It calls itself the same, and is not: others must hear of it too.
+            Some(place) if place.log == log => Ok(Action::Reidentify(log)),
+            Some(_) => self.renew(Renewal::Replaced { log }),
             None => {
                 // Noted before anything is sent: what one log has got must not be sought in another.
                 let place = Place { log, cursor: Cursor::default() };
@@ -102,10 +121,47 @@ impl Round {
         }
     }
 
+    /// Asks the log who it is now.
+    fn replaced(&mut self) -> Result<Action> {
+        self.begun_anew += 1;
+        if self.begun_anew > BEGINNINGS {
+            return Err(SyncError::LogReplaced);
+        }
+        self.replaced = true;
+        Ok(Action::Register(self.device))
+    }
+
+    fn renew(&mut self, renewal: Renewal) -> Result<Action> {
+        if self.begun_anew <= BEGINNINGS {
+            return Ok(Action::Renew(self.device, renewal));
+        }
+        Err(match renewal {
+            Renewal::Replaced { .. } => SyncError::LogReplaced,
+            Renewal::Forked { at: sequence } | Renewal::Behind { last: sequence } => {
+                SyncError::Forked { device: self.device, sequence }
+            }
+        })
+    }
+
+    /// Whoever this device is now is not known to the log yet.
+    fn renewed(&mut self, device: Option<Device>) -> Result<Action> {
+        if device.is_some() {
+            self.first = true;
+            self.begun_anew += 1;
+            self.report.incarnation = device;
+        }
+        Ok(Action::ReadPlace)
+    }
+
     fn send(&mut self, outbox: Outbox) -> Action {
-        let Outbox { transactions, entries, more } = outbox;
-        let Some(last) = transactions.last() else { return self.read() };
+        let Outbox { transactions, entries, more, next, state } = outbox;
+        let Some(last) = transactions.last() else {
+            self.sent_to = next;
+            return if state { Action::LogState } else { self.read() };
+        };
         let count = transactions.len() as u64;
+        let more = more || state;
+        self.sent_to = next.max(last.sequence.saturating_add(1));
         self.sending = Sending { transactions: count, entries, last: last.sequence, more };
         // Nobody may hear of a write that a loss of power could still take back.
         self.behind_flush = Some(Action::Append(transactions));
@@ -127,10 +183,14 @@ impl Round {
     }
 
     fn arrived(&mut self, page: Page) -> Result<Next> {
-        let Page { log, transactions, cursor, more } = page;
+        let Page { log, transactions, cursor, more, own } = page;
         let place = self.place.as_mut().ok_or_else(out_of_turn)?;
         if log != place.log {
-            return Err(SyncError::LogReplaced);
+            return self.renew(Renewal::Replaced { log }).map(Next::Do);
+        }
+        if own >= self.sent_to {
+            // Before the page is applied: its cursor is behind what the log takes for ours.
+            return self.renew(Renewal::Behind { last: own }).map(Next::Do);
         }
         let moved = cursor != place.cursor;
         (self.arrived, self.more_arrives) = (!transactions.is_empty(), more);

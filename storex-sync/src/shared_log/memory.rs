@@ -15,13 +15,13 @@ use crate::stamp::Device;
 /// A log in memory, for tests and for devices in one process.
 #[derive(Debug)]
 pub struct MemorySharedLog {
-    id: LogId,
     state: Mutex<State>,
     news: watch::Sender<()>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    id: LogId,
     /// By position.
     transactions: BTreeMap<u64, SealedTransaction>,
     /// The position of the last transaction.
@@ -46,7 +46,14 @@ impl MemorySharedLog {
     /// An empty log with this identity.
     #[must_use]
     pub fn new(id: LogId) -> Self {
-        Self { id, state: Mutex::default(), news: watch::Sender::new(()) }
+        let state = State {
+            id,
+            transactions: BTreeMap::new(),
+            position: 0,
+            authors: HashMap::new(),
+            members: BTreeMap::new(),
+        };
+        Self { state: Mutex::new(state), news: watch::Sender::new(()) }
     }
 
     /// How many transactions it holds.
@@ -120,8 +127,9 @@ impl State {
 #[cfg_attr(target_family = "wasm", async_trait(?Send))]
 impl SharedSyncLog for MemorySharedLog {
     async fn register(&self, device: Device) -> Result<LogId> {
-        self.lock().members.entry(device).or_default();
-        Ok(self.id)
+        let mut state = self.lock();
+        state.members.entry(device).or_default();
+        Ok(state.id)
     }
 
     async fn append(&self, transactions: &[SealedTransaction]) -> Result<()> {
@@ -133,6 +141,9 @@ impl SharedSyncLog for MemorySharedLog {
     async fn read(&self, reader: Device, after: &Cursor, limit: usize) -> Result<Page> {
         let state = self.lock();
         let mut at = after.position()?;
+        if at > state.position {
+            return Err(SyncError::LogReplaced);
+        }
         state.check_floor(reader, at)?;
         let (mut transactions, mut bytes, mut more) = (Vec::new(), 0, false);
         for (position, transaction) in state.after(at) {
@@ -146,7 +157,8 @@ impl SharedSyncLog for MemorySharedLog {
             }
             at = *position;
         }
-        Ok(Page { log: self.id, transactions, cursor: Cursor::at(at), more })
+        let own = state.authors.get(&reader).map_or(0, |author| author.last);
+        Ok(Page { log: state.id, transactions, cursor: Cursor::at(at), more, own })
     }
 
     async fn acknowledge(&self, reader: Device, cursor: &Cursor) -> Result<()> {
@@ -187,6 +199,15 @@ impl SharedSyncLog for MemorySharedLog {
     async fn dismiss(&self, device: Device) -> Result<()> {
         self.lock().members.remove(&device);
         Ok(())
+    }
+
+    async fn reidentify(&self, known: LogId) -> Result<LogId> {
+        let mut state = self.lock();
+        if state.id == known {
+            state.id = LogId(u128::from_be_bytes(known.0).wrapping_add(1).to_be_bytes());
+            self.news.send_replace(());
+        }
+        Ok(state.id)
     }
 
     async fn trim(&self) -> Result<Trimmed> {

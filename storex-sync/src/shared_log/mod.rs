@@ -63,7 +63,8 @@ pub trait SharedSyncLog: fmt::Debug + MaybeSend + MaybeSync + 'static {
     ///
     /// # Errors
     /// [`SyncError::BelowFloor`](crate::SyncError::BelowFloor) when a transaction of another device that follows the cursor
-    /// was trimmed; [`SyncError::Corrupt`](crate::SyncError::Corrupt) for a cursor of another kind of log.
+    /// was trimmed; [`SyncError::LogReplaced`](crate::SyncError::LogReplaced) when the log can tell that it never was
+    /// where the cursor is; [`SyncError::Corrupt`](crate::SyncError::Corrupt) for a cursor of another kind of log.
     async fn read(&self, reader: Device, after: &Cursor, limit: usize) -> Result<Page>;
 
     /// Notes that a device has durably applied everything in front of the cursor, and makes it a member if it is none. An
@@ -98,6 +99,13 @@ pub trait SharedSyncLog: fmt::Debug + MaybeSend + MaybeSync + 'static {
     /// # Errors
     /// See above.
     async fn dismiss(&self, device: Device) -> Result<()>;
+
+    /// Gives the log another identity, if this is still the one it has: because it does not hold what it held. Everybody
+    /// learns of it that way and sends again what it knows. Tells the identity that it has now.
+    ///
+    /// # Errors
+    /// See above.
+    async fn reidentify(&self, known: LogId) -> Result<LogId>;
 
     /// Drops transactions that all members have acknowledged. What a device wrote counts as known to it. The log
     /// remembers how far it has dropped.
@@ -140,6 +148,9 @@ pub struct Page {
     pub cursor: Cursor,
     /// Whether something follows already.
     pub more: bool,
+    /// The number of the last transaction of the reader's own that the log has had, trimmed or not; 0: none. More than the
+    /// reader has written says that it was cloned or restored.
+    pub own: u64,
 }
 
 /// A device that a log keeps transactions for.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use storex_core::{Error, ErrorKind};
 use storex_sync::engine::Backoff;
-use storex_sync::{Device as DeviceId, Phase, Recovery, SyncError, SyncEvent};
+use storex_sync::{ContinuousSync, Device as DeviceId, Phase, Recovery, SyncError, SyncEvent};
 use tokio::time::{Instant, sleep};
 
 use crate::support::log::{Call, Fault, ScriptedLog};
@@ -73,7 +73,8 @@ async fn c56_what_needs_somebody_is_told_at_once_and_tried_rarely() {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     log.script(Call::Read, [Fault::Replace]);
-    let continuous = builder(&device, &log).await.start();
+    let sync = device.join(&log).await.keep_log();
+    let continuous = ContinuousSync::builder(sync).intervals(LONG, LONG).start();
     let mut events = continuous.events();
     let failed = Instant::now();
     let event = events.next().await.unwrap();

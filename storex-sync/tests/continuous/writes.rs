@@ -117,7 +117,8 @@ async fn c72_also_when_it_is_sent_after_a_restart() {
 async fn c72_an_error_that_does_not_pass_ends_the_waiting() {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
-    let continuous = builder(&device, &log).await.start();
+    let sync = device.join(&log).await.keep_log();
+    let continuous = ContinuousSync::builder(sync).intervals(LONG, LONG).start();
     let_run().await;
     log.script(Call::Append, [Fault::Replace]);
     device.note("n", "x").await;

@@ -209,6 +209,13 @@ impl SharedSyncLog for Again {
         self.inner.dismiss(device).await
     }
 
+    async fn reidentify(
+        &self,
+        known: storex_sync::LogId,
+    ) -> storex_sync::Result<storex_sync::LogId> {
+        self.inner.reidentify(known).await
+    }
+
     async fn trim(&self) -> storex_sync::Result<storex_sync::Trimmed> {
         self.inner.trim().await
     }

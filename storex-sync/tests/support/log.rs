@@ -228,6 +228,13 @@ impl SharedSyncLog for ScriptedLog {
         self.inner.dismiss(device).await
     }
 
+    async fn reidentify(
+        &self,
+        known: storex_sync::LogId,
+    ) -> storex_sync::Result<storex_sync::LogId> {
+        self.inner.reidentify(known).await
+    }
+
     async fn trim(&self) -> Result<Trimmed> {
         self.inner.trim().await
     }

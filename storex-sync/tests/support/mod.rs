@@ -114,6 +114,15 @@ impl Device {
         Self { storage, ..self.clone() }
     }
 
+    /// A copy of the database, as of a file that is copied or put back, on a machine with a runtime of its own.
+    pub async fn copied(&self, seed: u64) -> Self {
+        let runtime = Arc::new(TestRuntime::new(seed));
+        runtime.set(storex_core::Runtime::now(&*self.runtime));
+        let backend = Arc::new(self.backend.copied());
+        let storage = open(&backend, &runtime, schema(), SyncLog::new()).await;
+        Self { runtime, backend, storage }
+    }
+
     pub async fn create(&self, collection: &str, object: Json) -> Json {
         self.storage.dynamic(collection).unwrap().create(object).await.unwrap()
     }

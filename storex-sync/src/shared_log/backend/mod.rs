@@ -20,6 +20,9 @@ use rows::{
     registry, transaction_record, uint, written_by,
 };
 
+/// The name of the row that says who the log is.
+const LOG: &str = "log";
+
 /// How many rows a read looks at in one query.
 const ROWS_PER_QUERY: u64 = 64;
 
@@ -31,7 +34,6 @@ const ROWS_PER_QUERY: u64 = 64;
 #[derive(Debug)]
 pub struct BackendSharedLog {
     storage: Storage,
-    id: LogId,
 }
 
 impl BackendSharedLog {
@@ -45,17 +47,17 @@ impl BackendSharedLog {
         runtime.fill_random(&mut id);
         let registry = registry().during(during)?;
         let storage = Storage::builder(backend, registry, runtime).open().await.during(during)?;
-        let row = Record::new(vec![Value::from("log"), Value::Bytes(id.to_vec())]);
-        let identity = Query::new(IDENTITY).filter(Filter::key("log"));
-        let batch = Batch::new()
-            .step(Step::create_or(IDENTITY, vec![row], OnConflict::Skip))
-            .find(identity.clone());
-        storage.execute(batch).await.during(during)?;
-        let rows = storage.find(identity).await.during(during)?;
-        let id =
-            rows.first().and_then(|row| row.get(1).as_bytes()).and_then(|id| id.try_into().ok());
-        let id = id.ok_or_else(|| SyncError::corrupt("the shared log", "it has no identity"))?;
-        Ok(Self { storage, id: LogId(id) })
+        let make = Step::create_or(IDENTITY, vec![identity(LogId(id))], OnConflict::Skip);
+        storage.execute(Batch::new().step(make)).await.during(during)?;
+        let log = Self { storage };
+        log.id(during).await?;
+        Ok(log)
+    }
+
+    /// Another process may give it another at any time.
+    async fn id(&self, during: &'static str) -> Result<LogId> {
+        let query = Query::new(IDENTITY).filter(Filter::key(LOG));
+        identity_among(&self.storage.find(query).await.during(during)?)
     }
 
     /// Closes the database.
@@ -90,12 +92,32 @@ impl BackendSharedLog {
         }
     }
 
-    async fn check_floor(&self, reader: Device, position: u64) -> Result<()> {
-        let query = Query::new(DEVICES).filter(field("floor").gt(int(position)));
-        let rows = self.storage.find(query).await.during("reading the shared log's floor")?;
-        let above = rows.iter().map(DeviceRow::read).collect::<Result<Vec<_>>>()?;
-        check_floor(above.iter().map(|row| (row.device, row.floor)), reader, position)
+    /// A database that was put back to an older state has not come to where a reader was.
+    async fn check_end(&self, position: u64) -> Result<()> {
+        let last = self.storage.find(last_position()).await.during("reading the shared log")?;
+        let end = last.first().map_or(Ok(0), |row| uint(row.get(0)))?;
+        if position > end { Err(SyncError::LogReplaced) } else { Ok(()) }
     }
+
+    /// Refuses a reader that has missed what was trimmed; tells the number of its own last transaction.
+    async fn check_place(&self, reader: Device, position: u64) -> Result<u64> {
+        let above = field("floor").gt(int(position));
+        let query = Query::new(DEVICES).filter(above.or(DeviceRow::only(reader)));
+        let rows = self.storage.find(query).await.during("reading the shared log's floor")?;
+        let rows = rows.iter().map(DeviceRow::read).collect::<Result<Vec<_>>>()?;
+        check_floor(rows.iter().map(|row| (row.device, row.floor)), reader, position)?;
+        let own = rows.iter().find(|row| row.device == reader);
+        Ok(own.map_or(0, |row| row.last_sequence))
+    }
+}
+
+fn identity(id: LogId) -> Record {
+    Record::new(vec![Value::from(LOG), Value::Bytes(id.0.to_vec())])
+}
+
+fn identity_among(rows: &[Record]) -> Result<LogId> {
+    let id = rows.first().and_then(|row| row.get(1).as_bytes()).and_then(|id| id.try_into().ok());
+    id.map(LogId).ok_or_else(|| SyncError::corrupt("the shared log", "it has no identity"))
 }
 
 /// Rows to append, decided inside the transaction.
@@ -122,8 +144,9 @@ fn append_steps(trace: &Trace, transactions: &[SealedTransaction]) -> Result<Vec
 #[cfg_attr(target_family = "wasm", async_trait(?Send))]
 impl SharedSyncLog for BackendSharedLog {
     async fn register(&self, device: Device) -> Result<LogId> {
-        self.admit(device, 0, "registering the device").await?;
-        Ok(self.id)
+        let during = "registering the device";
+        self.admit(device, 0, during).await?;
+        self.id(during).await
     }
 
     async fn append(&self, transactions: &[SealedTransaction]) -> Result<()> {
@@ -168,9 +191,14 @@ impl SharedSyncLog for BackendSharedLog {
                 break 'page false;
             }
         };
+        if transactions.is_empty() && position > 0 && position == after.position()? {
+            self.check_end(position).await?;
+        }
         // After the rows: what is trimmed between the two would be missing without a word.
-        self.check_floor(reader, after.position()?).await?;
-        Ok(Page { log: self.id, transactions, cursor: Cursor::at(position), more })
+        let own = self.check_place(reader, after.position()?).await?;
+        // Last: a log that was put back meanwhile is noticed.
+        let log = self.id("reading the shared log").await?;
+        Ok(Page { log, transactions, cursor: Cursor::at(position), more, own })
     }
 
     async fn acknowledge(&self, reader: Device, cursor: &Cursor) -> Result<()> {
@@ -185,7 +213,7 @@ impl SharedSyncLog for BackendSharedLog {
         // Before the look, so that nothing falls between the two.
         let mut changes = self.storage.changes();
         loop {
-            if let Err(SyncError::BelowFloor { .. }) = self.check_floor(reader, position).await {
+            if let Err(SyncError::BelowFloor { .. }) = self.check_place(reader, position).await {
                 return Ok(());
             }
             let first = Query::new(TRANSACTIONS)
@@ -206,6 +234,22 @@ impl SharedSyncLog for BackendSharedLog {
 
     async fn dismiss(&self, device: Device) -> Result<()> {
         self.expel(device).await
+    }
+
+    async fn reidentify(&self, known: LogId) -> Result<LogId> {
+        let during = "giving the shared log another identity";
+        let mut id = [0; 16];
+        self.storage.runtime().fill_random(&mut id);
+        let look = Batch::new().find(Query::new(IDENTITY).filter(Filter::key(LOG)));
+        let decide = move |trace: &Trace| {
+            let other = vec![identity(LogId(id))];
+            Ok(match identity_among(trace.found(0))? == known {
+                true => vec![Step::create_or(IDENTITY, other, OnConflict::Replace)],
+                false => Vec::new(),
+            })
+        };
+        self.execute_then(look, during, decide).await?;
+        self.id(during).await
     }
 
     async fn trim(&self) -> Result<Trimmed> {

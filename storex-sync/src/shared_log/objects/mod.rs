@@ -9,7 +9,7 @@ mod vector;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use object_store::ObjectStore;
@@ -51,14 +51,15 @@ use vector::Vector;
 /// folder to the disk (on Windows the file only, and its name is durable a little later).
 ///
 /// Two things need an application's care. When devices *make* a log in folders that have not been brought together yet,
-/// the one that was made first by their clocks is the log, and whoever joined another is told
-/// [`SyncError::LogReplaced`]: let the folder arrive before the second device opens it. And two copies of one database
+/// the one that was made first by their clocks is the log, and whoever joined another sends its
+/// whole state again ([`Renewal::Replaced`](crate::engine::Renewal::Replaced)): better let the folder arrive before the second device opens it. And two copies of one database
 /// that append at the same moment are told [`SyncError::Forked`] only once one sees the other's segment.
 #[derive(Debug)]
 pub struct ObjectSharedLog {
     objects: Objects,
     runtime: Arc<dyn Runtime>,
-    id: LogId,
+    /// The log that was found last.
+    id: Mutex<LogId>,
 }
 
 impl ObjectSharedLog {
@@ -73,7 +74,7 @@ impl ObjectSharedLog {
             Some(id) => id,
             None => create(&objects, &*runtime).await?,
         };
-        Ok(Self { objects, runtime, id })
+        Ok(Self { objects, runtime, id: Mutex::new(id) })
     }
 
     /// Opens the log in a folder, and makes both when they are not there.
@@ -113,9 +114,15 @@ impl ObjectSharedLog {
         Ok(Held { last: listing.end(author) - 1, payloads })
     }
 
-    /// Whether the log was wiped or replaced since it was opened.
+    fn id(&self) -> MutexGuard<'_, LogId> {
+        self.id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the log was wiped or replaced since a device has registered.
     async fn check_identity(&self) -> Result<()> {
-        match self.objects.list().await?.knows(self.id) {
+        let listing = self.objects.list().await?;
+        let known = *self.id();
+        match listing.knows(known) {
             true => Ok(()),
             false => Err(SyncError::LogReplaced),
         }
@@ -147,6 +154,7 @@ impl SharedSyncLog for ObjectSharedLog {
         if !listing.members.contains(&device) {
             self.objects.acknowledge(device, &Vector::default()).await?;
         }
+        *self.id() = id;
         Ok(id)
     }
 
@@ -211,6 +219,19 @@ impl SharedSyncLog for ObjectSharedLog {
 
     async fn dismiss(&self, device: Device) -> Result<()> {
         self.objects.delete(Name::Member(device), "dismissing the device").await
+    }
+
+    async fn reidentify(&self, known: LogId) -> Result<LogId> {
+        let listing = self.objects.list().await?;
+        if listing.id() == Some(known) {
+            create(&self.objects, &*self.runtime).await?;
+            for name in listing.logs() {
+                self.objects.delete(name, "giving the shared log another identity").await?;
+            }
+        }
+        let id = self.objects.list().await?.id().ok_or(SyncError::LogReplaced)?;
+        *self.id() = id;
+        Ok(id)
     }
 
     async fn trim(&self) -> Result<Trimmed> {

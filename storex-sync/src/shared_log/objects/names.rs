@@ -160,6 +160,11 @@ impl Listing {
         self.logs.first().map(|(_, id)| LogId(*id))
     }
 
+    /// The names of the objects that say who it is.
+    pub(super) fn logs(&self) -> impl Iterator<Item = Name> {
+        self.logs.iter().map(|(created, id)| Name::Log { created: *created, id: LogId(*id) })
+    }
+
     /// Whether the log, or one that was made at the same time, is this one.
     pub(super) fn knows(&self, id: LogId) -> bool {
         self.logs.iter().any(|(_, known)| *known == id.0)

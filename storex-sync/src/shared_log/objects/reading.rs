@@ -18,6 +18,7 @@ pub(super) async fn read(
 ) -> Result<Page> {
     check_floor(listing, reader, &place)?;
     pass_over_own(listing, reader, &mut place);
+    let own = listing.end(reader).saturating_sub(1);
     let mut filling = Filling { transactions: Vec::new(), bytes: 0, limit };
     for author in listing.authors().into_iter().filter(|author| *author != reader) {
         while let Some(transactions) = segment_at(objects, listing, author, &place).await? {
@@ -25,12 +26,12 @@ pub(super) async fn read(
             place.advance(author, taken.next);
             if !taken.whole {
                 let Filling { transactions, .. } = filling;
-                return Ok(Page { log, transactions, cursor: place.cursor(), more: true });
+                return Ok(Page { log, transactions, cursor: place.cursor(), more: true, own });
             }
         }
     }
     let Filling { transactions, .. } = filling;
-    Ok(Page { log, transactions, cursor: place.cursor(), more: false })
+    Ok(Page { log, transactions, cursor: place.cursor(), more: false, own })
 }
 
 fn check_floor(listing: &Listing, reader: Device, place: &Vector) -> Result<()> {

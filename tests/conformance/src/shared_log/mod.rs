@@ -233,6 +233,7 @@ macro_rules! shared_log_conformance {
                 they_outlive_the_value_of_the_log
                 what_is_known_outlives_the_value_of_the_log
                 another_log_is_told_from_this_one
+                it_gets_another_identity_once
                 of_another_log_they_do_no_harm
                 rubbish_does_no_harm
             }
@@ -249,6 +250,7 @@ macro_rules! shared_log_conformance {
                 acknowledging_changes_nothing_that_is_read
                 one_larger_than_the_limit_is_a_page_of_its_own
                 a_slow_reader_gets_everything
+                a_page_tells_how_much_the_reader_has_written
             }
             trimming {
                 what_all_have_is_dropped

@@ -86,3 +86,21 @@ pub async fn rubbish_does_no_harm(harness: LogHarness) {
     let (read, _) = read_all(&*log, device(2), Cursor::default(), ALL).await;
     assert_eq!(read, transactions(device(1), 1..=3));
 }
+
+pub async fn it_gets_another_identity_once(harness: LogHarness) {
+    let log = harness.log().await;
+    let id = log.register(device(1)).await.unwrap();
+    log.append(&transactions(device(1), 1..=2)).await.unwrap();
+    let (_, cursor) = read_all(&*log, device(2), Cursor::default(), ALL).await;
+    let other = log.reidentify(id).await.unwrap();
+    assert_ne!(other, id);
+    assert_eq!(log.reidentify(id).await.unwrap(), other, "somebody else was first");
+    let page = log.read(device(2), &cursor, ALL).await.unwrap();
+    assert_eq!((page.log, page.own), (other, 0));
+    assert_eq!(log.read(device(1), &Cursor::default(), ALL).await.unwrap().own, 2);
+    drop(log);
+    let log = harness.log().await;
+    assert_eq!(log.register(device(1)).await.unwrap(), other);
+    let (read, _) = read_all(&*log, device(2), Cursor::default(), ALL).await;
+    assert_eq!(read, transactions(device(1), 1..=2), "what it holds stays");
+}

@@ -2,7 +2,7 @@
 
 use storex_sync::Cursor;
 
-use super::{LogHarness, by_device, device, read_all, transaction, transactions};
+use super::{LogHarness, by_device, catch_up, device, read_all, transaction, transactions};
 
 const ALL: usize = 1 << 20;
 
@@ -146,4 +146,19 @@ pub async fn a_slow_reader_gets_everything(harness: LogHarness) {
     read.extend(read_all(&*log, device(3), cursor, ALL).await.0);
     let expected = [transactions(device(1), 1..=20), transactions(device(2), 1..=20)].concat();
     assert_eq!(by_device(read), expected);
+}
+
+/// A device that was restored from a backup learns from it that it has written more.
+pub async fn a_page_tells_how_much_the_reader_has_written(harness: LogHarness) {
+    let log = harness.log().await;
+    let own = async || log.read(device(1), &Cursor::default(), ALL).await.unwrap().own;
+    assert_eq!(own().await, 0);
+    log.append(&transactions(device(1), 1..=3)).await.unwrap();
+    log.append(&transactions(device(2), 1..=1)).await.unwrap();
+    assert_eq!(own().await, 3);
+    for reader in [device(1), device(2)] {
+        catch_up(&*log, reader).await;
+    }
+    log.trim().await.unwrap();
+    assert_eq!(own().await, 3, "what was trimmed counts too");
 }

@@ -1,0 +1,283 @@
+//! A new incarnation: what a database does that was cloned or restored, or whose shared log is another one.
+//!
+//! ```text
+//! the log holds what this database never wrote          ──▶  Forked: what is unsent is the new incarnation's;
+//! (another transaction under a number, or more of them)       what the former one wrote elsewhere arrives as another device's
+//! the log is another one, or has lost what it had       ──▶  Replaced: a new incarnation, the log from its beginning, and the
+//!                                                             whole state is sent again
+//! ```
+//!
+//! Both are one transaction on the own database, so a kill leaves it before or after.
+
+mod former;
+mod restamp;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use storex_core::{
+    Batch, Direction, Filter, OnConflict, Query, Record, Registry, Step, Trace, Value,
+};
+
+use crate::apply::Replica;
+use crate::error::{Result, SyncError};
+use crate::exclusive::{Fence, HOLDER};
+use crate::failure::Failure;
+use crate::key_code;
+use crate::log::{
+    AllNumbers, CLOCK, LOG, clock_key, clock_record, read_clock_rows, sort_clock_records,
+};
+use crate::meta::{DEVICES, Devices, HEAD, Head, meta_row, read_meta, write_meta};
+use crate::place::{CURSOR, Place};
+use crate::shared_log::{Cursor, LogId};
+use crate::stamp::{Device, Hlc};
+use crate::state;
+use crate::transaction::{EntryValue, Transaction};
+use former::Former;
+pub(crate) use former::{FORMER, Formers, Since};
+use restamp::{Fields, Moved, ObjectId};
+
+const DURING: &str = "beginning a new incarnation";
+
+/// Why a device begins a new incarnation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Renewal {
+    /// The shared log holds another transaction of this device under this number: the database is a copy of one that has
+    /// gone on, or an older state of it.
+    Forked {
+        /// The number.
+        at: u64,
+    },
+    /// The shared log holds this many transactions of this device, and the database has not written as many.
+    Behind {
+        /// The number of the last.
+        last: u64,
+    },
+    /// The shared log is another one than before, or does not hold what it held.
+    Replaced {
+        /// What it is called now.
+        log: LogId,
+    },
+}
+
+/// A renewal on its way into the database. Its functions are continuations: they may be called again.
+#[derive(Debug)]
+struct Renewing {
+    /// Who it was when the reason was found.
+    device: Device,
+    renewal: Renewal,
+    registry: Arc<Registry>,
+    numbers: Arc<AllNumbers>,
+    fence: Option<Fence>,
+    failure: Failure,
+    renewed: Mutex<Option<Device>>,
+}
+
+impl Replica {
+    /// Begins a new incarnation; `None`: there is no reason any more, because another process has done so, or has sent what
+    /// the log holds.
+    pub(crate) async fn renew(&self, device: Device, renewal: Renewal) -> Result<Option<Device>> {
+        let renewing = Arc::new(Renewing {
+            device,
+            renewal,
+            registry: Arc::clone(self.storage.registry()),
+            numbers: Arc::clone(&self.numbers),
+            fence: self.fence(),
+            failure: Failure::default(),
+            renewed: Mutex::default(),
+        });
+        let look = Query::new(LOG).order_by("sequence", Direction::Ascending);
+        let decide = Arc::clone(&renewing);
+        let batch = Batch::new()
+            .step(read_meta(&[HEAD, DEVICES, FORMER, HOLDER]))
+            .find(look)
+            .touching([CLOCK])
+            .then(move |trace| decide.failure.keep(Arc::clone(&decide).begin(trace)));
+        let executed = self.storage.apply(batch).await;
+        renewing.failure.or(executed, DURING)?;
+        Ok(renewing.renewed.lock().unwrap_or_else(PoisonError::into_inner).take())
+    }
+}
+
+/// Where the database stands before it.
+#[derive(Debug, Clone)]
+struct Before {
+    head: Head,
+    devices: Devices,
+    formers: Formers,
+    new: Device,
+}
+
+impl Before {
+    fn read(meta: &[Record]) -> Result<Self> {
+        let (head, devices) = (Head::among(meta)?, Devices::among(meta)?);
+        let formers = meta_row(meta, FORMER).map(Formers::decode).transpose()?.unwrap_or_default();
+        let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
+        // Copies of this database may have begun new incarnations, and their writes may have arrived here.
+        let known = devices.iter().filter(|known| known.device.id == me.id);
+        let last = known.map(|known| known.device.incarnation).max().unwrap_or_default();
+        let incarnation = last.max(me.incarnation).checked_add(1);
+        let incarnation = incarnation
+            .ok_or_else(|| SyncError::corrupt("the device", "it has had too many incarnations"))?;
+        Ok(Self { head, devices, formers, new: Device { incarnation, ..me } })
+    }
+
+    /// The rows of `_storex_meta` behind it: the former incarnation was followed up to this number and reading.
+    fn rows(
+        mut self,
+        sent: u64,
+        seen: Hlc,
+        next: u64,
+        since: Since,
+    ) -> Vec<(&'static str, Vec<u8>)> {
+        let Some(device) = self.devices.device(self.head.me) else { return Vec::new() };
+        let last = self.head.next.saturating_sub(1);
+        self.formers.push(Former { device, sent, last, now: self.new, since });
+        self.devices.advance(device, sent, seen);
+        let head = Head { me: self.devices.number(self.new), next, hlc: self.head.hlc };
+        vec![
+            (HEAD, head.encode()),
+            (DEVICES, self.devices.encode()),
+            (FORMER, self.formers.encode()),
+        ]
+    }
+}
+
+impl Renewing {
+    fn begin(self: Arc<Self>, trace: &Trace) -> Result<Vec<Step>> {
+        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let (meta, log) = (trace.found(1), trace.found(0));
+        if let Some(fence) = self.fence {
+            fence.check(meta)?;
+        }
+        let before = Before::read(meta)?;
+        if before.devices.device(before.head.me) != Some(self.device) {
+            return Ok(Vec::new());
+        }
+        match self.renewal {
+            Renewal::Behind { last } if before.head.next > last => Ok(Vec::new()),
+            Renewal::Behind { .. } => {
+                let at = before.head.next;
+                self.fork(before, at, log)
+            }
+            Renewal::Forked { at } => self.fork(before, at, log),
+            Renewal::Replaced { log: id } => Ok(self.replaced(before, id, log)),
+        }
+    }
+
+    /// What is in the log and was not sent is in the state that is sent again.
+    fn replaced(&self, before: Before, id: LogId, log: &[Record]) -> Vec<Step> {
+        let next = before.head.next;
+        let first = log.first().and_then(sequence_of).unwrap_or(next);
+        self.note(before.new);
+        let seen = before.head.hlc;
+        let place = Place { log: id, cursor: Cursor::default() };
+        let mut rows = before.rows(first.saturating_sub(1), seen, 1, Since::State);
+        rows.push((CURSOR, place.encode()));
+        rows.push((state::PROGRESS, state::Progress::default().encode()));
+        vec![drop_log(), write_meta(rows)]
+    }
+
+    /// What was written since is the new incarnation's.
+    fn fork(self: Arc<Self>, before: Before, at: u64, log: &[Record]) -> Result<Vec<Step>> {
+        let unsent = log.iter().filter(|row| sequence_of(row).is_some_and(|it| it >= at));
+        let mut transactions = Vec::new();
+        let mut states = false;
+        for row in unsent {
+            let payload = row.get(1).as_bytes().unwrap_or_default();
+            if state::is_state(payload) {
+                states = true;
+            } else {
+                transactions.push(Transaction::decode(payload)?);
+            }
+        }
+        let object = |transaction: &Transaction, n: usize| self.object(transaction, n);
+        let moved = Moved::new(self.device, before.new, &transactions, object);
+        let mut objects: Vec<ObjectId> = transactions
+            .iter()
+            .flat_map(|it| (0..it.entries.len()).filter_map(move |n| Some(object(it, n)?.0)))
+            .collect();
+        objects.sort();
+        objects.dedup();
+        let keys = objects.iter().map(|(number, code)| clock_key(*number, code.clone())).collect();
+        let next = Step::then(move |trace| {
+            let clocks = trace.found(0);
+            let steps = self.moved(before.clone(), at, &transactions, &moved, clocks, states);
+            self.failure.keep(steps)
+        });
+        Ok(vec![Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))), next])
+    }
+
+    fn moved(
+        &self,
+        before: Before,
+        at: u64,
+        transactions: &[Transaction],
+        moved: &Moved,
+        clocks: &[Record],
+        states: bool,
+    ) -> Result<Vec<Step>> {
+        let mut rows = Vec::new();
+        for (sequence, transaction) in (1..).zip(transactions) {
+            let mut transaction = transaction.clone();
+            moved.transaction(&mut transaction, sequence, |it, n| self.object(it, n));
+            rows.push(Record::new(vec![
+                Value::Int(i64::try_from(sequence).unwrap_or(i64::MAX)),
+                Value::Bytes(transaction.encode()),
+                Value::Int(i64::try_from(transaction.entries.len()).unwrap_or(i64::MAX)),
+            ]));
+        }
+        let mut before = before;
+        // The new incarnation needs its number before clocks can name it.
+        before.devices.number(before.new);
+        let mut records = Vec::new();
+        for ((number, code), mut clock) in read_clock_rows(clocks, &before.devices)? {
+            let object = (number, code);
+            moved.clock(&object, &mut clock);
+            let clock = clock.encode(&mut before.devices);
+            records.push(clock_record(object.0, object.1, clock));
+        }
+        sort_clock_records(&mut records);
+        self.note(before.new);
+        let first = transactions.first().map(|it| Hlc(it.header.hlc.0.saturating_sub(1)));
+        let seen = first.unwrap_or(before.head.hlc);
+        let next = transactions.len() as u64 + 1;
+        let mut meta = before.rows(at.saturating_sub(1), seen, next, Since::Number(at));
+        if states {
+            // From the beginning: what was sent of it went out under the former name.
+            meta.push((state::PROGRESS, state::Progress::default().encode()));
+        }
+        let mut steps = vec![drop_log()];
+        if !records.is_empty() {
+            steps.push(Step::create_or(CLOCK, records, OnConflict::Replace));
+        }
+        if !rows.is_empty() {
+            steps.push(Step::create(LOG, rows));
+        }
+        steps.push(write_meta(meta));
+        Ok(steps)
+    }
+
+    fn note(&self, device: Device) {
+        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Some(device);
+    }
+
+    /// The object that an entry is about, and the numbers of the entry's fields behind the key.
+    fn object(&self, transaction: &Transaction, n: usize) -> Option<(ObjectId, Fields)> {
+        let entry = transaction.entries.get(n)?;
+        let shape = transaction.shapes.get(entry.shape)?;
+        let collection = self.registry.find(&shape.collection)?;
+        let numbers = self.numbers.get(&shape.collection)?;
+        let number = |name| numbers.fields.get(collection.position(name)?).copied();
+        let fields = shape.fields.iter().skip(shape.key_len).map(|name| number(name)).collect();
+        let key = entry.values.iter().take(shape.key_len).map(EntryValue::value);
+        Some(((numbers.collection, key_code::encode(key)), fields))
+    }
+}
+
+fn drop_log() -> Step {
+    Step::Delete { collection: LOG.into(), filter: Filter::All }
+}
+
+fn sequence_of(row: &Record) -> Option<u64> {
+    row.get(0).as_int().and_then(|int| u64::try_from(int).ok())
+}

@@ -1,0 +1,146 @@
+//! [`StatePage`]: objects with their clocks, as a transaction; `docs/wire-format.md` describes the form.
+
+use std::collections::HashMap;
+
+use storex_core::{Name, Value};
+
+use crate::clock::Clock;
+use crate::error::{Result, SyncError};
+use crate::initial::frame::translate;
+use crate::key_code;
+use crate::meta::Devices;
+use crate::pack::{Packer, Unpacker};
+use crate::transaction::{
+    Entry, EntryKind, EntryValue, Header, Shape, Transaction, read_header, read_shape,
+    write_header, write_shape,
+};
+
+/// Where writes have the version of their form.
+const STATE: u64 = 2;
+
+const WHAT: &str = "a page of a device's state";
+
+/// Objects of one collection.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct StatePage {
+    pub(crate) header: Header,
+    /// The collection and its fields, those of the key first.
+    pub(crate) shape: Shape,
+    /// The numbers of the fields in the sender's catalogue, to which the clocks refer.
+    pub(crate) numbers: Vec<u32>,
+    /// The sender's table of devices, to which the clocks refer by number.
+    pub(crate) devices: Devices,
+    /// The values of each object, and its clock.
+    pub(crate) living: Vec<(Vec<Value>, Vec<u8>)>,
+    /// The code of each object's key, and its clock.
+    pub(crate) deleted: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Whether the bytes of a transaction are a page of a state.
+pub(crate) fn is_state(payload: &[u8]) -> bool {
+    let mut unpacker = Unpacker::new(payload, WHAT);
+    unpacker.array().is_ok() && unpacker.uint().is_ok_and(|kind| kind == STATE)
+}
+
+impl StatePage {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut packer = Packer::default();
+        packer.array(7);
+        packer.uint(STATE);
+        write_header(&mut packer, &self.header);
+        write_shape(&mut packer, &self.shape);
+        packer.array(self.numbers.len());
+        self.numbers.iter().for_each(|number| packer.uint(u64::from(*number)));
+        packer.bin(&self.devices.encode());
+        packer.array(self.living.len());
+        for (values, clock) in &self.living {
+            packer.array(values.len() + 1);
+            packer.bin(clock);
+            values.iter().for_each(|value| packer.value(value));
+        }
+        packer.array(self.deleted.len());
+        for (code, clock) in &self.deleted {
+            packer.array(2);
+            packer.bin(code);
+            packer.bin(clock);
+        }
+        packer.out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut unpacker = Unpacker::new(bytes, WHAT);
+        unpacker.tuple(7)?;
+        if unpacker.uint()? != STATE {
+            return Err(SyncError::corrupt(WHAT, "it is something else"));
+        }
+        let header = read_header(&mut unpacker)?;
+        header.hlc.checked(WHAT)?;
+        let shape = read_shape(&mut unpacker)?;
+        let mut numbers = Vec::new();
+        for _ in 0..unpacker.array()? {
+            numbers.push(unpacker.u32()?);
+        }
+        let devices = Devices::decode(unpacker.bin()?)?;
+        let mut living = Vec::new();
+        for _ in 0..unpacker.array()? {
+            let len = unpacker.array()?;
+            if len != shape.fields.len() + 1 {
+                return Err(SyncError::corrupt(WHAT, "an object has too few or too many values"));
+            }
+            let clock = unpacker.bin()?.to_vec();
+            let values = (1..len).map(|_| unpacker.value()).collect::<Result<_>>()?;
+            living.push((values, clock));
+        }
+        let mut deleted = Vec::new();
+        for _ in 0..unpacker.array()? {
+            unpacker.tuple(2)?;
+            deleted.push((unpacker.bin()?.to_vec(), unpacker.bin()?.to_vec()));
+        }
+        unpacker.end()?;
+        if numbers.len() != shape.fields.len() {
+            return Err(SyncError::corrupt(WHAT, "its fields have too few or too many numbers"));
+        }
+        Ok(Self { header, shape, numbers, devices, living, deleted })
+    }
+
+    /// The objects as entries: those that are deleted first.
+    pub(crate) fn transaction(&self) -> Result<Transaction> {
+        let key_len = self.shape.key_len;
+        let key = self.shape.fields.iter().take(key_len).map(Name::clone).collect();
+        let key_only = Shape { fields: key, ..self.shape.clone() };
+        let mut entries = Vec::new();
+        for (code, clock) in &self.deleted {
+            let key = key_code::decode(code)?;
+            let life = Clock::decode(clock, &self.devices)?.life;
+            if life % 2 == 1 || key.values().len() != key_len {
+                return Err(SyncError::corrupt(WHAT, "what is deleted has no such key or clock"));
+            }
+            let values = key.values().iter().cloned().map(EntryValue::Set).collect();
+            entries.push(Entry { kind: EntryKind::Delete, shape: 1, life, values });
+        }
+        for (values, clock) in &self.living {
+            let life = Clock::decode(clock, &self.devices)?.life;
+            if life % 2 == 0 {
+                return Err(SyncError::corrupt(WHAT, "what lives has the clock of a deletion"));
+            }
+            let values = values.iter().cloned().map(EntryValue::Set).collect();
+            entries.push(Entry { kind: EntryKind::Create, shape: 0, life, values });
+        }
+        let shapes = vec![self.shape.clone(), key_only];
+        Ok(Transaction { header: self.header.clone(), shapes, entries })
+    }
+
+    /// The clocks of the objects, in the order of the entries; `ours` are our numbers of the fields behind the key.
+    pub(crate) fn clocks(&self, ours: &[u32]) -> Result<Vec<Clock>> {
+        let theirs = self.numbers.iter().skip(self.shape.key_len);
+        let numbers: HashMap<u32, u32> = theirs.copied().zip(ours.iter().copied()).collect();
+        let deleted = self.deleted.iter().map(|(_, clock)| clock);
+        let clocks = deleted.chain(self.living.iter().map(|(_, clock)| clock));
+        clocks
+            .map(|clock| {
+                let clock = translate(clock, &self.devices, &numbers)?;
+                clock.ok_or_else(|| SyncError::corrupt(WHAT, "an object has no clock"))
+            })
+            .collect()
+    }
+}

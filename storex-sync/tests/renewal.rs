@@ -1,0 +1,322 @@
+//! Databases that were cloned or restored, and logs that are not what they were: nothing is lost, and all come into step.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // these are tests
+#![allow(missing_docs)]
+
+mod support;
+
+use std::sync::Arc;
+
+use serde_json::json;
+use storex_sync::{LogId, MemorySharedLog, SyncError, WriteState};
+use support::log::{Call, Fault, ScriptedLog};
+use support::{Device, assert_in_step, count, dump, dump_all, settle, shared_log};
+
+fn another_log() -> Arc<MemorySharedLog> {
+    Arc::new(MemorySharedLog::new(LogId([8; 16])))
+}
+
+/// A device in step with another one, and a copy of it.
+async fn cloned() -> (Device, Device, Device, Arc<MemorySharedLog>) {
+    let log = shared_log();
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    a.note("1", "before").await;
+    a.create("note", json!({"id": "n", "title": "a number", "stars": 10})).await;
+    settle(&[&a, &b], &log).await;
+    let copy = a.copied(3).await;
+    (a, b, copy, log)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clone_that_wrote_keeps_its_writes_and_gets_the_originals() {
+    let (a, b, copy, log) = cloned().await;
+    a.note("2", "of the original").await;
+    a.retitle("1", "by the original").await;
+    copy.note("3", "of the copy").await;
+    copy.create("tag", json!({"owner": 1, "name": "of the copy", "colour": "red"})).await;
+    a.sync(&log).await;
+    let report = copy.sync(&log).await;
+    let new = report.incarnation.expect("it began a new incarnation");
+    assert_eq!(new.incarnation, 1);
+    assert_eq!(copy.join(&log).await.device().await.unwrap(), new);
+    settle(&[&a, &b, &copy], &log).await;
+    assert_in_step(&[&a, &b, &copy]).await;
+    assert_eq!(copy.title("2").await.as_deref(), Some("of the original"));
+    assert_eq!(copy.title("1").await.as_deref(), Some("by the original"));
+    assert_eq!(a.title("3").await.as_deref(), Some("of the copy"));
+    assert_eq!(count(&a, "tag").await, 1);
+    for device in [&a, &b, &copy] {
+        assert_eq!(device.sync(&log).await.incarnation, None, "it is over");
+        assert!(device.sync(&log).await.is_idle());
+    }
+}
+
+/// It would never ask for what "it" wrote.
+#[tokio::test(start_paused = true)]
+async fn a_restored_backup_that_wrote_nothing_gets_what_it_had_written_since() {
+    let (a, b, backup, log) = cloned().await;
+    a.note("2", "after the backup").await;
+    a.retitle("1", "after the backup").await;
+    a.delete("note", json!({"id": "n"})).await;
+    settle(&[&a, &b], &log).await;
+    let report = backup.sync(&log).await;
+    assert_eq!(report.incarnation.map(|it| it.incarnation), Some(1));
+    assert_eq!(report.received.transactions, 3);
+    assert_in_step(&[&a, &b, &backup]).await;
+    backup.note("3", "from now on").await;
+    settle(&[&backup, &b], &log).await;
+    assert_eq!(b.title("3").await.as_deref(), Some("from now on"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn increments_of_a_clone_count_once_beside_those_of_the_original() {
+    let (a, b, copy, log) = cloned().await;
+    let add = |device: &Device, by: i64| {
+        let device = device.clone();
+        async move {
+            device.update("note", json!({"id": "n"}), json!({"stars": {"$inc": by}})).await;
+        }
+    };
+    a.sync(&log).await;
+    add(&a, 1).await;
+    add(&copy, 100).await;
+    add(&copy, 200).await;
+    a.sync(&log).await;
+    copy.sync(&log).await;
+    add(&copy, 1000).await;
+    add(&b, 5).await;
+    add(&a, 2).await;
+    settle(&[&a, &b, &copy], &log).await;
+    assert_in_step(&[&a, &b, &copy]).await;
+    assert_eq!(b.get("note", "n").await.unwrap()["stars"], 10 + 1 + 300 + 1000 + 5 + 2);
+}
+
+/// What both had added before the copy was made is the original's, and counts once.
+#[tokio::test(start_paused = true)]
+async fn increments_from_before_the_copy_count_once() {
+    let log = shared_log();
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    a.create("note", json!({"id": "n", "title": "x", "stars": 0})).await;
+    a.update("note", json!({"id": "n"}), json!({"stars": {"$inc": 7}})).await;
+    settle(&[&a, &b], &log).await;
+    let copy = a.copied(3).await;
+    copy.update("note", json!({"id": "n"}), json!({"stars": {"$inc": 100}})).await;
+    a.update("note", json!({"id": "n"}), json!({"stars": {"$inc": 20}})).await;
+    settle(&[&a, &copy, &b], &log).await;
+    assert_in_step(&[&a, &b, &copy]).await;
+    assert_eq!(copy.get("note", "n").await.unwrap()["stars"], 127);
+    let mut clocks = Vec::new();
+    for device in [&a, &b, &copy] {
+        device.update("note", json!({"id": "n"}), json!({"stars": {"$inc": 1}})).await;
+        clocks.push(device.get("note", "n").await.unwrap()["stars"].clone());
+    }
+    settle(&[&a, &copy, &b], &log).await;
+    assert_in_step(&[&a, &b, &copy]).await;
+    assert_eq!(a.get("note", "n").await.unwrap()["stars"], 130, "{clocks:?}");
+}
+
+/// Both have the same stamps: their clocks stand at the same time.
+#[tokio::test(start_paused = true)]
+async fn equal_stamps_of_the_two_are_told_apart() {
+    let (a, b, copy, log) = cloned().await;
+    a.retitle("1", "by the original").await;
+    copy.retitle("1", "by the copy").await;
+    a.sync(&log).await;
+    copy.sync(&log).await;
+    settle(&[&a, &b, &copy], &log).await;
+    assert_in_step(&[&a, &b, &copy]).await;
+    assert_eq!(a.title("1").await.as_deref(), Some("by the copy"), "the greater incarnation wins");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_comes_second_is_the_new_one_and_so_are_further_copies() {
+    let (a, b, copy, log) = cloned().await;
+    let second = copy.copied(4).await;
+    for (device, n) in [(&a, "4"), (&copy, "5"), (&second, "6")] {
+        device.note(n, "its own").await;
+        device.retitle("1", n).await;
+    }
+    copy.sync(&log).await;
+    second.sync(&log).await;
+    a.sync(&log).await;
+    settle(&[&a, &b, &copy, &second], &log).await;
+    assert_in_step(&[&a, &b, &copy, &second]).await;
+    assert_eq!(count(&b, "note").await, 5);
+    let mut names = Vec::new();
+    for device in [&a, &copy, &second] {
+        names.push(device.join(&log).await.device().await.unwrap().incarnation);
+    }
+    names.sort_unstable();
+    assert_eq!(names, [0, 1, 2]);
+}
+
+/// A kill after each step: the next exchange goes on.
+#[tokio::test(start_paused = true)]
+async fn a_new_incarnation_survives_a_lost_answer() {
+    let (a, b, copy, log) = cloned().await;
+    a.note("2", "of the original").await;
+    a.sync(&log).await;
+    copy.note("3", "of the copy").await;
+    let scripted = ScriptedLog::new(&log);
+    for call in [Call::Append, Call::Register, Call::Append, Call::Read, Call::Acknowledge] {
+        scripted.script(call, [Fault::DropAnswer]);
+        let _ = copy.join(&scripted).await.sync_once().await;
+        scripted.heal();
+    }
+    settle(&[&copy, &a, &b], &log).await;
+    assert_in_step(&[&a, &b, &copy]).await;
+    assert_eq!(copy.join(&log).await.device().await.unwrap().incarnation, 1, "once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c72_the_writes_of_a_former_incarnation_are_still_known() {
+    let (a, _, copy, log) = cloned().await;
+    a.note("2", "of the original").await;
+    a.sync(&log).await;
+    copy.note("3", "of the copy").await;
+    copy.note("4", "of the copy").await;
+    let sync = copy.join(&log).await;
+    let last = sync.last_write().await.unwrap().unwrap();
+    assert_eq!(sync.write_state(last).await.unwrap(), WriteState::Waiting);
+    let scripted = ScriptedLog::new(&log);
+    // The new incarnation is made, and its writes do not get through.
+    scripted.script(Call::Append, [Fault::None, Fault::Fail]);
+    copy.join(&scripted).await.sync_once().await.unwrap_err();
+    assert_eq!(sync.write_state(last).await.unwrap(), WriteState::Waiting);
+    sync.sync_once().await.unwrap();
+    assert_eq!(sync.write_state(last).await.unwrap(), WriteState::Sent);
+    let unknown = storex_sync::WriteId { sequence: last.sequence + 1, ..last };
+    assert_eq!(sync.write_state(unknown).await.unwrap(), WriteState::Unknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wiped_log_gets_everything_again() {
+    let first = shared_log();
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    for n in 0..3 {
+        a.note(&n.to_string(), "of A").await;
+        b.note(&(10 + n).to_string(), "of B").await;
+    }
+    a.note("gone", "deleted later").await;
+    settle(&[&a, &b], &first).await;
+    b.delete("note", json!({"id": "gone"})).await;
+    a.update("note", json!({"id": "1"}), json!({"stars": {"$inc": 2}})).await;
+    // A's write reaches the old log, and nobody reads it there any more.
+    a.sync(&first).await;
+    a.retitle("2", "not sent yet").await;
+    let second = another_log();
+    let report = a.sync(&second).await;
+    assert!(report.incarnation.is_some());
+    settle(&[&b, &a], &second).await;
+    assert_in_step(&[&a, &b]).await;
+    assert_eq!(b.title("2").await.as_deref(), Some("not sent yet"));
+    assert_eq!(b.get("note", "1").await.unwrap()["stars"], 2);
+    assert_eq!(a.title("gone").await, None);
+    // One who was never there gets all of it from the log alone.
+    let c = Device::new(3).await;
+    c.sync(&second).await;
+    assert_in_step(&[&a, &b, &c]).await;
+    for device in [&a, &b, &c] {
+        assert!(device.sync(&second).await.is_idle());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_was_put_back_to_an_older_state_gets_what_it_lost() {
+    let log = shared_log();
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    a.note("1", "kept").await;
+    settle(&[&a, &b], &log).await;
+    let older = Arc::new(MemorySharedLog::new(LogId([7; 16])));
+    let copy = Device::new(9).await;
+    copy.note("9", "all that the older one holds").await;
+    copy.sync(&older).await;
+    a.note("2", "lost by the log").await;
+    settle(&[&a, &b], &log).await;
+    a.note("3", "after it").await;
+    settle(&[&a, &b, &copy], &older).await;
+    settle(&[&a, &b, &copy], &older).await;
+    assert_in_step(&[&a, &b, &copy]).await;
+    assert_eq!(count(&copy, "note").await, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sync_that_keeps_its_log_refuses_another_before_anything_is_sent() {
+    let first = shared_log();
+    let a = Device::new(1).await;
+    a.sync(&first).await;
+    a.note("n", "x").await;
+    let second = another_log();
+    let before = dump_all(&a).await;
+    let error = a.join(&second).await.keep_log().sync_once().await.unwrap_err();
+    assert!(matches!(error, SyncError::LogReplaced), "{error:?}");
+    assert!(second.is_empty());
+    assert_eq!(dump_all(&a).await, before, "the state before is the state after");
+    a.sync(&first).await;
+    assert_eq!(first.len(), 1);
+}
+
+/// A device goes on from where it was, however often it is stopped.
+#[tokio::test(start_paused = true)]
+async fn sending_the_state_goes_on_after_failures() {
+    let first = shared_log();
+    let a = Device::new(1).await;
+    for n in 0..1200 {
+        a.note(&n.to_string(), "one of many").await;
+    }
+    a.sync(&first).await;
+    let second = another_log();
+    let scripted = ScriptedLog::new(&second);
+    scripted.script(
+        Call::Append,
+        [Fault::None, Fault::Fail, Fault::DropAnswer, Fault::Duplicate, Fault::Fail],
+    );
+    let sync = a.join(&scripted).await;
+    let mut failures = 0;
+    while sync.sync_once().await.is_err() {
+        failures += 1;
+        assert!(failures < 10);
+    }
+    assert_eq!(failures, 3);
+    let b = Device::new(2).await;
+    b.sync(&second).await;
+    assert_in_step(&[&a, &b]).await;
+    let sent: usize = scripted.appended().iter().map(Vec::len).sum();
+    assert!(sent <= 3 + 4, "pages are not sent without need: {sent}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c23_what_is_older_than_sync_is_sent_when_it_is_asked_for() {
+    let log = shared_log();
+    let old: Vec<_> = (0..1000).map(|n| json!({"id": n.to_string(), "title": "old"})).collect();
+    let a = Device::with_old_notes(1, &old).await;
+    let b = Device::with_old_notes(2, &[json!({"id": "5", "title": "old too"})]).await;
+    b.note("b", "of B").await;
+    b.retitle("6", "nobody").await;
+    for device in [&a, &b] {
+        device.join(&log).await.send_state().await.unwrap();
+        device.sync(&log).await;
+    }
+    settle(&[&a, &b], &log).await;
+    assert_in_step(&[&a, &b]).await;
+    assert_eq!(count(&b, "note").await, 1001);
+    // A write counts more than what is older than sync, in whatever order they come.
+    b.retitle("7", "written").await;
+    b.sync(&log).await;
+    a.join(&log).await.send_state().await.unwrap();
+    settle(&[&a, &b], &log).await;
+    assert_in_step(&[&a, &b]).await;
+    assert_eq!(a.title("7").await.as_deref(), Some("written"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_state_changes_nothing_where_it_is_known() {
+    let (a, b, _, log) = cloned().await;
+    a.join(&log).await.send_state().await.unwrap();
+    a.sync(&log).await;
+    let before = dump(&b).await;
+    let clocks = dump_all(&b).await["_storex_clock"].clone();
+    b.sync(&log).await;
+    assert_eq!(dump(&b).await, before);
+    assert_eq!(dump_all(&b).await["_storex_clock"], clocks);
+    assert_eq!(count(&b, "_storex_log").await, 0, "nothing is sent back");
+}
