@@ -129,9 +129,26 @@ impl Clock {
     /// The newest stamp of the object.
     #[must_use]
     pub fn newest(&self) -> Stamp {
+        self.stamps().fold(self.row, Stamp::max)
+    }
+
+    /// All stamps that are in it.
+    pub(crate) fn stamps(&self) -> impl Iterator<Item = Stamp> {
         let sums = self.counters.iter().flat_map(|(_, counter)| &counter.sums);
-        let stamps = self.fields.iter().map(|(_, stamp)| *stamp).chain(sums.map(|sum| sum.at));
-        stamps.fold(self.row, Stamp::max)
+        let fields = self.fields.iter().map(|(_, stamp)| *stamp);
+        std::iter::once(self.row).chain(fields).chain(sums.map(|sum| sum.at))
+    }
+
+    /// Puts other stamps in the place of those that are in it.
+    pub(crate) fn restamp(&mut self, other: impl Fn(Stamp) -> Stamp) {
+        self.row = other(self.row);
+        let row = self.row;
+        self.fields.iter_mut().for_each(|(_, stamp)| *stamp = other(*stamp));
+        self.fields.retain(|(_, stamp)| *stamp != row);
+        for (_, counter) in &mut self.counters {
+            let sums = std::mem::take(&mut counter.sums);
+            sums.into_iter().for_each(|sum| counter.note(Sum { at: other(sum.at), ..sum }));
+        }
     }
 
     /// Packs the clock: life, row stamp, then the fields that differ, their readings as differences from the row's.

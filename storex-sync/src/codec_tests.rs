@@ -19,7 +19,7 @@ use crate::shared_log::{Cursor, LogId};
 use crate::stamp::{Device, Hlc, Stamp};
 use crate::transaction::{Entry, EntryKind, EntryValue, Header, Shape, Transaction};
 
-fn device() -> impl Strategy<Value = Device> {
+pub(crate) fn device() -> impl Strategy<Value = Device> {
     // Few, so that they meet again; nobody among them.
     (0..4_u8, 0..3_u32).prop_map(|(id, incarnation)| Device { id: [id; 16], incarnation })
 }
@@ -32,7 +32,7 @@ fn stamp() -> impl Strategy<Value = Stamp> {
     (hlc(), device()).prop_map(|(hlc, device)| Stamp { hlc, device })
 }
 
-fn clock() -> impl Strategy<Value = Clock> {
+pub(crate) fn clock() -> impl Strategy<Value = Clock> {
     let fields = prop::collection::btree_map(any::<u32>(), stamp(), 0..5);
     let counters = prop::collection::btree_map(any::<u32>(), counter(), 0..3);
     (1..=MAX_LIFE, stamp(), fields, counters).prop_map(|(life, row, fields, counters)| {
@@ -61,7 +61,7 @@ fn counter() -> impl Strategy<Value = Counter> {
     })
 }
 
-fn devices() -> impl Strategy<Value = Devices> {
+pub(crate) fn devices() -> impl Strategy<Value = Devices> {
     prop::collection::vec((device(), any::<u64>(), hlc()), 0..6).prop_map(|known| {
         let mut devices = Devices::new();
         for (device, sequence, hlc) in known {
@@ -71,7 +71,7 @@ fn devices() -> impl Strategy<Value = Devices> {
     })
 }
 
-fn key_value() -> impl Strategy<Value = Value> {
+pub(crate) fn key_value() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
         any::<i64>().prop_map(Value::Int),
@@ -160,7 +160,7 @@ fn frame() -> impl Strategy<Value = Frame> {
 }
 
 /// As it is after it was written and read: nothing to write.
-fn stored(devices: &Devices) -> Devices {
+pub(crate) fn stored(devices: &Devices) -> Devices {
     Devices::decode(&devices.encode()).unwrap()
 }
 
@@ -455,7 +455,7 @@ fn a_frame_of_a_later_version_is_refused_by_its_number() {
 // ---- The vectors of the description -----------------------------------------------------------------------------------
 
 /// The bytes under a name in `docs/wire-format.md`: lines of hexadecimal digits, each with a comment behind `|`.
-fn vector(name: &str) -> Vec<u8> {
+pub(crate) fn vector(name: &str) -> Vec<u8> {
     let text = include_str!("../../docs/wire-format.md");
     let begin = format!("```hex {name}\n");
     let from = text.find(&begin).unwrap_or_else(|| panic!("no vector `{name}`")) + begin.len();
@@ -473,22 +473,22 @@ fn vector(name: &str) -> Vec<u8> {
 }
 
 /// Compares, and shows both as the description writes them.
-fn assert_vector(name: &str, bytes: &[u8]) {
+pub(crate) fn assert_vector(name: &str, bytes: &[u8]) {
     let hex = |bytes: &[u8]| -> String { bytes.iter().map(|it| format!("{it:02x}")).collect() };
     assert_eq!(hex(bytes), hex(&vector(name)), "vector `{name}`");
 }
 
-const A: Device = Device {
+pub(crate) const A: Device = Device {
     id: *b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f",
     incarnation: 0,
 };
-const B: Device = Device {
+pub(crate) const B: Device = Device {
     id: *b"\xb0\xb1\xb2\xb3\xb4\xb5\xb6\xb7\xb8\xb9\xba\xbb\xbc\xbd\xbe\xbf",
     incarnation: 2,
 };
 
 /// 2026-01-01T00:00:00Z, and so many writes later.
-fn at(n: u64) -> Hlc {
+pub(crate) fn at(n: u64) -> Hlc {
     Hlc(1_767_225_600_000 << 16).plus(n)
 }
 
@@ -620,7 +620,7 @@ fn changes_are_as_described() {
     assert_eq!(read_change("change, unknown"), (Relative::Unknown(1000), Value::from("x")));
 }
 
-fn known() -> Devices {
+pub(crate) fn known() -> Devices {
     let mut devices = Devices::new();
     devices.advance(A, 7, at(3));
     devices.advance(B, 300, at(70_002));

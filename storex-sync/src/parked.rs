@@ -29,6 +29,8 @@ pub enum WaitsFor {
     Update,
     /// Other data: something that it changes is not here, or something is in its way. Tried when something has arrived.
     Change,
+    /// Its time: its author's clock is far ahead of this device's. Tried when something has arrived.
+    Time,
 }
 
 pub(crate) fn parked_definition() -> Definition {
@@ -48,12 +50,17 @@ impl WaitsFor {
         match self {
             Self::Update => 0,
             Self::Change => 1,
+            Self::Time => 2,
         }
     }
 
     /// Whatever a later version adds is tried when anything has changed.
     pub(crate) fn from_code(code: u64) -> Self {
-        if code == 0 { Self::Update } else { Self::Change }
+        match code {
+            0 => Self::Update,
+            2 => Self::Time,
+            _ => Self::Change,
+        }
     }
 }
 
@@ -91,6 +98,14 @@ pub(crate) fn park(parked: Vec<Parked>) -> Step {
     Step::create_or(PARKED, records, OnConflict::Replace)
 }
 
+/// A step that forgets what former incarnations of a device wrote far ahead: it says it anew.
+pub(crate) fn forget_ahead(device: Device) -> Step {
+    let former =
+        field("device").eq(device.id.as_slice()).and(field("incarnation").lt(device.incarnation));
+    let filter = former.and(field("waits_for").eq(WaitsFor::Time.code()));
+    Step::Delete { collection: PARKED.into(), filter }
+}
+
 /// What is parked, in the order of devices and numbers.
 ///
 /// # Errors
@@ -99,9 +114,9 @@ pub async fn parked(storage: &Storage) -> Result<Vec<Parked>> {
     find(storage, Query::new(PARKED)).await
 }
 
-/// What is parked and waits for this.
-pub(crate) async fn waiting(storage: &Storage, waits_for: WaitsFor) -> Result<Vec<Parked>> {
-    let filter = field("waits_for").eq(waits_for.code());
+/// What is parked and may be applied by this same program.
+pub(crate) async fn waiting(storage: &Storage) -> Result<Vec<Parked>> {
+    let filter = field("waits_for").ne(WaitsFor::Update.code());
     find(storage, Query::new(PARKED).filter(filter)).await
 }
 

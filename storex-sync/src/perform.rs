@@ -9,7 +9,7 @@ use crate::engine::{Action, Outbox, Outcome, Retry};
 use crate::error::{During, Result, SyncError};
 use crate::log::LOG;
 use crate::meta::{HEAD, Head, META, meta_row};
-use crate::parked::{WaitsFor, parked, waiting};
+use crate::parked::{parked, waiting};
 use crate::place::{Place, read_place};
 use crate::renewal::Renewal;
 use crate::shared_log::{Cursor, SealedTransaction};
@@ -28,8 +28,11 @@ impl Sync {
         let storage = &replica.storage;
         Ok(match action {
             Action::ReadPlace => {
-                let (device, place) = (self.device().await?, read_place(storage).await?);
-                Outcome::Place { device, place, first: turn.is_first() }
+                let (head, devices) = replica.head().await?;
+                let device = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
+                let place = read_place(storage).await?;
+                let ahead = head.hlc > replica.farthest();
+                Outcome::Place { device, place, first: turn.is_first(), ahead }
             }
             Action::Register(device) => {
                 let registered = self.log.register(device);
@@ -78,7 +81,7 @@ impl Sync {
             Action::RetryParked(which) => {
                 let parked = match which {
                     Retry::All => parked(storage).await?,
-                    Retry::WaitingForChange => waiting(storage, WaitsFor::Change).await?,
+                    Retry::WaitingForChange => waiting(storage).await?,
                 };
                 Outcome::Retried(replica.retry_parked(parked).await?)
             }

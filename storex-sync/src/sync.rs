@@ -119,6 +119,15 @@ impl Sync {
         self
     }
 
+    /// With another time that a device's clock may be ahead of this one's; without this it is a week. What was written later
+    /// than that is parked until its time comes ([`WaitsFor::Time`](crate::WaitsFor::Time)): if it were applied, nothing could
+    /// be written over it until then.
+    #[must_use]
+    pub fn skew(mut self, skew: Duration) -> Self {
+        self.replica.skew = skew;
+        self
+    }
+
     /// Refuses every other log than the one that this database was first in touch with: with [`SyncError::LogReplaced`], before
     /// anything is sent to it. For applications in which the log stands for a user.
     ///

@@ -258,7 +258,7 @@ impl World {
         let outcome = match action {
             Action::ReadPlace => {
                 let (device, place) = (Device::default(), self.place.clone());
-                Outcome::Place { device, place, first: false }
+                Outcome::Place { device, place, first: false, ahead: false }
             }
             Action::Register(_) | Action::Reidentify(_) => Outcome::Registered(LogId([1; 16])),
             Action::SavePlace(place) => {

@@ -320,3 +320,93 @@ async fn the_state_changes_nothing_where_it_is_known() {
     assert_eq!(dump_all(&b).await["_storex_clock"], clocks);
     assert_eq!(count(&b, "_storex_log").await, 0, "nothing is sent back");
 }
+
+const YEAR: i64 = 365 * 24 * 3_600_000;
+
+/// A device whose clock was years ahead when it wrote something, and sent it; now the clock is right.
+async fn far_ahead(sent: bool) -> (Device, Device, Arc<MemorySharedLog>) {
+    let log = shared_log();
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    a.note("1", "before").await;
+    a.create("note", json!({"id": "n", "title": "a number", "stars": 10})).await;
+    settle(&[&a, &b], &log).await;
+    a.runtime.advance(70 * YEAR);
+    a.retitle("1", "in the year 2096").await;
+    a.note("2", "in the year 2096").await;
+    a.note("3", "deleted then").await;
+    a.delete("note", json!({"id": "3"})).await;
+    a.update("note", json!({"id": "n"}), json!({"stars": {"$inc": 5}})).await;
+    if sent {
+        a.sync(&log).await;
+    }
+    (a, b, log)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_far_ahead_is_parked_and_told_and_the_rest_flows() {
+    let (a, b, log) = far_ahead(true).await;
+    b.note("4", "of B").await;
+    let report = b.sync(&log).await;
+    assert_eq!(report.received.parked, 5);
+    let parked = storex_sync::parked(&b.storage).await.unwrap();
+    assert!(parked.iter().all(|it| it.waits_for == storex_sync::WaitsFor::Time));
+    assert!(parked[0].reason.contains("hours ahead"), "{}", parked[0].reason);
+    assert_eq!(b.title("1").await.as_deref(), Some("before"));
+    // B's own stamps did not follow.
+    b.retitle("1", "by B").await;
+    assert!(support::log_of(&b).await[0].header.hlc.millis().0 < YEAR * 60);
+    // When its time comes it is applied.
+    b.runtime.advance(70 * YEAR);
+    a.note("5", "something new").await;
+    a.sync(&log).await;
+    b.sync(&log).await;
+    settle(&[&a, &b], &log).await;
+    assert_in_step(&[&a, &b]).await;
+    assert_eq!(support::parked_count(&b).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_right_again_dates_its_writes_anew() {
+    for sent in [false, true] {
+        let (a, b, log) = far_ahead(sent).await;
+        if sent {
+            b.sync(&log).await;
+            assert_eq!(support::parked_count(&b).await, 5);
+        }
+        b.runtime.advance(YEAR / 300);
+        a.runtime.set(storex_core::Runtime::now(&*b.runtime));
+        let report = a.sync(&log).await;
+        assert!(report.incarnation.is_some(), "sent: {sent}");
+        settle(&[&b, &a], &log).await;
+        assert_in_step(&[&a, &b]).await;
+        assert_eq!(support::parked_count(&b).await, 0, "sent: {sent}");
+        assert_eq!(b.title("1").await.as_deref(), Some("in the year 2096"));
+        assert_eq!(b.title("3").await, None);
+        // From now on everybody can write over it.
+        b.retitle("1", "by B").await;
+        b.update("note", json!({"id": "n"}), json!({"stars": {"$inc": 1}})).await;
+        a.update("note", json!({"id": "n"}), json!({"stars": {"$inc": 2}})).await;
+        settle(&[&a, &b], &log).await;
+        assert_in_step(&[&a, &b]).await;
+        assert_eq!(a.title("1").await.as_deref(), Some("by B"));
+        assert_eq!(a.get("note", "n").await.unwrap()["stars"], 18);
+        assert_eq!(a.sync(&log).await.incarnation, None, "it is over");
+    }
+}
+
+/// Otherwise it would take everything that the others wrote for far ahead, and its own writes for wrong.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_fell_back_believes_what_it_had_seen() {
+    let log = shared_log();
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    a.note("1", "before").await;
+    b.note("2", "before").await;
+    settle(&[&a, &b], &log).await;
+    a.runtime.set(storex_core::Timestamp(0));
+    a.note("3", "in the year 1970").await;
+    b.retitle("1", "by B").await;
+    assert_eq!(a.sync(&log).await.incarnation, None);
+    settle(&[&b, &a], &log).await;
+    assert_in_step(&[&a, &b]).await;
+    assert_eq!(a.title("1").await.as_deref(), Some("by B"));
+}

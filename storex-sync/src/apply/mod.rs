@@ -1,13 +1,16 @@
 //! Applying what other devices wrote: one transaction per page, with rows, clocks and cursor.
 
+mod bound;
 mod page;
 mod resolve;
 mod row;
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
-use storex_core::{Batch, ErrorKind, Filter, Key, Name, Query, Step, Storage};
+use storex_core::{Batch, ErrorKind, Filter, Key, Name, Query, Step, Storage, Timestamp};
 
+use self::bound::Bound;
 use self::page::{How, Page};
 use self::resolve::{IncomingTransaction, Refusal};
 use crate::error::{During, Result, SyncError};
@@ -17,7 +20,7 @@ use crate::log::{AllNumbers, CLOCK, catalogue_query, read_numbers};
 use crate::meta::{DEVICES, Devices, HEAD, Head, read_meta};
 use crate::parked::{PARKED, Parked, WaitsFor};
 use crate::shared_log::SealedTransaction;
-use crate::stamp::Device;
+use crate::stamp::{Device, Hlc};
 
 /// What applying a page of transactions has done.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -62,9 +65,14 @@ impl Applied {
 pub(crate) struct Replica {
     pub(crate) storage: Storage,
     pub(crate) numbers: Arc<AllNumbers>,
+    /// How far another device's clock may be ahead.
+    pub(crate) skew: Duration,
     /// Where several programs share the database: that this one may sync it.
     guard: Option<Guard>,
 }
+
+/// Devices whose clocks are a day off either way are still kept in step, and then some.
+const SKEW: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Replica {
     pub(crate) async fn open(storage: &Storage) -> Result<Self> {
@@ -72,12 +80,18 @@ impl Replica {
             return Err(SyncError::NoSyncLog);
         }
         let numbers = read_numbers(storage.find(catalogue_query()), storage.registry()).await?;
-        Ok(Self { storage: storage.clone(), numbers: Arc::new(numbers), guard: None })
+        Ok(Self { storage: storage.clone(), numbers: Arc::new(numbers), skew: SKEW, guard: None })
     }
 
     /// Whatever it writes is refused when another program has taken over by then.
     pub(crate) fn guarded(&self, guard: Option<&Guard>) -> Self {
         Self { guard: guard.cloned(), ..self.clone() }
+    }
+
+    /// A reading that is later than this one is not believed.
+    pub(crate) fn farthest(&self) -> Hlc {
+        let skew = i64::try_from(self.skew.as_millis()).unwrap_or(i64::MAX);
+        Hlc::ZERO.next(Timestamp(self.storage.runtime().now().0.saturating_add(skew)))
     }
 
     pub(crate) fn fence(&self) -> Option<Fence> {
@@ -196,7 +210,8 @@ impl Replica {
         let fence = self.fence();
         let meta: &[&str] =
             if fence.is_some() { &[HEAD, DEVICES, HOLDER] } else { &[HEAD, DEVICES] };
-        let page = Arc::new(Page::new(incoming, cursor, how, fence));
+        let bound = Bound { now: self.storage.runtime().now(), skew: self.skew };
+        let page = Arc::new(Page::new(incoming, cursor, how, bound, fence));
         let batch = {
             let page = Arc::clone(&page);
             Batch::new()

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use storex_core::{Collection, Filter, Key, Name, OnConflict, Query, Record, Step, Trace, Value};
 
+use super::bound::Bound;
 use super::resolve::{IncomingTransaction, Refusal};
 use super::row::{Object, Row, Work};
 use super::{Applied, Conflict};
@@ -16,7 +17,7 @@ use crate::key_code;
 use crate::log::{CLOCK, clock_key, clock_record, read_clock_rows, sort_clock_records};
 use crate::merge::{Incoming, merge, merge_object};
 use crate::meta::{DEVICES, Devices, HEAD, Head, write_meta};
-use crate::parked::{PARKED, Parked, WaitsFor, park};
+use crate::parked::{PARKED, Parked, WaitsFor, forget_ahead, park};
 use crate::shared_log::SealedTransaction;
 use crate::stamp::{Device, Hlc};
 use crate::transaction::{EntryKind, EntryValue};
@@ -39,6 +40,7 @@ pub(super) struct Page {
     incoming: Vec<IncomingTransaction>,
     cursor: Option<(String, Vec<u8>)>,
     how: How,
+    bound: Bound,
     fence: Option<Fence>,
     objects: Vec<Object>,
     /// Per transaction and entry: which object.
@@ -52,6 +54,7 @@ impl Page {
         incoming: Vec<IncomingTransaction>,
         cursor: Option<(String, Vec<u8>)>,
         how: How,
+        bound: Bound,
         fence: Option<Fence>,
     ) -> Self {
         let mut objects: Vec<Object> = Vec::new();
@@ -81,7 +84,7 @@ impl Page {
             object_of.push(places);
         }
         let (applied, failure) = (Mutex::default(), Failure::default());
-        Self { incoming, cursor, how, fence, objects, object_of, applied, failure }
+        Self { incoming, cursor, how, bound, fence, objects, object_of, applied, failure }
     }
 
     /// The collections of the objects that the page is about.
@@ -174,8 +177,10 @@ impl Page {
         let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
         let mut applied = Applied::default();
         let mut parked = Vec::new();
+        let mut redated = BTreeSet::new();
         let mut taken = Vec::new();
         let mut steps = Vec::new();
+        let known = head.hlc;
         for (one, places) in self.incoming.iter().zip(&self.object_of) {
             let SealedTransaction { device, sequence, .. } = one.sealed;
             if device == me {
@@ -193,7 +198,12 @@ impl Page {
             }
             let count = one.transaction.entries.len() as u64;
             let (mut last, mut seen) = (Hlc::ZERO, Hlc::ZERO);
-            match one.refused.clone().or_else(|| missing(one, places, &works)) {
+            let refused = one
+                .refused
+                .clone()
+                .or_else(|| self.bound.refusal(one, known))
+                .or_else(|| missing(one, places, &works));
+            match refused {
                 Some(Refusal { reason, waits_for }) => {
                     let payload = one.sealed.payload.clone();
                     parked.push(Parked { device, sequence, waits_for, reason, payload });
@@ -204,6 +214,9 @@ impl Page {
                     applied.transactions += 1;
                     applied.entries += count;
                     taken.push((device, sequence));
+                    if one.clocks.is_some() && device.incarnation > 0 {
+                        redated.insert(device);
+                    }
                     last = one.last_reading();
                     // A page of a state does not tell how many of its author's writes are here.
                     seen = if one.clocks.is_some() { Hlc::ZERO } else { last };
@@ -221,6 +234,7 @@ impl Page {
         }
         steps.extend(self.write_rows(&mut works));
         steps.extend(self.write_clocks(&works, &mut devices));
+        steps.extend(redated.into_iter().map(forget_ahead));
         if !parked.is_empty() {
             steps.push(park(parked));
         }

@@ -45,7 +45,7 @@ pub enum Action {
 pub enum Retry {
     /// All: the program may be another one than before.
     All,
-    /// Those that wait for other data.
+    /// Those that wait for other data, or for their time.
     WaitingForChange,
 }
 
@@ -60,6 +60,8 @@ pub enum Outcome {
         place: Option<Place>,
         /// Whether no exchange went through yet since sync was opened.
         first: bool,
+        /// Whether this device has stamped writes far ahead of what its clock says now.
+        ahead: bool,
     },
     /// Of [`Action::Register`] and [`Action::Reidentify`]: the log's identity.
     Registered(LogId),

@@ -38,6 +38,8 @@ pub struct Round {
     /// The log was found to be another one.
     replaced: bool,
     begun_anew: u32,
+    /// Whether it was found out what to do about writes that are far ahead.
+    asked_ahead: bool,
     report: SyncReport,
 }
 
@@ -74,7 +76,12 @@ impl Round {
     /// anew.
     pub fn step(&mut self, outcome: Outcome) -> Result<Next> {
         Ok(Next::Do(match outcome {
-            Outcome::Place { device, place, first } => self.begin(device, place, first),
+            Outcome::Place { device, place, first, ahead } => {
+                let begun = self.begin(device, place, first);
+                // Asked once: it may be that this device's clock is behind.
+                let asked = std::mem::replace(&mut self.asked_ahead, true);
+                if ahead && !asked { self.renew(Renewal::Ahead)? } else { begun }
+            }
             Outcome::Registered(log) => self.registered(log)?,
             Outcome::PlaceSaved | Outcome::StateLogged => Action::ReadOutbox(self.device),
             Outcome::Outbox(outbox) => self.send(outbox),
@@ -136,7 +143,7 @@ impl Round {
             return Ok(Action::Renew(self.device, renewal));
         }
         Err(match renewal {
-            Renewal::Replaced { .. } => SyncError::LogReplaced,
+            Renewal::Replaced { .. } | Renewal::Ahead => SyncError::LogReplaced,
             Renewal::Forked { at: sequence } | Renewal::Behind { last: sequence } => {
                 SyncError::Forked { device: self.device, sequence }
             }
@@ -146,8 +153,8 @@ impl Round {
     /// Whoever this device is now is not known to the log yet.
     fn renewed(&mut self, device: Option<Device>) -> Result<Action> {
         if device.is_some() {
-            self.first = true;
             self.begun_anew += 1;
+            self.first = true;
             self.report.incarnation = device;
         }
         Ok(Action::ReadPlace)

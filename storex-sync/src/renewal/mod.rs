@@ -5,17 +5,21 @@
 //! (another transaction under a number, or more of them)       what the former one wrote elsewhere arrives as another device's
 //! the log is another one, or has lost what it had       ──▶  Replaced: a new incarnation, the log from its beginning, and the
 //!                                                             whole state is sent again
+//! the clock was far ahead when something was written    ──▶  Ahead: a new incarnation, and the whole state is sent again, with
+//!                                                             what was far ahead dated anew
 //! ```
 //!
-//! Both are one transaction on the own database, so a kill leaves it before or after.
+//! Each is one transaction on the own database, so a kill leaves it before or after.
 
 mod former;
 mod restamp;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use storex_core::{
-    Batch, Direction, Filter, OnConflict, Query, Record, Registry, Step, Trace, Value,
+    Batch, Direction, Filter, OnConflict, Query, Record, Registry, Step, Timestamp, Trace, Value,
 };
 
 use crate::apply::Replica;
@@ -30,7 +34,7 @@ use crate::meta::{DEVICES, Devices, HEAD, Head, meta_row, read_meta, write_meta}
 use crate::place::{CURSOR, Place};
 use crate::shared_log::{Cursor, LogId};
 use crate::stamp::{Device, Hlc};
-use crate::state;
+use crate::state::{self, PROGRESS, Progress};
 use crate::transaction::{EntryValue, Transaction};
 use former::Former;
 pub(crate) use former::{FORMER, Formers, Since};
@@ -57,6 +61,9 @@ pub enum Renewal {
         /// What it is called now.
         log: LogId,
     },
+    /// The clock was far ahead when this device wrote something, and is not any more. Others wait with these writes until
+    /// their time comes, and with everything that the device writes after them.
+    Ahead,
 }
 
 /// A renewal on its way into the database. Its functions are continuations: they may be called again.
@@ -67,6 +74,8 @@ struct Renewing {
     renewal: Renewal,
     registry: Arc<Registry>,
     numbers: Arc<AllNumbers>,
+    now: Timestamp,
+    farthest: Hlc,
     fence: Option<Fence>,
     failure: Failure,
     renewed: Mutex<Option<Device>>,
@@ -81,6 +90,8 @@ impl Replica {
             renewal,
             registry: Arc::clone(self.storage.registry()),
             numbers: Arc::clone(&self.numbers),
+            now: self.storage.runtime().now(),
+            farthest: self.farthest(),
             fence: self.fence(),
             failure: Failure::default(),
             renewed: Mutex::default(),
@@ -160,21 +171,41 @@ impl Renewing {
                 self.fork(before, at, log)
             }
             Renewal::Forked { at } => self.fork(before, at, log),
-            Renewal::Replaced { log: id } => Ok(self.replaced(before, id, log)),
+            Renewal::Replaced { log: id } => {
+                let place = Place { log: id, cursor: Cursor::default() };
+                let mut rows = self.state_again(before, log, Progress::default());
+                rows.push((CURSOR, place.encode()));
+                Ok(vec![drop_log(), write_meta(rows)])
+            }
+            Renewal::Ahead => Ok(self.ahead(before, log)),
         }
     }
 
     /// What is in the log and was not sent is in the state that is sent again.
-    fn replaced(&self, before: Before, id: LogId, log: &[Record]) -> Vec<Step> {
-        let next = before.head.next;
-        let first = log.first().and_then(sequence_of).unwrap_or(next);
+    fn state_again(
+        &self,
+        before: Before,
+        log: &[Record],
+        progress: Progress,
+    ) -> Vec<(&'static str, Vec<u8>)> {
+        let first = log.first().and_then(sequence_of).unwrap_or(before.head.next);
         self.note(before.new);
         let seen = before.head.hlc;
-        let place = Place { log: id, cursor: Cursor::default() };
         let mut rows = before.rows(first.saturating_sub(1), seen, 1, Since::State);
-        rows.push((CURSOR, place.encode()));
-        rows.push((state::PROGRESS, state::Progress::default().encode()));
-        vec![drop_log(), write_meta(rows)]
+        rows.push((PROGRESS, progress.encode()));
+        rows
+    }
+
+    fn ahead(&self, mut before: Before, log: &[Record]) -> Vec<Step> {
+        let others = before.devices.iter().filter(|known| known.device.id != self.device.id);
+        let last = others.map(|known| known.hlc).max().unwrap_or(Hlc::ZERO);
+        // If others too are far ahead of the clock, then it is the clock that is behind.
+        if before.head.hlc <= self.farthest || last > self.farthest {
+            return Vec::new();
+        }
+        before.head.hlc = last.next(self.now);
+        let progress = Progress::dating_anew(self.device, self.farthest);
+        vec![drop_log(), write_meta(self.state_again(before, log, progress))]
     }
 
     /// What was written since is the new incarnation's.
@@ -244,7 +275,7 @@ impl Renewing {
         let mut meta = before.rows(at.saturating_sub(1), seen, next, Since::Number(at));
         if states {
             // From the beginning: what was sent of it went out under the former name.
-            meta.push((state::PROGRESS, state::Progress::default().encode()));
+            meta.push((PROGRESS, Progress::default().encode()));
         }
         let mut steps = vec![drop_log()];
         if !records.is_empty() {

@@ -115,12 +115,7 @@ impl Moved {
     /// The clock of an object, with the new incarnation's stamps on these writes.
     pub(super) fn clock(&self, object: &ObjectId, clock: &mut Clock) {
         let counters = std::mem::take(&mut clock.counters);
-        clock.row = self.stamp(clock.row);
-        for (_, stamp) in &mut clock.fields {
-            *stamp = self.stamp(*stamp);
-        }
-        let row = clock.row;
-        clock.fields.retain(|(_, stamp)| *stamp != row);
+        clock.restamp(|stamp| self.stamp(stamp));
         for (field, mut counter) in counters {
             // The base was moved already; what it was called before is what was noted.
             let base = clock.stamp(field);

@@ -9,6 +9,8 @@
 
 mod page;
 mod progress;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -30,8 +32,8 @@ use crate::meta::{DEVICES, Devices, HEAD, Head, META, Numbers, meta_row, read_me
 use crate::stamp::{Device, Hlc, Stamp};
 use crate::transaction::{Header, Shape};
 pub(crate) use page::{StatePage, is_state};
-use progress::Part;
 pub(crate) use progress::{PROGRESS, Progress};
+use progress::{Part, Redated};
 
 const DURING: &str = "logging the state";
 
@@ -112,7 +114,7 @@ impl Logging {
         let found = self.collections().find(|(it, _)| **it.name() == *progress.collection);
         let Some((collection, numbers)) = found.or_else(|| {
             // It is the beginning, or the collection is gone: what was sent is sent again.
-            progress = Progress { part: progress.part, ..Progress::default() };
+            progress = progress.at(progress.part, String::new());
             self.collections().next()
         }) else {
             return Ok(vec![end()]);
@@ -154,19 +156,27 @@ impl Logging {
         vec![Step::Find(query), find_clocks]
     }
 
-    fn log_deleted(&self, begun: Begun, rows: &[Record]) -> Result<Vec<Step>> {
+    fn log_deleted(&self, mut begun: Begun, rows: &[Record]) -> Result<Vec<Step>> {
         let mut page = begun.page();
+        let mut stamped = Vec::new();
         for row in rows {
             let (Some(code), Some(clock)) = (row.get(1).as_bytes(), row.get(2).as_bytes()) else {
                 return Err(SyncError::corrupt("a clock row", "its values have the wrong types"));
             };
-            if !Clock::decode(clock, &begun.devices)?.is_alive() {
-                page.deleted.push((code.to_vec(), clock.to_vec()));
+            let mut clock = Clock::decode(clock, &begun.devices)?;
+            if clock.is_alive() {
+                continue;
             }
+            let redated = begun.redate(&mut clock);
+            let clock = clock.encode(&mut begun.devices);
+            if redated {
+                stamped.push(clock_record(begun.numbers.collection, code.to_vec(), clock.clone()));
+            }
+            page.deleted.push((code.to_vec(), clock));
         }
         let last = rows.last().map(|row| row.values().iter().take(2).cloned().collect());
         let through = (rows.len() as u64) < OBJECTS;
-        Ok(self.log(begun, page, last, through, Vec::new()))
+        Ok(self.log(begun, page, last, through, stamped))
     }
 
     fn log_living(
@@ -188,15 +198,15 @@ impl Logging {
             }
             bytes += size;
             let object = (begun.numbers.collection, code_of(&begun.collection, row));
-            let clock = match clocks.remove(&object) {
-                Some(clock) => clock.encode(&mut begun.devices),
-                None => {
-                    let stamp = Stamp { hlc: OLDEST, device: begun.me };
-                    let clock = Clock::created(1, stamp).encode(&mut begun.devices);
-                    stamped.push(clock_record(object.0, object.1, clock.clone()));
-                    clock
-                }
-            };
+            let known = clocks.remove(&object);
+            let older = known.is_none();
+            let oldest = Stamp { hlc: OLDEST, device: begun.me };
+            let mut clock = known.unwrap_or_else(|| Clock::created(1, oldest));
+            let redated = begun.redate(&mut clock);
+            let clock = clock.encode(&mut begun.devices);
+            if older || redated {
+                stamped.push(clock_record(object.0, object.1, clock.clone()));
+            }
             let values = places.iter().map(|at| row.get(*at).clone()).collect();
             page.living.push((values, clock));
             last = Some(begun.collection.key_of(row).values().to_vec());
@@ -209,7 +219,7 @@ impl Logging {
     fn log(
         &self,
         begun: Begun,
-        page: StatePage,
+        mut page: StatePage,
         last: Option<Vec<Value>>,
         through: bool,
         mut stamped: Vec<Record>,
@@ -219,6 +229,7 @@ impl Logging {
         let mut meta = Vec::new();
         let entries = page.living.len() + page.deleted.len();
         if entries > 0 {
+            page.header.hlc = head.hlc;
             let row = vec![
                 Value::Int(i64::try_from(head.next).unwrap_or(i64::MAX)),
                 Value::Bytes(page.encode()),
@@ -235,9 +246,9 @@ impl Logging {
         let next = match last.filter(|_| !through) {
             Some(after) => {
                 let collection = collection.name().to_string();
-                Some(Progress { part: progress.part, collection, after })
+                Some(Progress { collection, after, ..progress })
             }
-            None => self.behind(&collection, progress.part),
+            None => self.behind(&collection, &progress),
         };
         match next {
             Some(progress) => meta.push((PROGRESS, progress.encode())),
@@ -250,12 +261,12 @@ impl Logging {
     }
 
     /// What follows a collection that is through.
-    fn behind(&self, collection: &Collection, part: Part) -> Option<Progress> {
+    fn behind(&self, collection: &Collection, progress: &Progress) -> Option<Progress> {
         let mut names = self.collections().map(|(it, _)| it.name().to_string());
         let next = names.by_ref().skip_while(|name| **name != **collection.name()).nth(1);
-        match (next, part) {
-            (Some(collection), part) => Some(Progress { part, collection, after: Vec::new() }),
-            (None, Part::Deleted) => Some(Progress { part: Part::Living, ..Progress::default() }),
+        match (next, progress.part) {
+            (Some(collection), part) => Some(progress.at(part, collection)),
+            (None, Part::Deleted) => Some(progress.at(Part::Living, String::new())),
             (None, Part::Living) => None,
         }
     }
@@ -267,6 +278,22 @@ impl Begun {
         let collection = &self.collection;
         let others = (0..collection.fields().len()).filter(|at| !collection.is_key(*at));
         collection.primary_key().iter().copied().chain(others)
+    }
+
+    /// Gives what was written far ahead the next readings, in their order; whether there was any.
+    fn redate(&mut self, clock: &mut Clock) -> bool {
+        let Some(Redated { device, farthest }) = self.progress.redated else { return false };
+        let is_ahead = |stamp: &Stamp| stamp.device.id == device.id && stamp.hlc > farthest;
+        let mut ahead: Vec<Stamp> = clock.stamps().filter(is_ahead).collect();
+        ahead.sort_unstable();
+        ahead.dedup();
+        let (first, me) = (self.head.hlc, self.me);
+        clock.restamp(|stamp| match ahead.binary_search(&stamp) {
+            Ok(at) => Stamp { hlc: first.plus(at as u64 + 1), device: me },
+            Err(_) => stamp,
+        });
+        self.head.hlc = first.plus(ahead.len() as u64);
+        !ahead.is_empty()
     }
 
     /// A page with nothing in it yet.

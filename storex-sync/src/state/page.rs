@@ -10,6 +10,7 @@ use crate::initial::frame::translate;
 use crate::key_code;
 use crate::meta::Devices;
 use crate::pack::{Packer, Unpacker};
+use crate::state::OLDEST;
 use crate::transaction::{
     Entry, EntryKind, EntryValue, Header, Shape, Transaction, read_header, read_shape,
     write_header, write_shape,
@@ -139,7 +140,13 @@ impl StatePage {
         clocks
             .map(|clock| {
                 let clock = translate(clock, &self.devices, &numbers)?;
-                clock.ok_or_else(|| SyncError::corrupt(WHAT, "an object has no clock"))
+                let clock =
+                    clock.ok_or_else(|| SyncError::corrupt(WHAT, "an object has no clock"))?;
+                // Otherwise what is far ahead would come in by this door.
+                if clock.newest().hlc > self.header.hlc.max(OLDEST) {
+                    return Err(SyncError::corrupt(WHAT, "an object is later than its sender"));
+                }
+                Ok(clock)
             })
             .collect()
     }

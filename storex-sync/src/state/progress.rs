@@ -4,6 +4,7 @@ use storex_core::Value;
 
 use crate::error::{Result, SyncError};
 use crate::pack::{Packer, Unpacker};
+use crate::stamp::{Device, Hlc};
 
 /// The row's name; without a row nothing of the state is to be sent.
 pub(crate) const PROGRESS: &str = "state";
@@ -16,6 +17,17 @@ pub(crate) struct Progress {
     pub(super) collection: String,
     /// The key of the last object that is through: of its clock, or of its row. Empty: none of the collection.
     pub(super) after: Vec<Value>,
+    /// Stamps that get another reading on the way.
+    pub(super) redated: Option<Redated>,
+}
+
+/// What a device wrote while its clock was far ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Redated {
+    /// By this incarnation, or one before it.
+    pub(super) device: Device,
+    /// Later than this.
+    pub(super) farthest: Hlc,
 }
 
 /// First what is deleted, of all collections: what it occupied (a unique value, say) is free then.
@@ -27,9 +39,19 @@ pub(super) enum Part {
 }
 
 impl Progress {
+    /// From the beginning; what this incarnation wrote later than that is dated anew.
+    pub(crate) fn dating_anew(device: Device, farthest: Hlc) -> Self {
+        Self { redated: Some(Redated { device, farthest }), ..Self::default() }
+    }
+
+    /// At the beginning of a part or collection.
+    pub(super) fn at(&self, part: Part, collection: String) -> Self {
+        Self { part, collection, after: Vec::new(), redated: self.redated }
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut packer = Packer::default();
-        packer.array(3);
+        packer.array(if self.redated.is_some() { 5 } else { 3 });
         packer.uint(match self.part {
             Part::Deleted => 0,
             Part::Living => 1,
@@ -37,13 +59,17 @@ impl Progress {
         packer.str(&self.collection);
         packer.array(self.after.len());
         self.after.iter().for_each(|value| packer.value(value));
+        if let Some(Redated { device, farthest }) = self.redated {
+            packer.device(device);
+            packer.uint(farthest.0);
+        }
         packer.out
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         let what = "how much of the state is sent";
         let mut unpacker = Unpacker::new(bytes, what);
-        unpacker.tuple(3)?;
+        let parts = unpacker.array()?;
         let part = match unpacker.uint()? {
             0 => Part::Deleted,
             1 => Part::Living,
@@ -54,6 +80,11 @@ impl Progress {
         for _ in 0..unpacker.array()? {
             after.push(unpacker.value()?);
         }
-        Ok(Self { part, collection, after })
+        let redated = match parts {
+            3 => None,
+            5 => Some(Redated { device: unpacker.device()?, farthest: unpacker.hlc()? }),
+            _ => return Err(SyncError::corrupt(what, "it has another number of parts")),
+        };
+        Ok(Self { part, collection, after, redated })
     }
 }
