@@ -67,6 +67,7 @@
 #![cfg_attr(target_family = "wasm", allow(clippy::arc_with_non_send_sync))]
 
 mod apply;
+mod brief;
 mod bytes;
 mod channel;
 mod clock;
@@ -104,6 +105,7 @@ mod transaction;
 mod writes;
 
 pub use apply::{Applied, Conflict};
+pub use brief::{Brief, BriefReport, Degraded, WhenBusy};
 #[cfg(all(feature = "web", target_family = "wasm"))]
 pub use channel::MessagePortChannel;
 pub use channel::{Channel, MemoryChannel};

@@ -10,7 +10,7 @@ use crate::error::{During, Result, SyncError};
 use crate::log::LOG;
 use crate::meta::{HEAD, Head, META, meta_row};
 use crate::parked::{parked, waiting};
-use crate::place::{Place, read_place};
+use crate::place::{Move, Place, read_place};
 use crate::renewal::Renewal;
 use crate::shared_log::{Cursor, SealedTransaction};
 use crate::stamp::Device;
@@ -32,7 +32,7 @@ impl Sync {
                 let device = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
                 let place = read_place(storage).await?;
                 let ahead = head.hlc > replica.farthest();
-                Outcome::Place { device, place, first: turn.is_first(), ahead }
+                Outcome::Place { device, next: head.next, place, first: turn.is_first(), ahead }
             }
             Action::Register(device) => {
                 let registered = self.log.register(device);
@@ -47,7 +47,7 @@ impl Sync {
                 Outcome::Registered(self.in_time(during, identified).await?)
             }
             Action::SavePlace(place) => {
-                replica.apply(Vec::new(), Some(place.row())).await?;
+                replica.write(vec![place.write()], "noting the place in the shared log").await?;
                 Outcome::PlaceSaved
             }
             Action::ReadOutbox(device) => Outcome::Outbox(self.read_outbox(device).await?),
@@ -58,8 +58,8 @@ impl Sync {
             Action::Append(transactions) => self.append(&transactions).await?,
             Action::Trim(last) => trim(&replica, last).await?,
             Action::Read(device, cursor) => self.read(&replica, device, &cursor).await?,
-            Action::Apply(transactions, place) => {
-                Outcome::Applied(apply(&replica, transactions, &place).await?)
+            Action::Apply(transactions, cursor) => {
+                Outcome::Applied(apply(&replica, transactions, cursor).await?)
             }
             Action::Acknowledge(device, cursor) => {
                 let acknowledged = self.log.acknowledge(device, &cursor);
@@ -194,10 +194,10 @@ async fn trim(replica: &Replica, last: u64) -> Result<Outcome> {
 async fn apply(
     replica: &Replica,
     transactions: Vec<SealedTransaction>,
-    place: &Place,
+    cursor: Move,
 ) -> Result<Applied> {
     tracing::trace!(target: "storex::step", step = "sync.before_apply");
-    let applied = replica.apply(transactions, Some(place.row())).await?;
+    let applied = replica.apply(transactions, Some(cursor)).await?;
     tracing::trace!(target: "storex::step", step = "sync.after_apply");
     Ok(applied)
 }
@@ -207,6 +207,7 @@ async fn lose_place(replica: &Replica, after: &Cursor) -> Result<()> {
     let place = read_place(&replica.storage).await?;
     // Unless it has just done so.
     let Some(place) = place.filter(|place| place.cursor == *after) else { return Ok(()) };
-    let lost = Place { cursor: Cursor::default(), ..place };
-    replica.apply(Vec::new(), Some(lost.row())).await.map(drop)
+    let lost = Place { cursor: Cursor::default(), ..place.clone() };
+    let lost = Move { from: Some(place), to: lost };
+    replica.write(vec![lost.write()], "forgetting the place in the shared log").await
 }

@@ -1,9 +1,9 @@
 //! [`Place`]: where a database is in its shared log.
 
-use storex_core::{Filter, Query, Storage};
+use storex_core::{Changes, Filter, OnConflict, Query, Record, Step, Storage, Value, field};
 
 use crate::error::{During, Result, SyncError};
-use crate::meta::{META, meta_row};
+use crate::meta::{META, meta_row, write_meta};
 use crate::pack::{Packer, Unpacker};
 use crate::shared_log::{Cursor, LogId};
 
@@ -37,8 +37,35 @@ impl Place {
         Ok(Self { log: LogId(id), cursor: Cursor(unpacker.bin()?.to_vec()) })
     }
 
-    pub(crate) fn row(&self) -> (String, Vec<u8>) {
-        (CURSOR.to_owned(), self.encode())
+    /// A step that notes it.
+    pub(crate) fn write(&self) -> Step {
+        write_meta(vec![(CURSOR, self.encode())])
+    }
+}
+
+/// From one place to the next. It is made only from where it began: whoever was overtaken does not take a database back to a
+/// place behind which the log may have been trimmed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// The place that was read before.
+    pub from: Option<Place>,
+    /// The next one.
+    pub to: Place,
+}
+
+impl Move {
+    /// A step that makes it.
+    pub(crate) fn write(&self) -> Step {
+        let Some(from) = &self.from else {
+            let row = Record::new(vec![Value::from(CURSOR), Value::Bytes(self.to.encode())]);
+            return Step::create_or(META, vec![row], OnConflict::Skip);
+        };
+        let here = field("name").eq(CURSOR).and(field("value").eq(Value::Bytes(from.encode())));
+        Step::Update {
+            collection: META.into(),
+            filter: here,
+            changes: Changes::new().set("value", Value::Bytes(self.to.encode())),
+        }
     }
 }
 

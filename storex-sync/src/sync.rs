@@ -7,7 +7,7 @@ use storex_core::{Query, Storage};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::apply::{Applied, Replica};
-use crate::engine::{Action, Next, Round};
+use crate::engine::{Action, Next, Purpose, Round};
 use crate::error::{During, Result, SyncError};
 use crate::exclusive::{Exclusive, Guard};
 use crate::log::LOG;
@@ -156,6 +156,12 @@ impl Sync {
         self
     }
 
+    /// Waits until the exchange that is going on here is over, and takes no account of other programs. What is done then
+    /// must be harmless beside theirs.
+    pub(crate) async fn turn_beside_others(&self) -> Turn {
+        Turn { begun: Arc::clone(&self.running).lock_owned().await, guard: None }
+    }
+
     /// Waits until the exchange that is going on here is over. For drivers of one's own, see [`Sync::perform`]. Cancel-safe.
     ///
     /// # Errors
@@ -201,17 +207,40 @@ impl Sync {
     /// [`SyncError::HeldElsewhere`] when another program syncs this database; else any [`SyncError`]. What was done before
     /// stays done.
     pub async fn sync_once(&self) -> Result<SyncReport> {
+        self.exchange(Purpose::Both).await
+    }
+
+    /// Sends what was written here, and asks for nothing. With nothing to send it makes no request. See
+    /// [`sync_once`](Self::sync_once).
+    ///
+    /// # Errors
+    /// As [`sync_once`](Self::sync_once).
+    pub async fn send_once(&self) -> Result<SyncReport> {
+        self.exchange(Purpose::Send).await
+    }
+
+    /// Applies what others wrote, and sends nothing. See [`sync_once`](Self::sync_once).
+    ///
+    /// # Errors
+    /// As [`sync_once`](Self::sync_once).
+    pub async fn receive_once(&self) -> Result<SyncReport> {
+        self.exchange(Purpose::Receive).await
+    }
+
+    async fn exchange(&self, purpose: Purpose) -> Result<SyncReport> {
         let mut turn = self.turn().await?;
-        let result = self.exchange(&turn).await;
+        let result = self.make_round(&turn, purpose).await;
         match &result {
+            // One that sent nothing may have asked for nothing.
+            Ok(report) if purpose == Purpose::Send && report.sent_transactions == 0 => {}
             Ok(_) => turn.went_through(),
             Err(_) => turn.failed(),
         }
         result
     }
 
-    async fn exchange(&self, turn: &Turn) -> Result<SyncReport> {
-        let mut round = Round::new();
+    pub(crate) async fn make_round(&self, turn: &Turn, purpose: Purpose) -> Result<SyncReport> {
+        let mut round = Round::with(purpose);
         let mut action = Action::ReadPlace;
         loop {
             match round.step(self.perform(turn, action).await?)? {

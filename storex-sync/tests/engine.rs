@@ -258,7 +258,7 @@ impl World {
         let outcome = match action {
             Action::ReadPlace => {
                 let (device, place) = (Device::default(), self.place.clone());
-                Outcome::Place { device, place, first: false, ahead: false }
+                Outcome::Place { device, next: 1, place, first: false, ahead: false }
             }
             Action::Register(_) | Action::Reidentify(_) => Outcome::Registered(LogId([1; 16])),
             Action::SavePlace(place) => {
@@ -273,8 +273,8 @@ impl World {
                 Outcome::Trimmed
             }
             Action::Read(_, cursor) => Outcome::Page(self.page(cursor)),
-            Action::Apply(transactions, place) => {
-                self.place = Some(place);
+            Action::Apply(transactions, cursor) => {
+                self.place = Some(cursor.to);
                 let transactions = transactions.len() as u64;
                 Outcome::Applied(Applied { transactions, ..Applied::default() })
             }

@@ -402,7 +402,8 @@ mod continuous {
         let other = place.instance().await;
         let guard = get(&other).await.expect("it is over");
         let cursor = storex_sync::Cursor(vec![0, 0, 0, 0, 0, 0, 0, 9]);
-        let moved = storex_sync::Place { log: LogId([7; 16]), cursor };
+        let to = storex_sync::Place { log: LogId([7; 16]), cursor };
+        let moved = storex_sync::engine::Move { from: None, to };
         let error =
             sync.perform(&turn, storex_sync::engine::Action::Apply(Vec::new(), moved)).await;
         assert!(matches!(error, Err(SyncError::LeaseLost)), "{error:?}");

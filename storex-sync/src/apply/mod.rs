@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::log::{AllNumbers, CLOCK, catalogue_query, read_numbers};
 use crate::meta::{DEVICES, Devices, HEAD, Head, read_meta};
 use crate::parked::{PARKED, Parked, WaitsFor};
+use crate::place::Move;
 use crate::shared_log::SealedTransaction;
 use crate::stamp::{Device, Hlc};
 
@@ -124,14 +125,14 @@ impl Replica {
         Ok((Head::among(&rows)?, Devices::among(&rows)?))
     }
 
-    /// Applies transactions in their order, and writes a row of `_storex_meta` (the cursor) with them.
+    /// Applies transactions in their order, and notes the place behind them.
     ///
     /// Transactions that were applied before are passed over. One that the schema or a rule of the database refuses is
     /// parked; the others are not held up by it.
     pub(crate) async fn apply(
         &self,
         sealed: Vec<SealedTransaction>,
-        cursor: Option<(String, Vec<u8>)>,
+        cursor: Option<Move>,
     ) -> Result<Applied> {
         let incoming: Vec<IncomingTransaction> =
             sealed.into_iter().map(|sealed| self.resolve(sealed)).collect();
@@ -179,7 +180,7 @@ impl Replica {
     async fn apply_singly(
         &self,
         incoming: Vec<IncomingTransaction>,
-        cursor: Option<(String, Vec<u8>)>,
+        cursor: Option<Move>,
     ) -> Result<Applied> {
         let mut applied = Applied::default();
         for mut one in incoming {
@@ -204,7 +205,7 @@ impl Replica {
     async fn apply_page(
         &self,
         incoming: Vec<IncomingTransaction>,
-        cursor: Option<(String, Vec<u8>)>,
+        cursor: Option<Move>,
         how: How,
     ) -> Result<Applied> {
         let fence = self.fence();

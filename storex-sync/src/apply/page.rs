@@ -18,6 +18,7 @@ use crate::log::{CLOCK, clock_key, clock_record, read_clock_rows, sort_clock_rec
 use crate::merge::{Incoming, merge, merge_object};
 use crate::meta::{DEVICES, Devices, HEAD, Head, write_meta};
 use crate::parked::{PARKED, Parked, WaitsFor, forget_ahead, park};
+use crate::place::Move;
 use crate::shared_log::SealedTransaction;
 use crate::stamp::{Device, Hlc};
 use crate::transaction::{EntryKind, EntryValue};
@@ -38,7 +39,7 @@ pub(super) enum How {
 #[derive(Debug)]
 pub(super) struct Page {
     incoming: Vec<IncomingTransaction>,
-    cursor: Option<(String, Vec<u8>)>,
+    cursor: Option<Move>,
     how: How,
     bound: Bound,
     fence: Option<Fence>,
@@ -52,7 +53,7 @@ pub(super) struct Page {
 impl Page {
     pub(super) fn new(
         incoming: Vec<IncomingTransaction>,
-        cursor: Option<(String, Vec<u8>)>,
+        cursor: Option<Move>,
         how: How,
         bound: Bound,
         fence: Option<Fence>,
@@ -245,9 +246,7 @@ impl Page {
         if devices.is_changed() {
             meta.push((DEVICES, devices.encode()));
         }
-        if let Some((name, cursor)) = &self.cursor {
-            meta.push((name.as_str(), cursor.clone()));
-        }
+        steps.extend(self.cursor.as_ref().map(Move::write));
         if !meta.is_empty() {
             steps.push(write_meta(meta));
         }

@@ -1,7 +1,7 @@
 //! [`Action`] and [`Outcome`]: the steps of an exchange, as data.
 
 use crate::apply::Applied;
-use crate::place::Place;
+use crate::place::{Move, Place};
 use crate::renewal::Renewal;
 use crate::shared_log::{Cursor, LogId, Page, SealedTransaction};
 use crate::stamp::Device;
@@ -14,7 +14,7 @@ pub enum Action {
     ReadPlace,
     /// Make the device known to the shared log: [`Outcome::Registered`].
     Register(Device),
-    /// Note where this device is in the shared log: [`Outcome::PlaceSaved`].
+    /// Note where this device is in the shared log, the first time: [`Outcome::PlaceSaved`].
     SavePlace(Place),
     /// Read the first transactions of this device that are to be sent: [`Outcome::Outbox`].
     ReadOutbox(Device),
@@ -27,7 +27,7 @@ pub enum Action {
     /// Read a page that follows this place: [`Outcome::Page`].
     Read(Device, Cursor),
     /// Apply transactions, and note the place behind them, in one transaction: [`Outcome::Applied`].
-    Apply(Vec<SealedTransaction>, Place),
+    Apply(Vec<SealedTransaction>, Move),
     /// Tell the shared log what is durable here: [`Outcome::Acknowledged`].
     Acknowledge(Device, Cursor),
     /// Give the log another identity, because it does not hold what it held: [`Outcome::Registered`].
@@ -56,6 +56,8 @@ pub enum Outcome {
     Place {
         /// This device.
         device: Device,
+        /// The number of its next transaction.
+        next: u64,
         /// Where it is in the shared log, if it was ever in touch with one.
         place: Option<Place>,
         /// Whether no exchange went through yet since sync was opened.

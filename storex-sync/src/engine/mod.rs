@@ -33,7 +33,7 @@ pub use action::{Action, Outbox, Outcome, Retry};
 pub use backoff::Backoff;
 pub use config::{Config, Triggers};
 pub use event::{Caller, Effect, Event, Timer};
-pub use round::{Next, Round};
+pub use round::{Next, Purpose, Round};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -45,6 +45,7 @@ use self::obstacles::Obstacles;
 use self::pace::Pace;
 use self::status::{Phase, SyncEvent, SyncStatus};
 use crate::error::{Result, SyncError, describe};
+pub use crate::place::Move;
 use crate::recovery::Recovery;
 pub use crate::remembered::{Look, Remembered};
 pub use crate::renewal::Renewal;

@@ -11,7 +11,7 @@
 
 use super::action::{Action, Outbox, Outcome, Retry};
 use crate::error::{Result, SyncError};
-use crate::place::Place;
+use crate::place::{Move, Place};
 use crate::renewal::Renewal;
 use crate::report::SyncReport;
 use crate::shared_log::{Cursor, LogId, Page};
@@ -21,12 +21,27 @@ use crate::stamp::Device;
 /// is not followed without end.
 const BEGINNINGS: u32 = 4;
 
+/// What an exchange is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// Sends what was written here, and applies what others wrote.
+    #[default]
+    Both,
+    /// Sends what was written here. With nothing to send it makes no request.
+    Send,
+    /// Applies what others wrote.
+    Receive,
+}
+
 /// One exchange: sends what was written here and applies what others wrote, until both are through. It says what to do;
 /// whoever drives it does it, and tells what came of it.
 #[derive(Debug, Default)]
 pub struct Round {
+    purpose: Purpose,
     device: Device,
     first: bool,
+    /// The log knows this device, and is the right one.
+    registered: bool,
     place: Option<Place>,
     sending: Sending,
     /// The number behind the last transaction that the log is known to have of this device.
@@ -68,6 +83,12 @@ impl Round {
         Self::default()
     }
 
+    /// An exchange for one purpose; its first step is [`Action::ReadPlace`].
+    #[must_use]
+    pub fn with(purpose: Purpose) -> Self {
+        Self { purpose, ..Self::default() }
+    }
+
     /// Takes what came of the last step, and says what follows.
     ///
     /// # Errors
@@ -76,21 +97,23 @@ impl Round {
     /// anew.
     pub fn step(&mut self, outcome: Outcome) -> Result<Next> {
         Ok(Next::Do(match outcome {
-            Outcome::Place { device, place, first, ahead } => {
+            Outcome::Place { device, next, place, first, ahead } => {
+                self.sent_to = next;
                 let begun = self.begin(device, place, first);
                 // Asked once: it may be that this device's clock is behind.
                 let asked = std::mem::replace(&mut self.asked_ahead, true);
                 if ahead && !asked { self.renew(Renewal::Ahead)? } else { begun }
             }
             Outcome::Registered(log) => self.registered(log)?,
-            Outcome::PlaceSaved | Outcome::StateLogged => Action::ReadOutbox(self.device),
-            Outcome::Outbox(outbox) => self.send(outbox),
+            Outcome::PlaceSaved => self.known(),
+            Outcome::StateLogged => Action::ReadOutbox(self.device),
+            Outcome::Outbox(outbox) => return Ok(self.send(outbox)),
             Outcome::Durable => self.behind_flush.take().ok_or_else(out_of_turn)?,
             Outcome::Appended => Action::Trim(self.sending.last),
             Outcome::Forked(at) => self.renew(Renewal::Forked { at })?,
             Outcome::LogReplaced => self.replaced()?,
             Outcome::Renewed(device) => self.renewed(device)?,
-            Outcome::Trimmed => self.sent(),
+            Outcome::Trimmed => return Ok(self.sent()),
             Outcome::Page(page) => return self.arrived(page),
             Outcome::Applied(applied) => {
                 self.report.received.add(applied);
@@ -106,16 +129,30 @@ impl Round {
 
     /// A device that got its place by initial sync is not known to the log yet.
     fn begin(&mut self, device: Device, place: Option<Place>, first: bool) -> Action {
-        let known = place.is_some();
         self.first |= first;
+        self.registered = place.is_some() && !self.first;
         (self.device, self.place) = (device, place);
-        if known && !self.first { Action::ReadOutbox(device) } else { Action::Register(device) }
+        match self.purpose {
+            // Perhaps there is nothing to send.
+            Purpose::Send => Action::ReadOutbox(device),
+            _ if self.registered => self.known(),
+            _ => Action::Register(device),
+        }
+    }
+
+    /// What follows when the log knows this device.
+    fn known(&mut self) -> Action {
+        self.registered = true;
+        match self.purpose {
+            Purpose::Receive => self.read(),
+            Purpose::Both | Purpose::Send => Action::ReadOutbox(self.device),
+        }
     }
 
     fn registered(&mut self, log: LogId) -> Result<Action> {
         let replaced = std::mem::take(&mut self.replaced);
         match &self.place {
-            Some(place) if place.log == log && !replaced => Ok(Action::ReadOutbox(self.device)),
+            Some(place) if place.log == log && !replaced => Ok(self.known()),
             // It calls itself the same, and is not: others must hear of it too.
             Some(place) if place.log == log => Ok(Action::Reidentify(log)),
             Some(_) => self.renew(Renewal::Replaced { log }),
@@ -160,25 +197,38 @@ impl Round {
         Ok(Action::ReadPlace)
     }
 
-    fn send(&mut self, outbox: Outbox) -> Action {
+    fn send(&mut self, outbox: Outbox) -> Next {
         let Outbox { transactions, entries, more, next, state } = outbox;
         let Some(last) = transactions.last() else {
             self.sent_to = next;
-            return if state { Action::LogState } else { self.read() };
+            return if state { Next::Do(Action::LogState) } else { self.all_sent() };
         };
+        if !self.registered {
+            return Next::Do(Action::Register(self.device));
+        }
         let count = transactions.len() as u64;
         let more = more || state;
         self.sent_to = next.max(last.sequence.saturating_add(1));
         self.sending = Sending { transactions: count, entries, last: last.sequence, more };
         // Nobody may hear of a write that a loss of power could still take back.
         self.behind_flush = Some(Action::Append(transactions));
-        Action::Flush
+        Next::Do(Action::Flush)
     }
 
-    fn sent(&mut self) -> Action {
+    fn sent(&mut self) -> Next {
         self.report.sent_transactions += self.sending.transactions;
         self.report.sent_entries += self.sending.entries;
-        if self.sending.more { Action::ReadOutbox(self.device) } else { self.read() }
+        match self.sending.more {
+            true => Next::Do(Action::ReadOutbox(self.device)),
+            false => self.all_sent(),
+        }
+    }
+
+    fn all_sent(&mut self) -> Next {
+        match self.purpose {
+            Purpose::Send => Next::Finished(std::mem::take(&mut self.report)),
+            Purpose::Both | Purpose::Receive => Next::Do(self.read()),
+        }
     }
 
     fn read(&self) -> Action {
@@ -208,8 +258,9 @@ impl Round {
         if !moved && !self.arrived {
             return Ok(self.page_done());
         }
+        let from = Some(place.clone());
         place.cursor = cursor;
-        Ok(Next::Do(Action::Apply(transactions, place.clone())))
+        Ok(Next::Do(Action::Apply(transactions, Move { from, to: place.clone() })))
     }
 
     /// Only what cannot be lost any more may be acknowledged.

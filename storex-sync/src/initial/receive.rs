@@ -289,7 +289,7 @@ impl<'a> Receiver<'a> {
             Some(own) => own.log == place.log && own.cursor == Cursor::default(),
             None => true,
         });
-        let place = theirs.map(Place::row);
+        let place = theirs.map(Place::write);
         let theirs = self.hello.devices.clone();
         let batch = Batch::new().step(read_meta(&[HEAD, DEVICES])).then(move |trace| {
             let read = || -> Result<(Head, Devices)> {
@@ -301,11 +301,8 @@ impl<'a> Receiver<'a> {
                 devices.advance(known.device, known.sequence, known.hlc);
                 head.hlc = head.hlc.max(known.hlc);
             }
-            let mut rows = vec![(HEAD, head.encode()), (DEVICES, devices.encode())];
-            if let Some((name, place)) = &place {
-                rows.push((name, place.clone()));
-            }
-            Ok(vec![write_meta(rows)])
+            let rows = vec![(HEAD, head.encode()), (DEVICES, devices.encode())];
+            Ok(std::iter::once(write_meta(rows)).chain(place.clone()).collect())
         });
         self.sync.replica.storage.apply(batch).await.during("taking over from the sender")?;
         Ok(())
