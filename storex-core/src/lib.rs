@@ -134,7 +134,7 @@ pub use schema::{
     Registry, RegistryBuilder, Relation, RelationDefinition, RelationKind, SchemaVersion,
     StoredCollection, StoredField, StoredIndex, StoredKind, StoredSchema, Transform, plan,
 };
-pub use search::{Word, Words, fold_case, words_of};
+pub use search::{Word, Words, fold_case, word_rules, words_of};
 pub use storage::{Storage, StorageBuilder};
 #[cfg(feature = "derive")]
 pub use storex_derive::Collection;

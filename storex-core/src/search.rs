@@ -16,6 +16,23 @@ pub fn words_of(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(fold_case)
 }
 
+/// Grows whenever [`words_of`] takes the same text apart in another way.
+const RULES: u32 = 1;
+
+/// The name of the rules by which [`words_of`] takes texts apart: theirs, and the version of Unicode, which says what a
+/// letter is and folds case. An index that was filled by rules of another name has other words in it, and has to be filled
+/// anew.
+///
+/// ```
+/// let (major, minor, patch) = char::UNICODE_VERSION;
+/// assert!(storex_core::word_rules().ends_with(&format!("unicode-{major}.{minor}.{patch}")));
+/// ```
+#[must_use]
+pub fn word_rules() -> String {
+    let (major, minor, patch) = char::UNICODE_VERSION;
+    format!("{RULES}-unicode-{major}.{minor}.{patch}")
+}
+
 /// What a [`Filter::Search`](crate::Filter::Search) looks for: every one of these words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Words(Vec<Word>);

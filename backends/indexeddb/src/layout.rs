@@ -12,7 +12,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use js_sys::{Array, Object, Reflect};
-use storex_core::{Collection, Error, Index, Key, Name, Record, Registry, Result, Value};
+use storex_core::{
+    Collection, Error, Index, Key, Name, Record, Registry, Result, Value, word_rules,
+};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{IdbIndex, IdbObjectStore};
 
@@ -140,6 +142,8 @@ impl Store {
             columns.iter().map(|it| identifier(it)).collect::<Vec<_>>().join("_")
         );
         let property = JsValue::from_str(&property);
+        // By its name an index of words that were found by other rules is another index, and is made anew.
+        let kind = if of_words { format!("{kind} {}", word_rules()) } else { kind.to_owned() };
         StoreIndex {
             name: if adopted {
                 columns.join("+")

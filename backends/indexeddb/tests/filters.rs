@@ -7,7 +7,8 @@ mod support;
 use serde_json::json;
 use storex_core::{
     Backend, Batch, Changes, Comparison, Definition, Direction, ElementCondition, FieldType,
-    Filter, Key, KeyFormat, Query, Record, RelationDefinition, Value, field, related,
+    Filter, Key, KeyFormat, OnConflict, Query, Record, RelationDefinition, Step, Value, field,
+    related,
 };
 use storex_indexeddb::IndexedDbBackend;
 use support::js::{js, texts};
@@ -544,6 +545,11 @@ async fn hidden(database: &str) -> Vec<String> {
     texts(js(&[("database", database.into())], body).await)
 }
 
+/// The name of the index of the words of `body`.
+fn index_of_words() -> String {
+    format!("words {} (body)", storex_core::word_rules())
+}
+
 #[wasm_bindgen_test]
 async fn an_index_of_words_comes_follows_and_goes() {
     let name = fresh_name();
@@ -560,10 +566,8 @@ async fn an_index_of_words_comes_follows_and_goes() {
     // It comes with the next opening.
     let backend = opened(&name, [plain().index(["body"])]).await;
     let words = |body: &str| format!("_storex_words_body: {body}");
-    assert_eq!(
-        hidden(&name).await,
-        ["words (body)", &words("fox,the"), &words("a,dog"), &words("")]
-    );
+    let index = index_of_words();
+    assert_eq!(hidden(&name).await, [&*index, &words("fox,the"), &words("a,dog"), &words("")]);
     let search = |words: &str| Query::new("note").filter(field("body").search(words));
     let touched = Touched::of(&name);
     let (found, reads) = read(&backend, &touched, search("fox")).await;
@@ -576,10 +580,7 @@ async fn an_index_of_words_comes_follows_and_goes() {
         .create("note", vec![record([3.into(), "the FOX the fox".into()])]);
     backend.execute(batch).await.unwrap();
     backend.execute(Batch::new().delete("note", Filter::key(2))).await.unwrap();
-    assert_eq!(
-        hidden(&name).await,
-        ["words (body)", &words("foxes,two"), &words(""), &words("fox,the")]
-    );
+    assert_eq!(hidden(&name).await, [&*index, &words("foxes,two"), &words(""), &words("fox,the")]);
     for (words, expected) in [("fox", 1), ("fox*", 2), ("dog", 0), ("the fox", 1)] {
         assert_eq!(backend.find(search(words)).await.unwrap().len(), expected, "{words}");
     }
@@ -589,4 +590,49 @@ async fn an_index_of_words_comes_follows_and_goes() {
     let backend = opened(&name, [plain()]).await;
     assert_eq!(hidden(&name).await, ["", "", ""]);
     assert_eq!(backend.find(search("fox*")).await.unwrap().len(), 2);
+}
+
+/// What a program leaves behind that takes texts apart by other rules: with another version of Unicode, say.
+#[wasm_bindgen_test]
+async fn words_of_other_rules_are_not_mixed_with_ours() {
+    let name = fresh_name();
+    let note = || {
+        let note = Definition::new("note").key_format(KeyFormat::Int);
+        note.optional("body", FieldType::Text).index(["body"])
+    };
+    let search = |words: &str| Query::new("note").filter(field("body").search(words));
+    for other in ["words 1-unicode-9.0.0 (body)", "words 0-unicode-99.0.0 (body)"] {
+        let backend = opened(&name, [note()]).await;
+        let notes = vec![record([1.into(), "the fox".into()]), record([2.into(), "a dog".into()])];
+        let create = Step::create_or("note", notes, OnConflict::Replace);
+        backend.execute(Batch::new().step(create)).await.unwrap();
+        backend.close().await.unwrap();
+        let body = "
+            const { version } = await open(database).then(db => (db.close(), db));
+            const request = indexedDB.open(database, version + 1);
+            request.onupgradeneeded = () => {
+                const store = request.transaction.objectStore('note');
+                for (const name of [...store.indexNames]) store.deleteIndex(name);
+                store.createIndex(other, '_storex_words_body', { multiEntry: true });
+                store.openCursor().onsuccess = ({ target: { result: cursor } }) => {
+                    if (!cursor) return;
+                    cursor.update({ ...cursor.value, _storex_words_body: ['wolf 1'] });
+                    cursor.continue();
+                };
+            };
+            (await answer(request)).close();
+        ";
+        js(&[("database", (&*name).into()), ("other", other.into())], body).await;
+        let entries = |words: &str| format!("_storex_words_body: {words}");
+        assert_eq!(hidden(&name).await, [other, &entries("wolf"), &entries("wolf")]);
+
+        let backend = opened(&name, [note()]).await;
+        let index = index_of_words();
+        assert_eq!(hidden(&name).await, [&*index, &entries("fox,the"), &entries("a,dog")]);
+        let touched = Touched::of(&name);
+        let (found, reads) = read(&backend, &touched, search("fox")).await;
+        assert_eq!((found, reads), (1, Reads { objects: 1, requests: 1 }));
+        assert_eq!(backend.find(search("wolf")).await.unwrap().len(), 0);
+        backend.close().await.unwrap();
+    }
 }

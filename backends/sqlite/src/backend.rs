@@ -60,7 +60,6 @@ pub struct SqliteBackend {
 struct Running {
     registry: Arc<Registry>,
     watch: Arc<SchemaWatch>,
-    tables: Arc<Tables>,
     readers: Arc<Readers>,
     writer: Mutex<Option<Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -124,11 +123,10 @@ impl Backend for SqliteBackend {
     async fn open(&self, registry: Arc<Registry>) -> Result<()> {
         self.close().await?;
         let (sender, opened, thread) = writer::start(self.config.clone(), Arc::clone(&registry))?;
-        let tables = opened.await.unwrap_or(Err(Error::Closed))?;
+        let watch = opened.await.unwrap_or(Err(Error::Closed))?;
         *self.lock() = Some(Arc::new(Running {
-            watch: Arc::new(SchemaWatch::new(Arc::clone(&registry))),
             registry,
-            tables,
+            watch,
             readers: Arc::new(Readers::new(self.config.clone())),
             writer: Mutex::new(Some(sender)),
             thread: Mutex::new(Some(thread)),
@@ -167,9 +165,9 @@ impl Backend for SqliteBackend {
         _registry: &Registry,
     ) -> Result<Vec<Record>> {
         let running = self.running()?;
-        let (tables, watch) = (Arc::clone(&running.tables), Arc::clone(&running.watch));
+        let watch = Arc::clone(&running.watch);
         let work = move |conn: &Connection| {
-            watch.read(conn, || aggregate::aggregate(conn, &tables, &aggregation))
+            watch.read(conn, |tables| aggregate::aggregate(conn, tables, &aggregation))
         };
         running.readers.run(work).await
     }
@@ -187,8 +185,8 @@ impl Backend for SqliteBackend {
     async fn custom(&self, operation: CustomOperation) -> Result<Json> {
         let running = self.running()?;
         let work = custom::operation(&operation, &running.registry)?;
-        let tables = Arc::clone(&running.tables);
-        running.readers.run(move |conn| work(conn, &tables)).await
+        let watch = Arc::clone(&running.watch);
+        running.readers.run(move |conn| work(conn, &watch)).await
     }
 
     async fn flush(&self) -> Result<()> {
@@ -235,12 +233,12 @@ impl Running {
         if matches!(&query.filter, Filter::Keys(keys) if keys.len() <= INLINE_KEYS)
             && let Some(outcome) = self
                 .readers
-                .inline(|conn| self.watch.read(conn, || read(conn, &self.tables, &query)))
+                .inline(|conn| self.watch.read(conn, |tables| read(conn, tables, &query)))
         {
             return outcome;
         }
-        let (tables, watch) = (Arc::clone(&self.tables), Arc::clone(&self.watch));
-        self.readers.run(move |conn| watch.read(conn, || read(conn, &tables, &query))).await
+        let watch = Arc::clone(&self.watch);
+        self.readers.run(move |conn| watch.read(conn, |tables| read(conn, tables, &query))).await
     }
 
     fn join(&self) {

@@ -6,13 +6,13 @@ use storex_core::{CustomOperation, Error, Registry, Result};
 
 use crate::error::{self, BACKEND};
 use crate::explain;
-use crate::table::Tables;
+use crate::overtaken::SchemaWatch;
 
 /// Their names.
 pub(crate) const OPERATIONS: &[&str] = &["integrity_check", "explain"];
 
 /// What an operation does with a connection.
-pub(crate) type Work = Box<dyn FnOnce(&Connection, &Tables) -> Result<Json> + Send>;
+pub(crate) type Work = Box<dyn FnOnce(&Connection, &SchemaWatch) -> Result<Json> + Send>;
 
 /// Checks the arguments of an operation.
 pub(crate) fn operation(operation: &CustomOperation, registry: &Registry) -> Result<Work> {
@@ -20,7 +20,9 @@ pub(crate) fn operation(operation: &CustomOperation, registry: &Registry) -> Res
         "integrity_check" => Ok(Box::new(|conn, _| integrity_check(conn))),
         "explain" => {
             let query = explain::query(&operation.arguments, registry)?;
-            Ok(Box::new(move |conn, tables| explain::explain(conn, tables, &query)))
+            Ok(Box::new(move |conn, watch| {
+                watch.read(conn, |tables| explain::explain(conn, tables, &query))
+            }))
         }
         name => Err(Error::Unsupported {
             backend: BACKEND,

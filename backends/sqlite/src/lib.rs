@@ -14,7 +14,8 @@
 //!   of an existing database as they are. [`adopt`] reads such a database's schema into definitions, [`copy_schema`] makes
 //!   an empty database with the same tables.
 //! - An index on a field of type [`FieldType::Text`](storex_core::FieldType::Text) is a search index (FTS5): the words of
-//!   `_storex_search:<table>`, kept up to date by triggers that need nothing of storex.
+//!   `_storex_search:<table>`, kept up to date by triggers that need nothing of storex. A table has one, of the program
+//!   that has opened the database last; another one that runs searches without it.
 //! - Custom operations: `integrity_check` gives `{"ok": true, "messages": []}`; `explain` takes `{"collection": name,
 //!   "filter": {..}, "options": {..}}` and gives `{"sql": "SELECT ..", "plan": ["SEARCH .. USING INDEX ..", ..]}`.
 //! - [`Durability`] says when a write is safe: at once, or when it is flushed.

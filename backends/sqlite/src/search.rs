@@ -17,6 +17,10 @@
 //! The index refers to objects by a number of its own: VACUUM may give the rows of a table new rowids. It is given core's
 //! words with spaces between them, and its ASCII tokenizer takes them apart at the spaces and nowhere else. Adopted tables
 //! get no index: there is nothing to be seen of storex in them.
+//!
+//! Programs that want different indices of one table take turns: whoever opens the database makes the index its own. One
+//! that has it open still notices ([`SchemaWatch`](crate::overtaken::SchemaWatch)) and is like one that knows nothing of the
+//! index from then on: the triggers note what it writes, and its searches look at the texts.
 
 mod make;
 
@@ -26,7 +30,7 @@ use storex_core::{Collection, FieldType, Index, Name, Words, words_of};
 
 use crate::schema::inspect::quote;
 
-pub(crate) use make::{catch_up, prepare};
+pub(crate) use make::{catch_up, prepare, usable};
 
 /// FTS5 cuts words off at 32,768 bytes.
 const LONGEST_WORD: usize = 32_000;

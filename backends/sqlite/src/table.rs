@@ -41,7 +41,7 @@ pub(crate) struct Table {
 }
 
 /// A field's column.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Column {
     /// Its name, quoted.
     pub(crate) name: String,
@@ -61,7 +61,7 @@ pub(crate) struct UpdateTexts {
 }
 
 /// The SQL of everyday statements. Keys are the last parameters, in the order of the key's fields.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Texts {
     /// Every field is a parameter.
     pub(crate) insert: Arc<str>,
@@ -112,6 +112,21 @@ impl Table {
             collection: Arc::clone(collection),
             name,
             columns,
+        }
+    }
+
+    /// The same table, for a program whose search index it has not.
+    pub(crate) fn without_search(&self) -> Self {
+        Self {
+            collection: Arc::clone(&self.collection),
+            name: self.name.clone(),
+            columns: self.columns.clone(),
+            all: self.all.clone(),
+            sql: self.sql.clone(),
+            updates: Mutex::default(),
+            search: None,
+            is_utf16: self.is_utf16,
+            uniques: self.uniques.clone(),
         }
     }
 

@@ -20,7 +20,6 @@
 //! - Batches of [`Origin::Sync`] run without foreign keys. SQLite switches them between transactions only, so jobs of
 //!   different origin are not grouped.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -36,10 +35,10 @@ use storex_core::{
 use crate::config::Config;
 use crate::connection;
 use crate::error;
+use crate::overtaken::SchemaWatch;
 use crate::readers::Readers;
 use crate::schema;
 use crate::search;
-use crate::table::Tables;
 use crate::trace;
 use crate::write;
 
@@ -72,7 +71,7 @@ pub(crate) enum Job {
 type Reply = oneshot::Sender<Result<BatchOutcome>>;
 
 /// What the writer's thread hands over when it has opened the database.
-pub(crate) type Opened = oneshot::Receiver<Result<Arc<Tables>>>;
+pub(crate) type Opened = oneshot::Receiver<Result<Arc<SchemaWatch>>>;
 
 /// Starts the thread; it opens the database and makes missing tables first.
 pub(crate) fn start(
@@ -91,20 +90,20 @@ pub(crate) fn start(
                     tables.values_mut().filter_map(Arc::get_mut).for_each(|it| it.is_utf16 = true);
                 }
                 search::catch_up(&conn, &tables)?;
-                Ok((conn, Arc::new(tables)))
+                let watch = SchemaWatch::new(&conn, Arc::clone(&registry), Arc::new(tables))?;
+                Ok((conn, Arc::new(watch)))
             });
             match prepared {
-                Ok((conn, tables)) => {
+                Ok((conn, watch)) => {
                     let writer = Writer {
                         conn,
                         registry,
-                        tables: Arc::clone(&tables),
+                        watch: Arc::clone(&watch),
                         inbox,
                         waiting: VecDeque::new(),
                         foreign_keys: true,
-                        schema_version: Cell::new(0),
                     };
-                    if reply.send(Ok(tables)).is_ok() {
+                    if reply.send(Ok(watch)).is_ok() {
                         writer.run();
                     }
                 }
@@ -127,13 +126,11 @@ pub(crate) fn start(
 struct Writer {
     conn: Connection,
     registry: Arc<Registry>,
-    tables: Arc<Tables>,
+    watch: Arc<SchemaWatch>,
     inbox: Receiver<Job>,
     /// Jobs that were taken out of the inbox and could not join the group.
     waiting: VecDeque<Job>,
     foreign_keys: bool,
-    /// SQLite's own number, which changes with every change of the schema: of the one that was last found to be ours.
-    schema_version: Cell<i64>,
 }
 
 /// A job that has run and waits for the commit.
@@ -313,26 +310,15 @@ impl Writer {
 
     /// Runs a batch in the open transaction. A continuation that panics fails its batch, not the writer.
     fn attempt(&self, batch: Batch) -> Result<BatchOutcome> {
-        self.check_schema()?;
+        // A newer program may have migrated the database while we had it open: then we must not write any more.
+        let tables = self.watch.tables(&self.conn)?;
         let mut run = BatchRun::new(Arc::clone(&self.registry), batch).keeping_related();
         // Nothing that could be left half changed survives: the run is dropped, and the database rolled back.
-        let ran = catch_unwind(AssertUnwindSafe(|| write::run(&self.conn, &self.tables, &mut run)));
+        let ran = catch_unwind(AssertUnwindSafe(|| write::run(&self.conn, &tables, &mut run)));
         match ran {
             Ok(result) => result.map(|()| run.finish()),
             Err(panic) => Err(Error::Aborted { reason: format!("it panicked: {}", said(&*panic)) }),
         }
-    }
-
-    /// A newer program may have migrated the database while we had it open: then we must not write any more.
-    fn check_schema(&self) -> Result<()> {
-        let failed = |source| error::failed("read the schema", None, source);
-        let mut statement = self.conn.prepare_cached("PRAGMA schema_version").map_err(failed)?;
-        let version = statement.query_row([], |row| row.get(0)).map_err(failed)?;
-        if self.schema_version.get() != version {
-            schema::refuse_newer(&self.conn, &self.registry)?;
-            self.schema_version.set(version);
-        }
-        Ok(())
     }
 
     /// The database could not be had: for this job, and for those that waited meanwhile.

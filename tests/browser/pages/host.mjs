@@ -1,6 +1,6 @@
 // The devices of this page or worker, by the names that the scenario gives them.
 
-import init, { Device, stop_at } from '/pkg/storex_browser.js';
+import init, { Device, open_version, stop_at } from '/pkg/storex_browser.js';
 
 await init();
 const devices = new Map();
@@ -8,8 +8,8 @@ const devices = new Map();
 /** Calls a method of a device; `open` makes it. Objects go in and come out as JSON. */
 export async function run(name, method, ...args) {
   if (method === 'open') {
-    const [database = name, { newer = false, strict = false } = {}] = args;
-    devices.set(name, await Device.open(database, newer, strict));
+    const [database = name, { newer = false, strict = false, version } = {}] = args;
+    devices.set(name, await (version ? open_version(database, version) : Device.open(database, newer, strict)));
     return null;
   }
   const device = devices.get(name);

@@ -1,5 +1,6 @@
 // What scenarios call in a page: devices here, in a worker of this page, and in the worker that all pages share.
 
+import { contents, removeDatabase } from './contents.mjs';
 import { run, stopAt, write } from './host.mjs';
 import { remote } from './remote.mjs';
 
@@ -9,6 +10,8 @@ let shared;
 globalThis.run = run;
 globalThis.write = write;
 globalThis.stopAt = stopAt;
+globalThis.contents = contents;
+globalThis.removeDatabase = removeDatabase;
 
 /** In this page's own worker. */
 globalThis.inWorker = (...call) => {

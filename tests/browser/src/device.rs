@@ -64,6 +64,16 @@ impl Device {
         Ok(collection.create(object).await.to_js()?.to_string())
     }
 
+    /// Creates many objects in one batch and tells how many they were.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub async fn create_many(&self, collection: String, objects: String) -> Result<usize> {
+        let objects: Vec<Json> = serde_json::from_str(&objects).to_js()?;
+        let collection = self.storage.dynamic(&collection).to_js()?;
+        Ok(collection.create_many(&objects).await.to_js()?.len())
+    }
+
     /// Changes the objects that a filter matches and tells how many they were.
     ///
     /// # Errors

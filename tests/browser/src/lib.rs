@@ -16,6 +16,7 @@ mod log_fold;
 mod quota;
 mod schema;
 mod steps;
+mod upgrade;
 mod writer;
 
 pub use bench::Bench;
@@ -24,3 +25,4 @@ pub use device::Device;
 pub use dexie::open_adopted;
 pub use quota::{Filler, ask_to_persist, space, will_persist};
 pub use steps::stop_at;
+pub use upgrade::open_version;

@@ -1,15 +1,16 @@
 //! Making search indices, and what they are made of.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rusqlite::{Connection, params_from_iter};
-use storex_core::{Collection, ErrorKind, Registry, Result};
+use storex_core::{Collection, ErrorKind, Registry, Result, word_rules};
 
 use super::{PREFIX, SearchIndex, name, word_column};
 use crate::error;
 use crate::schema::declared_type;
 use crate::schema::inspect::{self, quote};
-use crate::table::Tables;
+use crate::table::{Table, Tables};
 
 /// So many keys are drained in one transaction when a database is opened.
 const DRAINED_AT_OPEN: usize = 1_000;
@@ -57,7 +58,7 @@ fn remove_orphans(conn: &Connection) -> rusqlite::Result<()> {
 pub(crate) fn catch_up(conn: &Connection, tables: &Tables) -> Result<()> {
     for table in tables.values() {
         let Some(index) = &table.search else { continue };
-        let outcome = drain_all(conn, index).or_else(|source| {
+        let outcome = drain_all(conn, table, index).or_else(|source| {
             if !conn.is_autocommit() {
                 let _ = conn.execute_batch("ROLLBACK");
             }
@@ -76,13 +77,37 @@ pub(crate) fn catch_up(conn: &Connection, tables: &Tables) -> Result<()> {
     Ok(())
 }
 
-fn drain_all(conn: &Connection, index: &SearchIndex) -> rusqlite::Result<()> {
-    while conn.prepare(&index.dirty)?.exists([1])? {
+fn drain_all(conn: &Connection, table: &Table, index: &SearchIndex) -> rusqlite::Result<()> {
+    // At each moment another program may make the index its own, which is not ours to fill then.
+    let is_ours = || is_made(conn, &table.collection, Some(index));
+    let has_dirty = || {
+        let _transaction = conn.unchecked_transaction()?;
+        Ok::<_, rusqlite::Error>(is_ours()? && conn.prepare(&index.dirty)?.exists([1])?)
+    };
+    while has_dirty()? {
         conn.execute_batch("BEGIN IMMEDIATE")?;
-        index.drain(conn, DRAINED_AT_OPEN)?;
+        if is_ours()? {
+            index.drain(conn, DRAINED_AT_OPEN)?;
+        }
         conn.execute_batch("COMMIT")?;
     }
     Ok(())
+}
+
+/// The tables as a program may use them that has had the database open for a while, in the transaction that is open: a
+/// search index that is not of its own make any more is none for it.
+pub(crate) fn usable(conn: &Connection, tables: &Arc<Tables>) -> rusqlite::Result<Arc<Tables>> {
+    let mut usable = Arc::clone(tables);
+    for (name, table) in tables.iter().filter(|(_, table)| table.search.is_some()) {
+        if !is_made(conn, &table.collection, table.search.as_ref())? {
+            tracing::warn!(
+                collection = %name,
+                "another program keeps a search index of its own: searches look at every object until the database is opened again"
+            );
+            Arc::make_mut(&mut usable).insert(name.clone(), Arc::new(table.without_search()));
+        }
+    }
+    Ok(usable)
 }
 
 /// The parts of an index that are on disk, by name: kind and SQL.
@@ -172,7 +197,7 @@ pub(super) fn definitions(
     let columns = columns.join(", ");
     let own: Vec<String> = (0..key.len()).map(|n| format!("k{n}")).collect();
     let own = own.join(", ");
-    let (major, minor, _) = char::UNICODE_VERSION;
+    let rules = word_rules();
     let words: Vec<String> =
         fields.iter().map(|at| quote(&word_column(&collection.fields()[*at].column))).collect();
     let dirty = quote(&name(collection, "dirty"));
@@ -190,9 +215,9 @@ pub(super) fn definitions(
         .iter()
         .map(|(kind, part)| {
             let body = match *part {
-                // Which characters are letters depends on the version of Unicode: with another one all words are found anew.
+                // With other rules all words are found anew.
                 "keys" => format!(
-                    "(docid INTEGER PRIMARY KEY /* Unicode {major}.{minor} */, {columns}, UNIQUE ({own})) STRICT"
+                    "(docid INTEGER PRIMARY KEY /* words {rules} */, {columns}, UNIQUE ({own})) STRICT"
                 ),
                 "words" => format!(
                     "USING fts5({}, content = '', contentless_delete = 1, tokenize = 'ascii', detail = column)",

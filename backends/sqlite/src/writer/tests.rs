@@ -39,15 +39,15 @@ impl Fixture {
         let conn = connection::open(&config).unwrap();
         let tables =
             schema::prepare(&conn, &registry, || connection::make_writer(&conn, &config)).unwrap();
+        let watch = SchemaWatch::new(&conn, Arc::clone(&registry), Arc::new(tables)).unwrap();
         let (jobs, inbox) = unbounded();
         let writer = Writer {
             conn,
             registry,
-            tables: Arc::new(tables),
+            watch: Arc::new(watch),
             inbox,
             waiting: VecDeque::new(),
             foreign_keys: true,
-            schema_version: Cell::new(0),
         };
         Self { dir, writer, jobs, answers: Vec::new() }
     }
