@@ -91,11 +91,13 @@ mod pack;
 mod parked;
 mod perform;
 mod place;
+mod quarantine;
 mod recovery;
 mod relative;
 mod remembered;
 mod renewal;
 mod report;
+mod rules;
 mod shared_log;
 mod stamp;
 mod state;
@@ -103,7 +105,7 @@ mod sync;
 mod transaction;
 mod writes;
 
-pub use apply::{Applied, Conflict};
+pub use apply::{Applied, Cause, Conflict, Resolution, Ruling};
 #[cfg(all(feature = "web", target_family = "wasm"))]
 pub use channel::MessagePortChannel;
 pub use channel::{Channel, MemoryChannel};
@@ -123,6 +125,7 @@ pub use place::Place;
 pub use recovery::Recovery;
 pub use relative::Relative;
 pub use report::{Limits, SyncReport};
+pub use rules::{RelationRule, UniqueRule};
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use shared_log::ObjectSharedLog;
 pub use shared_log::{
