@@ -8,6 +8,7 @@
 //! - `catalogue`: collections and fields by number, so that clocks need no names; it only grows too;
 //! - `followed`: the versions of the schema that the catalogue's names are of;
 //! - `local_only`: the collections that this device keeps to itself;
+//! - `offered`: up to where this device's transactions were perhaps given to a shared log, see [`crate::reduce`];
 //! - `rules`: what the application wants done about rules that devices have broken together, see [`crate::rules`];
 //! - `cursor`: where this device is in its shared log;
 //! - `former`: who this device was before, see [`crate::renewal`];
@@ -33,6 +34,8 @@ pub(crate) const HEAD: &str = "head";
 pub(crate) const DEVICES: &str = "devices";
 pub(crate) const CATALOGUE: &str = "catalogue";
 pub(crate) const LOCAL_ONLY: &str = "local_only";
+/// The number up to which this device's transactions were perhaps given to a shared log.
+pub(crate) const OFFERED: &str = "offered";
 pub(crate) const RULES: &str = "rules";
 /// The schema versions up to which the catalogue has followed renames.
 pub(crate) const FOLLOWED: &str = "followed";

@@ -51,6 +51,7 @@ pub(crate) struct Chosen {
 /// What holds for this schema.
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
+    synced: HashMap<Name, Arc<Collection>>,
     unique: HashMap<Name, Vec<UniqueIndex>>,
     links: Vec<Link>,
     update_wins: BTreeSet<Name>,
@@ -204,6 +205,7 @@ impl Rules {
         let synced = registry.collections().iter().filter(|it| numbers.get(it.name()).is_some());
         for collection in synced {
             let name = Name::clone(collection.name());
+            rules.synced.insert(Name::clone(&name), Arc::clone(collection));
             let mut indices = unique_indices(collection, UniqueRule::Park);
             for index in &mut indices {
                 let fields = names(collection, &index.fields);
@@ -234,6 +236,15 @@ impl Rules {
 
     pub(crate) fn update_wins(&self, collection: &str) -> bool {
         self.update_wins.contains(collection)
+    }
+
+    /// Whether a rule is about a field.
+    pub(crate) fn is_about(&self, collection: &str, field: &str) -> bool {
+        // What is not known may be anything.
+        let Some(schema) = self.synced.get(collection) else { return true };
+        let Some(at) = schema.position(field) else { return true };
+        self.unique(collection).iter().any(|index| index.fields.contains(&at))
+            || self.parents(collection).any(|link| link.fields.contains(&at))
     }
 
     /// All collections that a rule may change when these are changed.

@@ -82,6 +82,8 @@ pub(crate) struct Replica {
     pub(crate) skew: Duration,
     pub(crate) rules: Arc<Rules>,
     pub(crate) most_parked: u64,
+    /// Whether what is overwritten before it is sent is sent without its values.
+    pub(crate) reduces: bool,
     /// Where several programs share the database: that this one may sync it.
     guard: Option<Guard>,
 }
@@ -97,7 +99,15 @@ impl Replica {
         let numbers = read_numbers(storage.find(catalogue_query()), storage.registry()).await?;
         let rules = Arc::new(Rules::read(storage, &numbers).await?);
         let (storage, numbers) = (storage.clone(), Arc::new(numbers));
-        Ok(Self { storage, numbers, rules, most_parked: MOST_PARKED, skew: SKEW, guard: None })
+        Ok(Self {
+            storage,
+            numbers,
+            rules,
+            most_parked: MOST_PARKED,
+            reduces: true,
+            skew: SKEW,
+            guard: None,
+        })
     }
 
     /// Whatever it writes is refused when another program has taken over by then.
