@@ -151,6 +151,14 @@ pub enum SyncError {
         /// Its number.
         sequence: u64,
     },
+    /// So many transactions of other devices wait that no more are received.
+    #[error(
+        "{most} transactions of other devices are parked, and no more may be: see `storex_sync::parked` for the reasons, and retry or discard them"
+    )]
+    ParkingFull {
+        /// How many may be parked.
+        most: u64,
+    },
     /// The exchange that somebody waited for failed; see [`SyncError::cause`].
     #[error(transparent)]
     Joined(Arc<Self>),
@@ -177,6 +185,7 @@ impl SyncError {
             Self::Unauthorized { .. } => ErrorKind::Other,
             Self::Stopped => ErrorKind::Closed,
             Self::UnknownWrite { .. } => ErrorKind::NotFound,
+            Self::ParkingFull { .. } => ErrorKind::Full,
             Self::Joined(error) => error.kind(),
         }
     }

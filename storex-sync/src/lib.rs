@@ -88,15 +88,19 @@ mod log;
 mod log_entries;
 mod merge;
 mod meta;
+mod outbox;
 mod pack;
 mod parked;
 mod perform;
 mod place;
+mod quarantine;
 mod recovery;
+mod reduce;
 mod relative;
 mod remembered;
 mod renewal;
 mod report;
+mod rules;
 mod shared_log;
 mod stamp;
 mod state;
@@ -104,7 +108,7 @@ mod sync;
 mod transaction;
 mod writes;
 
-pub use apply::{Applied, Conflict};
+pub use apply::{Applied, Cause, Conflict, Resolution, Ruling};
 pub use brief::{Brief, BriefReport, Degraded, WhenBusy};
 #[cfg(all(feature = "web", target_family = "wasm"))]
 pub use channel::MessagePortChannel;
@@ -125,6 +129,7 @@ pub use place::Place;
 pub use recovery::Recovery;
 pub use relative::Relative;
 pub use report::{Limits, SyncReport};
+pub use rules::{RelationRule, UniqueRule};
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use shared_log::ObjectSharedLog;
 pub use shared_log::{

@@ -27,8 +27,9 @@ use crate::error::{Result, SyncError, abort};
 use crate::log_entries::{Touched, touched};
 use crate::meta::{
     CATALOGUE, Catalogue, DEVICES, Devices, FOLLOWED, Followed, HEAD, Head, LOCAL_ONLY, META,
-    Numbers, decode_names, encode_names, meta_definition, meta_row, read_meta, write_meta,
+    Numbers, RULES, decode_names, encode_names, meta_definition, meta_row, read_meta, write_meta,
 };
+use crate::rules::{Chosen, RelationRule, UniqueRule};
 use crate::stamp::{Device, Hlc};
 use crate::transaction::Header;
 
@@ -52,6 +53,7 @@ pub(crate) const CLOCK: &str = "_storex_clock";
 #[derive(Debug, Default)]
 pub struct SyncLog {
     local_only: BTreeSet<Name>,
+    rules: Chosen,
     opened: OnceLock<Opened>,
 }
 
@@ -100,13 +102,65 @@ impl SyncLog {
         self
     }
 
+    /// Chooses what becomes of an object whose unique value another device has given to another object meanwhile. The fields
+    /// are those of the unique index. Without this a text is renamed, else what may be null is cleared, else the transaction
+    /// is parked.
+    ///
+    /// Such a change is a write of this device: it is logged and sent like any other, so that all devices come to the same.
+    ///
+    /// ```
+    /// use storex_sync::{RelationRule, SyncLog, UniqueRule};
+    ///
+    /// let log = SyncLog::new()
+    ///     .on_unique("user", ["email"], UniqueRule::Clear)
+    ///     .on_unique("subscription", ["reader", "newsletter"], UniqueRule::Delete)
+    ///     .on_relation("email", ["user"], RelationRule::DeleteChild)
+    ///     .update_wins(["note"]);
+    /// # let _ = log;
+    /// ```
+    #[must_use]
+    pub fn on_unique<N: Into<Name>>(
+        mut self,
+        collection: impl Into<Name>,
+        fields: impl IntoIterator<Item = N>,
+        rule: UniqueRule,
+    ) -> Self {
+        let fields = fields.into_iter().map(Into::into).collect();
+        self.rules.unique(collection.into(), fields, rule);
+        self
+    }
+
+    /// Chooses what becomes of an object that points to one which another device has deleted meanwhile. The field is the
+    /// relation's alias, or the fields are those of a foreign key to a primary key. Without this it is what the schema says of
+    /// deletes ([`OnDelete`](storex_core::OnDelete)), and nothing where it says nothing.
+    #[must_use]
+    pub fn on_relation<N: Into<Name>>(
+        mut self,
+        collection: impl Into<Name>,
+        fields: impl IntoIterator<Item = N>,
+        rule: RelationRule,
+    ) -> Self {
+        let fields = fields.into_iter().map(Into::into).collect();
+        self.rules.relation(collection.into(), fields, rule);
+        self
+    }
+
+    /// In these collections an update wins over a delete that had not seen it: the object comes back, with everything that it
+    /// had. Without this the delete wins. All devices should choose the same.
+    #[must_use]
+    pub fn update_wins<N: Into<Name>>(mut self, collections: impl IntoIterator<Item = N>) -> Self {
+        self.rules.update_wins(collections.into_iter().map(Into::into));
+        self
+    }
+
     /// Makes what is missing: an identity for this database, numbers for new collections and fields.
     async fn prepare(&self, cx: &OpenContext<'_>) -> storex_core::Result<()> {
         let mut id = [0; 16];
         cx.runtime.fill_random(&mut id);
         let registry = Arc::clone(cx.registry);
         let local_only = encode_names(&self.local_only);
-        let read = read_meta(&[HEAD, DEVICES, CATALOGUE, LOCAL_ONLY, FOLLOWED]);
+        let rules = self.rules.encode();
+        let read = read_meta(&[HEAD, DEVICES, CATALOGUE, LOCAL_ONLY, FOLLOWED, RULES]);
         let batch = Batch::new().step(read).then(move |trace| {
             let rows = trace.found(0);
             let mut write = Vec::new();
@@ -135,6 +189,9 @@ impl SyncLog {
             }
             if meta_row(rows, LOCAL_ONLY).unwrap_or_default() != local_only {
                 write.push((LOCAL_ONLY, local_only.clone()));
+            }
+            if meta_row(rows, RULES).unwrap_or_default() != rules {
+                write.push((RULES, rules.clone()));
             }
             Ok(if write.is_empty() { Vec::new() } else { vec![write_meta(write)] })
         });
@@ -187,6 +244,7 @@ impl Middleware for SyncLog {
         for name in &self.local_only {
             cx.registry.collection(name)?;
         }
+        self.rules.check(cx.registry)?;
         self.prepare(cx).await?;
         let numbers = read_numbers(cx.backend.find(catalogue_query()), cx.registry).await.map_err(
             |error| match error {
@@ -331,11 +389,7 @@ impl LogWriter {
     ) -> Result<Vec<Step>> {
         let Drawn { mut head, mut devices, hlc } = drawn;
         let device = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
-        let seen = devices
-            .iter()
-            .filter(|known| known.device != device && known.hlc > Hlc::ZERO)
-            .map(|known| (known.device, known.hlc))
-            .collect();
+        let seen = devices.seen_by(device);
         let header = Header { device, sequence: head.next, hlc, seen, schema: self.schema };
         let all: Vec<Touched<'_>> = touched(trace, &self.registry, &self.numbers).collect();
         let (payload, entries, folded) = crate::log_entries::write(&header, &all, clocks);

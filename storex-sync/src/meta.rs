@@ -8,6 +8,8 @@
 //! - `catalogue`: collections and fields by number, so that clocks need no names; it only grows too;
 //! - `followed`: the versions of the schema that the catalogue's names are of;
 //! - `local_only`: the collections that this device keeps to itself;
+//! - `offered`: up to where this device's transactions were perhaps given to a shared log, see [`crate::reduce`];
+//! - `rules`: what the application wants done about rules that devices have broken together, see [`crate::rules`];
 //! - `cursor`: where this device is in its shared log;
 //! - `former`: who this device was before, see [`crate::renewal`];
 //! - `state`: how much of the state is sent again, see [`crate::state`];
@@ -32,6 +34,9 @@ pub(crate) const HEAD: &str = "head";
 pub(crate) const DEVICES: &str = "devices";
 pub(crate) const CATALOGUE: &str = "catalogue";
 pub(crate) const LOCAL_ONLY: &str = "local_only";
+/// The number up to which this device's transactions were perhaps given to a shared log.
+pub(crate) const OFFERED: &str = "offered";
+pub(crate) const RULES: &str = "rules";
 /// The schema versions up to which the catalogue has followed renames.
 pub(crate) const FOLLOWED: &str = "followed";
 
@@ -153,6 +158,12 @@ impl Devices {
         }
         known.sequence = known.sequence.max(sequence);
         known.hlc = known.hlc.max(hlc);
+    }
+
+    /// The last reading that is known of every other device.
+    pub(crate) fn seen_by(&self, me: Device) -> Vec<(Device, Hlc)> {
+        let others = self.iter().filter(|known| known.device != me && known.hlc > Hlc::ZERO);
+        others.map(|known| (known.device, known.hlc)).collect()
     }
 
     /// All but nobody.
@@ -390,12 +401,12 @@ pub(crate) struct Numbers {
     pub(crate) fields: Vec<u32>,
 }
 
-fn write_name(out: &mut Vec<u8>, name: &str) {
+pub(crate) fn write_name(out: &mut Vec<u8>, name: &str) {
     write_varint(out, name.len() as u64);
     out.extend(name.as_bytes());
 }
 
-fn read_name(reader: &mut Reader<'_>, what: &'static str) -> Result<Name> {
+pub(crate) fn read_name(reader: &mut Reader<'_>, what: &'static str) -> Result<Name> {
     let len = reader.varint_usize()?;
     let text = std::str::from_utf8(reader.take(len)?);
     Ok(text.map_err(|_| SyncError::corrupt(what, "a name is not UTF-8"))?.into())

@@ -1,6 +1,8 @@
 //! What cannot be applied is parked with its reason; everything else flows on.
 
-use storex_core::{Definition, FieldType, OnConflict, Query, Record, Step, Storage, Value, field};
+use storex_core::{
+    Definition, FieldType, Key, OnConflict, Query, Record, Step, Storage, Value, field,
+};
 
 use crate::error::{During, Result, SyncError};
 use crate::stamp::Device;
@@ -106,6 +108,15 @@ pub(crate) fn forget_ahead(device: Device) -> Step {
     Step::Delete { collection: PARKED.into(), filter }
 }
 
+/// The key under which a transaction is parked.
+pub(crate) fn parked_key(device: Device, sequence: u64) -> Key {
+    Key::compound([
+        Value::Bytes(device.id.to_vec()),
+        Value::Int(i64::from(device.incarnation)),
+        Value::Int(i64::try_from(sequence).unwrap_or(i64::MAX)),
+    ])
+}
+
 /// What is parked, in the order of devices and numbers.
 ///
 /// # Errors
@@ -120,7 +131,7 @@ pub(crate) async fn waiting(storage: &Storage) -> Result<Vec<Parked>> {
     find(storage, Query::new(PARKED).filter(filter)).await
 }
 
-async fn find(storage: &Storage, query: Query) -> Result<Vec<Parked>> {
+pub(crate) async fn find(storage: &Storage, query: Query) -> Result<Vec<Parked>> {
     let rows = storage.find(query).await.during("reading what is parked")?;
     let mut parked = rows.iter().map(Parked::from_record).collect::<Result<Vec<_>>>()?;
     parked.sort_by_key(|parked| (parked.device, parked.sequence));

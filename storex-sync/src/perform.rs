@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
-use storex_core::{Direction, Filter, Key, Query, Step, Value, field};
+use storex_core::{Step, Value, field};
 
 use crate::apply::{Applied, Replica};
-use crate::engine::{Action, Outbox, Outcome, Retry};
+use crate::engine::{Action, Outcome, Retry};
 use crate::error::{During, Result, SyncError};
 use crate::log::LOG;
-use crate::meta::{HEAD, Head, META, meta_row};
 use crate::parked::{parked, waiting};
 use crate::place::{Move, Place, read_place};
 use crate::renewal::Renewal;
 use crate::shared_log::{Cursor, SealedTransaction};
 use crate::stamp::Device;
-use crate::state::PROGRESS;
 use crate::sync::{Sync, Turn};
 
 impl Sync {
@@ -50,7 +48,7 @@ impl Sync {
                 replica.write(vec![place.write()], "noting the place in the shared log").await?;
                 Outcome::PlaceSaved
             }
-            Action::ReadOutbox(device) => Outcome::Outbox(self.read_outbox(device).await?),
+            Action::ReadOutbox(device) => Outcome::Outbox(self.read_outbox(turn, device).await?),
             Action::Flush => {
                 storage.flush().await.during("making the database durable")?;
                 Outcome::Durable
@@ -86,41 +84,6 @@ impl Sync {
                 Outcome::Retried(replica.retry_parked(parked).await?)
             }
         })
-    }
-
-    /// As much of the log as a request carries.
-    async fn read_outbox(&self, device: Device) -> Result<Outbox> {
-        let during = "reading the log";
-        // Before the log: what is written and sent between the two must not seem to have been sent by somebody else.
-        let names = [HEAD, PROGRESS].map(Key::single).to_vec();
-        let meta = Query::new(META).filter(Filter::Keys(names));
-        let meta = self.replica.storage.find(meta).await.during(during)?;
-        let next = Head::among(&meta)?.next;
-        let query = Query::new(LOG)
-            .order_by("sequence", Direction::Ascending)
-            .limit(self.limits.transactions.max(1));
-        let rows = self.replica.storage.find(query).await.during(during)?;
-        let state = meta_row(&meta, PROGRESS).is_some();
-        let mut outbox = Outbox { next, state, ..Outbox::default() };
-        let mut bytes = 0;
-        for row in &rows {
-            let (Some(sequence), Some(payload)) = (row.get(0).as_int(), row.get(1).as_bytes())
-            else {
-                return Err(SyncError::corrupt("the log", "a row has the wrong types"));
-            };
-            if !outbox.transactions.is_empty() && bytes + payload.len() > self.limits.bytes {
-                break;
-            }
-            bytes += payload.len();
-            let entries = row.get(2).as_int().and_then(|int| u64::try_from(int).ok());
-            outbox.entries += entries.unwrap_or(0);
-            let sequence = u64::try_from(sequence).unwrap_or(0);
-            let payload = payload.to_vec();
-            outbox.transactions.push(SealedTransaction { device, sequence, payload });
-        }
-        let all_taken = outbox.transactions.len() == rows.len();
-        outbox.more = !all_taken || rows.len() as u64 >= self.limits.transactions;
-        Ok(outbox)
     }
 
     async fn append(&self, transactions: &[SealedTransaction]) -> Result<Outcome> {

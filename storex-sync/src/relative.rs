@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 use storex_core::{Change, Value};
 
-use crate::counter::{Amount, Counted, is_base};
+use crate::counter::{Amount, Counted, Counter, Sum, is_base};
 use crate::error::{Result, SyncError};
 use crate::pack::{Packer, Unpacker};
 use crate::stamp::Stamp;
@@ -42,6 +42,13 @@ pub enum Relative {
         /// What it begins with now.
         to: String,
     },
+    /// Nothing was changed: the object comes back to those who have deleted it, with what it had.
+    Written {
+        /// When the value was written.
+        at: Stamp,
+        /// What was added to it since.
+        counter: Option<Counter>,
+    },
     /// A change by a later program, with its code. Its result counts.
     Unknown(u64),
 }
@@ -54,6 +61,7 @@ const APPEND: u64 = 5;
 const ADD_ELEMENTS: u64 = 6;
 const REMOVE_ELEMENTS: u64 = 7;
 const REPLACE_PREFIX: u64 = 8;
+const WRITTEN: u64 = 9;
 
 const WHAT: &str = "a transaction";
 
@@ -114,9 +122,7 @@ impl Relative {
             Self::Increment { by, counted: Some(Counted { base, from, sum }) } => {
                 begin(4, INCREMENT);
                 packer.value(by);
-                packer.array(2);
-                packer.device(base.device);
-                packer.uint(base.hlc.0);
+                write_stamp(packer, *base);
                 packer.value(from);
                 write_amount(packer, *sum);
             }
@@ -148,6 +154,21 @@ impl Relative {
                 begin(2, REPLACE_PREFIX);
                 packer.str(from);
                 packer.str(to);
+            }
+            Self::Written { at, counter: None } => {
+                begin(1, WRITTEN);
+                write_stamp(packer, *at);
+            }
+            Self::Written { at, counter: Some(Counter { from, sums }) } => {
+                begin(3, WRITTEN);
+                write_stamp(packer, *at);
+                packer.value(from);
+                packer.array(sums.len());
+                for sum in sums {
+                    packer.array(2);
+                    write_stamp(packer, sum.at);
+                    write_amount(packer, sum.amount);
+                }
             }
             Self::Unknown(code) => {
                 begin(1, *code);
@@ -187,7 +208,12 @@ impl Relative {
                 let from = unpacker.str()?.to_owned();
                 Self::ReplacePrefix { from, to: unpacker.str()?.to_owned() }
             }
-            (INCREMENT..=REPLACE_PREFIX, _) => return Err(wrong()),
+            (WRITTEN, 3) => Self::Written { at: read_stamp(unpacker)?, counter: None },
+            (WRITTEN, 5) => {
+                let at = read_stamp(unpacker)?;
+                Self::Written { at, counter: Some(read_counter(unpacker)?) }
+            }
+            (INCREMENT..=WRITTEN, _) => return Err(wrong()),
             (code, parts) => {
                 for _ in 2..parts {
                     unpacker.skip()?;
@@ -200,14 +226,38 @@ impl Relative {
 }
 
 fn read_counted(unpacker: &mut Unpacker<'_>) -> Result<Counted> {
-    unpacker.tuple(2)?;
-    let device = unpacker.device()?;
-    let base = Stamp { hlc: unpacker.hlc()?.checked(WHAT)?, device };
+    let base = read_stamp(unpacker)?;
     let from = unpacker.value()?;
     match read_amount(unpacker)? {
         Some(sum) if is_base(&from) => Ok(Counted { base, from, sum }),
         _ => Err(SyncError::corrupt(WHAT, "an increment counts what is no number")),
     }
+}
+
+fn write_stamp(packer: &mut Packer, stamp: Stamp) {
+    packer.array(2);
+    packer.device(stamp.device);
+    packer.uint(stamp.hlc.0);
+}
+
+fn read_stamp(unpacker: &mut Unpacker<'_>) -> Result<Stamp> {
+    unpacker.tuple(2)?;
+    let device = unpacker.device()?;
+    Ok(Stamp { hlc: unpacker.hlc()?.checked(WHAT)?, device })
+}
+
+fn read_counter(unpacker: &mut Unpacker<'_>) -> Result<Counter> {
+    let mut counter = Counter::new(unpacker.value()?);
+    for _ in 0..unpacker.array()? {
+        unpacker.tuple(2)?;
+        let at = read_stamp(unpacker)?;
+        let ordered = counter.sums.last().is_none_or(|last| last.at.device < at.device);
+        match read_amount(unpacker)?.filter(|_| ordered && is_base(&counter.from)) {
+            Some(amount) => counter.sums.push(Sum { at, amount }),
+            None => return Err(SyncError::corrupt(WHAT, "a counter counts what is no number")),
+        }
+    }
+    Ok(counter)
 }
 
 fn write_amount(packer: &mut Packer, amount: Amount) {

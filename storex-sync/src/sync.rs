@@ -6,12 +6,11 @@ use std::time::Duration;
 use storex_core::{Query, Storage};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::apply::{Applied, Replica};
+use crate::apply::Replica;
 use crate::engine::{Action, Next, Purpose, Round};
 use crate::error::{During, Result, SyncError};
 use crate::exclusive::{Exclusive, Guard};
 use crate::log::LOG;
-use crate::parked::parked;
 use crate::report::{Limits, SyncReport};
 use crate::shared_log::SharedSyncLog;
 use crate::stamp::Device;
@@ -248,15 +247,5 @@ impl Sync {
                 Next::Finished(report) => return Ok(report),
             }
         }
-    }
-
-    /// Tries what is parked again; what can be applied now is no longer parked.
-    ///
-    /// # Errors
-    /// [`SyncError::Storage`].
-    pub async fn retry_parked(&self) -> Result<Applied> {
-        let turn = self.turn().await?;
-        let parked = parked(&self.replica.storage).await?;
-        self.replica.guarded(turn.guard()).retry_parked(parked).await
     }
 }

@@ -86,6 +86,15 @@ impl EntryValue {
         }
     }
 
+    /// The last reading of the writes that a value which comes back consists of.
+    fn written(&self) -> Option<Hlc> {
+        let Self::Changed { change: Relative::Written { at, counter }, .. } = self else {
+            return None;
+        };
+        let sums = counter.iter().flat_map(|counter| &counter.sums);
+        Some(sums.map(|sum| sum.at.hlc).fold(at.hlc, Hlc::max))
+    }
+
     /// What an increment says to be counted.
     #[must_use]
     pub fn counted(&self) -> Option<&Counted> {
@@ -186,6 +195,10 @@ impl Transaction {
             let when = self.stamp(n).hlc;
             if entry.values.iter().filter_map(EntryValue::counted).any(|it| it.base.hlc >= when) {
                 let reason = "an increment comes before what it increments";
+                return Err(SyncError::corrupt("a transaction", reason));
+            }
+            if entry.values.iter().filter_map(EntryValue::written).any(|hlc| hlc >= when) {
+                let reason = "an object comes back before it was written";
                 return Err(SyncError::corrupt("a transaction", reason));
             }
         }

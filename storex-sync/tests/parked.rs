@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use serde_json::json;
 use storex_core::{Batch, Changes, Definition, FieldType, Filter, RegistryBuilder, Value};
+use storex_memory::{MemoryBackend, TestRuntime};
 use storex_sync::{
     Device as Id, Entry, EntryKind, EntryValue, Header, Hlc, LogId, MemorySharedLog,
-    SealedTransaction, Shape, SharedSyncLog, Transaction, WaitsFor, parked,
+    SealedTransaction, Shape, SharedSyncLog, SyncLog, Transaction, UniqueRule, WaitsFor, parked,
 };
 use support::{
-    Device, assert_in_step, count, dump, dump_all, larger_schema, pump, schema, settle, shared_log,
+    Device, assert_in_step, count, dump, dump_all, larger_schema, open, pump, schema, settle,
+    shared_log,
 };
 
 const FOREIGN: Id = Id { id: [0xf0; 16], incarnation: 0 };
@@ -27,6 +29,15 @@ fn wider_notes() -> RegistryBuilder {
             .optional("stars", FieldType::Int)
             .optional("colour", FieldType::String),
     )
+}
+
+/// A device that leaves it to people to decide who keeps a unique value.
+async fn parking(seed: u64) -> Device {
+    let runtime = Arc::new(TestRuntime::new(seed));
+    let backend = Arc::new(MemoryBackend::new());
+    let sync_log = SyncLog::new().on_unique("login", ["name"], UniqueRule::Park);
+    let storage = open(&backend, &runtime, schema(), sync_log).await;
+    Device { runtime, backend, storage }
 }
 
 /// A create by a device that is not there.
@@ -128,7 +139,7 @@ async fn one_that_cannot_be_applied_is_parked_and_the_others_flow_on() {
         ),
     ];
     for (what, payload, words, waits_for) in cases {
-        let b = Device::new(2).await;
+        let b = parking(2).await;
         b.create("login", json!({"id": "1", "name": "taken"})).await;
         let log = Arc::new(MemorySharedLog::new(LogId([7; 16])));
         let page = [
@@ -286,7 +297,7 @@ async fn what_waits_for_what_waits_is_applied_too() {
 #[tokio::test(start_paused = true)]
 async fn what_waits_for_a_unique_value_is_applied_when_it_is_free() {
     let log = shared_log();
-    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    let (a, b) = (parking(1).await, parking(2).await);
     a.create("login", json!({"id": "1", "name": "ada"})).await;
     b.create("login", json!({"id": "2", "name": "ada"})).await;
     a.sync(&log).await;

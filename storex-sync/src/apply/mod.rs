@@ -1,9 +1,16 @@
 //! Applying what other devices wrote: one transaction per page, with rows, clocks and cursor.
 
 mod bound;
+mod held;
+mod links;
+mod own;
 mod page;
 mod resolve;
+mod retry;
+mod revive;
 mod row;
+mod ruling;
+mod settle;
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -13,13 +20,16 @@ use storex_core::{Batch, ErrorKind, Filter, Key, Name, Query, Step, Storage, Tim
 use self::bound::Bound;
 use self::page::{How, Page};
 use self::resolve::{IncomingTransaction, Refusal};
+pub use self::ruling::{Cause, Resolution, Ruling};
 use crate::error::{During, Result, SyncError};
 use crate::exclusive::{Fence, Guard, HOLDER};
 use crate::failure::Failure;
 use crate::log::{AllNumbers, CLOCK, catalogue_query, read_numbers};
 use crate::meta::{DEVICES, Devices, HEAD, Head, read_meta};
-use crate::parked::{PARKED, Parked, WaitsFor};
+use crate::parked::WaitsFor;
 use crate::place::Move;
+use crate::quarantine::MOST_PARKED;
+use crate::rules::Rules;
 use crate::shared_log::SealedTransaction;
 use crate::stamp::{Device, Hlc};
 
@@ -35,6 +45,8 @@ pub struct Applied {
     pub parked: u64,
     /// Writes of which neither had seen the other.
     pub conflicts: Vec<Conflict>,
+    /// What was changed here, and is sent to all, because what several devices have written breaks a rule together.
+    pub resolutions: Vec<Resolution>,
 }
 
 /// Two writes to one object of which neither device had seen the other's.
@@ -58,6 +70,7 @@ impl Applied {
         self.entries += other.entries;
         self.parked += other.parked;
         self.conflicts.extend(other.conflicts);
+        self.resolutions.extend(other.resolutions);
     }
 }
 
@@ -68,6 +81,10 @@ pub(crate) struct Replica {
     pub(crate) numbers: Arc<AllNumbers>,
     /// How far another device's clock may be ahead.
     pub(crate) skew: Duration,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) most_parked: u64,
+    /// Whether what is overwritten before it is sent is sent without its values.
+    pub(crate) reduces: bool,
     /// Where several programs share the database: that this one may sync it.
     guard: Option<Guard>,
 }
@@ -81,7 +98,17 @@ impl Replica {
             return Err(SyncError::NoSyncLog);
         }
         let numbers = read_numbers(storage.find(catalogue_query()), storage.registry()).await?;
-        Ok(Self { storage: storage.clone(), numbers: Arc::new(numbers), skew: SKEW, guard: None })
+        let rules = Arc::new(Rules::read(storage, &numbers).await?);
+        let (storage, numbers) = (storage.clone(), Arc::new(numbers));
+        Ok(Self {
+            storage,
+            numbers,
+            rules,
+            most_parked: MOST_PARKED,
+            reduces: true,
+            skew: SKEW,
+            guard: None,
+        })
     }
 
     /// Whatever it writes is refused when another program has taken over by then.
@@ -127,8 +154,8 @@ impl Replica {
 
     /// Applies transactions in their order, and notes the place behind them.
     ///
-    /// Transactions that were applied before are passed over. One that the schema or a rule of the database refuses is
-    /// parked; the others are not held up by it.
+    /// Transactions that were applied before are passed over. What breaks a rule of the schema together with what is here is
+    /// changed (see [`settle`]), or parked, as what the schema or the database refuses; the others are not held up by it.
     pub(crate) async fn apply(
         &self,
         sealed: Vec<SealedTransaction>,
@@ -136,45 +163,15 @@ impl Replica {
     ) -> Result<Applied> {
         let incoming: Vec<IncomingTransaction> =
             sealed.into_iter().map(|sealed| self.resolve(sealed)).collect();
-        match self.apply_page(incoming.clone(), cursor.clone(), How::Together).await {
-            Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
-                tracing::debug!(error = %source, "a page was refused; applying it one by one");
-                self.apply_singly(incoming, cursor).await
-            }
-            result => result,
-        }
-    }
-
-    /// Tries parked transactions again; those that can be applied now are no longer parked. One may wait for another, so
-    /// it goes on as long as it helps.
-    pub(crate) async fn retry_parked(&self, parked: Vec<Parked>) -> Result<Applied> {
-        let mut applied = Applied::default();
-        let mut waiting: Vec<IncomingTransaction> = parked
-            .into_iter()
-            .map(|parked| {
-                let Parked { device, sequence, payload, .. } = parked;
-                self.resolve(SealedTransaction { device, sequence, payload })
-            })
-            .filter(|incoming| incoming.refused.is_none())
-            .collect();
-        loop {
-            let mut still = Vec::new();
-            let before = waiting.len();
-            for incoming in waiting {
-                match self.apply_page(vec![incoming.clone()], None, How::Again).await {
-                    Ok(one) if one.transactions > 0 => applied.add(one),
-                    Ok(_) => still.push(incoming),
-                    Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
-                        still.push(incoming);
-                    }
-                    Err(error) => return Err(error),
+        for how in [How::Together, How::Settled] {
+            match self.apply_page(incoming.clone(), cursor.clone(), how).await {
+                Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
+                    tracing::debug!(error = %source, ?how, "a page was refused");
                 }
+                result => return result,
             }
-            if still.len() == before {
-                return Ok(applied);
-            }
-            waiting = still;
         }
+        self.apply_singly(incoming, cursor).await
     }
 
     async fn apply_singly(
@@ -184,7 +181,7 @@ impl Replica {
     ) -> Result<Applied> {
         let mut applied = Applied::default();
         for mut one in incoming {
-            match self.apply_page(vec![one.clone()], None, How::InOrder).await {
+            match self.apply_page(vec![one.clone()], None, How::Settled).await {
                 Ok(done) => applied.add(done),
                 Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
                     // What is in its way may go; a value that no rule allows stays what it is.
@@ -193,7 +190,7 @@ impl Replica {
                         _ => WaitsFor::Update,
                     };
                     one.refused = Some(Refusal { reason: source.to_string(), waits_for });
-                    applied.add(self.apply_page(vec![one], None, How::InOrder).await?);
+                    applied.add(self.apply_page(vec![one], None, How::Settled).await?);
                 }
                 Err(error) => return Err(error),
             }
@@ -212,12 +209,11 @@ impl Replica {
         let meta: &[&str] =
             if fence.is_some() { &[HEAD, DEVICES, HOLDER] } else { &[HEAD, DEVICES] };
         let bound = Bound { now: self.storage.runtime().now(), skew: self.skew };
-        let page = Arc::new(Page::new(incoming, cursor, how, bound, fence));
+        let page = Arc::new(Page::new(self, incoming, cursor, how, bound, fence));
         let batch = {
             let page = Arc::clone(&page);
             Batch::new()
                 .step(read_meta(meta))
-                .touching([CLOCK, PARKED])
                 .touching(page.collections())
                 .then(move |trace| Arc::clone(&page).read(trace))
         };

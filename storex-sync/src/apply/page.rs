@@ -3,35 +3,45 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use storex_core::{Collection, Filter, Key, Name, OnConflict, Query, Record, Step, Trace, Value};
+use storex_core::{
+    Changes, Collection, Error, Filter, Key, Name, OnConflict, Query, Record, Registry, Runtime,
+    Step, StepOutcome, Trace, Value,
+};
 
 use super::bound::Bound;
+use super::held::{Held, row_steps};
+use super::own::OwnWrites;
 use super::resolve::{IncomingTransaction, Refusal};
+use super::revive::{brought_back, counts_for, had_seen_all, merge_whole};
 use super::row::{Object, Row, Work};
-use super::{Applied, Conflict};
+use super::settle::Settlement;
+use super::{Applied, Conflict, Replica};
 use crate::clock::Clock;
 use crate::error::{Result, SyncError};
 use crate::exclusive::Fence;
 use crate::failure::Failure;
 use crate::key_code;
-use crate::log::{CLOCK, clock_key, clock_record, read_clock_rows, sort_clock_records};
-use crate::merge::{Incoming, merge, merge_object};
+use crate::log::{
+    AllNumbers, CLOCK, LOG, clock_key, clock_record, read_clock_rows, sort_clock_records,
+};
+use crate::merge::{Action, FieldConflict, Incoming, Merged, merge};
 use crate::meta::{DEVICES, Devices, HEAD, Head, write_meta};
-use crate::parked::{PARKED, Parked, WaitsFor, forget_ahead, park};
+use crate::parked::{PARKED, Parked, WaitsFor, forget_ahead, park, parked_key};
 use crate::place::Move;
+use crate::rules::Rules;
 use crate::shared_log::SealedTransaction;
 use crate::stamp::{Device, Hlc};
-use crate::transaction::{EntryKind, EntryValue};
+use crate::transaction::{Entry, EntryKind, EntryValue, Header};
 
 /// How transactions are applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum How {
-    /// A page at once: each object is written once, with what all of them make of it.
+    /// A page at once: each object is written once, with what all of them make of it. It is given up when that breaks a rule.
     Together,
-    /// One, write by write in its own order: what its author could do in that order can be done here (two objects that
-    /// exchange a unique value, say).
-    InOrder,
-    /// As [`How::InOrder`], one that was parked before.
+    /// A page at once, with a look at everything that its rules are about: what breaks one is changed, see
+    /// [`super::settle`].
+    Settled,
+    /// As [`How::Settled`], with what was parked before: all of it or nothing.
     Again,
 }
 
@@ -43,15 +53,34 @@ pub(super) struct Page {
     how: How,
     bound: Bound,
     fence: Option<Fence>,
-    objects: Vec<Object>,
+    pub(super) rules: Arc<Rules>,
+    pub(super) numbers: Arc<AllNumbers>,
+    pub(super) registry: Arc<Registry>,
+    runtime: Arc<dyn Runtime>,
+    most_parked: u64,
+    pub(super) objects: Vec<Object>,
     /// Per transaction and entry: which object.
     object_of: Vec<Vec<usize>>,
     pub(super) applied: Mutex<Applied>,
     pub(super) failure: Failure,
 }
 
+/// What came of folding a page into its objects, beside these.
+#[derive(Debug, Clone)]
+pub(super) struct Folded {
+    me: Device,
+    head: Head,
+    pub(super) devices: Devices,
+    applied: Applied,
+    parked: Vec<Parked>,
+    taken: Vec<(Device, u64)>,
+    /// Devices of which a later incarnation tells anew what they wrote far ahead.
+    redated: BTreeSet<Device>,
+}
+
 impl Page {
     pub(super) fn new(
+        replica: &Replica,
         incoming: Vec<IncomingTransaction>,
         cursor: Option<Move>,
         how: How,
@@ -85,12 +114,36 @@ impl Page {
             object_of.push(places);
         }
         let (applied, failure) = (Mutex::default(), Failure::default());
-        Self { incoming, cursor, how, bound, fence, objects, object_of, applied, failure }
+        let (rules, numbers) = (Arc::clone(&replica.rules), Arc::clone(&replica.numbers));
+        let registry = Arc::clone(replica.storage.registry());
+        let runtime = Arc::clone(replica.storage.runtime());
+        Self {
+            incoming,
+            cursor,
+            how,
+            bound,
+            fence,
+            rules,
+            numbers,
+            registry,
+            runtime,
+            most_parked: replica.most_parked,
+            objects,
+            object_of,
+            applied,
+            failure,
+        }
     }
 
-    /// The collections of the objects that the page is about.
+    /// The collections that the page may touch.
     pub(super) fn collections(&self) -> BTreeSet<Name> {
-        self.objects.iter().map(|object| Name::clone(object.collection.name())).collect()
+        let own = self.objects.iter().map(|object| Name::clone(object.collection.name()));
+        let mut all = self.rules.reach(own.collect());
+        all.extend([CLOCK.into(), PARKED.into()]);
+        if self.how != How::Together {
+            all.insert(LOG.into());
+        }
+        all
     }
 
     /// Reads the clocks of everything the page is about, if this program may still sync.
@@ -122,65 +175,84 @@ impl Page {
                 Work { clock, ..Work::default() }
             })
             .collect();
-        let mut unknown: BTreeMap<Name, (Arc<Collection>, Vec<Key>)> = BTreeMap::new();
-        for (one, places) in self.incoming.iter().zip(&self.object_of) {
-            for (entry, at) in one.transaction.entries.iter().zip(places) {
-                let old = entry.kind == EntryKind::Update || one.clocks.is_some();
-                if old && works[*at].clock.is_none() {
-                    let object = &self.objects[*at];
-                    let (_, keys) = unknown
-                        .entry(Name::clone(object.collection.name()))
-                        .or_insert_with(|| (Arc::clone(&object.collection), Vec::new()));
-                    keys.push(object.key.clone());
-                }
-            }
+        let unknown = self.updated_without_clock(&works);
+        let wanted: Vec<usize> = match self.how {
+            How::Together => unknown.iter().copied().collect(),
+            How::Settled | How::Again => (0..self.objects.len()).collect(),
+        };
+        if wanted.is_empty() {
+            return self.fold(head, devices, works, Vec::new());
         }
-        if unknown.is_empty() {
-            return self.fold(head, devices, works);
+        let mut keys: BTreeMap<Name, (Arc<Collection>, Vec<Key>)> = BTreeMap::new();
+        for object in wanted.iter().map(|at| &self.objects[*at]) {
+            let (_, keys) = keys
+                .entry(Name::clone(object.collection.name()))
+                .or_insert_with(|| (Arc::clone(&object.collection), Vec::new()));
+            keys.push(object.key.clone());
         }
         let mut steps = Vec::new();
-        let finds = unknown.len();
+        let finds = keys.len();
         let mut collections = Vec::new();
-        for (name, (collection, keys)) in unknown {
-            let fields = collection.primary_key().iter();
-            let fields: Vec<Name> =
-                fields.map(|at| Name::clone(&collection.fields()[*at].name)).collect();
-            steps.push(Step::Find(Query::new(name).filter(Filter::Keys(keys)).select(fields)));
+        for (name, (collection, keys)) in keys {
+            let mut query = Query::new(name).filter(Filter::Keys(keys));
+            if self.how == How::Together {
+                let fields = collection.primary_key().iter();
+                query = query.select(fields.map(|at| Name::clone(&collection.fields()[*at].name)));
+            }
+            steps.push(Step::Find(query));
             collections.push(collection);
         }
         steps.push(Step::then(move |trace| {
-            let mut works = works.clone();
-            let mut there: HashMap<(Name, Key), ()> = HashMap::new();
+            let mut there: HashMap<(Name, Key), Record> = HashMap::new();
             for (n, collection) in collections.iter().enumerate() {
                 for record in trace.found(finds - 1 - n) {
-                    let key = Key::compound(record.values().to_vec());
-                    there.insert((Name::clone(collection.name()), key), ());
+                    let key = match self.how {
+                        How::Together => Key::compound(record.values().to_vec()),
+                        How::Settled | How::Again => collection.key_of(record),
+                    };
+                    there.insert((Name::clone(collection.name()), key), record.clone());
                 }
             }
-            for (object, work) in self.objects.iter().zip(&mut works) {
-                let object = (Name::clone(object.collection.name()), object.key.clone());
-                if work.clock.is_none() && there.contains_key(&object) {
-                    work.clock = Some(Clock::unstamped());
-                }
+            let row_of = |object: &Object| {
+                there.remove(&(Name::clone(object.collection.name()), object.key.clone()))
+            };
+            let rows: Vec<Option<Record>> = self.objects.iter().map(row_of).collect();
+            let mut works = works.clone();
+            for at in unknown.iter().filter(|at| rows[**at].is_some()) {
+                works[*at].clock = Some(Clock::unstamped());
             }
-            self.failure.keep(self.fold(head, devices.clone(), works))
+            self.failure.keep(Arc::clone(&self).fold(head, devices.clone(), works, rows))
         }));
         Ok(steps)
     }
 
+    /// The objects that are taken for there, and have no clock.
+    fn updated_without_clock(&self, works: &[Work]) -> BTreeSet<usize> {
+        let mut unknown = BTreeSet::new();
+        for (one, places) in self.incoming.iter().zip(&self.object_of) {
+            for (entry, at) in one.transaction.entries.iter().zip(places) {
+                let old = entry.kind == EntryKind::Update || one.clocks.is_some();
+                if old && works[*at].clock.is_none() {
+                    unknown.insert(*at);
+                }
+            }
+        }
+        unknown
+    }
+
     /// Folds the transactions into the objects, and gives what is to be written.
     fn fold(
-        &self,
+        self: Arc<Self>,
         mut head: Head,
         mut devices: Devices,
         mut works: Vec<Work>,
+        rows: Vec<Option<Record>>,
     ) -> Result<Vec<Step>> {
         let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
         let mut applied = Applied::default();
         let mut parked = Vec::new();
         let mut redated = BTreeSet::new();
         let mut taken = Vec::new();
-        let mut steps = Vec::new();
         let known = head.hlc;
         for (one, places) in self.incoming.iter().zip(&self.object_of) {
             let SealedTransaction { device, sequence, .. } = one.sealed;
@@ -205,13 +277,15 @@ impl Page {
                 .or_else(|| self.bound.refusal(one, known))
                 .or_else(|| missing(one, places, &works));
             match refused {
+                // They stay parked as they were.
+                Some(_) if self.how == How::Again => return Ok(Vec::new()),
                 Some(Refusal { reason, waits_for }) => {
                     let payload = one.sealed.payload.clone();
                     parked.push(Parked { device, sequence, waits_for, reason, payload });
                     applied.parked += 1;
                 }
                 None => {
-                    steps.extend(self.fold_transaction(one, places, &mut works, &mut applied));
+                    self.fold_transaction(one, places, &mut works, &mut applied)?;
                     applied.transactions += 1;
                     applied.entries += count;
                     taken.push((device, sequence));
@@ -226,18 +300,100 @@ impl Page {
             devices.advance(device, sequence, seen);
             head.hlc = head.hlc.max(last);
         }
-        if self.how == How::Again {
-            if taken.is_empty() {
-                // It is parked as it was.
-                return Ok(Vec::new());
+        let folded = Folded { me, head, devices, applied, parked, taken, redated };
+        match self.how {
+            How::Together => {
+                let devices = folded.devices.clone();
+                let steps = self.write(folded, &works);
+                self.unless_links_break(&works, &devices, steps)
             }
+            How::Settled | How::Again => self.begin_settlement(folded, works, rows),
+        }
+    }
+
+    /// What is to be written when no rule is broken.
+    fn write(self: &Arc<Self>, mut folded: Folded, works: &[Work]) -> Vec<Step> {
+        let mut steps = self.write_rows(works);
+        let changed = self.objects.iter().zip(works).filter(|(_, work)| work.clock_changed);
+        let clocks = changed.filter_map(|(object, work)| Some((object, work.clock.as_ref()?)));
+        steps.extend(write_clocks(clocks, &mut folded.devices));
+        steps.extend(self.conclude(folded));
+        steps
+    }
+
+    fn begin_settlement(
+        self: Arc<Self>,
+        folded: Folded,
+        works: Vec<Work>,
+        rows: Vec<Option<Record>>,
+    ) -> Result<Vec<Step>> {
+        let header = Header {
+            device: folded.me,
+            sequence: folded.head.next,
+            hlc: folded.head.hlc.next(self.runtime.now()),
+            seen: folded.devices.seen_by(folded.me),
+            schema: self.registry.fingerprint(),
+        };
+        let staying: Vec<usize> =
+            works.iter().enumerate().filter(|(_, work)| work.stays).map(|(at, _)| at).collect();
+        let objects = self.objects.iter().cloned().zip(works).zip(rows);
+        let held = objects.map(|((object, work), before)| Held {
+            object,
+            clock: work.clock,
+            clock_changed: work.clock_changed,
+            after: work.row.over(before.as_ref()),
+            before,
+            fresh: work.clock_changed,
+        });
+        let mut settlement = Settlement::new(held.collect(), OwnWrites::new(header), folded);
+        staying.into_iter().for_each(|at| settlement.bring_back(at, &self.numbers));
+        self.settle(settlement)
+    }
+
+    /// What is to be written now that all rules are kept.
+    pub(super) fn finish(self: &Arc<Self>, settlement: Settlement) -> Vec<Step> {
+        let Settlement { held, own, resolutions, mut folded, .. } = settlement;
+        let mut steps = row_steps(&held, &self.rules);
+        let changed = held.iter().filter(|one| one.clock_changed);
+        let clocks = changed.filter_map(|one| Some((&one.object, one.clock.as_ref()?)));
+        steps.extend(write_clocks(clocks, &mut folded.devices));
+        if !own.is_empty() {
+            steps.push(own.step());
+            folded.head.next += 1;
+            folded.head.hlc = own.last().hlc;
+            folded.applied.resolutions = resolutions;
+        }
+        steps.extend(self.conclude(folded));
+        steps
+    }
+
+    /// Parks transactions, unless too many are parked.
+    fn park(self: Arc<Self>, parked: Vec<Parked>) -> [Step; 2] {
+        let more = parked.len() as u64;
+        let next = Step::then(move |trace| {
+            let counted = match trace.last().map(|last| &last.outcome) {
+                Some(StepOutcome::Counted(counted)) => *counted,
+                _ => 0,
+            };
+            if counted.saturating_add(more) > self.most_parked {
+                let full = SyncError::ParkingFull { most: self.most_parked };
+                return self.failure.keep(Err(full));
+            }
+            Ok(vec![park(parked.clone())])
+        });
+        [Step::Count(Query::new(PARKED)), next]
+    }
+
+    /// What is parked and is no longer, and the small rows.
+    fn conclude(self: &Arc<Self>, folded: Folded) -> Vec<Step> {
+        let Folded { head, devices, applied, parked, taken, redated, .. } = folded;
+        let mut steps = Vec::new();
+        if self.how == How::Again {
             steps.push(unpark(taken.into_iter()));
         }
-        steps.extend(self.write_rows(&mut works));
-        steps.extend(self.write_clocks(&works, &mut devices));
         steps.extend(redated.into_iter().map(forget_ahead));
         if !parked.is_empty() {
-            steps.push(park(parked));
+            steps.extend(Arc::clone(self).park(parked));
         }
         let mut meta = Vec::new();
         if applied != Applied::default() {
@@ -251,41 +407,46 @@ impl Page {
             steps.push(write_meta(meta));
         }
         *self.applied.lock().unwrap_or_else(PoisonError::into_inner) = applied;
-        Ok(steps)
+        steps
     }
 
-    /// Folds a transaction into the objects; gives its writes one by one, unless they are written together in the end.
+    /// Folds a transaction into the objects.
     fn fold_transaction(
         &self,
         one: &IncomingTransaction,
         places: &[usize],
         works: &mut [Work],
         applied: &mut Applied,
-    ) -> Vec<Step> {
-        let mut steps = Vec::new();
+    ) -> Result<()> {
         let transaction = &one.transaction;
         for (n, (entry, at)) in transaction.entries.iter().zip(places).enumerate() {
             let shape = &one.shapes[entry.shape];
             let work = &mut works[*at];
-            let incoming = Incoming {
-                kind: entry.kind,
-                life: entry.life,
-                stamp: transaction.stamp(n),
-                fields: &shape.fields,
-                counted: &shape.counted(entry),
-            };
-            let merged = match one.clocks.as_ref().and_then(|clocks| clocks.get(n)) {
-                Some(clock) => {
-                    merge_object(work.clock.as_ref(), clock, &shape.fields, &shape.others)
-                }
-                None => merge(work.clock.as_ref(), incoming, |it| transaction.had_seen(it)),
+            let update_wins = self.rules.update_wins(shape.collection.name());
+            // A page of a state has the objects' clocks, and so has an object that is brought back.
+            let with_clock = one.clocks.as_ref().and_then(|clocks| clocks.get(n).cloned());
+            let with_clock =
+                with_clock.or_else(|| brought_back(shape, entry, transaction.stamp(n)));
+            let is_whole = with_clock.is_some();
+            let merged = if update_wins && self.outlives(work, one, entry)? {
+                let conflict = FieldConflict { field: None, incoming_won: false };
+                Merged { action: Action::Keep, clock: None, conflicts: vec![conflict] }
+            } else if let Some(clock) = with_clock {
+                merge_whole(work.clock.as_ref(), clock, shape, update_wins)
+            } else {
+                let own = work.clock.as_ref();
+                let incoming = Incoming {
+                    kind: entry.kind,
+                    life: if update_wins { counts_for(own, entry) } else { entry.life },
+                    stamp: transaction.stamp(n),
+                    fields: &shape.fields,
+                    counted: &shape.counted(entry),
+                };
+                merge(own, incoming, |stamp| transaction.had_seen(stamp))
             };
             work.row.act(&merged, shape, entry);
-            if self.how != How::Together {
-                steps.extend(std::mem::take(&mut work.row).step(&self.objects[*at]));
-            }
             if let Some(mut clock) = merged.clock {
-                if entry.kind == EntryKind::Create && one.clocks.is_none() {
+                if entry.kind == EntryKind::Create && !is_whole {
                     shape.settle(&merged.action, &mut clock);
                 }
                 work.clock = Some(clock);
@@ -307,21 +468,46 @@ impl Page {
                 });
             }
         }
-        steps
+        Ok(())
+    }
+
+    /// Whether an object stays where updates win, because whoever deletes it had not seen all of it; it is in its next life then.
+    fn outlives(&self, work: &mut Work, one: &IncomingTransaction, entry: &Entry) -> Result<bool> {
+        let shape = &one.shapes[entry.shape];
+        let Some(clock) = &mut work.clock else { return Ok(false) };
+        if entry.kind != EntryKind::Delete || !clock.is_alive() || entry.life < clock.life {
+            return Ok(false);
+        }
+        let had_seen = |stamp| one.transaction.had_seen(stamp);
+        if had_seen_all(clock, shape.collection.primary_key(), &shape.numbers, had_seen) {
+            return Ok(false);
+        }
+        if self.how == How::Together {
+            let reason = "an object was updated without its deletion having been seen".to_owned();
+            let source =
+                Error::Precondition { collection: Name::clone(shape.collection.name()), reason };
+            return Err(SyncError::Storage {
+                during: "applying transactions of other devices",
+                source,
+            });
+        }
+        clock.life = entry.life + 1;
+        (work.clock_changed, work.stays) = (true, true);
+        Ok(true)
     }
 
     /// Deletes first, so that what they free (a unique value) is free; then updates, then whole rows.
-    fn write_rows(&self, works: &mut [Work]) -> Vec<Step> {
+    fn write_rows(&self, works: &[Work]) -> Vec<Step> {
         let mut deletes: BTreeMap<Name, Vec<Key>> = BTreeMap::new();
         let mut puts: BTreeMap<Name, Vec<Record>> = BTreeMap::new();
         let mut updates = Vec::new();
         for (object, work) in self.objects.iter().zip(works) {
             let name = || Name::clone(object.collection.name());
-            match std::mem::take(&mut work.row) {
+            match &work.row {
                 Row::Keep => {}
                 Row::Delete => deletes.entry(name()).or_default().push(object.key.clone()),
-                Row::Put(record) => puts.entry(name()).or_default().push(record),
-                row @ Row::Set(_) => updates.extend(row.step(object)),
+                Row::Put(record) => puts.entry(name()).or_default().push(record.clone()),
+                Row::Set(values) => updates.push(update(object, values)),
             }
         }
         let deletes = deletes
@@ -332,18 +518,30 @@ impl Page {
             .map(|(collection, records)| Step::create_or(collection, records, OnConflict::Replace));
         deletes.chain(updates).chain(puts).collect()
     }
+}
 
-    fn write_clocks(&self, works: &[Work], devices: &mut Devices) -> Option<Step> {
-        let changed = self.objects.iter().zip(works).filter(|(_, work)| work.clock_changed);
-        let mut records: Vec<Record> = changed
-            .filter_map(|(object, work)| {
-                let clock = work.clock.as_ref()?.encode(devices);
-                Some(clock_record(object.number, object.code.clone(), clock))
-            })
-            .collect();
-        sort_clock_records(&mut records);
-        (!records.is_empty()).then(|| Step::create_or(CLOCK, records, OnConflict::Replace))
+/// The step that sets some fields of an object.
+fn update(object: &Object, values: &BTreeMap<usize, Value>) -> Step {
+    let changes = values.iter().fold(Changes::new(), |changes, (at, value)| {
+        changes.set(Name::clone(&object.collection.fields()[*at].name), value.clone())
+    });
+    Step::Update {
+        collection: Name::clone(object.collection.name()),
+        filter: Filter::Keys(vec![object.key.clone()]),
+        changes,
     }
+}
+
+fn write_clocks<'a>(
+    clocks: impl Iterator<Item = (&'a Object, &'a Clock)>,
+    devices: &mut Devices,
+) -> Option<Step> {
+    let record = |(object, clock): (&Object, &Clock)| {
+        clock_record(object.number, object.code.clone(), clock.encode(devices))
+    };
+    let mut records: Vec<Record> = clocks.map(record).collect();
+    sort_clock_records(&mut records);
+    (!records.is_empty()).then(|| Step::create_or(CLOCK, records, OnConflict::Replace))
 }
 
 /// Why a transaction cannot be applied: an object that it changes is not here. Looked up before the first of its entries
@@ -375,14 +573,6 @@ fn missing(one: &IncomingTransaction, places: &[usize], works: &[Work]) -> Optio
 }
 
 fn unpark(transactions: impl Iterator<Item = (Device, u64)>) -> Step {
-    let keys = transactions
-        .map(|(device, sequence)| {
-            Key::compound([
-                Value::Bytes(device.id.to_vec()),
-                Value::Int(i64::from(device.incarnation)),
-                Value::Int(i64::try_from(sequence).unwrap_or(i64::MAX)),
-            ])
-        })
-        .collect();
+    let keys = transactions.map(|(device, sequence)| parked_key(device, sequence)).collect();
     Step::Delete { collection: PARKED.into(), filter: Filter::Keys(keys) }
 }

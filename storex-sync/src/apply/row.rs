@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use storex_core::{Changes, Collection, Filter, Key, Name, OnConflict, Record, Step, Value};
+use storex_core::{Collection, Key, Record, Value};
 
 use super::resolve::ResolvedShape;
 use crate::clock::Clock;
@@ -25,6 +25,8 @@ pub(super) struct Work {
     pub(super) clock: Option<Clock>,
     pub(super) clock_changed: bool,
     pub(super) row: Row,
+    /// Whether somebody has deleted it without having seen all of it, and it stays.
+    pub(super) stays: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -37,22 +39,16 @@ pub(super) enum Row {
 }
 
 impl Row {
-    /// The step that writes it.
-    pub(super) fn step(self, object: &Object) -> Option<Step> {
-        let collection = Name::clone(object.collection.name());
-        let filter = Filter::Keys(vec![object.key.clone()]);
+    /// What it makes of the object that is stored.
+    pub(super) fn over(self, before: Option<&Record>) -> Option<Record> {
         match self {
-            Self::Keep => None,
-            Self::Put(record) => {
-                Some(Step::create_or(collection, vec![record], OnConflict::Replace))
-            }
-            Self::Delete => Some(Step::Delete { collection, filter }),
-            Self::Set(values) => {
-                let changes = values.into_iter().fold(Changes::new(), |changes, (at, value)| {
-                    changes.set(Name::clone(&object.collection.fields()[at].name), value)
-                });
-                Some(Step::Update { collection, filter, changes })
-            }
+            Self::Keep => before.cloned(),
+            Self::Put(record) => Some(record),
+            Self::Delete => None,
+            Self::Set(values) => before.cloned().map(|mut record| {
+                values.into_iter().for_each(|(at, value)| record.set(at, value));
+                record
+            }),
         }
     }
 

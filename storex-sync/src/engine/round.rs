@@ -8,8 +8,11 @@
 //!                                                           ▼  └ state to be sent ─┘
 //!               RetryParked ◀── through ── Acknowledge ◀ Flush ◀ Apply ◀── Read
 //! ```
+//!
+//! What the rules of the merge have made this device write meanwhile is sent before it is through.
 
 use super::action::{Action, Outbox, Outcome, Retry};
+use crate::apply::Applied;
 use crate::error::{Result, SyncError};
 use crate::place::{Move, Place};
 use crate::renewal::Renewal;
@@ -55,6 +58,8 @@ pub struct Round {
     begun_anew: u32,
     /// Whether it was found out what to do about writes that are far ahead.
     asked_ahead: bool,
+    /// Whether something was written here while it was applied, that is to be sent.
+    owes: bool,
     report: SyncReport,
 }
 
@@ -116,13 +121,17 @@ impl Round {
             Outcome::Trimmed => return Ok(self.sent()),
             Outcome::Page(page) => return self.arrived(page),
             Outcome::Applied(applied) => {
-                self.report.received.add(applied);
+                self.take(applied);
                 return Ok(self.applied());
             }
             Outcome::Acknowledged => return Ok(self.page_done()),
             Outcome::Retried(applied) => {
-                self.report.received.add(applied);
-                return Ok(Next::Finished(std::mem::take(&mut self.report)));
+                self.take(applied);
+                return Ok(if std::mem::take(&mut self.owes) {
+                    Next::Do(Action::ReadOutbox(self.device))
+                } else {
+                    Next::Finished(std::mem::take(&mut self.report))
+                });
             }
         }))
     }
@@ -272,9 +281,17 @@ impl Round {
         Next::Do(Action::Flush)
     }
 
+    fn take(&mut self, applied: Applied) {
+        self.owes |= !applied.resolutions.is_empty();
+        self.report.received.add(applied);
+    }
+
     fn page_done(&mut self) -> Next {
         if self.more_arrives {
             return Next::Do(self.read());
+        }
+        if std::mem::take(&mut self.owes) {
+            return Next::Do(Action::ReadOutbox(self.device));
         }
         let arrived = self.report.received.transactions > 0;
         match (self.first, arrived) {

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use crate::clock::Clock;
 use crate::counter::{Amount, Counted, Counter, Sum};
+use crate::relative::Relative;
 use crate::stamp::{Device, Hlc, Stamp};
 use crate::transaction::{EntryValue, Transaction};
 
@@ -90,9 +91,15 @@ impl Moved {
             let (object, fields) = object.unwrap_or_default();
             let key_len = entry.values.len().saturating_sub(fields.len());
             for (field, value) in fields.iter().zip(entry.values.iter_mut().skip(key_len)) {
-                if let (EntryValue::Changed { change, .. }, Some(field)) = (value, field)
-                    && let Some(counted) = change.counted_mut()
-                {
+                let (EntryValue::Changed { change, .. }, Some(field)) = (value, field) else {
+                    continue;
+                };
+                if let Relative::Written { at, counter } = change {
+                    *at = self.stamp(*at);
+                    if let Some(counter) = counter {
+                        self.counter(&object, *field, *at, counter);
+                    }
+                } else if let Some(counted) = change.counted_mut() {
                     self.count(counted, &object, *field);
                 }
             }

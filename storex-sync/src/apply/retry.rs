@@ -1,0 +1,113 @@
+//! Trying again what is parked.
+
+use std::collections::{HashMap, HashSet};
+
+use super::page::How;
+use super::resolve::IncomingTransaction;
+use super::{Applied, Replica, is_about_data};
+use crate::error::{Result, SyncError};
+use crate::key_code;
+use crate::parked::Parked;
+use crate::shared_log::SealedTransaction;
+
+impl Replica {
+    /// Tries parked transactions again; those that can be applied now are no longer parked. One may wait for another, so
+    /// it goes on as long as it helps.
+    ///
+    /// Those that are about the same objects are tried together first: an object that was created with a value that is taken,
+    /// and got another one later, can only come as both.
+    pub(crate) async fn retry_parked(&self, parked: Vec<Parked>) -> Result<Applied> {
+        let mut applied = Applied::default();
+        let waiting = parked.into_iter().map(|parked| {
+            let Parked { device, sequence, payload, .. } = parked;
+            self.resolve(SealedTransaction { device, sequence, payload })
+        });
+        let mut waiting: Vec<IncomingTransaction> =
+            waiting.filter(|incoming| incoming.refused.is_none()).collect();
+        loop {
+            let before = waiting.len();
+            let mut still = Vec::new();
+            for group in groups(waiting) {
+                still.extend(self.retry_group(group, &mut applied).await?);
+            }
+            if still.len() == before {
+                return Ok(applied);
+            }
+            waiting = still;
+        }
+    }
+
+    /// Tries transactions together, then each alone; gives those that still wait.
+    async fn retry_group(
+        &self,
+        group: Vec<IncomingTransaction>,
+        applied: &mut Applied,
+    ) -> Result<Vec<IncomingTransaction>> {
+        if self.retry_together(group.clone(), applied).await? {
+            return Ok(Vec::new());
+        }
+        if group.len() == 1 {
+            return Ok(group);
+        }
+        let mut still = Vec::new();
+        for one in group {
+            if !self.retry_together(vec![one.clone()], applied).await? {
+                still.push(one);
+            }
+        }
+        Ok(still)
+    }
+
+    async fn retry_together(
+        &self,
+        group: Vec<IncomingTransaction>,
+        applied: &mut Applied,
+    ) -> Result<bool> {
+        match self.apply_page(group, None, How::Again).await {
+            Ok(done) => {
+                let helped = done.transactions > 0;
+                applied.add(done);
+                Ok(helped)
+            }
+            Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Transactions that are about the same objects, in their order.
+fn groups(waiting: Vec<IncomingTransaction>) -> Vec<Vec<IncomingTransaction>> {
+    let mut group_of: HashMap<(i64, Vec<u8>), usize> = HashMap::new();
+    let mut groups: Vec<Vec<IncomingTransaction>> = Vec::new();
+    for one in waiting {
+        let objects = objects_of(&one);
+        let joined: HashSet<usize> =
+            objects.iter().filter_map(|object| group_of.get(object).copied()).collect();
+        let at = joined.iter().copied().min().unwrap_or(groups.len());
+        if at == groups.len() {
+            groups.push(Vec::new());
+        }
+        for other in joined.into_iter().filter(|other| *other != at) {
+            let moved = std::mem::take(&mut groups[other]);
+            groups[at].extend(moved);
+            group_of.values_mut().filter(|it| **it == other).for_each(|it| *it = at);
+        }
+        groups[at].push(one);
+        group_of.extend(objects.into_iter().map(|object| (object, at)));
+    }
+    groups.retain(|group| !group.is_empty());
+    for group in &mut groups {
+        group.sort_by_key(|one| (one.sealed.device, one.sealed.sequence));
+    }
+    groups
+}
+
+fn objects_of(one: &IncomingTransaction) -> HashSet<(i64, Vec<u8>)> {
+    let entries = one.transaction.entries.iter();
+    let objects = entries.map(|entry| {
+        let shape = &one.shapes[entry.shape];
+        let key = entry.values.iter().take(shape.collection.primary_key().len());
+        (shape.numbers.collection, key_code::encode(key.map(|value| value.value())))
+    });
+    objects.collect()
+}
