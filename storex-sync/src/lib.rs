@@ -77,6 +77,7 @@ mod continuous;
 mod counter;
 #[cfg(test)]
 mod counter_tests;
+mod digest;
 mod driver;
 pub mod engine;
 mod error;
@@ -116,6 +117,7 @@ pub use channel::{Channel, MemoryChannel};
 pub use clock::Clock;
 pub use continuous::{ContinuousSync, ContinuousSyncBuilder, SyncEvents};
 pub use counter::{Amount, Counted, Counter, Sum};
+pub use digest::{CollectionDigest, Digest};
 pub use engine::status::{Phase, SyncEvent, SyncStatus};
 pub use error::{Result, SyncError};
 pub use exclusive::{Exclusive, Guard, LeaseTimes};
