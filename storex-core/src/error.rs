@@ -202,6 +202,9 @@ pub enum Error {
     /// The storage was closed.
     #[error("the storage is closed")]
     Closed,
+    /// The storage was suspended.
+    #[error("the storage is suspended; `Storage::resume` opens it again")]
+    Suspended,
     /// The database failed.
     #[error("backend `{backend}` failed to {operation}{}: {hint}", on_collection(.collection))]
     Backend {
@@ -286,6 +289,7 @@ impl Error {
             | Self::Aborted { .. } => ErrorKind::Conflict,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::ReadOnly { .. } => ErrorKind::ReadOnly,
+            Self::Suspended => ErrorKind::Busy,
             Self::Closed => ErrorKind::Closed,
             Self::Backend { kind, .. } => *kind,
         }

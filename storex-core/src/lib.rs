@@ -69,6 +69,7 @@ mod filter;
 mod json;
 mod json_changes;
 mod json_query;
+mod lifecycle;
 mod live;
 mod maybe;
 mod middleware;

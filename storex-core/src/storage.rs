@@ -1,7 +1,6 @@
 //! [`Storage`]: what an application holds in its hands.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use crate::aggregate::Aggregation;
@@ -9,7 +8,8 @@ use crate::backend::Backend;
 use crate::batch::{Batch, Origin};
 use crate::change_set::{Changes, Feed};
 use crate::dynamic::DynamicCollection;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::lifecycle::Lifecycle;
 use crate::middleware::{Context, Middleware, Next, OpenContext};
 use crate::module::{Module, Operations};
 use crate::operation::{CustomOperation, Operation, Outcome};
@@ -57,7 +57,7 @@ struct Inner {
     operations: Operations,
     feed: Arc<Feed>,
     watch: Watch,
-    closed: AtomicBool,
+    lifecycle: Lifecycle,
 }
 
 /// A [`Storage`] that goes away when nobody else holds it.
@@ -157,7 +157,7 @@ impl StorageBuilder {
                 operations,
                 feed: Arc::new(Feed::new()),
                 watch,
-                closed: AtomicBool::new(false),
+                lifecycle: Lifecycle::default(),
             }),
         })
     }
@@ -231,7 +231,8 @@ impl Storage {
         self.check_open()?;
         let inner = &self.inner;
         let mut cx = Context::new(self.clone());
-        Next::new(&inner.middleware, &*inner.backend).run(&mut cx, operation).await
+        let outcome = Next::new(&inner.middleware, &*inner.backend).run(&mut cx, operation).await;
+        inner.lifecycle.explain(outcome)
     }
 
     /// Reads objects.
@@ -285,7 +286,7 @@ impl Storage {
     pub async fn apply(&self, mut batch: Batch) -> Result<BatchOutcome> {
         self.check_open()?;
         batch.origin = Origin::Sync;
-        self.commit(batch).await
+        self.inner.lifecycle.explain(self.commit(batch).await)
     }
 
     /// Executes a batch and tells of it.
@@ -323,7 +324,7 @@ impl Storage {
 
     pub(crate) async fn data_version(&self) -> Result<Option<u64>> {
         self.check_open()?;
-        self.inner.backend.data_version().await
+        self.inner.lifecycle.explain(self.inner.backend.data_version().await)
     }
 
     /// Returns when everything executed before is safe from a loss of power.
@@ -332,7 +333,7 @@ impl Storage {
     /// [`Error::Closed`], or what the backend fails with.
     pub async fn flush(&self) -> Result<()> {
         self.check_open()?;
-        self.inner.backend.flush().await
+        self.inner.lifecycle.explain(self.inner.backend.flush().await)
     }
 
     /// Finishes what is running and lets go of the database and its locks. Every clone is closed; closing twice is
@@ -341,7 +342,7 @@ impl Storage {
     /// # Errors
     /// What the backend fails with.
     pub async fn close(&self) -> Result<()> {
-        if self.inner.closed.swap(true, Ordering::SeqCst) {
+        if !self.inner.lifecycle.close() {
             return Ok(());
         }
         let closed = self.inner.backend.close().await;
@@ -350,6 +351,14 @@ impl Storage {
     }
 
     fn check_open(&self) -> Result<()> {
-        if self.inner.closed.load(Ordering::SeqCst) { Err(Error::Closed) } else { Ok(()) }
+        self.inner.lifecycle.check()
+    }
+
+    pub(crate) fn lifecycle(&self) -> &Lifecycle {
+        &self.inner.lifecycle
+    }
+
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &*self.inner.backend
     }
 }

@@ -27,6 +27,11 @@ impl Watch {
         Self(Mutex::new(State { version, running: false }))
     }
 
+    /// The backend was opened again: its numbers mean something else now.
+    pub(crate) fn begin_anew(&self, version: Option<u64>) {
+        self.lock().version = version;
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,6 +97,7 @@ fn note(storage: &Storage, version: Result<Option<u64>>) -> bool {
             true
         }
         Ok(None) | Err(Error::Closed) => false,
+        Err(Error::Suspended) => true,
         Err(error) => {
             tracing::debug!(%error, "cannot tell whether another process has written");
             true

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use serde_json::json;
 use storex_core::{
     Backend, Batch, Changes, CustomOperation, Definition, Error, ErrorKind, FieldType, Filter,
-    KeyFormat, Query, Registry, Result, Value, field,
+    KeyFormat, Query, Registry, Result, Storage, TokioRuntime, Value, field,
 };
 use storex_sqlite::{Durability, SqliteBackend};
 use support::record;
@@ -435,4 +435,34 @@ async fn the_integrity_check_tells_what_is_wrong() {
     let report = backend.custom(check()).await.unwrap();
     assert_eq!(report["ok"], false);
     assert!(!report["messages"].as_array().unwrap().is_empty());
+}
+
+/// C41: nothing of the database is open, and whoever asks for all of it gets it.
+#[tokio::test]
+async fn c41_a_suspended_storage_holds_neither_file_nor_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notes.db");
+    let note = Definition::new("note").field("title", FieldType::String);
+    let registry = Registry::builder().collection(note).build().unwrap();
+    let backend = SqliteBackend::open(&path).unwrap();
+    let storage = Storage::builder(backend, registry, Arc::new(TokioRuntime)).open().await.unwrap();
+    let notes = storage.dynamic("note").unwrap();
+    notes.create(json!({"id": "1", "title": "before"})).await.unwrap();
+    storage.suspend().await.unwrap();
+    if cfg!(target_os = "linux") {
+        let open = std::fs::read_dir("/proc/self/fd").unwrap();
+        let open = open.filter_map(|it| std::fs::read_link(it.unwrap().path()).ok());
+        let ours: Vec<_> = open.filter(|it| it.starts_with(dir.path())).collect();
+        assert!(ours.is_empty(), "{ours:?}");
+    }
+    assert!(!path.with_extension("db-wal").exists());
+    {
+        let alone = Connection::open(&path).unwrap();
+        alone
+            .execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;")
+            .expect("nobody holds a lock");
+    }
+    storage.resume().await.unwrap();
+    notes.create(json!({"id": "2", "title": "after"})).await.unwrap();
+    assert_eq!(notes.count(&json!({})).await.unwrap(), 2);
 }

@@ -2,13 +2,14 @@
 
 use serde_json::json;
 use storex_core::{
-    Batch, Changes, CustomOperation, Definition, Error, ErrorKind, FieldOption, FieldType, Filter,
-    Operation, Query,
+    Batch, ChangeEvent, Changes, CustomOperation, Definition, Error, ErrorKind, FieldOption,
+    FieldType, Filter, Operation, Query,
 };
 
 use crate::Harness;
 use crate::support::{
-    OBJECT, assert_refused, dump, ids, keyed, numbered, numbers, record, records, refused, registry,
+    OBJECT, assert_refused, dump, ids, join, join_all, keyed, numbered, numbers, record, records,
+    refused, registry,
 };
 
 pub async fn a_closed_storage_says_so(h: Harness) {
@@ -33,6 +34,62 @@ pub async fn closing_twice_is_harmless(h: Harness) {
     storage.close().await.unwrap();
     storage.close().await.unwrap();
     clone.close().await.unwrap();
+}
+
+pub async fn a_suspended_storage_says_so_and_goes_on_when_it_is_resumed(h: Harness) {
+    let (storage, objects) = numbers(&h, &[(1, 1)]).await;
+    let mut changes = storage.changes();
+    storage.suspend().await.unwrap();
+    storage.suspend().await.unwrap();
+    assert_refused!(storage.find(Query::new(OBJECT)).await, Error::Suspended);
+    assert_refused!(storage.count(Query::new(OBJECT)).await, Error::Suspended);
+    assert_refused!(storage.execute(Batch::new()).await, Error::Suspended);
+    assert_refused!(storage.apply(Batch::new()).await, Error::Suspended);
+    assert_refused!(storage.custom("x", json!(null)).await, Error::Suspended);
+    assert_refused!(storage.flush().await, Error::Suspended);
+    assert_eq!(Error::Suspended.kind(), ErrorKind::Busy);
+    // Another program has the database to itself meanwhile, where there can be another.
+    let persistent = h.backend().capabilities().persistent;
+    if persistent {
+        let other = h.open(registry([numbered()])).await;
+        other.dynamic(OBJECT).unwrap().create(json!({ "id": 2, "n": 2 })).await.unwrap();
+        other.close().await.unwrap();
+    }
+    for _ in 0..2 {
+        storage.resume().await.unwrap();
+    }
+    assert_eq!(changes.next().await, Some(ChangeEvent::Elsewhere));
+    objects.create(json!({ "id": 3, "n": 3 })).await.unwrap();
+    let expected: &[i64] = if persistent { &[1, 2, 3] } else { &[1, 3] };
+    assert_eq!(ids(&storage.find(Query::new(OBJECT)).await.unwrap()), expected);
+}
+
+/// Each write is refused whole or is there.
+pub async fn suspending_while_others_write_loses_nothing(h: Harness) {
+    let (storage, objects) = numbers::<i64>(&h, &[]).await;
+    let mut written = Vec::new();
+    for round in 0..10 {
+        let writes = (0..5).map(|n| objects.create(json!({ "id": round * 10 + n, "n": n })));
+        let (results, suspended) = join(join_all(writes), storage.suspend()).await;
+        suspended.unwrap();
+        for (n, result) in (0..).zip(results) {
+            match result {
+                Ok(_) => written.push(round * 10 + n),
+                Err(error) => assert_refused!(Err::<(), _>(error), Error::Suspended),
+            }
+        }
+        storage.resume().await.unwrap();
+    }
+    assert_eq!(ids(&storage.find(Query::new(OBJECT)).await.unwrap()), written);
+}
+
+pub async fn a_suspended_storage_may_be_closed(h: Harness) {
+    let (storage, _) = numbers(&h, &[(1, 1)]).await;
+    storage.suspend().await.unwrap();
+    storage.close().await.unwrap();
+    assert_refused!(storage.resume().await, Error::Closed);
+    assert_refused!(storage.suspend().await, Error::Closed);
+    assert_refused!(storage.count(Query::new(OBJECT)).await, Error::Closed);
 }
 
 /// The same for those who use the backend without a storage.

@@ -737,6 +737,9 @@ macro_rules! backend_conformance {
             lifecycle {
                 a_closed_storage_says_so
                 closing_twice_is_harmless
+                a_suspended_storage_says_so_and_goes_on_when_it_is_resumed
+                suspending_while_others_write_loses_nothing
+                a_suspended_storage_may_be_closed
                 a_closed_backend_says_so
                 a_custom_operation_that_is_not_there
                 a_flush_after_writes
