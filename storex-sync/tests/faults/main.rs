@@ -6,6 +6,7 @@
 mod support;
 
 mod delivery;
+mod initial;
 mod logging;
 mod merging;
 mod values;
