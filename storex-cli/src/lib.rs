@@ -17,6 +17,8 @@ mod guide {
     mod start {}
     #[doc = include_str!("../../docs/guide/live.md")]
     mod live {}
+    #[doc = include_str!("../../docs/guide/merging.md")]
+    mod merging {}
     #[doc = include_str!("../../docs/guide/middleware.md")]
     mod middleware {}
     #[doc = include_str!("../../docs/guide/migrations.md")]

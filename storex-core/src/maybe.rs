@@ -37,3 +37,11 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A boxed future: `Send` where the target has threads.
 #[cfg(target_family = "wasm")]
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// A value of any type that a storage keeps for a library: shared between threads where the target has threads.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) type Kept = std::sync::Arc<dyn std::any::Any + Send + Sync>;
+
+/// A value of any type that a storage keeps for a library: shared between threads where the target has threads.
+#[cfg(target_family = "wasm")]
+pub(crate) type Kept = std::sync::Arc<dyn std::any::Any>;

@@ -1,5 +1,6 @@
 //! [`Module`]: what a library brings along: collections, their history, and named operations.
 
+use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
@@ -10,7 +11,7 @@ use serde_json::Value as Json;
 
 use crate::backend::Backend;
 use crate::error::{Error, Result};
-use crate::maybe::{MaybeSend, MaybeSync};
+use crate::maybe::{Kept, MaybeSend, MaybeSync};
 use crate::schema::{Definition, Migration};
 use crate::storage::Storage;
 use crate::value::Name;
@@ -51,6 +52,28 @@ pub struct Module {
     collections: Vec<Definition>,
     migrations: Vec<Migration>,
     operations: Vec<(Name, Handler)>,
+    extensions: Extensions,
+}
+
+/// What modules leave in a storage for their libraries, by type.
+#[derive(Clone, Default)]
+pub(crate) struct Extensions(HashMap<TypeId, Kept>);
+
+impl fmt::Debug for Extensions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Extensions").field(&self.0.len()).finish()
+    }
+}
+
+impl Extensions {
+    pub(crate) fn of(modules: &[Module]) -> Self {
+        let all = modules.iter().flat_map(|module| &module.extensions.0);
+        Self(all.map(|(id, extension)| (*id, Kept::clone(extension))).collect())
+    }
+
+    pub(crate) fn get<T: 'static>(&self) -> Option<&T> {
+        self.0.get(&TypeId::of::<T>())?.downcast_ref()
+    }
 }
 
 /// A named operation: called by [`Storage::custom`].
@@ -127,6 +150,14 @@ impl Module {
     #[must_use]
     pub fn operation(mut self, name: impl Into<Name>, handler: impl OperationHandler) -> Self {
         self.operations.push((name.into(), Handler(Arc::new(handler))));
+        self
+    }
+
+    /// Leaves a value in the storage that the library asks for later, by its type
+    /// ([`Storage::extension`](crate::Storage::extension)): what a middleware was configured with, say.
+    #[must_use]
+    pub fn extension<T: MaybeSend + MaybeSync + 'static>(mut self, value: T) -> Self {
+        self.extensions.0.insert(TypeId::of::<T>(), Arc::new(value));
         self
     }
 

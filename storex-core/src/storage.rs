@@ -11,7 +11,7 @@ use crate::dynamic::DynamicCollection;
 use crate::error::Result;
 use crate::lifecycle::Lifecycle;
 use crate::middleware::{Context, Middleware, Next, OpenContext};
-use crate::module::{Module, Operations};
+use crate::module::{Extensions, Module, Operations};
 use crate::operation::{CustomOperation, Operation, Outcome};
 use crate::query::Query;
 use crate::record::Record;
@@ -55,6 +55,7 @@ struct Inner {
     runtime: Arc<dyn Runtime>,
     middleware: Vec<Arc<dyn Middleware>>,
     operations: Operations,
+    extensions: Extensions,
     feed: Arc<Feed>,
     watch: Watch,
     lifecycle: Lifecycle,
@@ -155,6 +156,7 @@ impl StorageBuilder {
                 runtime: self.runtime,
                 middleware: self.middleware,
                 operations,
+                extensions: Extensions::of(&modules),
                 feed: Arc::new(Feed::new()),
                 watch,
                 lifecycle: Lifecycle::default(),
@@ -297,6 +299,30 @@ impl Storage {
         feed.changed(registry, origin, &outcome);
         observers.tell(registry, &outcome.take_images()).await;
         Ok(outcome)
+    }
+
+    /// What a [`Module`] has left here for its library; see [`Module::extension`].
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use storex_core::{Module, Registry, Storage};
+    /// # use storex_memory::{MemoryBackend, TestRuntime};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> storex_core::Result<()> {
+    /// #[derive(Debug, PartialEq)]
+    /// struct Colour(&'static str);
+    ///
+    /// let module = Module::new("paint").extension(Colour("red"));
+    /// let registry = Registry::builder().build()?;
+    /// let storage = Storage::builder(MemoryBackend::new(), registry, Arc::new(TestRuntime::new(1)))
+    ///     .module(module)
+    ///     .open()
+    ///     .await?;
+    /// assert_eq!(storage.extension::<Colour>(), Some(&Colour("red")));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn extension<T: 'static>(&self) -> Option<&T> {
+        self.inner.extensions.get()
     }
 
     pub(crate) fn operations(&self) -> &Operations {

@@ -1,13 +1,19 @@
 //! [`Clock`]: what the merge has to know of an object, packed into a few bytes.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use smallvec::SmallVec;
 use storex_core::{Timestamp, Value};
 
 use crate::bytes::{Reader, unzigzag, write_varint, zigzag};
 use crate::counter::{self, Amount, Counted, Counter, Sum};
 use crate::error::{Result, SyncError};
+use crate::field_state::FieldState;
+use crate::field_state_code;
 use crate::meta::Devices;
 use crate::stamp::{Device, Hlc, Stamp};
+use crate::strategy::Joins;
 
 /// Nobody deletes an object so often; a greater life is damaged or forged, and would run over.
 pub(crate) const MAX_LIFE: u32 = 1 << 30;
@@ -31,10 +37,15 @@ pub struct Clock {
     pub fields: SmallVec<[(u32, Stamp); 2]>,
     /// Fields that were incremented since they were set, by their number in the catalogue, ascending.
     pub counters: Vec<(u32, Counter)>,
+    /// Fields with a [`Strategy`](crate::Strategy), by their number in the catalogue, ascending.
+    pub states: Vec<(u32, FieldState)>,
 }
 
 /// Stands in front of a clock with counters; no object has the life 0.
 const WITH_COUNTERS: u8 = 0;
+
+/// Stands behind [`WITH_COUNTERS`] in front of a clock with states of strategies.
+const WITH_STATES: u8 = 0;
 
 impl Clock {
     /// The clock of an object that is older than sync.
@@ -46,7 +57,7 @@ impl Clock {
     /// The clock of an object whose fields were all written at once.
     #[must_use]
     pub fn created(life: u32, row: Stamp) -> Self {
-        Self { life, row, fields: SmallVec::new(), counters: Vec::new() }
+        Self { life, row, fields: SmallVec::new(), counters: Vec::new(), states: Vec::new() }
     }
 
     /// Whether the object exists.
@@ -67,6 +78,7 @@ impl Clock {
     /// Notes that a field was set: what was added to it before counts no more.
     pub fn set(&mut self, field: u32, stamp: Stamp) {
         self.counters.retain(|(number, _)| *number != field);
+        self.states.retain(|(number, _)| *number != field);
         match self.fields.binary_search_by_key(&field, |(number, _)| *number) {
             Ok(at) if stamp == self.row => {
                 self.fields.remove(at);
@@ -90,6 +102,31 @@ impl Clock {
             Ok(at) => self.counters[at].1 = counter,
             Err(at) => self.counters.insert(at, (field, counter)),
         }
+    }
+
+    /// What was contributed to a field with a strategy; `None`: nothing.
+    #[must_use]
+    pub fn state(&self, field: u32) -> Option<&FieldState> {
+        let at = self.states.binary_search_by_key(&field, |(number, _)| *number).ok()?;
+        self.states.get(at).map(|(_, state)| state)
+    }
+
+    /// Takes what was contributed to a field; whether that was news.
+    pub(crate) fn join(&mut self, field: u32, state: &FieldState, joins: &Joins) -> bool {
+        match self.states.binary_search_by_key(&field, |(number, _)| *number) {
+            Ok(at) => self.states[at].1.join(state, joins),
+            Err(at) => {
+                self.states.insert(at, (field, state.clone()));
+                true
+            }
+        }
+    }
+
+    /// What a field holds that is not only set: what was contributed to it, or what was set and added since.
+    #[must_use]
+    pub fn value(&self, field: u32) -> Option<Value> {
+        let state = self.state(field).map(FieldState::value);
+        state.or_else(|| self.counter(field).map(Counter::value))
     }
 
     /// Notes an increment of our own that has made a field `to`, and gives what others need to count it too. `None`: no
@@ -135,8 +172,10 @@ impl Clock {
     /// All stamps that are in it.
     pub(crate) fn stamps(&self) -> impl Iterator<Item = Stamp> {
         let sums = self.counters.iter().flat_map(|(_, counter)| &counter.sums);
+        let states = self.states.iter().map(|(_, state)| state.stamps());
         let fields = self.fields.iter().map(|(_, stamp)| *stamp);
-        std::iter::once(self.row).chain(fields).chain(sums.map(|sum| sum.at))
+        let fields = std::iter::once(self.row).chain(fields).chain(sums.map(|sum| sum.at));
+        fields.chain(states.flatten())
     }
 
     /// Puts other stamps in the place of those that are in it.
@@ -149,6 +188,7 @@ impl Clock {
             let sums = std::mem::take(&mut counter.sums);
             sums.into_iter().for_each(|sum| counter.note(Sum { at: other(sum.at), ..sum }));
         }
+        self.states.iter_mut().for_each(|(_, state)| state.restamp(&other));
     }
 
     /// Packs the clock: life, row stamp, then the fields that differ, their readings as differences from the row's.
@@ -156,18 +196,26 @@ impl Clock {
     /// without any is as short as can be.
     pub(crate) fn encode(&self, devices: &mut Devices) -> Vec<u8> {
         let mut out = Vec::with_capacity(12 + 12 * self.fields.len() + 32 * self.counters.len());
-        if !self.counters.is_empty() {
+        let (counters, states) = (!self.counters.is_empty(), !self.states.is_empty());
+        if counters || states {
             out.push(WITH_COUNTERS);
+        }
+        if states {
+            out.push(WITH_STATES);
         }
         write_varint(&mut out, u64::from(self.life));
         out.extend(self.row.hlc.0.to_be_bytes());
         write_varint(&mut out, u64::from(devices.number(self.row.device)));
-        if !self.counters.is_empty() {
-            write_varint(&mut out, self.fields.len() as u64);
+        let listed = self.listed();
+        if counters || states {
+            write_varint(&mut out, listed.len() as u64);
         }
-        for (field, stamp) in &self.fields {
+        for (field, stamp) in &*listed {
             write_varint(&mut out, u64::from(*field));
             self.write_stamp(&mut out, *stamp, devices);
+        }
+        if states {
+            write_varint(&mut out, self.counters.len() as u64);
         }
         for (field, counter) in &self.counters {
             write_varint(&mut out, u64::from(*field));
@@ -178,7 +226,40 @@ impl Clock {
                 write_amount(&mut out, sum.amount);
             }
         }
+        for (field, state) in &self.states {
+            write_varint(&mut out, u64::from(*field));
+            field_state_code::write(&mut out, state, |out, stamp| {
+                self.write_stamp(out, stamp, devices)
+            });
+        }
         out
+    }
+
+    /// The fields whose stamps are written. One with a state has been set by nobody, mostly: it is listed if somebody has.
+    fn listed(&self) -> Cow<'_, [(u32, Stamp)]> {
+        if self.states.is_empty() {
+            return Cow::Borrowed(&self.fields);
+        }
+        let mut listed: BTreeMap<u32, Stamp> = self.fields.iter().copied().collect();
+        for (field, _) in &self.states {
+            match self.stamp(*field) {
+                Stamp::ZERO => listed.remove(field),
+                stamp => listed.insert(*field, stamp),
+            };
+        }
+        Cow::Owned(listed.into_iter().collect())
+    }
+
+    /// The reverse, once the states are read.
+    fn unlist(&mut self) {
+        let mut fields: BTreeMap<u32, Stamp> = self.fields.drain(..).collect();
+        for (field, _) in &self.states {
+            let stamp = fields.remove(field).unwrap_or(Stamp::ZERO);
+            if stamp != self.row {
+                fields.insert(*field, stamp);
+            }
+        }
+        self.fields = fields.into_iter().collect();
     }
 
     fn write_stamp(&self, out: &mut Vec<u8>, stamp: Stamp, devices: &mut Devices) {
@@ -202,6 +283,10 @@ impl Clock {
         if with_counters {
             reader.byte()?;
         }
+        let with_states = with_counters && reader.peek() == Some(WITH_STATES);
+        if with_states {
+            reader.byte()?;
+        }
         let life = reader.varint_u32()?;
         if life == 0 || life > MAX_LIFE {
             return Err(SyncError::corrupt(WHAT, format!("no object has the life {life}")));
@@ -216,19 +301,39 @@ impl Clock {
             clock.fields.push((field, stamp));
             left -= 1;
         }
-        while with_counters && !reader.is_empty() {
+        let mut counters = match (with_counters, with_states) {
+            (_, true) => reader.varint()?,
+            (true, false) => u64::MAX,
+            (false, false) => 0,
+        };
+        while counters > 0 && !reader.is_empty() {
             let field = next_field(&mut reader, clock.counters.last().map(|(field, _)| *field))?;
             let counter = read_counter(&mut reader, hlc, devices)?;
             clock.counters.push((field, counter));
+            counters -= 1;
         }
-        if with_counters && (left > 0 || clock.counters.is_empty() || !clock.is_alive()) {
+        while with_states && !reader.is_empty() {
+            let field = next_field(&mut reader, clock.states.last().map(|(field, _)| *field))?;
+            let state =
+                field_state_code::read(&mut reader, |reader| read_stamp(reader, hlc, devices))?;
+            clock.states.push((field, state));
+        }
+        if with_states {
+            clock.unlist();
+        }
+        let missing = if with_states {
+            counters > 0 || clock.states.is_empty()
+        } else {
+            clock.counters.is_empty()
+        };
+        if with_counters && (left > 0 || missing || !clock.is_alive()) {
             return Err(SyncError::corrupt(WHAT, "it has counters, and they are not there"));
         }
         Ok(clock)
     }
 }
 
-const WHAT: &str = "the clock of an object";
+pub(crate) const WHAT: &str = "the clock of an object";
 
 fn next_field(reader: &mut Reader<'_>, last: Option<u32>) -> Result<u32> {
     let field = reader.varint_u32()?;

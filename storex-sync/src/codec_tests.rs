@@ -2,12 +2,14 @@
 //! `docs/wire-format.md` are read from there and compared.
 
 use proptest::prelude::*;
+use serde_json::Value as Json;
 use smallvec::SmallVec;
 use storex_core::{Definition, FieldType, Key, Migration, Name, Registry, Timestamp, Value};
 
 use crate::clock::{Clock, MAX_LIFE};
 use crate::counter::{Amount, Counted, Counter, Sum};
 use crate::error::SyncError;
+use crate::field_state::{Contribution, Element, FieldState, Held, Item, Joined};
 use crate::initial::frame::{CollectionHello, Frame, Hello, Rows, Tombstones};
 use crate::key_code;
 use crate::meta::{Catalogue, Devices, Followed, Head, decode_names, encode_names};
@@ -35,11 +37,36 @@ fn stamp() -> impl Strategy<Value = Stamp> {
 pub(crate) fn clock() -> impl Strategy<Value = Clock> {
     let fields = prop::collection::btree_map(any::<u32>(), stamp(), 0..5);
     let counters = prop::collection::btree_map(any::<u32>(), counter(), 0..3);
-    (1..=MAX_LIFE, stamp(), fields, counters).prop_map(|(life, row, fields, counters)| {
+    let states = prop::collection::btree_map(any::<u32>(), state(), 0..3);
+    let parts = (1..=MAX_LIFE, stamp(), fields, counters, states);
+    parts.prop_map(|(life, row, fields, counters, states)| {
         let fields: SmallVec<_> = fields.into_iter().filter(|(_, stamp)| *stamp != row).collect();
         let counters = counters.into_iter().filter(|_| life % 2 == 1).collect();
-        Clock { life, row, fields, counters }
+        let states = states.into_iter().filter(|_| life % 2 == 1).collect();
+        Clock { life, row, fields, counters, states }
     })
+}
+
+fn state() -> impl Strategy<Value = FieldState> {
+    let held = || (stamp(), key_value()).prop_map(|(at, value)| Held { at, value });
+    let json =
+        || prop_oneof![any::<i64>().prop_map(Json::from), any::<String>().prop_map(Json::from)];
+    let element = (stamp(), any::<u32>(), any::<bool>());
+    let set = prop::collection::btree_map(json().prop_map(|json| json.to_string()), element, 0..4);
+    let list = prop::collection::btree_map((stamp(), any::<u32>()), json(), 0..4);
+    prop_oneof![
+        held().prop_map(FieldState::Max),
+        held().prop_map(FieldState::Min),
+        ("[a-z]{1,5}", held()).prop_map(|(name, held)| FieldState::Custom(name.into(), held)),
+        set.prop_map(|set| FieldState::Set(
+            set.into_iter()
+                .map(|(text, (at, place, is_in))| Element { text, at, place, is_in })
+                .collect()
+        )),
+        list.prop_map(|list| FieldState::List(
+            list.into_iter().map(|((at, place), element)| Item { at, place, element }).collect()
+        )),
+    ]
 }
 
 fn counter() -> impl Strategy<Value = Counter> {
@@ -177,7 +204,8 @@ proptest! {
             for cut in 0..bytes.len() {
                 if let Ok(read) = Clock::decode(&bytes[..cut], &devices) {
                     let shorter = read.fields.len() < clock.fields.len()
-                        || read.counters.len() < clock.counters.len();
+                        || read.counters.len() < clock.counters.len()
+                        || read.states.len() < clock.states.len();
                     prop_assert!(shorter, "a shorter list of fields or counters");
                 }
             }
@@ -195,7 +223,8 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] = to;
         let begun = [&[0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0][..], &rest].concat();
-        for bytes in [bytes, begun] {
+        let states = [&[0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0][..], &rest].concat();
+        for bytes in [bytes, begun, states] {
             if let Ok(read) = Clock::decode(&bytes, &devices) {
                 let mut devices = devices.clone();
                 let again = Clock::decode(&read.encode(&mut devices), &devices).unwrap();
@@ -579,6 +608,7 @@ fn changes_are_as_described() {
     let increment = |by: Value, counted| Relative::Increment { by, counted };
     let moment = |at| Value::Timestamp(Timestamp(at));
     let json = |json: serde_json::Value| Value::Json(json);
+    let joined = |base, contribution| Relative::Joined(Joined { base, contribution });
     let since = Stamp { hlc: at(70_000), device: B };
     for (name, change, to) in [
         ("increment", increment(2.into(), None), Value::Int(5)),
@@ -607,6 +637,26 @@ fn changes_are_as_described() {
             "replace prefix",
             Relative::ReplacePrefix { from: "a".into(), to: "b".into() },
             "bc".into(),
+        ),
+        ("greatest", joined(Stamp::ZERO, Contribution::Max(7.into())), 9.into()),
+        ("least", joined(since, Contribution::Min("b".into())), "a".into()),
+        (
+            "set",
+            joined(
+                Stamp::ZERO,
+                Contribution::Set { added: vec![2.into()], removed: vec!["a".into()] },
+            ),
+            json([1, 2].into()),
+        ),
+        (
+            "list",
+            joined(Stamp::ZERO, Contribution::List(vec![2.into(), 2.into()])),
+            json([1, 2, 2].into()),
+        ),
+        (
+            "joined by a function",
+            joined(Stamp::ZERO, Contribution::Custom("longer".into(), "ab".into())),
+            "abc".into(),
         ),
     ] {
         let name = format!("change, {name}");
@@ -656,16 +706,40 @@ fn clocks_and_the_table_of_devices_are_as_described() {
         4,
         counter(1.5.into(), &[(2, A, Amount::Float(0.1, 0.0)), (2, B, Amount::Float(0.5, 1e-17))]),
     );
+    let with_strategies = clock_with_strategies();
     for (name, clock) in [
         ("clock, created", fresh),
         ("clock, edited", edited),
         ("clock, deleted", deleted),
         ("clock, older than sync", older),
         ("clock, with counters", with_counters),
+        ("clock, with strategies", with_strategies),
     ] {
         assert_vector(name, &clock.encode(&mut devices));
         assert_eq!(Clock::decode(&vector(name), &devices).unwrap(), clock);
     }
+}
+
+fn clock_with_strategies() -> Clock {
+    let (a, b) = (Stamp { hlc: at(1), device: A }, Stamp { hlc: at(2), device: B });
+    let held = |at, value| Held { at, value };
+    let element = |text: &str, at, place, is_in| Element { text: text.into(), at, place, is_in };
+    let item = |at, place, element| Item { at, place, element };
+    let mut clock = Clock::created(1, Stamp { hlc: at(0), device: A });
+    let joins = crate::strategy::Joins::default();
+    for (field, state) in [
+        (2, FieldState::Max(held(b, 9.into()))),
+        (3, FieldState::Min(held(a, "a".into()))),
+        (4, FieldState::Set(vec![element("\"x\"", b, 0, false), element("1", a, 1, true)])),
+        (5, FieldState::List(vec![item(a, 0, 1.into()), item(b, 0, Json::Null)])),
+        (6, FieldState::Custom("longer".into(), held(a, "abc".into()))),
+    ] {
+        // One of them was set plainly, the row's other fields by the create.
+        clock.set(field, if field == 3 { clock.row } else { Stamp::ZERO });
+        clock.join(field, &state, &joins);
+    }
+    clock.set(7, Stamp { hlc: at(3), device: B });
+    clock
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::counter::{Amount, Counted, Counter, Sum};
 use crate::merge::{Action, FieldConflict, Incoming, merge, merge_object};
 use crate::stamp::{Device, Hlc, Stamp};
+use crate::strategy::Joins;
 use crate::transaction::EntryKind;
 
 const FIELDS: [u32; 1] = [7];
@@ -79,13 +80,15 @@ impl Object {
             stamp: op.stamp,
             fields: &FIELDS,
             counted: &counted,
+            joined: &[],
+            joins: &Joins::default(),
         };
         let merged = merge(Some(&self.clock), incoming, |_| false);
         self.act(&merged.action, merged.clock, &op.to);
     }
 
     fn join(&mut self, other: &Self) {
-        let merged = merge_object(Some(&self.clock), &other.clock, &FIELDS, &[]);
+        let merged = merge_object(Some(&self.clock), &other.clock, &FIELDS, &[], &Joins::default());
         self.act(&merged.action, merged.clock, &other.row);
     }
 
@@ -322,6 +325,8 @@ fn arrive(
         stamp: at,
         fields: &FIELDS,
         counted: &counted,
+        joined: &[],
+        joins: &Joins::default(),
     };
     let merged = merge(Some(own), incoming, |_| false);
     let clock = merged.clock.unwrap_or_else(|| own.clone());
@@ -409,6 +414,8 @@ fn a_set_that_had_not_seen_an_increment_is_a_conflict() {
         stamp: stamp(30, 3),
         fields: &FIELDS,
         counted: &[],
+        joined: &[],
+        joins: &Joins::default(),
     };
     let seen =
         |upto: u64| merge(Some(&counting()), incoming, |stamp| stamp.hlc.0 <= upto).conflicts;
@@ -422,7 +429,15 @@ fn whole_objects_end_the_counter() {
     for (kind, life, at) in
         [(EntryKind::Create, 1, 30), (EntryKind::Delete, 2, 5), (EntryKind::Create, 3, 5)]
     {
-        let incoming = Incoming { kind, life, stamp: stamp(at, 3), fields: &FIELDS, counted: &[] };
+        let incoming = Incoming {
+            kind,
+            life,
+            stamp: stamp(at, 3),
+            fields: &FIELDS,
+            counted: &[],
+            joined: &[],
+            joins: &Joins::default(),
+        };
         let merged = merge(Some(&counting()), incoming, |_| false);
         assert!(merged.clock.unwrap().counters.is_empty(), "{kind:?} {life}");
     }

@@ -159,6 +159,14 @@ pub enum SyncError {
         /// How many may be parked.
         most: u64,
     },
+    /// What was lost in a conflict cannot be put back. Nothing was changed.
+    #[error("conflict {conflict} cannot be undone: {reason}")]
+    CannotUndo {
+        /// Its number in the journal.
+        conflict: u64,
+        /// Why not.
+        reason: String,
+    },
     /// The exchange that somebody waited for failed; see [`SyncError::cause`].
     #[error(transparent)]
     Joined(Arc<Self>),
@@ -179,6 +187,7 @@ impl SyncError {
             Self::Gap { .. }
             | Self::Forked { .. }
             | Self::LogReplaced
+            | Self::CannotUndo { .. }
             | Self::BelowFloor { .. } => ErrorKind::Conflict,
             Self::Timeout { .. } => ErrorKind::Io,
             Self::RateLimited { .. } | Self::Offline | Self::Paused => ErrorKind::Busy,

@@ -14,7 +14,9 @@
 //! - [`Exclusive`] lets one of the programs that share a database sync it at a time.
 //! - [`InitialSync`] brings the contents of one device to another over a [`Channel`].
 //! - [`merge()`] decides, from stored clocks and the arriving write alone, what becomes of an object: the later stamp wins
-//!   field by field, increments of all devices count ([`Counter`]), a delete wins over updates that had not seen it.
+//!   field by field, increments of all devices count ([`Counter`]), a delete wins over updates that had not seen it. A field may
+//!   have another [`Strategy`].
+//! - [`ConflictJournal`] holds what was lost, to be looked at and put back; [`SyncHooks`] lets the application decide.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -74,6 +76,7 @@ mod clock;
 #[cfg(test)]
 mod codec_tests;
 mod continuous;
+mod contribute;
 mod counter;
 #[cfg(test)]
 mod counter_tests;
@@ -83,11 +86,18 @@ pub mod engine;
 mod error;
 mod exclusive;
 mod failure;
+mod field_state;
+mod field_state_code;
+#[cfg(test)]
+mod field_state_tests;
+mod hooks;
 mod initial;
+mod journal;
 mod key_code;
 mod log;
 mod log_entries;
 mod merge;
+mod merging;
 mod meta;
 mod outbox;
 mod pack;
@@ -105,11 +115,12 @@ mod rules;
 mod shared_log;
 mod stamp;
 mod state;
+mod strategy;
 mod sync;
 mod transaction;
 mod writes;
 
-pub use apply::{Applied, Cause, Conflict, Resolution, Ruling};
+pub use apply::{Applied, Cause, Resolution, Ruling};
 pub use brief::{Brief, BriefReport, Degraded, WhenBusy};
 #[cfg(all(feature = "web", target_family = "wasm"))]
 pub use channel::MessagePortChannel;
@@ -121,7 +132,12 @@ pub use digest::{CollectionDigest, Digest};
 pub use engine::status::{Phase, SyncEvent, SyncStatus};
 pub use error::{Result, SyncError};
 pub use exclusive::{Exclusive, Guard, LeaseTimes};
+pub use field_state::{Contribution, Element, FieldState, Held, Item, Joined};
+pub use hooks::{Decision, ObjectWrite, PassingEntry, SyncHooks, Verdict, WrittenAs};
 pub use initial::{InitialSync, InitialSyncReport, Progress};
+pub use journal::{
+    Conflict, ConflictId, ConflictJournal, ConflictQuery, Content, NotedConflict, Version,
+};
 pub use log::SyncLog;
 pub use merge::{Action, FieldConflict, Incoming, Merged, merge, merge_object};
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
@@ -139,6 +155,7 @@ pub use shared_log::{
     SharedSyncLog, Trimmed,
 };
 pub use stamp::{Device, Hlc, Stamp};
+pub use strategy::{Joins, Strategy};
 pub use sync::{Sync, Turn};
 pub use transaction::{Entry, EntryKind, EntryValue, Header, Shape, Transaction};
 pub use writes::{WriteId, WriteState};

@@ -24,13 +24,16 @@ use storex_core::{
 
 use crate::clock::Clock;
 use crate::error::{Result, SyncError, abort};
-use crate::log_entries::{Touched, touched};
+use crate::hooks::SyncHooks;
+use crate::log_entries::{Known, Touched, Written, companions, rows_of, touched};
+use crate::merging::Merging;
 use crate::meta::{
     CATALOGUE, Catalogue, DEVICES, Devices, FOLLOWED, Followed, HEAD, Head, LOCAL_ONLY, META,
     Numbers, RULES, decode_names, encode_names, meta_definition, meta_row, read_meta, write_meta,
 };
 use crate::rules::{Chosen, RelationRule, UniqueRule};
 use crate::stamp::{Device, Hlc};
+use crate::strategy::Strategy;
 use crate::transaction::Header;
 
 /// The transactions that are still to be sent: number, bytes, how many entries.
@@ -53,6 +56,7 @@ pub(crate) const CLOCK: &str = "_storex_clock";
 #[derive(Debug, Default)]
 pub struct SyncLog {
     local_only: BTreeSet<Name>,
+    merging: Merging,
     rules: Chosen,
     opened: OnceLock<Opened>,
 }
@@ -62,6 +66,7 @@ pub struct SyncLog {
 struct Opened {
     numbers: Arc<AllNumbers>,
     schema: u64,
+    merging: Arc<Merging>,
 }
 
 /// The numbers of all synced collections, read once when the storage is opened; those kept local are not among them.
@@ -99,6 +104,64 @@ impl SyncLog {
     #[must_use]
     pub fn local_only<N: Into<Name>>(mut self, collections: impl IntoIterator<Item = N>) -> Self {
         self.local_only.extend(collections.into_iter().map(Into::into));
+        self
+    }
+
+    /// How the writes of several devices to a field come together; see [`Strategy`]. That the field is there and can have the
+    /// strategy is checked when the storage is opened.
+    ///
+    /// ```
+    /// use storex_sync::{Strategy, SyncLog};
+    ///
+    /// let log = SyncLog::new()
+    ///     .strategy("note", "tags", Strategy::Set)
+    ///     .strategy("game", "best_score", Strategy::Max);
+    /// # let _ = log;
+    /// ```
+    #[must_use]
+    pub fn strategy(
+        mut self,
+        collection: impl Into<Name>,
+        field: impl Into<Name>,
+        strategy: Strategy,
+    ) -> Self {
+        self.merging.add_strategy(collection.into(), field.into(), strategy);
+        self
+    }
+
+    /// Fields that change together: a write of one of them counts as a write of all, with the values that they have, so that a merge
+    /// never mixes those of two devices. That the fields are there, and have no strategy that merges them one by one, is checked when
+    /// the storage is opened.
+    ///
+    /// ```
+    /// use storex_sync::SyncLog;
+    ///
+    /// let log = SyncLog::new().together("person", ["street", "zip", "city"]);
+    /// # let _ = log;
+    /// ```
+    #[must_use]
+    pub fn together<N: Into<Name>>(
+        mut self,
+        collection: impl Into<Name>,
+        fields: impl IntoIterator<Item = N>,
+    ) -> Self {
+        let fields = fields.into_iter().map(Into::into).collect();
+        self.merging.groups.entry(collection.into()).or_default().push(fields);
+        self
+    }
+
+    /// What the application says to what is sent, received, applied and merged; see [`SyncHooks`].
+    #[must_use]
+    pub fn hooks(mut self, hooks: impl SyncHooks) -> Self {
+        self.merging.hooks = Some(Arc::new(hooks));
+        self
+    }
+
+    /// How many conflicts the [journal](crate::ConflictJournal) holds, the oldest ones making room; 1,000 unless told
+    /// otherwise. None at all with 0.
+    #[must_use]
+    pub fn journal(mut self, conflicts: u64) -> Self {
+        self.merging.journal = conflicts;
         self
     }
 
@@ -222,38 +285,43 @@ pub(crate) fn catalogue_query() -> Query {
 #[cfg_attr(target_family = "wasm", async_trait(?Send))]
 impl Middleware for SyncLog {
     fn module(&self) -> Module {
-        Module::new("storex-sync").collections([
-            meta_definition(),
-            Definition::new(LOG)
-                .reserved()
-                .field("sequence", FieldType::Int)
-                .field("transaction", FieldType::Binary)
-                .field("entries", FieldType::Int)
-                .primary_key(["sequence"]),
-            Definition::new(CLOCK)
-                .reserved()
-                .field("collection", FieldType::Int)
-                .field("key", FieldType::Binary)
-                .field("clock", FieldType::Binary)
-                .primary_key(["collection", "key"]),
-            crate::parked::parked_definition(),
-        ])
+        Module::new("storex-sync")
+            .collections([
+                meta_definition(),
+                Definition::new(LOG)
+                    .reserved()
+                    .field("sequence", FieldType::Int)
+                    .field("transaction", FieldType::Binary)
+                    .field("entries", FieldType::Int)
+                    .primary_key(["sequence"]),
+                Definition::new(CLOCK)
+                    .reserved()
+                    .field("collection", FieldType::Int)
+                    .field("key", FieldType::Binary)
+                    .field("clock", FieldType::Binary)
+                    .primary_key(["collection", "key"]),
+                crate::parked::parked_definition(),
+                crate::journal::conflicts_definition(),
+            ])
+            .extension(Arc::new(self.merging.clone()))
     }
 
     async fn open(&self, cx: &OpenContext<'_>) -> storex_core::Result<()> {
         for name in &self.local_only {
             cx.registry.collection(name)?;
         }
+        self.merging.check(cx.registry, &self.local_only)?;
         self.rules.check(cx.registry)?;
         self.prepare(cx).await?;
         let numbers = read_numbers(cx.backend.find(catalogue_query()), cx.registry).await.map_err(
-            |error| match error {
-                // Its class must not be lost: a lock, say, may be free later.
-                SyncError::Storage { source, .. } => source,
-                other => abort(&other),
-            },
+            // Its class must not be lost: a lock, say, may be free later.
+            refusal,
         )?;
-        let opened = Opened { numbers: Arc::new(numbers), schema: cx.registry.fingerprint() };
+        let opened = Opened {
+            numbers: Arc::new(numbers),
+            schema: cx.registry.fingerprint(),
+            merging: Arc::new(self.merging.clone()),
+        };
         // A builder opens its middleware once.
         let _ = self.opened.set(opened);
         Ok(())
@@ -269,13 +337,16 @@ impl Middleware for SyncLog {
         if batch.origin != Origin::Local {
             return next.run(cx, Operation::Execute(batch)).await;
         }
-        let Opened { numbers, schema } = self.opened.get().cloned().ok_or(Error::Closed)?;
+        let Opened { numbers, schema, merging } =
+            self.opened.get().cloned().ok_or(Error::Closed)?;
+        merging.adapt(&mut batch);
         let own_steps = batch.steps.len();
         let writer = Arc::new(LogWriter {
             registry: Arc::clone(cx.registry()),
             runtime: Arc::clone(cx.runtime()),
             numbers,
             schema,
+            merging,
         });
         batch =
             batch.touching([META, CLOCK, LOG]).then(move |trace| Arc::clone(&writer).begin(trace));
@@ -290,6 +361,14 @@ impl Middleware for SyncLog {
     }
 }
 
+/// What the storage is told: its own error, with its class, or why the log gives up.
+fn refusal(error: SyncError) -> Error {
+    match error {
+        SyncError::Storage { source, .. } => source,
+        other => abort(&other),
+    }
+}
+
 /// Writes the log of one transaction. Its functions are continuations: they may be called again.
 #[derive(Debug)]
 pub(crate) struct LogWriter {
@@ -297,6 +376,7 @@ pub(crate) struct LogWriter {
     runtime: Arc<dyn Runtime>,
     numbers: Arc<AllNumbers>,
     schema: u64,
+    merging: Arc<Merging>,
 }
 
 /// Head and devices as they were read, and the stamp drawn for this transaction.
@@ -313,8 +393,7 @@ impl LogWriter {
         if touched(trace, &self.registry, &self.numbers).next().is_none() {
             return Ok(Vec::new());
         }
-        let next =
-            Step::then(move |trace| Arc::clone(&self).draw(trace).map_err(|error| abort(&error)));
+        let next = Step::then(move |trace| Arc::clone(&self).draw(trace).map_err(refusal));
         Ok(vec![read_meta(&[HEAD, DEVICES]), next])
     }
 
@@ -331,6 +410,9 @@ impl LogWriter {
         else {
             return writer.read_clocks(trace, drawn);
         };
+        if self.merging.strategies.contains_key(collection.name()) {
+            return writer.read_clocks(trace, drawn);
+        }
         let clocks = records
             .iter()
             .enumerate()
@@ -354,7 +436,7 @@ impl LogWriter {
             } else {
                 Arc::clone(&writer).read_clocks(trace, drawn.clone())
             };
-            steps.map_err(|error| abort(&error))
+            steps.map_err(refusal)
         });
         Ok(vec![Step::create_or(CLOCK, clocks, OnConflict::Skip), next])
     }
@@ -372,29 +454,33 @@ impl LogWriter {
                 }
             }
         }
+        let all = touched(trace, &self.registry, &self.numbers);
+        let (mut steps, collections) = companions(&self.merging, all);
+        let others = steps.len();
         let next = Step::then(move |trace| {
-            let clocks = read_clock_rows(trace.found(0), &drawn.devices);
-            let steps = clocks.and_then(|clocks| self.finish(trace, drawn.clone(), Some(clocks)));
-            steps.map_err(|error| abort(&error))
+            let clocks = read_clock_rows(trace.found(others), &drawn.devices);
+            let found = collections.iter().enumerate();
+            let rows = found.flat_map(|(n, it)| rows_of(it, trace.found(others - 1 - n)));
+            let known = clocks.map(|clocks| Known { clocks, rows: rows.collect() });
+            let steps = known.and_then(|known| self.finish(trace, drawn.clone(), Some(known)));
+            steps.map_err(refusal)
         });
-        Ok(vec![Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))), next])
+        steps.insert(0, Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))));
+        steps.push(next);
+        Ok(steps)
     }
 
     /// Last part: the clocks (unless they are written already), the log row, the head.
-    fn finish(
-        &self,
-        trace: &Trace,
-        drawn: Drawn,
-        clocks: Option<HashMap<(i64, Vec<u8>), Clock>>,
-    ) -> Result<Vec<Step>> {
+    fn finish(&self, trace: &Trace, drawn: Drawn, known: Option<Known>) -> Result<Vec<Step>> {
         let Drawn { mut head, mut devices, hlc } = drawn;
         let device = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
         let seen = devices.seen_by(device);
         let header = Header { device, sequence: head.next, hlc, seen, schema: self.schema };
         let all: Vec<Touched<'_>> = touched(trace, &self.registry, &self.numbers).collect();
-        let (payload, entries, folded) = crate::log_entries::write(&header, &all, clocks);
-        let mut steps = Vec::new();
-        if let Some(folded) = folded {
+        let written = crate::log_entries::write(&header, &all, known, &self.merging)?;
+        let Written { payload, entries, clocks, corrections } = written;
+        let mut steps = corrections.steps(&self.registry);
+        if let Some(folded) = clocks {
             let mut records: Vec<Record> = folded
                 .into_iter()
                 .map(|((collection, code), clock)| {

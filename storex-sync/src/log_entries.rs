@@ -1,16 +1,19 @@
 //! From what a batch has executed to the entries of its log row.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use storex_core::{
-    Change, Collection, Key, Name, Record, Registry, Step, StepOutcome, Trace, Value, created,
+    Change, Collection, Filter, Key, Name, Query, Record, Registry, Step, StepOutcome, Trace,
+    Value, created,
 };
 
 use crate::clock::Clock;
-use crate::counter::Counted;
+use crate::contribute::{Corrections, OwnWrite, Said};
+use crate::error::Result;
 use crate::key_code;
 use crate::log::AllNumbers;
+use crate::merging::Merging;
 use crate::meta::Numbers;
 use crate::relative::Relative;
 use crate::stamp::Stamp;
@@ -158,6 +161,26 @@ impl Touched<'_> {
         }
     }
 
+    /// Positions of the fields that change with those that were changed.
+    fn companions(&self, merging: &Merging) -> Vec<usize> {
+        match self {
+            Self::Updated { collection, changes, .. } => {
+                merging.companions(collection, changes.iter().map(|(name, _)| *name))
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The n-th object as it is now, if it is there and was read.
+    fn row<'a>(&self, n: usize, known: &'a Known) -> Option<&'a Record> {
+        match self {
+            Self::Updated { collection, keys, .. } => {
+                known.rows.get(&(Name::clone(collection.name()), (*keys.get(n)?).clone()))
+            }
+            _ => None,
+        }
+    }
+
     fn shape(&self, positions: &[usize]) -> Shape {
         let collection = self.collection();
         let name = |at: &usize| collection.fields().get(*at).map(|field| Name::clone(&field.name));
@@ -173,19 +196,34 @@ impl Touched<'_> {
         writer: &mut TransactionWriter,
         n: usize,
         positions: &[usize],
-        counted: Vec<Option<Counted>>,
+        said: Vec<Option<Said>>,
     ) {
+        let mut said = said.into_iter();
         match self {
             Self::Created { collection, records, .. } => {
-                for at in collection.primary_key().iter().chain(positions) {
+                for at in collection.primary_key() {
                     writer.value(records[n].get(*at));
+                }
+                for at in positions {
+                    match said.next().flatten() {
+                        Some(Said::Joined(joined, to)) => {
+                            writer.changed(&Relative::Joined(joined), &to);
+                        }
+                        _ => writer.value(records[n].get(*at)),
+                    }
                 }
             }
             Self::Updated { keys, changes, .. } => {
                 keys[n].values().iter().for_each(|value| writer.value(value));
-                let mut counted = counted.into_iter();
                 for ((_, change), at) in changes.iter().zip(positions) {
-                    let counted = counted.next().flatten();
+                    let counted = match said.next().flatten() {
+                        Some(Said::Joined(joined, to)) => {
+                            writer.changed(&Relative::Joined(joined), &to);
+                            continue;
+                        }
+                        Some(Said::Counted(counted)) => Some(counted),
+                        None => None,
+                    };
                     match (change, Relative::of(change)) {
                         (Change::Set(value), _) => writer.value(value),
                         (_, Some(Relative::Increment { by, .. })) => {
@@ -235,97 +273,205 @@ fn value_size(value: &Value) -> usize {
 /// The objects' clocks, by collection number and key code.
 pub(crate) type Clocks = HashMap<(i64, Vec<u8>), Clock>;
 
+/// What is stored of the objects that were touched.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) clocks: Clocks,
+    /// The objects as they are now, of which a part of a group of fields was changed.
+    pub(crate) rows: HashMap<(Name, Key), Record>,
+}
+
+/// Reads the objects of which a part of a group of fields was changed; one step for each of these collections.
+pub(crate) fn companions<'a>(
+    merging: &Merging,
+    all: impl Iterator<Item = Touched<'a>>,
+) -> (Vec<Step>, Vec<Arc<Collection>>) {
+    let mut wanted: BTreeMap<Name, (Arc<Collection>, BTreeSet<Key>)> = BTreeMap::new();
+    if merging.groups.is_empty() {
+        return (Vec::new(), Vec::new());
+    }
+    for touched in all {
+        let Touched::Updated { collection, keys, .. } = &touched else { continue };
+        if !touched.companions(merging).is_empty() {
+            let name = Name::clone(collection.name());
+            let known =
+                wanted.entry(name).or_insert_with(|| (Arc::clone(collection), BTreeSet::new()));
+            known.1.extend(keys.iter().map(|key| (*key).clone()));
+        }
+    }
+    let find = |(name, (collection, keys)): (Name, (Arc<Collection>, BTreeSet<Key>))| {
+        let filter = Filter::Keys(keys.into_iter().collect());
+        (Step::Find(Query::new(name).filter(filter)), collection)
+    };
+    wanted.into_iter().map(find).unzip()
+}
+
+/// Rows by their object.
+pub(crate) fn rows_of<'a>(
+    collection: &'a Collection,
+    rows: &'a [Record],
+) -> impl Iterator<Item = ((Name, Key), Record)> + 'a {
+    let object = |row: &Record| (Name::clone(collection.name()), collection.key_of(row));
+    rows.iter().map(move |row| (object(row), row.clone()))
+}
+
+/// A transaction as it is logged.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) payload: Vec<u8>,
+    pub(crate) entries: usize,
+    /// The clocks of everything touched, unless they are written already.
+    pub(crate) clocks: Option<Clocks>,
+    /// Fields that hold something else than what was written.
+    pub(crate) corrections: Corrections,
+}
+
 /// Writes the transaction, and folds its entries into the clocks.
 ///
-/// `clocks` are the stored clocks of everything touched; `None` stands for fresh creates whose clocks are written
-/// already.
+/// `known` is what is stored of everything touched; `None` stands for fresh creates whose clocks are written already.
 pub(crate) fn write(
     header: &Header,
     all: &[Touched<'_>],
-    clocks: Option<Clocks>,
-) -> (Vec<u8>, usize, Option<Clocks>) {
-    let mut shapes: Vec<Shape> = Vec::new();
-    let mut shape_of = Vec::with_capacity(all.len());
-    let positions: Vec<Vec<usize>> = all.iter().map(Touched::value_positions).collect();
-    let mut known: HashMap<Shape, usize> = HashMap::new();
-    for (touched, positions) in all.iter().zip(&positions) {
-        let shape = touched.shape(positions);
-        let at = *known.entry(shape).or_insert_with_key(|shape| {
-            shapes.push(shape.clone());
-            shapes.len() - 1
-        });
-        shape_of.push(at);
-    }
+    known: Option<Known>,
+    merging: &Merging,
+) -> Result<Written> {
+    let is_folded = known.is_some();
+    let known = known.unwrap_or_default();
+    let mut shapes = Shapes::default();
+    let fields: Vec<Fields> =
+        all.iter().map(|touched| Fields::of(touched, merging, &known, &mut shapes)).collect();
     let entries = all.iter().map(Touched::len).sum();
     let size = all.iter().map(Touched::size_hint).sum();
-    let mut writer = TransactionWriter::new(header, &shapes, entries, size);
-    let mut folded = clocks;
+    let mut writer = TransactionWriter::new(header, &shapes.list, entries, size);
+    let mut fold = Fold { known, merging, corrections: Corrections::default() };
     let mut stamp = Stamp { hlc: header.hlc, device: header.device };
-    for ((touched, positions), shape) in all.iter().zip(&positions).zip(shape_of) {
-        let values = touched.collection().primary_key().len() + positions.len();
-        let codes = if folded.is_some() { touched.codes() } else { Vec::new() };
+    for (touched, fields) in all.iter().zip(&fields) {
+        let codes = if is_folded { touched.codes() } else { Vec::new() };
         let mut codes = codes.into_iter();
+        let key_len = touched.collection().primary_key().len();
         for n in 0..touched.len() {
-            let (life, counted) = match (&mut folded, codes.next()) {
-                (Some(clocks), Some(code)) => {
+            let (life, said) = match codes.next() {
+                Some(code) => {
                     let object = (touched.numbers().collection, code);
-                    fold(clocks, object, touched, n, positions, stamp)
+                    fold.write(object, touched, n, fields, stamp)?
                 }
-                _ => (1, Vec::new()),
+                None => (1, Vec::new()),
             };
+            let row = touched.row(n, &fold.known).zip(fields.with_companions);
+            let companions = row.map_or(&[][..], |_| &fields.companions);
+            let shape = row.map_or(fields.shape, |(_, shape)| shape);
+            let values = key_len + fields.positions.len() + companions.len();
             writer.entry(touched.kind(), shape, life, values);
-            touched.write_values(&mut writer, n, positions, counted);
+            touched.write_values(&mut writer, n, &fields.positions, said);
+            for at in companions {
+                writer.value(row.map_or(&Value::Null, |(row, _)| row.get(*at)));
+            }
             stamp.hlc = stamp.hlc.plus(1);
         }
     }
-    (writer.finish(), entries, folded)
+    let clocks = is_folded.then_some(fold.known.clocks);
+    Ok(Written { payload: writer.finish(), entries, clocks, corrections: fold.corrections })
 }
 
-/// Folds one of our own writes into the object's clock; tells its life, and, change by change if any is relative, what each
-/// increment says to be counted.
-fn fold(
-    clocks: &mut Clocks,
-    object: (i64, Vec<u8>),
-    touched: &Touched<'_>,
-    n: usize,
-    positions: &[usize],
-    stamp: Stamp,
-) -> (u32, Vec<Option<Counted>>) {
-    let stored = clocks.get(&object);
-    let mut counted = Vec::new();
-    let clock = match touched {
-        Touched::Created { .. } => {
-            let life = stored
-                .map_or(1, |clock| if clock.is_alive() { clock.life } else { clock.life + 1 });
-            Clock::created(life, stamp)
-        }
-        Touched::Updated { numbers, changes, .. } => {
-            let mut clock = stored.cloned().unwrap_or_else(Clock::unstamped);
-            if !clock.is_alive() {
-                // The row is there although its clock says deleted: it was put back behind our back.
-                clock = Clock::created(clock.life + 1, Stamp::ZERO);
+/// The shapes of a transaction.
+#[derive(Debug, Default)]
+struct Shapes {
+    list: Vec<Shape>,
+    known: HashMap<Shape, usize>,
+}
+
+impl Shapes {
+    fn place(&mut self, shape: Shape) -> usize {
+        *self.known.entry(shape).or_insert_with_key(|shape| {
+            self.list.push(shape.clone());
+            self.list.len() - 1
+        })
+    }
+}
+
+/// The fields of the entries that come of a step.
+#[derive(Debug)]
+struct Fields {
+    /// Positions of the fields behind the key.
+    positions: Vec<usize>,
+    shape: usize,
+    /// Positions of the fields that change with these.
+    companions: Vec<usize>,
+    /// The shape of the entries that have them; `None`: no entry has any.
+    with_companions: Option<usize>,
+}
+
+impl Fields {
+    fn of(touched: &Touched<'_>, merging: &Merging, known: &Known, shapes: &mut Shapes) -> Self {
+        let positions = touched.value_positions();
+        let companions =
+            if known.rows.is_empty() { Vec::new() } else { touched.companions(merging) };
+        let shape = shapes.place(touched.shape(&positions));
+        let with_companions = (!companions.is_empty()).then(|| {
+            let all: Vec<usize> = positions.iter().chain(&companions).copied().collect();
+            shapes.place(touched.shape(&all))
+        });
+        Self { positions, shape, companions, with_companions }
+    }
+}
+
+struct Fold<'a> {
+    known: Known,
+    merging: &'a Merging,
+    corrections: Corrections,
+}
+
+impl Fold<'_> {
+    /// Folds one of our own writes into the object's clock; tells its life, and, field by field if there is any such, what the log
+    /// says beside the values.
+    fn write(
+        &mut self,
+        object: (i64, Vec<u8>),
+        touched: &Touched<'_>,
+        n: usize,
+        fields: &Fields,
+        stamp: Stamp,
+    ) -> Result<(u32, Vec<Option<Said>>)> {
+        let positions = &fields.positions;
+        let stored = self.known.clocks.get(&object);
+        let (merging, corrections) = (self.merging, &mut self.corrections);
+        let (clock, said) = match touched {
+            Touched::Created { collection, numbers, records } => {
+                let record = records[n];
+                let key = &collection.key_of(record);
+                let write = OwnWrite { merging, collection, key, stamp };
+                let all = positions.iter().filter_map(|at| Some((*at, *numbers.fields.get(*at)?)));
+                write.create(stored, all, |at| record.get(at).clone(), corrections)?
             }
-            let relative = changes.iter().any(|(_, it)| !matches!(it, Change::Set(_)));
-            for ((_, change), at) in changes.iter().zip(positions) {
-                let Some(field) = numbers.fields.get(*at).copied() else { continue };
-                let increment = if let Change::Increment(by) = change {
-                    clock.increment(field, stamp, by, touched.after(n, *at))
-                } else {
-                    clock.set(field, stamp);
-                    None
-                };
-                if relative {
-                    counted.push(increment);
+            Touched::Updated { collection, numbers, changes, keys, .. } => {
+                let mut clock = stored.cloned().unwrap_or_else(Clock::unstamped);
+                if !clock.is_alive() {
+                    // The row is there although its clock says deleted: it was put back behind our back.
+                    clock = Clock::created(clock.life + 1, Stamp::ZERO);
                 }
+                let write = OwnWrite { merging, collection, key: keys[n], stamp };
+                let mut all = Vec::new();
+                for ((_, change), at) in changes.iter().zip(positions) {
+                    let Some(field) = numbers.fields.get(*at).copied() else { continue };
+                    let after = touched.after(n, *at);
+                    all.push(write.change(&mut clock, (*at, field), change, after, corrections)?);
+                }
+                if touched.row(n, &self.known).is_some() {
+                    let companions = fields.companions.iter();
+                    let numbers = companions.filter_map(|at| numbers.fields.get(*at));
+                    numbers.for_each(|field| clock.set(*field, stamp));
+                }
+                (clock, all)
             }
-            clock
-        }
-        Touched::Deleted { .. } => {
-            let life = stored.map_or(1, |clock| clock.life);
-            Clock::created(if life % 2 == 1 { life + 1 } else { life + 2 }, stamp)
-        }
-    };
-    let life = clock.life;
-    clocks.insert(object, clock);
-    (life, counted)
+            Touched::Deleted { collection, keys, .. } => {
+                corrections.forget(collection, &keys[n]);
+                let life = stored.map_or(1, |clock| clock.life);
+                let life = if life % 2 == 1 { life + 1 } else { life + 2 };
+                (Clock::created(life, stamp), Vec::new())
+            }
+        };
+        let life = clock.life;
+        self.known.clocks.insert(object, clock);
+        Ok((life, said))
+    }
 }

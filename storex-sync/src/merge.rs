@@ -20,6 +20,9 @@
 //! | set or incremented | increment on an earlier base | stays: the base was set anew without it |
 //! | set or incremented | increment on a later base | the later base, and this sum |
 //!
+//! A field with a [`Strategy`](crate::Strategy) is like an incremented one: over its base there is what all devices have contributed,
+//! joined.
+//!
 //! The result depends on the stored clock and the write only, not on the log, and not on the order in which concurrent
 //! writes arrive. A field that a create does not carry, because its author's schema does not have it, counts as never
 //! written: whoever knows the field keeps what is there.
@@ -28,7 +31,9 @@ use storex_core::{Collection, Value};
 
 use crate::clock::Clock;
 use crate::counter::{Counted, Counter, Sum};
+use crate::field_state::{FieldState, Joined};
 use crate::stamp::Stamp;
+use crate::strategy::Joins;
 use crate::transaction::EntryKind;
 
 /// A write that arrives.
@@ -42,13 +47,31 @@ pub struct Incoming<'a> {
     pub stamp: Stamp,
     /// The fields it carries beside the key, by number.
     pub fields: &'a [u32],
-    /// Those of them that it increments, and by what; the others it sets.
+    /// Those of them that it increments, and by what.
     pub counted: &'a [(u32, &'a Counted)],
+    /// Those of them that have a strategy, and what it contributes; all others it sets.
+    pub joined: &'a [(u32, &'a Joined)],
+    /// The functions of the application that join values.
+    pub joins: &'a Joins,
 }
 
 impl Incoming<'_> {
     fn counted(&self, field: u32) -> Option<&Counted> {
         self.counted.iter().find(|(number, _)| *number == field).map(|(_, counted)| *counted)
+    }
+
+    fn joined(&self, field: u32) -> Option<&Joined> {
+        self.joined.iter().find(|(number, _)| *number == field).map(|(_, joined)| *joined)
+    }
+
+    /// The clock of the object as this write makes it, whole.
+    fn begun(&self) -> Clock {
+        let mut clock = Clock::created(self.life, self.stamp);
+        for (field, joined) in self.joined {
+            clock.set(*field, joined.base);
+            clock.join(*field, &joined.contribution.state(self.stamp), self.joins);
+        }
+        clock
     }
 }
 
@@ -64,9 +87,10 @@ pub struct Merged {
 }
 
 impl Merged {
-    /// What a field holds when it was incremented, in the form that it has in this collection.
-    pub(crate) fn counted(&self, collection: &Collection, at: usize, number: u32) -> Option<Value> {
-        let mut value = self.clock.as_ref()?.counter(number)?.value();
+    /// What a field holds that was incremented or has a strategy, in the form that it has in this collection; `None`: what was
+    /// set.
+    pub(crate) fn value(&self, collection: &Collection, at: usize, number: u32) -> Option<Value> {
+        let mut value = self.clock.as_ref()?.value(number)?;
         // A value that does not fit stays as it is, and the storage refuses it with the reason.
         let _ = collection.check_value(collection.fields().get(at)?, &mut value);
         Some(value)
@@ -78,10 +102,10 @@ impl Merged {
 pub enum Action {
     /// Nothing.
     Keep,
-    /// Write the row as it arrives, all fields.
+    /// Write the row as it arrives, all fields; those of which the clock has a [`Clock::value`] with that.
     Put,
-    /// Set these of the arriving fields, by their place in [`Incoming::fields`]: to the value of the field's counter if the
-    /// clock has one now, else to the value that arrives.
+    /// Set these of the arriving fields, by their place in [`Incoming::fields`]: to [`Clock::value`] of the field if the clock has
+    /// one now, else to the value that arrives.
     Set(Vec<usize>),
     /// Delete it.
     Delete,
@@ -130,7 +154,7 @@ pub fn merge(
 
 fn merge_unknown(incoming: Incoming<'_>) -> Merged {
     let (action, clock) = match incoming.kind {
-        EntryKind::Create => (Action::Put, Some(Clock::created(incoming.life, incoming.stamp))),
+        EntryKind::Create => (Action::Put, Some(incoming.begun())),
         EntryKind::Delete => (Action::Delete, Some(Clock::created(incoming.life, incoming.stamp))),
         EntryKind::Update => (Action::Missing, None),
     };
@@ -153,7 +177,7 @@ fn merge_later_life(
     let conflict = FieldConflict { field: None, incoming_won: true };
     Merged {
         action,
-        clock: Some(Clock::created(incoming.life, incoming.stamp)),
+        clock: Some(incoming.begun()),
         conflicts: if unseen { vec![conflict] } else { Vec::new() },
     }
 }
@@ -164,16 +188,20 @@ fn merge_fields(own: &Clock, incoming: Incoming<'_>, had_seen: impl Fn(Stamp) ->
     let mut conflicts = Vec::new();
     for (at, field) in incoming.fields.iter().enumerate() {
         let known = own.stamp(*field);
-        let counted = incoming.counted(*field);
-        // The stamp of the write that sets the field, or that has set what is incremented.
-        let base = counted.map_or(incoming.stamp, |counted| counted.base);
+        let (counted, joined) = (incoming.counted(*field), incoming.joined(*field));
+        // The stamp of the write that sets the field, or that has set what is incremented or joined.
+        let base = counted.map(|it| it.base).or(joined.map(|it| it.base));
+        let base = base.unwrap_or(incoming.stamp);
         let wins = base > known;
         if wins {
             clock.set(*field, base);
         }
         let counts = counted
             .is_some_and(|it| base >= known && count(&mut clock, *field, incoming.stamp, it));
-        if wins || counts {
+        let joins = joined.filter(|_| base >= known).is_some_and(|it| {
+            clock.join(*field, &it.contribution.state(incoming.stamp), incoming.joins)
+        });
+        if wins || counts || joins {
             taken.push(at);
         }
         if base != known && !had_seen_field(own, *field, &had_seen) {
@@ -202,7 +230,9 @@ fn count(clock: &mut Clock, field: u32, at: Stamp, counted: &Counted) -> bool {
 /// Whether somebody had seen all that a field consists of.
 fn had_seen_field(clock: &Clock, field: u32, had_seen: impl Fn(Stamp) -> bool) -> bool {
     let sums = clock.counter(field).into_iter().flat_map(|counter| &counter.sums);
-    had_seen(clock.stamp(field)) && sums.into_iter().all(|sum| had_seen(sum.at))
+    let state = clock.state(field).map(FieldState::newest);
+    let stamps = sums.map(|sum| sum.at).chain(state).chain([clock.stamp(field)]);
+    stamps.into_iter().all(had_seen)
 }
 
 /// Merges a whole object with its clock, as initial sync brings it: the same rules, for all fields at once. Of two values
@@ -216,6 +246,7 @@ pub fn merge_object(
     incoming: &Clock,
     fields: &[u32],
     others: &[u32],
+    joins: &Joins,
 ) -> Merged {
     let done = |action, clock| Merged { action, clock, conflicts: Vec::new() };
     let arriving = || {
@@ -240,7 +271,7 @@ pub fn merge_object(
     let mut clock = own.clone();
     let mut taken = Vec::new();
     for (at, field) in fields.iter().enumerate() {
-        if take_field(&mut clock, incoming, *field) {
+        if take_field(&mut clock, incoming, *field, joins) {
             taken.push(at);
         }
     }
@@ -252,30 +283,63 @@ pub fn merge_object(
     done(action, changed.then_some(clock))
 }
 
-/// Takes what is newer of a field; whether anything is.
-fn take_field(clock: &mut Clock, incoming: &Clock, field: u32) -> bool {
-    let (known, arriving) = (clock.stamp(field), incoming.stamp(field));
-    if arriving > known {
-        clock.set(field, arriving);
-        if let Some(counter) = incoming.counter(field) {
-            clock.count(field, counter.clone());
-        }
-        return true;
+/// The conflicts between an object here and one that arrives: what one side has written and the other had not seen. Who had
+/// applied the other's write has merged it already, and noted what was lost.
+pub(crate) fn object_conflicts(
+    own: &Clock,
+    incoming: &Clock,
+    fields: &[u32],
+    we_had_seen: impl Fn(Stamp) -> bool,
+    they_had_seen: impl Fn(Stamp) -> bool,
+) -> Vec<FieldConflict> {
+    let unseen = |own: Stamp, arriving: Stamp| !they_had_seen(own) && !we_had_seen(arriving);
+    if own.life != incoming.life {
+        let incoming_won = incoming.life > own.life;
+        let loser = if incoming_won { own } else { incoming };
+        let lost = loser.is_alive() && unseen(own.newest(), incoming.newest());
+        let conflict = FieldConflict { field: None, incoming_won };
+        return if lost { vec![conflict] } else { Vec::new() };
     }
+    if !own.is_alive() {
+        return Vec::new();
+    }
+    let fields = fields.iter().filter(|field| {
+        let (known, arriving) = (own.stamp(**field), incoming.stamp(**field));
+        known != arriving && unseen(known, arriving)
+    });
+    fields
+        .map(|field| FieldConflict {
+            field: Some(*field),
+            incoming_won: incoming.stamp(*field) > own.stamp(*field),
+        })
+        .collect()
+}
+
+/// Takes what is newer of a field; whether anything is.
+fn take_field(clock: &mut Clock, incoming: &Clock, field: u32, joins: &Joins) -> bool {
+    let (known, arriving) = (clock.stamp(field), incoming.stamp(field));
     if arriving < known {
         return false;
     }
-    match (clock.counter(field).cloned(), incoming.counter(field)) {
-        (Some(mut counter), Some(arriving)) => {
-            let news = counter.join(&arriving.from, &arriving.sums);
-            clock.count(field, counter);
-            news
-        }
-        (None, Some(arriving)) => {
-            clock.count(field, arriving.clone());
-            true
-        }
-        (Some(_), None) => false,
-        (None, None) => known == Stamp::ZERO,
+    let wins = arriving > known;
+    if wins {
+        clock.set(field, arriving);
     }
+    let is_plain = |clock: &Clock| clock.counter(field).is_none() && clock.state(field).is_none();
+    // Of two values older than sync the arriving one is taken.
+    let old = known == Stamp::ZERO && is_plain(clock) && is_plain(incoming);
+    let counts =
+        incoming.counter(field).is_some_and(|arriving| take_counter(clock, field, arriving));
+    let joins = incoming.state(field).is_some_and(|state| clock.join(field, state, joins));
+    wins || old || counts || joins
+}
+
+fn take_counter(clock: &mut Clock, field: u32, arriving: &Counter) -> bool {
+    let Some(mut counter) = clock.counter(field).cloned() else {
+        clock.count(field, arriving.clone());
+        return true;
+    };
+    let news = counter.join(&arriving.from, &arriving.sums);
+    clock.count(field, counter);
+    news
 }

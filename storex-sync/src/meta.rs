@@ -27,7 +27,7 @@ use storex_core::{
 
 use crate::bytes::{Reader, write_varint};
 use crate::error::{Result, SyncError};
-use crate::stamp::{Device, Hlc};
+use crate::stamp::{Device, Hlc, Stamp};
 
 pub(crate) const META: &str = "_storex_meta";
 pub(crate) const HEAD: &str = "head";
@@ -131,6 +131,11 @@ impl Devices {
 
     pub(crate) fn find(&self, device: Device) -> Option<&Known> {
         self.iter().find(|known| known.device == device)
+    }
+
+    /// Whether a write with this stamp was applied where this table is from, as far as it tells.
+    pub(crate) fn has_applied(&self, stamp: Stamp) -> bool {
+        stamp == Stamp::ZERO || self.find(stamp.device).is_some_and(|it| it.hlc >= stamp.hlc)
     }
 
     /// The number of a device; a new one gets the next.

@@ -61,7 +61,7 @@ impl Sync {
             let entries = row.get(2).as_int().and_then(|int| u64::try_from(int).ok());
             outbox.entries += entries.unwrap_or(0);
             let sequence = u64::try_from(sequence).unwrap_or(0);
-            let payload = payload.to_vec();
+            let payload = replica.merging.outgoing(payload.to_vec())?;
             outbox.transactions.push(SealedTransaction { device, sequence, payload });
         }
         let all_taken = outbox.transactions.len() == rows.len();

@@ -193,6 +193,15 @@ impl<'a> Unpacker<'a> {
         matches!(marker, Some(Marker::FixArray(_) | Marker::Array16 | Marker::Array32))
     }
 
+    /// Takes a nil, if one follows.
+    pub(crate) fn take_nil(&mut self) -> Result<bool> {
+        let is_nil = self.reader.peek() == Some(Marker::Null.to_u8());
+        if is_nil {
+            self.reader.byte()?;
+        }
+        Ok(is_nil)
+    }
+
     /// A list of a known length.
     pub(crate) fn tuple(&mut self, len: usize) -> Result<()> {
         if self.array()? == len { Ok(()) } else { Err(self.wrong("a list of the right length")) }

@@ -5,6 +5,8 @@ use storex_core::{Change, Value};
 
 use crate::counter::{Amount, Counted, Counter, Sum, is_base};
 use crate::error::{Result, SyncError};
+use crate::field_state::{Contribution, FieldState, Joined};
+use crate::field_state_code;
 use crate::pack::{Packer, Unpacker};
 use crate::stamp::Stamp;
 
@@ -48,7 +50,11 @@ pub enum Relative {
         at: Stamp,
         /// What was added to it since.
         counter: Option<Counter>,
+        /// What was contributed to it, if it has a [`Strategy`](crate::Strategy).
+        state: Option<FieldState>,
     },
+    /// The field has a [`Strategy`](crate::Strategy): what the write contributes to it.
+    Joined(Joined),
     /// A change by a later program, with its code. Its result counts.
     Unknown(u64),
 }
@@ -62,6 +68,13 @@ const ADD_ELEMENTS: u64 = 6;
 const REMOVE_ELEMENTS: u64 = 7;
 const REPLACE_PREFIX: u64 = 8;
 const WRITTEN: u64 = 9;
+const JOINED: u64 = 10;
+
+const CONTRIBUTES_MAX: u64 = 1;
+const CONTRIBUTES_MIN: u64 = 2;
+const CONTRIBUTES_TO_SET: u64 = 3;
+const CONTRIBUTES_TO_LIST: u64 = 4;
+const CONTRIBUTES_CUSTOM: u64 = 5;
 
 const WHAT: &str = "a transaction";
 
@@ -103,6 +116,22 @@ impl Relative {
     pub(crate) fn by(&self) -> Option<&Value> {
         match self {
             Self::Increment { by, .. } => Some(by),
+            _ => None,
+        }
+    }
+
+    /// What a write contributes to a field with a strategy.
+    #[must_use]
+    pub fn joined(&self) -> Option<&Joined> {
+        match self {
+            Self::Joined(joined) => Some(joined),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn joined_mut(&mut self) -> Option<&mut Joined> {
+        match self {
+            Self::Joined(joined) => Some(joined),
             _ => None,
         }
     }
@@ -155,11 +184,16 @@ impl Relative {
                 packer.str(from);
                 packer.str(to);
             }
-            Self::Written { at, counter: None } => {
+            Self::Written { at, state: Some(state), .. } => {
+                begin(2, WRITTEN);
+                write_stamp(packer, *at);
+                packer.bin(&field_state_code::alone(state));
+            }
+            Self::Written { at, counter: None, .. } => {
                 begin(1, WRITTEN);
                 write_stamp(packer, *at);
             }
-            Self::Written { at, counter: Some(Counter { from, sums }) } => {
+            Self::Written { at, counter: Some(Counter { from, sums }), .. } => {
                 begin(3, WRITTEN);
                 write_stamp(packer, *at);
                 packer.value(from);
@@ -169,6 +203,15 @@ impl Relative {
                     write_stamp(packer, sum.at);
                     write_amount(packer, sum.amount);
                 }
+            }
+            Self::Joined(Joined { base, contribution }) => {
+                let operands = match contribution {
+                    Contribution::Custom(..) | Contribution::Set { .. } => 4,
+                    _ => 3,
+                };
+                begin(operands, JOINED);
+                write_stamp(packer, *base);
+                write_contribution(packer, contribution);
             }
             Self::Unknown(code) => {
                 begin(1, *code);
@@ -208,12 +251,22 @@ impl Relative {
                 let from = unpacker.str()?.to_owned();
                 Self::ReplacePrefix { from, to: unpacker.str()?.to_owned() }
             }
-            (WRITTEN, 3) => Self::Written { at: read_stamp(unpacker)?, counter: None },
+            (WRITTEN, 3) => Self::Written { at: read_stamp(unpacker)?, counter: None, state: None },
+            (WRITTEN, 4) => {
+                let at = read_stamp(unpacker)?;
+                let state = field_state_code::read_alone(unpacker.bin()?)?;
+                Self::Written { at, counter: None, state: Some(state) }
+            }
             (WRITTEN, 5) => {
                 let at = read_stamp(unpacker)?;
-                Self::Written { at, counter: Some(read_counter(unpacker)?) }
+                Self::Written { at, counter: Some(read_counter(unpacker)?), state: None }
             }
-            (INCREMENT..=WRITTEN, _) => return Err(wrong()),
+            (JOINED, 5..=6) => {
+                let base = read_stamp(unpacker)?;
+                let contribution = read_contribution(unpacker, parts)?;
+                Self::Joined(Joined { base, contribution })
+            }
+            (INCREMENT..=JOINED, _) => return Err(wrong()),
             (code, parts) => {
                 for _ in 2..parts {
                     unpacker.skip()?;
@@ -223,6 +276,56 @@ impl Relative {
         };
         Ok((change, to))
     }
+}
+
+fn write_contribution(packer: &mut Packer, contribution: &Contribution) {
+    let json = |elements: &[Json]| Value::Json(Json::Array(elements.to_vec()));
+    match contribution {
+        Contribution::Max(value) => {
+            packer.uint(CONTRIBUTES_MAX);
+            packer.value(value);
+        }
+        Contribution::Min(value) => {
+            packer.uint(CONTRIBUTES_MIN);
+            packer.value(value);
+        }
+        Contribution::Custom(name, value) => {
+            packer.uint(CONTRIBUTES_CUSTOM);
+            packer.str(name);
+            packer.value(value);
+        }
+        Contribution::Set { added, removed } => {
+            packer.uint(CONTRIBUTES_TO_SET);
+            packer.value(&json(added));
+            packer.value(&json(removed));
+        }
+        Contribution::List(elements) => {
+            packer.uint(CONTRIBUTES_TO_LIST);
+            packer.value(&json(elements));
+        }
+    }
+}
+
+fn read_contribution(unpacker: &mut Unpacker<'_>, parts: usize) -> Result<Contribution> {
+    Ok(match (unpacker.uint()?, parts) {
+        (CONTRIBUTES_MAX, 5) => Contribution::Max(unpacker.value()?),
+        (CONTRIBUTES_MIN, 5) => Contribution::Min(unpacker.value()?),
+        (CONTRIBUTES_TO_LIST, 5) => Contribution::List(read_elements(unpacker)?),
+        (CONTRIBUTES_TO_SET, 6) => {
+            let added = read_elements(unpacker)?;
+            Contribution::Set { added, removed: read_elements(unpacker)? }
+        }
+        (CONTRIBUTES_CUSTOM, 6) => {
+            let name = unpacker.str()?.into();
+            Contribution::Custom(name, unpacker.value()?)
+        }
+        (kind, _) => {
+            let reason = format!(
+                "a field has the strategy {kind}, of which this program knows nothing; update it"
+            );
+            return Err(SyncError::corrupt(WHAT, reason));
+        }
+    })
 }
 
 fn read_counted(unpacker: &mut Unpacker<'_>) -> Result<Counted> {

@@ -5,12 +5,17 @@ use storex_core::{Name, Value};
 use crate::clock::MAX_LIFE;
 use crate::counter::Counted;
 use crate::error::{Result, SyncError};
+use crate::field_state::Joined;
 use crate::pack::{Packer, Unpacker};
 use crate::relative::Relative;
 use crate::stamp::{Device, Hlc, Stamp};
 
 /// The version of the form. A reader refuses what is newer.
 const VERSION: u64 = 1;
+
+/// The version of a transaction with a contribution to a field with a strategy, or with an entry that was taken out: a program
+/// that knows nothing of these must not apply the rest.
+const VERSION_3: u8 = 3;
 
 /// What one batch has changed: whole, or not at all.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -57,7 +62,7 @@ pub struct Entry {
     pub kind: EntryKind,
     /// Which of the transaction's shapes the values have.
     pub shape: usize,
-    /// The causal length of the object's existence after this entry.
+    /// The causal length of the object's existence after this entry; 0 if the entry was taken out.
     pub life: u32,
     /// The values.
     pub values: Vec<EntryValue>,
@@ -88,11 +93,12 @@ impl EntryValue {
 
     /// The last reading of the writes that a value which comes back consists of.
     fn written(&self) -> Option<Hlc> {
-        let Self::Changed { change: Relative::Written { at, counter }, .. } = self else {
+        let Self::Changed { change: Relative::Written { at, counter, state }, .. } = self else {
             return None;
         };
         let sums = counter.iter().flat_map(|counter| &counter.sums);
-        Some(sums.map(|sum| sum.at.hlc).fold(at.hlc, Hlc::max))
+        let state = state.as_ref().map(|state| state.newest().hlc);
+        Some(sums.map(|sum| sum.at.hlc).chain(state).fold(at.hlc, Hlc::max))
     }
 
     /// What an increment says to be counted.
@@ -102,6 +108,41 @@ impl EntryValue {
             Self::Changed { change, .. } => change.counted(),
             Self::Set(_) => None,
         }
+    }
+
+    /// The application's function that joins the values of the field.
+    pub(crate) fn function(&self) -> Option<&Name> {
+        match self {
+            Self::Changed { change: Relative::Joined(joined), .. } => {
+                joined.contribution.function()
+            }
+            Self::Changed { change: Relative::Written { state, .. }, .. } => {
+                state.as_ref()?.function()
+            }
+            _ => None,
+        }
+    }
+
+    /// What it contributes to a field with a [`Strategy`](crate::Strategy).
+    #[must_use]
+    pub fn joined(&self) -> Option<&Joined> {
+        match self {
+            Self::Changed { change, .. } => change.joined(),
+            Self::Set(_) => None,
+        }
+    }
+}
+
+impl Entry {
+    /// Stands in the place of an entry that was taken out, so that those behind it keep their stamps.
+    pub(crate) fn taken_out() -> Self {
+        Self { kind: EntryKind::Update, shape: 0, life: 0, values: Vec::new() }
+    }
+
+    /// Whether a processor has taken it out: there is nothing in it, and nothing comes of it.
+    #[must_use]
+    pub fn is_taken_out(&self) -> bool {
+        self.life == 0
     }
 }
 
@@ -145,6 +186,10 @@ impl Transaction {
             self.entries.len() * 64,
         );
         for entry in &self.entries {
+            if entry.is_taken_out() {
+                writer.taken_out();
+                continue;
+            }
             writer.entry(entry.kind, entry.shape, entry.life, entry.values.len());
             for value in &entry.values {
                 match value {
@@ -165,7 +210,7 @@ impl Transaction {
         let mut unpacker = Unpacker::new(bytes, what);
         let parts = unpacker.array()?;
         let version = unpacker.uint()?;
-        if version != VERSION {
+        if version != VERSION && version != u64::from(VERSION_3) {
             let reason =
                 format!("it has version {version}, of which this program knows nothing; update it");
             return Err(SyncError::corrupt(what, reason));
@@ -193,7 +238,9 @@ impl Transaction {
     fn check_bases(&self) -> Result<()> {
         for (n, entry) in self.entries.iter().enumerate() {
             let when = self.stamp(n).hlc;
-            if entry.values.iter().filter_map(EntryValue::counted).any(|it| it.base.hlc >= when) {
+            let counted = entry.values.iter().filter_map(EntryValue::counted).map(|it| it.base);
+            let joined = entry.values.iter().filter_map(EntryValue::joined).map(|it| it.base);
+            if counted.chain(joined).any(|base| base.hlc >= when) {
                 let reason = "an increment comes before what it increments";
                 return Err(SyncError::corrupt("a transaction", reason));
             }
@@ -246,6 +293,9 @@ pub(crate) fn read_shape(unpacker: &mut Unpacker<'_>) -> Result<Shape> {
 }
 
 fn read_entry(unpacker: &mut Unpacker<'_>, shapes: &[Shape]) -> Result<Entry> {
+    if unpacker.take_nil()? {
+        return Ok(Entry::taken_out());
+    }
     unpacker.tuple(4)?;
     let kind = match unpacker.uint()? {
         0 => EntryKind::Create,
@@ -313,6 +363,8 @@ pub(crate) fn write_shape(packer: &mut Packer, shape: &Shape) {
 #[derive(Debug)]
 pub(crate) struct TransactionWriter {
     packer: Packer,
+    /// Whether something is in it that version 1 does not have.
+    is_version_3: bool,
 }
 
 impl TransactionWriter {
@@ -324,7 +376,12 @@ impl TransactionWriter {
         packer.array(shapes.len());
         shapes.iter().for_each(|shape| write_shape(&mut packer, shape));
         packer.array(entries);
-        Self { packer }
+        Self { packer, is_version_3: false }
+    }
+
+    pub(crate) fn taken_out(&mut self) {
+        self.is_version_3 = true;
+        self.packer.value(&Value::Null);
     }
 
     pub(crate) fn entry(&mut self, kind: EntryKind, shape: usize, life: u32, values: usize) {
@@ -344,10 +401,16 @@ impl TransactionWriter {
     }
 
     pub(crate) fn changed(&mut self, change: &Relative, to: &Value) {
+        self.is_version_3 |= change.joined().is_some();
         change.write(&mut self.packer, to);
     }
 
     pub(crate) fn finish(self) -> Vec<u8> {
-        self.packer.out
+        let mut out = self.packer.out;
+        // It stands behind the head of a short list, in one byte.
+        if let Some(version) = out.get_mut(1).filter(|_| self.is_version_3) {
+            *version = VERSION_3;
+        }
+        out
     }
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use storex_core::{OnConflict, Record, Step, Value};
 use storex_sync::{
-    Action, Clock, Device as Id, EntryKind, Hlc, Incoming, Stamp, merge, merge_object,
+    Action, Clock, Device as Id, EntryKind, Hlc, Incoming, Joins, Stamp, merge, merge_object,
 };
 use support::{Device, assert_in_step, pump, settle, shared_log};
 
@@ -281,6 +281,8 @@ impl Object {
             stamp: op.stamp,
             fields: &op.fields,
             counted: &[],
+            joined: &[],
+            joins: &Joins::default(),
         };
         let merged = merge(self.clock.as_ref(), incoming, |_| false);
         self.act(&merged.action, &op.fields, |_| op.stamp);
@@ -294,7 +296,7 @@ impl Object {
     /// Takes a whole object.
     fn join(&mut self, other: &Self) {
         let Some(arriving) = &other.clock else { return };
-        let merged = merge_object(self.clock.as_ref(), arriving, &FIELDS, &[]);
+        let merged = merge_object(self.clock.as_ref(), arriving, &FIELDS, &[], &Joins::default());
         self.act(&merged.action, &FIELDS, |field| other.row.as_ref().unwrap()[&field]);
         if let Some(clock) = merged.clock {
             self.clock = Some(clock);
@@ -463,6 +465,8 @@ fn a_write_by_somebody_who_had_seen_the_other_is_no_conflict() {
         stamp: stamp(20, 2),
         fields: &FIELDS,
         counted: &[],
+        joined: &[],
+        joins: &Joins::default(),
     };
     assert_eq!(merge(Some(&own), incoming, |_| true).conflicts, []);
     assert_eq!(merge(Some(&own), incoming, |_| false).conflicts.len(), FIELDS.len());
@@ -472,6 +476,8 @@ fn a_write_by_somebody_who_had_seen_the_other_is_no_conflict() {
         stamp: stamp(20, 2),
         fields: &[],
         counted: &[],
+        joined: &[],
+        joins: &Joins::default(),
     };
     assert_eq!(merge(Some(&own), delete, |_| true).conflicts, []);
     let unseen = merge(Some(&own), delete, |_| false).conflicts;
@@ -487,6 +493,8 @@ fn what_is_lost_to_a_later_life_is_told() {
         stamp: stamp(99, 2),
         fields: &FIELDS,
         counted: &[],
+        joined: &[],
+        joins: &Joins::default(),
     };
     for life in [2, 3] {
         let merged = merge(Some(&Clock::created(life, stamp(10, 1))), late, |_| false);
@@ -505,6 +513,8 @@ fn what_comes_again_behind_its_own_delete_is_no_conflict() {
         stamp: stamp(5, 1),
         fields: &FIELDS,
         counted: &[],
+        joined: &[],
+        joins: &Joins::default(),
     };
     let merged = merge(Some(&Clock::created(2, stamp(10, 1))), again, |_| false);
     assert_eq!((merged.action, merged.clock, merged.conflicts.len()), (Action::Keep, None, 0));
@@ -524,7 +534,7 @@ fn a_clock_lists_no_more_than_it_must() {
     assert_eq!(clock.fields.len(), 1);
     // All fields written anew by somebody else's create: one stamp says it all.
     let create = Clock::created(1, stamp(30, 3));
-    let merged = merge_object(Some(&clock), &create, &FIELDS, &[]);
+    let merged = merge_object(Some(&clock), &create, &FIELDS, &[], &Joins::default());
     assert_eq!(merged.clock, Some(create));
 }
 
@@ -536,6 +546,8 @@ fn an_update_of_what_is_not_here_is_missing_and_changes_nothing() {
         stamp: stamp(9, 2),
         fields: &FIELDS,
         counted: &[],
+        joined: &[],
+        joins: &Joins::default(),
     };
     for own in [None, Some(Clock::created(1, stamp(1, 1))), Some(Clock::created(2, stamp(1, 1)))] {
         let merged = merge(own.as_ref(), update, |_| false);

@@ -7,6 +7,7 @@ use storex_core::{Changes, Filter, Key, Name, OnConflict, Record, Step};
 use super::row::Object;
 use crate::clock::Clock;
 use crate::counter::Counter;
+use crate::field_state::FieldState;
 use crate::meta::Numbers;
 use crate::rules::{Rules, UniqueIndex};
 use crate::stamp::Stamp;
@@ -57,7 +58,8 @@ impl Held {
 /// When a field was last written.
 fn newest(clock: &Clock, field: u32) -> Stamp {
     let sums = clock.counter(field).map_or(&[][..], |counter: &Counter| &counter.sums);
-    sums.iter().map(|sum| sum.at).fold(clock.stamp(field), Stamp::max)
+    let state = clock.state(field).map(FieldState::newest);
+    sums.iter().map(|sum| sum.at).chain(state).fold(clock.stamp(field), Stamp::max)
 }
 
 /// The values of some fields; `None` where a null is among them.

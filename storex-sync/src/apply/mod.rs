@@ -3,6 +3,7 @@
 mod bound;
 mod held;
 mod links;
+mod noted;
 mod own;
 mod page;
 mod resolve;
@@ -24,14 +25,16 @@ pub use self::ruling::{Cause, Resolution, Ruling};
 use crate::error::{During, Result, SyncError};
 use crate::exclusive::{Fence, Guard, HOLDER};
 use crate::failure::Failure;
+use crate::journal::Conflict;
 use crate::log::{AllNumbers, CLOCK, catalogue_query, read_numbers};
+use crate::merging::Merging;
 use crate::meta::{DEVICES, Devices, HEAD, Head, read_meta};
 use crate::parked::WaitsFor;
 use crate::place::Move;
 use crate::quarantine::MOST_PARKED;
 use crate::rules::Rules;
 use crate::shared_log::SealedTransaction;
-use crate::stamp::{Device, Hlc};
+use crate::stamp::Hlc;
 
 /// What applying a page of transactions has done.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -47,21 +50,6 @@ pub struct Applied {
     pub conflicts: Vec<Conflict>,
     /// What was changed here, and is sent to all, because what several devices have written breaks a rule together.
     pub resolutions: Vec<Resolution>,
-}
-
-/// Two writes to one object of which neither device had seen the other's.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Conflict {
-    /// The collection.
-    pub collection: Name,
-    /// The object.
-    pub key: Key,
-    /// The field; `None`: one side deleted the object.
-    pub field: Option<Name>,
-    /// The device whose write arrived.
-    pub device: Device,
-    /// Whether the arriving write won.
-    pub incoming_won: bool,
 }
 
 impl Applied {
@@ -82,6 +70,7 @@ pub(crate) struct Replica {
     /// How far another device's clock may be ahead.
     pub(crate) skew: Duration,
     pub(crate) rules: Arc<Rules>,
+    pub(crate) merging: Arc<Merging>,
     pub(crate) most_parked: u64,
     /// Whether what is overwritten before it is sent is sent without its values.
     pub(crate) reduces: bool,
@@ -99,11 +88,13 @@ impl Replica {
         }
         let numbers = read_numbers(storage.find(catalogue_query()), storage.registry()).await?;
         let rules = Arc::new(Rules::read(storage, &numbers).await?);
+        let merging = Merging::of(storage);
         let (storage, numbers) = (storage.clone(), Arc::new(numbers));
         Ok(Self {
             storage,
             numbers,
             rules,
+            merging,
             most_parked: MOST_PARKED,
             reduces: true,
             skew: SKEW,
@@ -168,10 +159,19 @@ impl Replica {
                 Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
                     tracing::debug!(error = %source, ?how, "a page was refused");
                 }
-                result => return result,
+                result => return self.decided(result?).await,
             }
         }
-        self.apply_singly(incoming, cursor).await
+        let applied = self.apply_singly(incoming, cursor).await?;
+        self.decided(applied).await
+    }
+
+    /// Where there were conflicts, the application is asked about them.
+    async fn decided(&self, applied: Applied) -> Result<Applied> {
+        if !applied.conflicts.is_empty() {
+            self.decide().await?;
+        }
+        Ok(applied)
     }
 
     async fn apply_singly(
@@ -219,7 +219,10 @@ impl Replica {
         };
         let executed = self.storage.apply(batch).await;
         page.failure.or(executed, "applying transactions of other devices")?;
-        Ok(std::mem::take(&mut *page.applied.lock().unwrap_or_else(PoisonError::into_inner)))
+        let applied =
+            std::mem::take(&mut *page.applied.lock().unwrap_or_else(PoisonError::into_inner));
+        let conflicts = &mut *page.conflicts.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Applied { conflicts: std::mem::take(conflicts), ..applied })
     }
 }
 

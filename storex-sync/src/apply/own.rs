@@ -56,7 +56,8 @@ impl OwnWrites {
             let number = numbers.fields.get(*at).copied().unwrap_or(u32::MAX);
             let (at, to) = (clock.stamp(number), record.get(*at).clone());
             let counter = clock.counter(number).cloned();
-            EntryValue::Changed { change: Relative::Written { at, counter }, to }
+            let state = clock.state(number).cloned();
+            EntryValue::Changed { change: Relative::Written { at, counter, state }, to }
         };
         let values = fields.iter().map(value).collect();
         self.push(object, EntryKind::Create, clock.life, &fields, values);

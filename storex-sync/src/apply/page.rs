@@ -10,27 +10,31 @@ use storex_core::{
 
 use super::bound::Bound;
 use super::held::{Held, row_steps};
+use super::noted::{Clashes, Meeting};
 use super::own::OwnWrites;
 use super::resolve::{IncomingTransaction, Refusal};
 use super::revive::{brought_back, counts_for, had_seen_all, merge_whole};
 use super::row::{Object, Row, Work};
 use super::settle::Settlement;
-use super::{Applied, Conflict, Replica};
+use super::{Applied, Replica};
 use crate::clock::Clock;
 use crate::error::{Result, SyncError};
 use crate::exclusive::Fence;
 use crate::failure::Failure;
+use crate::hooks::WrittenAs;
+use crate::journal::{CONFLICTS, Conflict, note};
 use crate::key_code;
 use crate::log::{
     AllNumbers, CLOCK, LOG, clock_key, clock_record, read_clock_rows, sort_clock_records,
 };
-use crate::merge::{Action, FieldConflict, Incoming, Merged, merge};
+use crate::merge::{Action, FieldConflict, Incoming, Merged, merge, object_conflicts};
+use crate::merging::Merging;
 use crate::meta::{DEVICES, Devices, HEAD, Head, write_meta};
 use crate::parked::{PARKED, Parked, WaitsFor, forget_ahead, park, parked_key};
 use crate::place::Move;
 use crate::rules::Rules;
 use crate::shared_log::SealedTransaction;
-use crate::stamp::{Device, Hlc};
+use crate::stamp::{Device, Hlc, Stamp};
 use crate::transaction::{Entry, EntryKind, EntryValue, Header};
 
 /// How transactions are applied.
@@ -54,6 +58,7 @@ pub(super) struct Page {
     bound: Bound,
     fence: Option<Fence>,
     pub(super) rules: Arc<Rules>,
+    merging: Arc<Merging>,
     pub(super) numbers: Arc<AllNumbers>,
     pub(super) registry: Arc<Registry>,
     runtime: Arc<dyn Runtime>,
@@ -62,6 +67,7 @@ pub(super) struct Page {
     /// Per transaction and entry: which object.
     object_of: Vec<Vec<usize>>,
     pub(super) applied: Mutex<Applied>,
+    pub(super) conflicts: Mutex<Vec<Conflict>>,
     pub(super) failure: Failure,
 }
 
@@ -94,6 +100,10 @@ impl Page {
             let mut places = Vec::new();
             if one.refused.is_none() {
                 for entry in &one.transaction.entries {
+                    if entry.is_taken_out() {
+                        places.push(usize::MAX);
+                        continue;
+                    }
                     let shape = &one.shapes[entry.shape];
                     let key_len = shape.collection.primary_key().len();
                     let values = entry.values.iter().take(key_len).map(EntryValue::value);
@@ -113,7 +123,8 @@ impl Page {
             }
             object_of.push(places);
         }
-        let (applied, failure) = (Mutex::default(), Failure::default());
+        let (applied, conflicts) = (Mutex::default(), Mutex::default());
+        let (merging, failure) = (Arc::clone(&replica.merging), Failure::default());
         let (rules, numbers) = (Arc::clone(&replica.rules), Arc::clone(&replica.numbers));
         let registry = Arc::clone(replica.storage.registry());
         let runtime = Arc::clone(replica.storage.runtime());
@@ -124,6 +135,7 @@ impl Page {
             bound,
             fence,
             rules,
+            merging,
             numbers,
             registry,
             runtime,
@@ -131,6 +143,7 @@ impl Page {
             objects,
             object_of,
             applied,
+            conflicts,
             failure,
         }
     }
@@ -139,7 +152,7 @@ impl Page {
     pub(super) fn collections(&self) -> BTreeSet<Name> {
         let own = self.objects.iter().map(|object| Name::clone(object.collection.name()));
         let mut all = self.rules.reach(own.collect());
-        all.extend([CLOCK.into(), PARKED.into()]);
+        all.extend([CLOCK.into(), PARKED.into(), CONFLICTS.into()]);
         if self.how != How::Together {
             all.insert(LOG.into());
         }
@@ -232,7 +245,7 @@ impl Page {
         for (one, places) in self.incoming.iter().zip(&self.object_of) {
             for (entry, at) in one.transaction.entries.iter().zip(places) {
                 let old = entry.kind == EntryKind::Update || one.clocks.is_some();
-                if old && works[*at].clock.is_none() {
+                if old && works.get(*at).is_some_and(|work| work.clock.is_none()) {
                     unknown.insert(*at);
                 }
             }
@@ -250,6 +263,7 @@ impl Page {
     ) -> Result<Vec<Step>> {
         let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
         let mut applied = Applied::default();
+        let mut clashes = Clashes::default();
         let mut parked = Vec::new();
         let mut redated = BTreeSet::new();
         let mut taken = Vec::new();
@@ -285,7 +299,8 @@ impl Page {
                     applied.parked += 1;
                 }
                 None => {
-                    self.fold_transaction(one, places, &mut works, &mut applied)?;
+                    let we_had_seen = |it: Stamp| it.device == me || devices.has_applied(it);
+                    self.fold_transaction(one, places, &mut works, &mut clashes, we_had_seen)?;
                     applied.transactions += 1;
                     applied.entries += count;
                     taken.push((device, sequence));
@@ -300,15 +315,54 @@ impl Page {
             devices.advance(device, sequence, seen);
             head.hlc = head.hlc.max(last);
         }
+        for (object, work) in self.objects.iter().zip(&works) {
+            self.ask(object, &work.row)?;
+        }
         let folded = Folded { me, head, devices, applied, parked, taken, redated };
-        match self.how {
+        let this = Arc::clone(&self);
+        let steps = match self.how {
             How::Together => {
                 let devices = folded.devices.clone();
                 let steps = self.write(folded, &works);
                 self.unless_links_break(&works, &devices, steps)
             }
             How::Settled | How::Again => self.begin_settlement(folded, works, rows),
+        }?;
+        Ok(if clashes.is_empty() { steps } else { this.noting(clashes, me, steps) })
+    }
+
+    /// Asks the application whether an object may be written.
+    fn ask(&self, object: &Object, row: &Row) -> Result<()> {
+        if self.merging.hooks.is_none() {
+            return Ok(());
         }
+        let name = |at: &usize| object.collection.fields().get(*at).map(|field| &field.name);
+        let change = match row {
+            Row::Keep => return Ok(()),
+            Row::Put(record) => WrittenAs::Whole(record),
+            Row::Delete => WrittenAs::Deleted,
+            Row::Set(values) => {
+                let fields = values.iter().filter_map(|(at, value)| Some((name(at)?, value)));
+                WrittenAs::Fields(fields.collect())
+            }
+        };
+        self.merging.may_write(&object.collection, &object.key, change)
+    }
+
+    /// Reads what gives way before it is overwritten, and notes it in the journal.
+    fn noting(self: Arc<Self>, mut clashes: Clashes, me: Device, steps: Vec<Step>) -> Vec<Step> {
+        let mut all = clashes.finds(&self.objects);
+        all.push(Step::then(move |trace| {
+            let conflicts = clashes.conflicts(&self.objects, trace);
+            let losses = conflicts.iter().filter(|it| it.is_loss()).cloned();
+            let losses = losses.map(|it| (self.merging.standing(&it, me), it));
+            let losses = losses.map(|(standing, it)| (it, standing)).collect();
+            *self.conflicts.lock().unwrap_or_else(PoisonError::into_inner) = conflicts;
+            let mut all = steps.clone();
+            all.extend(note(losses, self.merging.journal, self.bound.now));
+            Ok(all)
+        }));
+        all
     }
 
     /// What is to be written when no rule is broken.
@@ -416,23 +470,35 @@ impl Page {
         one: &IncomingTransaction,
         places: &[usize],
         works: &mut [Work],
-        applied: &mut Applied,
+        clashes: &mut Clashes,
+        we_had_seen: impl Fn(Stamp) -> bool,
     ) -> Result<()> {
         let transaction = &one.transaction;
         for (n, (entry, at)) in transaction.entries.iter().zip(places).enumerate() {
-            let shape = &one.shapes[entry.shape];
-            let work = &mut works[*at];
+            let (Some(shape), Some(work)) = (one.shapes.get(entry.shape), works.get_mut(*at))
+            else {
+                continue; // it was taken out
+            };
+            let joins = &self.merging.joins;
             let update_wins = self.rules.update_wins(shape.collection.name());
             // A page of a state has the objects' clocks, and so has an object that is brought back.
             let with_clock = one.clocks.as_ref().and_then(|clocks| clocks.get(n).cloned());
             let with_clock =
-                with_clock.or_else(|| brought_back(shape, entry, transaction.stamp(n)));
+                with_clock.or_else(|| brought_back(shape, entry, transaction.stamp(n), joins));
             let is_whole = with_clock.is_some();
+            let arriving = one.clocks.as_ref().and_then(|clocks| clocks.get(n));
+            let had_seen = |stamp| transaction.had_seen(stamp);
             let merged = if update_wins && self.outlives(work, one, entry)? {
                 let conflict = FieldConflict { field: None, incoming_won: false };
                 Merged { action: Action::Keep, clock: None, conflicts: vec![conflict] }
             } else if let Some(clock) = with_clock {
-                merge_whole(work.clock.as_ref(), clock, shape, update_wins)
+                let own = work.clock.as_ref();
+                let merged = merge_whole(own, clock, shape, update_wins, joins);
+                // Of an object that is brought back nothing is lost, nor where updates win.
+                let conflicts = own.zip(arriving.filter(|_| !update_wins)).map(|(own, clock)| {
+                    object_conflicts(own, clock, &shape.fields, &we_had_seen, had_seen)
+                });
+                Merged { conflicts: conflicts.unwrap_or_default(), ..merged }
             } else {
                 let own = work.clock.as_ref();
                 let incoming = Incoming {
@@ -441,9 +507,17 @@ impl Page {
                     stamp: transaction.stamp(n),
                     fields: &shape.fields,
                     counted: &shape.counted(entry),
+                    joined: &shape.joined(entry),
+                    joins,
                 };
-                merge(own, incoming, |stamp| transaction.had_seen(stamp))
+                merge(own, incoming, had_seen)
             };
+            if !merged.conflicts.is_empty() {
+                let (own, row, object) = (work.clock.as_ref(), &work.row, *at);
+                let stamp = transaction.stamp(n);
+                let meeting = Meeting { object, shape, entry, stamp, arriving, own, row };
+                clashes.extend(meeting.clashes(&merged));
+            }
             work.row.act(&merged, shape, entry);
             if let Some(mut clock) = merged.clock {
                 if entry.kind == EntryKind::Create && !is_whole {
@@ -451,21 +525,6 @@ impl Page {
                 }
                 work.clock = Some(clock);
                 work.clock_changed = true;
-            }
-            for conflict in merged.conflicts {
-                let object = &self.objects[*at];
-                let field = conflict.field.and_then(|number| {
-                    let place = shape.fields.iter().position(|field| *field == number)?;
-                    let field = object.collection.fields().get(*shape.values.get(place)?)?;
-                    Some(Name::clone(&field.name))
-                });
-                applied.conflicts.push(Conflict {
-                    collection: Name::clone(object.collection.name()),
-                    key: object.key.clone(),
-                    field,
-                    device: transaction.header.device,
-                    incoming_won: conflict.incoming_won,
-                });
             }
         }
         Ok(())
@@ -549,7 +608,8 @@ fn write_clocks<'a>(
 fn missing(one: &IncomingTransaction, places: &[usize], works: &[Work]) -> Option<Refusal> {
     let mut life_of: HashMap<usize, u32> = HashMap::new();
     for (entry, at) in one.transaction.entries.iter().zip(places) {
-        let stored = works[*at].clock.as_ref().map_or(0, |clock| clock.life);
+        let Some(work) = works.get(*at) else { continue }; // it was taken out
+        let stored = work.clock.as_ref().map_or(0, |clock| clock.life);
         let life = life_of.get(at).copied().unwrap_or(stored);
         if entry.kind == EntryKind::Update && entry.life > life {
             let shape = &one.shapes[entry.shape];

@@ -8,6 +8,7 @@ use super::Replica;
 use crate::clock::Clock;
 use crate::counter::{Counted, Counter, Sum};
 use crate::error::Result;
+use crate::field_state::Joined;
 use crate::merge::Action;
 use crate::meta::Numbers;
 use crate::parked::WaitsFor;
@@ -66,10 +67,20 @@ impl Replica {
         let mut clocks = None;
         let (transaction, refused) = match Content::decode(&sealed.payload) {
             Ok(Content { mut transaction, state }) => {
+                if state.is_none() {
+                    self.merging.arriving(&mut transaction);
+                }
                 let resolved = self.resolve_transaction(&sealed, &mut transaction, &mut shapes);
                 let resolved = resolved.and_then(|()| {
                     let Some((state, shape)) = state.zip(shapes.first()) else { return Ok(()) };
-                    clocks = Some(state.clocks(&shape.fields).map_err(|error| error.to_string())?);
+                    let known = state.clocks(&shape.fields).map_err(|error| error.to_string())?;
+                    let states = known.iter().flat_map(|clock| &clock.states);
+                    let functions = states.filter_map(|(_, state)| state.function());
+                    let joins = &self.merging.joins;
+                    if let Some(name) = functions.into_iter().find(|name| !joins.knows(name)) {
+                        return Err(no_function(name, &shape.collection));
+                    }
+                    clocks = Some(known);
                     Ok(())
                 });
                 (transaction, resolved.err())
@@ -96,7 +107,24 @@ impl Replica {
         for shape in &transaction.shapes {
             shapes.push(Arc::new(self.resolve_shape(shape)?));
         }
-        check_values(transaction, shapes).map_err(|error| error.to_string())
+        check_values(transaction, shapes).map_err(|error| error.to_string())?;
+        self.check_joined(transaction, shapes)
+    }
+
+    /// That this program can join what is contributed.
+    fn check_joined(
+        &self,
+        transaction: &Transaction,
+        shapes: &[Arc<ResolvedShape>],
+    ) -> Result<(), String> {
+        for entry in &transaction.entries {
+            let functions = entry.values.iter().filter_map(EntryValue::function);
+            let missing = functions.into_iter().find(|name| !self.merging.joins.knows(name));
+            if let Some((name, shape)) = missing.zip(shapes.get(entry.shape)) {
+                return Err(no_function(name, &shape.collection));
+            }
+        }
+        Ok(())
     }
 
     fn resolve_shape(&self, shape: &Shape) -> Result<ResolvedShape, String> {
@@ -153,6 +181,14 @@ impl Content {
     }
 }
 
+fn no_function(name: &str, collection: &Collection) -> String {
+    format!(
+        "a field of collection `{}` is joined by a function `{name}`, which this program does not have: \
+         give it to the sync log with `strategy` and `Strategy::custom`",
+        collection.name()
+    )
+}
+
 /// Brings values to the form that their fields have here.
 fn check_values(
     transaction: &mut Transaction,
@@ -168,6 +204,11 @@ fn check_values(
                 let mut counter = Counter::new(counted.from.clone());
                 counter.sums.push(Sum { at: Stamp::ZERO, amount: counted.sum });
                 shape.collection.check_value(field, &mut counter.value())?;
+            }
+            if let Some(joined) = value.joined() {
+                // Whatever others contribute, it stays a value of this kind.
+                let mut alone = joined.contribution.state(Stamp::ZERO).value();
+                shape.collection.check_value(field, &mut alone)?;
             }
             let (EntryValue::Set(value) | EntryValue::Changed { to: value, .. }) = value;
             shape.collection.check_value(field, value)?;
@@ -185,6 +226,13 @@ impl ResolvedShape {
         let values = entry.values.iter().skip(self.collection.primary_key().len());
         let fields = self.fields.iter().zip(values);
         fields.filter_map(|(field, value)| Some((*field, value.counted()?))).collect()
+    }
+
+    /// The fields with a strategy, and what an entry contributes to them.
+    pub(super) fn joined<'a>(&self, entry: &'a Entry) -> Vec<(u32, &'a Joined)> {
+        let values = entry.values.iter().skip(self.collection.primary_key().len());
+        let fields = self.fields.iter().zip(values);
+        fields.filter_map(|(field, value)| Some((*field, value.joined()?))).collect()
     }
 
     /// What a create says of fields that its author does not have: where it made the object they were never written. With

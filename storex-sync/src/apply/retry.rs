@@ -31,6 +31,8 @@ impl Replica {
                 still.extend(self.retry_group(group, &mut applied).await?);
             }
             if still.len() == before {
+                // Also about what the program has not come to before it ended.
+                self.decide().await?;
                 return Ok(applied);
             }
             waiting = still;
@@ -103,7 +105,7 @@ fn groups(waiting: Vec<IncomingTransaction>) -> Vec<Vec<IncomingTransaction>> {
 }
 
 fn objects_of(one: &IncomingTransaction) -> HashSet<(i64, Vec<u8>)> {
-    let entries = one.transaction.entries.iter();
+    let entries = one.transaction.entries.iter().filter(|entry| !entry.is_taken_out());
     let objects = entries.map(|entry| {
         let shape = &one.shapes[entry.shape];
         let key = entry.values.iter().take(shape.collection.primary_key().len());

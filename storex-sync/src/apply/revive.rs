@@ -20,6 +20,7 @@ use crate::merge::{Merged, merge_object};
 use crate::meta::Numbers;
 use crate::relative::Relative;
 use crate::stamp::Stamp;
+use crate::strategy::Joins;
 use crate::transaction::{Entry, EntryKind, EntryValue};
 
 /// Whether somebody had seen all that an object consists of.
@@ -35,7 +36,8 @@ pub(super) fn had_seen_all(
         stamps.push(clock.row);
     }
     let sums = clock.counters.iter().flat_map(|(_, counter)| &counter.sums);
-    stamps.into_iter().chain(sums.map(|sum| sum.at)).all(had_seen)
+    let states = clock.states.iter().flat_map(|(_, state)| state.stamps());
+    stamps.into_iter().chain(sums.map(|sum| sum.at)).chain(states).all(had_seen)
 }
 
 /// The life that a write counts for: in an object that is alive, writes of earlier lives count too.
@@ -47,7 +49,12 @@ pub(super) fn counts_for(own: Option<&Clock>, entry: &Entry) -> u32 {
 }
 
 /// The clock of an object that is brought back; `None`: the entry is a write of its own.
-pub(super) fn brought_back(shape: &ResolvedShape, entry: &Entry, stamp: Stamp) -> Option<Clock> {
+pub(super) fn brought_back(
+    shape: &ResolvedShape,
+    entry: &Entry,
+    stamp: Stamp,
+    joins: &Joins,
+) -> Option<Clock> {
     if entry.kind != EntryKind::Create {
         return None;
     }
@@ -55,13 +62,17 @@ pub(super) fn brought_back(shape: &ResolvedShape, entry: &Entry, stamp: Stamp) -
     let mut clock = Clock::created(entry.life, stamp);
     let mut any = false;
     for (number, value) in shape.fields.iter().zip(values) {
-        let EntryValue::Changed { change: Relative::Written { at, counter }, .. } = value else {
+        let EntryValue::Changed { change: Relative::Written { at, counter, state }, .. } = value
+        else {
             continue;
         };
         any = true;
         clock.set(*number, *at);
         if let Some(counter) = counter {
             clock.count(*number, Counter::clone(counter));
+        }
+        if let Some(state) = state {
+            clock.join(*number, state, joins);
         }
     }
     any.then_some(clock)
@@ -73,6 +84,7 @@ pub(super) fn merge_whole(
     mut incoming: Clock,
     shape: &ResolvedShape,
     update_wins: bool,
+    joins: &Joins,
 ) -> Merged {
     let mut raised = own.cloned();
     let alive = raised.as_mut().filter(|own| update_wins && own.is_alive());
@@ -80,7 +92,7 @@ pub(super) fn merge_whole(
         own.life = own.life.max(incoming.life);
         incoming.life = own.life;
     }
-    let mut merged = merge_object(raised.as_ref(), &incoming, &shape.fields, &shape.others);
+    let mut merged = merge_object(raised.as_ref(), &incoming, &shape.fields, &shape.others, joins);
     if merged.clock.is_none() && raised.as_ref() != own {
         merged.clock = raised;
     }

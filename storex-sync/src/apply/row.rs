@@ -62,6 +62,11 @@ impl Row {
                 for (at, value) in positions.zip(&entry.values) {
                     record.set(*at, value.value().clone());
                 }
+                for (at, number) in shape.values.iter().zip(&shape.fields) {
+                    if let Some(value) = merged.value(&shape.collection, *at, *number) {
+                        record.set(*at, value);
+                    }
+                }
                 *self = Self::Put(record);
             }
             Action::Set(taken) => {
@@ -72,8 +77,8 @@ impl Row {
                     else {
                         continue;
                     };
-                    let counted = merged.counted(&shape.collection, *at, shape.fields[*n]);
-                    self.set(*at, counted.unwrap_or_else(|| value.value().clone()));
+                    let value_now = merged.value(&shape.collection, *at, shape.fields[*n]);
+                    self.set(*at, value_now.unwrap_or_else(|| value.value().clone()));
                 }
             }
         }

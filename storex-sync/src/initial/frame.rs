@@ -9,6 +9,7 @@ use crate::meta::Devices;
 use crate::pack::{Packer, Unpacker};
 use crate::parked::{Parked, WaitsFor};
 use crate::place::Place;
+use crate::strategy::Joins;
 
 const VERSION: u64 = 1;
 const WHAT: &str = "a frame of the initial sync";
@@ -311,6 +312,13 @@ pub(crate) fn translate(
     for (field, counter) in theirs.counters {
         if let Some(number) = numbers.get(&field) {
             clock.count(*number, counter);
+        }
+    }
+    let joins = Joins::default();
+    for (field, state) in theirs.states {
+        if let Some(number) = numbers.get(&field) {
+            // There is none to be joined with yet.
+            clock.join(*number, &state, &joins);
         }
     }
     Ok(Some(clock))

@@ -19,6 +19,7 @@
 //! has already is passed over by its clocks. So nothing falls between the two.
 
 pub(crate) mod frame;
+mod noted;
 mod receive;
 mod send;
 

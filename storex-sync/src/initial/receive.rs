@@ -4,18 +4,22 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use storex_core::{
-    Batch, Changes, Collection, FieldDefault, Filter, Key, Name, OnConflict, Query, Record, Step,
-    Timestamp, Trace,
+    Batch, Change, Changes, Collection, FieldDefault, Filter, Key, Name, OnConflict, Query, Record,
+    Step, Timestamp, Trace,
 };
 
 use super::frame::{CollectionHello, Frame, Hello, Rows, Tombstones, translate};
+use super::noted::Sight;
 use super::{InitialSync, InitialSyncReport};
 use crate::channel::Channel;
 use crate::clock::Clock;
 use crate::error::{During, Result, SyncError, abort};
+use crate::hooks::WrittenAs;
+use crate::journal::CONFLICTS;
 use crate::key_code;
 use crate::log::{CLOCK, clock_key, clock_record, read_clock_rows, sort_clock_records};
 use crate::merge::{Action, Merged, merge_object};
+use crate::merging::Merging;
 use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, read_meta, write_meta};
 use crate::parked::{PARKED, Parked, park, parked};
 use crate::place::{Place, read_place};
@@ -92,25 +96,29 @@ struct Target {
 
 /// An object that arrives.
 #[derive(Debug, Clone)]
-struct Arriving {
-    key: Key,
+pub(super) struct Arriving {
+    pub(super) key: Key,
     code: Vec<u8>,
     /// `None`: deleted.
-    record: Option<Record>,
+    pub(super) record: Option<Record>,
     clock: Option<Clock>,
 }
 
 /// Objects of one collection that arrive, to be committed in one transaction.
 #[derive(Debug, Clone)]
-struct ArrivingPage {
-    collection: Arc<Collection>,
+pub(super) struct ArrivingPage {
+    pub(super) collection: Arc<Collection>,
     numbers: Arc<Numbers>,
     /// Positions of the fields behind the key, and their numbers.
-    values: Vec<usize>,
-    fields: Vec<u32>,
+    pub(super) values: Vec<usize>,
+    pub(super) fields: Vec<u32>,
     /// The numbers of the fields that do not arrive.
     others: Vec<u32>,
-    objects: Vec<Arriving>,
+    pub(super) objects: Vec<Arriving>,
+    pub(super) merging: Arc<Merging>,
+    /// What the sender had applied of every device.
+    theirs: Devices,
+    pub(super) now: Timestamp,
 }
 
 impl<'a> Receiver<'a> {
@@ -175,18 +183,38 @@ impl<'a> Receiver<'a> {
         })
     }
 
-    fn page(target: &Target, objects: Vec<Arriving>) -> ArrivingPage {
+    fn page(
+        &self,
+        target: &Target,
+        devices: &Devices,
+        objects: Vec<Arriving>,
+    ) -> Result<ArrivingPage> {
+        let mut theirs = self.hello.devices.clone();
+        devices.iter().for_each(|known| theirs.advance(known.device, known.sequence, known.hlc));
+        let merging = Arc::clone(&self.sync.replica.merging);
+        let states = objects.iter().filter_map(|it| it.clock.as_ref()).flat_map(|it| &it.states);
+        let functions = states.filter_map(|(_, state)| state.function());
+        if let Some(name) = functions.into_iter().find(|name| !merging.joins.knows(name)) {
+            let reason = format!(
+                "a field of collection `{}` is joined by a function `{name}`, which this device does not have",
+                target.collection.name()
+            );
+            return Err(SyncError::Protocol { during: DURING, reason });
+        }
         let collection = &target.collection;
         let values: Vec<usize> =
             target.positions.iter().copied().filter(|at| !collection.is_key(*at)).collect();
-        ArrivingPage {
+        Ok(ArrivingPage {
             collection: Arc::clone(collection),
             numbers: Arc::clone(&target.numbers),
             fields: values.iter().map(|at| target.numbers.fields[*at]).collect(),
             values,
             others: target.others.clone(),
             objects,
-        }
+            merging,
+            theirs,
+            now: self.sync.replica.storage.runtime().now(),
+        })
     }
 
     fn rows(&self, rows: Rows) -> Result<ArrivingPage> {
@@ -209,7 +237,7 @@ impl<'a> Receiver<'a> {
             let clock = translate(&clock, &rows.devices, &target.translation)?;
             objects.push(Arriving { key, code, record: Some(record), clock });
         }
-        Ok(Self::page(target, objects))
+        self.page(target, &rows.devices, objects)
     }
 
     fn tombstones(&self, tombstones: Tombstones) -> Result<ArrivingPage> {
@@ -225,7 +253,7 @@ impl<'a> Receiver<'a> {
             }
             objects.push(Arriving { key, code, record: None, clock });
         }
-        Ok(Self::page(target, objects))
+        self.page(target, &tombstones.devices, objects)
     }
 
     /// Merges a page and commits it; tells how many objects were newer here.
@@ -234,7 +262,7 @@ impl<'a> Receiver<'a> {
         let kept = Arc::new(Mutex::new(0));
         let result = Arc::clone(&kept);
         let collection = Name::clone(page.collection.name());
-        let begun = Batch::new().step(read_meta(&[HEAD, DEVICES])).touching([CLOCK]);
+        let begun = Batch::new().step(read_meta(&[HEAD, DEVICES])).touching([CLOCK, CONFLICTS]);
         let batch = begun.touching([collection]).then(move |trace| {
             let meta = trace.found(0).to_vec();
             let objects = page.objects.iter();
@@ -245,7 +273,8 @@ impl<'a> Receiver<'a> {
             Ok(vec![
                 Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))),
                 Step::then(move |trace| {
-                    let (steps, kept) = page.merge(&meta, trace).map_err(|error| abort(&error))?;
+                    let merged = Arc::clone(&page).merge(&meta, trace);
+                    let (steps, kept) = merged.map_err(|error| abort(&error))?;
                     *result.lock().unwrap_or_else(PoisonError::into_inner) = kept;
                     Ok(steps)
                 }),
@@ -314,13 +343,35 @@ impl ArrivingPage {
     fn changes(&self, taken: &[usize], merged: &Merged, record: &Record) -> Changes {
         let fields = taken.iter().filter_map(|n| self.values.get(*n).zip(self.fields.get(*n)));
         fields.fold(Changes::new(), |changes, (at, number)| {
-            let counted = merged.counted(&self.collection, *at, *number);
+            let counted = merged.value(&self.collection, *at, *number);
             let value = counted.unwrap_or_else(|| record.get(*at).clone());
             changes.set(Name::clone(&self.collection.fields()[*at].name), value)
         })
     }
 
-    fn merge(&self, meta: &[Record], trace: &Trace) -> Result<(Vec<Step>, u64)> {
+    /// Asks the application whether an object may be written.
+    fn ask(&self, object: &Arriving, merged: &Merged) -> Result<()> {
+        if self.merging.hooks.is_none() {
+            return Ok(());
+        }
+        let changes;
+        let written = match (&merged.action, &object.record) {
+            (Action::Put, Some(record)) => WrittenAs::Whole(record),
+            (Action::Set(taken), Some(record)) => {
+                changes = self.changes(taken, merged, record);
+                let fields = changes.iter().filter_map(|(name, change)| match change {
+                    Change::Set(value) => Some((name, value)),
+                    _ => None,
+                });
+                WrittenAs::Fields(fields.collect())
+            }
+            (Action::Delete, _) => WrittenAs::Deleted,
+            _ => return Ok(()),
+        };
+        self.merging.may_write(&self.collection, &object.key, written)
+    }
+
+    fn merge(self: Arc<Self>, meta: &[Record], trace: &Trace) -> Result<(Vec<Step>, u64)> {
         let mut devices = Devices::among(meta)?;
         let mut head = Head::among(meta)?;
         let last = head.hlc;
@@ -328,13 +379,28 @@ impl ArrivingPage {
         let mut kept = 0;
         let (mut puts, mut updates, mut deletes) = (Vec::new(), Vec::new(), Vec::new());
         let mut clocks = Vec::new();
-        for object in &self.objects {
+        let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
+        let ours = devices.clone();
+        let sight = Sight { me, ours: &ours, theirs: &self.theirs };
+        let mut clashes = Vec::new();
+        for (n, object) in self.objects.iter().enumerate() {
             let stored = own.remove(&(self.numbers.collection, object.code.clone()));
             let unstamped = Clock::unstamped();
             let arriving = object.clock.as_ref().unwrap_or(&unstamped);
             // From here on this object has been seen: what is written to it is later.
             head.hlc = head.hlc.max(arriving.newest().hlc);
-            let merged = merge_object(stored.as_ref(), arriving, &self.fields, &self.others);
+            let merged = merge_object(
+                stored.as_ref(),
+                arriving,
+                &self.fields,
+                &self.others,
+                &self.merging.joins,
+            );
+            if let Some(own) = &stored {
+                let conflicts = sight.conflicts(own, arriving, &self.fields);
+                clashes.extend(self.clashes(n, own, arriving, &conflicts));
+            }
+            self.ask(object, &merged)?;
             match (&merged.action, &object.record) {
                 (Action::Put, Some(record)) => puts.push(record.clone()),
                 (Action::Set(taken), Some(record)) => {
@@ -376,6 +442,6 @@ impl ArrivingPage {
         if !rows.is_empty() {
             steps.push(write_meta(rows));
         }
-        Ok((steps, kept))
+        Ok((self.noting(clashes, me, steps), kept))
     }
 }

@@ -94,13 +94,18 @@ impl Moved {
                 let (EntryValue::Changed { change, .. }, Some(field)) = (value, field) else {
                     continue;
                 };
-                if let Relative::Written { at, counter } = change {
+                if let Relative::Written { at, counter, state } = change {
                     *at = self.stamp(*at);
                     if let Some(counter) = counter {
                         self.counter(&object, *field, *at, counter);
                     }
+                    if let Some(state) = state {
+                        state.restamp(|stamp| self.stamp(stamp));
+                    }
                 } else if let Some(counted) = change.counted_mut() {
                     self.count(counted, &object, *field);
+                } else if let Some(joined) = change.joined_mut() {
+                    joined.base = self.stamp(joined.base);
                 }
             }
         }

@@ -128,7 +128,10 @@ impl StatePage {
             entries.push(Entry { kind: EntryKind::Create, shape: 0, life, values });
         }
         let shapes = vec![self.shape.clone(), key_only];
-        Ok(Transaction { header: self.header.clone(), shapes, entries })
+        // What its author had applied is in the table of devices.
+        let seen = self.devices.iter().map(|known| (known.device, known.hlc));
+        let header = Header { seen: seen.collect(), ..self.header.clone() };
+        Ok(Transaction { header, shapes, entries })
     }
 
     /// The clocks of the objects, in the order of the entries; `ours` are our numbers of the fields behind the key.
