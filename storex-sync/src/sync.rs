@@ -214,7 +214,9 @@ impl Sync {
     }
 
     /// Sends what was written here and applies what others wrote, until both are through. With nothing to do it costs one
-    /// request (and one more the first time). A second call waits for the first.
+    /// request (and two more the first time). A second call waits for the first.
+    ///
+    /// Where the log has dropped something that is not here, its snapshot is taken ([`SyncReport::restored`]).
     ///
     /// What is parked is tried again when something has arrived that it may have waited for.
     ///

@@ -80,21 +80,23 @@ async fn c22_a_dismissed_device_comes_back_with_unsent_edits() {
 async fn c22_a_database_below_the_floor_that_was_further_in_part_loses_nothing() {
     let log = shared_log();
     let (a, b) = two_with_notes(&log, 12).await;
-    let c = Device::new(3).await;
+    let (c, d) = (Device::new(3).await, Device::new(4).await);
+    d.sync(&log).await;
     // From device to device, with what the log has not got yet.
     b.note("not in the log yet", "of B").await;
     crate::support::pump(&b, &c).await;
-    let id = c.join(&log).await.device().await.unwrap();
-    log.dismiss(id).await.unwrap();
+    log.dismiss(b.join(&log).await.device().await.unwrap()).await.unwrap();
     for n in 0..5 {
         a.note(&format!("later {n}"), "of A").await;
-        a.sync(&log).await;
     }
-    compact(&a, &log).await;
-    b.sync(&log).await;
-    c.sync(&log).await;
-    settle(&[&a, &b, &c], &log).await;
-    assert_in_step(&[&a, &b, &c]).await;
+    settle(&[&a, &d], &log).await;
+    assert!(compact(&a, &log).await.trimmed > 0);
+    for device in [&c, &b] {
+        assert!(device.sync(&log).await.restored.is_some());
+    }
+    settle(&[&a, &b, &c, &d], &log).await;
+    assert_in_step(&[&a, &b, &c, &d]).await;
+    assert!(d.title("not in the log yet").await.is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! What goes wrong while a snapshot is made, published and taken.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use storex_sync::{
@@ -9,17 +10,52 @@ use storex_sync::{
 };
 
 use crate::support::log::{Call, Fault, ScriptedLog};
-use crate::support::{Device, assert_in_step, dump, settle, shared_log};
+use crate::support::{Device, assert_in_step, dump, schema, settle, shared_log};
 use crate::{compact, eager, two_with_notes};
 
 const MAKING: [Call; 6] =
     [Call::Usage, Call::Published, Call::PutPage, Call::Publish, Call::Dismiss, Call::Trim];
 
-/// The first `through` requests of a kind go through; then this happens.
-fn after(through: usize, fault: Fault) -> Vec<Fault> {
-    let mut script = vec![Fault::None; through];
-    script.push(fault);
-    script
+/// How something ends too early.
+#[derive(Debug, Clone, Copy)]
+enum Cut {
+    /// A request never arrives.
+    Failed,
+    /// It arrives, and its answer does not.
+    Unanswered,
+    /// The program is killed before a request.
+    KilledBefore,
+    /// It is killed when the request was carried out.
+    KilledAfter,
+}
+
+const CUTS: [Cut; 4] = [Cut::Failed, Cut::Unanswered, Cut::KilledBefore, Cut::KilledAfter];
+
+impl Cut {
+    /// The first `through` requests of a kind go through; with the next one it ends.
+    fn after(self, log: &ScriptedLog, call: Call, through: usize) {
+        let fault = match self {
+            Self::Failed => Fault::Fail,
+            Self::Unanswered => Fault::DropAnswer,
+            Self::KilledBefore => {
+                (0..through).for_each(|_| log.before(call, || async {}));
+                return log.before(call, std::future::pending);
+            }
+            Self::KilledAfter => {
+                (0..through).for_each(|_| log.after(call, || async {}));
+                return log.after(call, std::future::pending);
+            }
+        };
+        let mut script = vec![Fault::None; through];
+        script.push(fault);
+        log.script(call, script);
+    }
+}
+
+/// Whether it came to its end.
+async fn until_cut<T>(running: impl Future<Output = Result<T>>) -> bool {
+    // Nothing takes so long but what never ends.
+    matches!(tokio::time::timeout(Duration::from_secs(10), running).await, Ok(Ok(_)))
 }
 
 /// A new device gets everything, from the log alone.
@@ -34,21 +70,21 @@ async fn begins(log: &Arc<impl SharedSyncLog>, seed: u64, expected: &Device) -> 
 async fn c09_making_is_cut_short_anywhere_and_nothing_is_lost() {
     for call in MAKING {
         for through in 0..4 {
-            for fault in [Fault::Fail, Fault::DropAnswer] {
+            for cut in CUTS {
                 let inner = shared_log();
-                let (a, b) = two_with_notes(&inner, 20).await;
+                let (a, b) = two_with_notes(&inner, 60).await;
                 let log = ScriptedLog::new(&inner);
-                log.script(call, after(through, fault));
-                let sync = eager(&a, &log).await;
-                let cut = sync.compact().await;
+                cut.after(&log, call, through);
+                let ended = until_cut(eager(&a, &log).await.compact()).await;
                 let reached = log.count(call) > through;
-                assert_eq!(cut.is_err(), reached, "{call:?} {through} {fault:?}: {cut:?}");
-                log.heal();
+                assert_eq!(ended, !reached, "{call:?} {through} {cut:?}");
+                let log = ScriptedLog::new(&inner);
+                let a = a.reopened(schema()).await;
                 // Nobody needs the second attempt.
                 begins(&log, 3, &a).await;
                 b.note("meanwhile", "x").await;
                 settle(&[&a, &b], &log).await;
-                sync.compact().await.unwrap();
+                compact(&a, &log).await;
                 let c = begins(&log, 4, &a).await;
                 settle(&[&a, &b, &c], &log).await;
                 assert_in_step(&[&a, &b, &c]).await;
@@ -61,23 +97,25 @@ async fn c09_making_is_cut_short_anywhere_and_nothing_is_lost() {
 async fn c22_taking_it_is_cut_short_anywhere_and_begun_again() {
     for call in [Call::Register, Call::Read, Call::Published, Call::Page, Call::Acknowledge] {
         for through in 0..5 {
-            let inner = shared_log();
-            let (a, b) = two_with_notes(&inner, 20).await;
-            compact(&a, &inner).await;
-            a.note("tail", "x").await;
-            a.sync(&inner).await;
-            let log = ScriptedLog::new(&inner);
-            let c = Device::new(3).await;
-            c.note("of C", "not lost").await;
-            log.script(call, after(through, Fault::Fail));
-            let cut = eager(&c, &log).await.sync_once().await;
-            assert_eq!(cut.is_err(), log.count(call) > through, "{call:?} {through}: {cut:?}");
-            log.heal();
-            let c = c.reopened(crate::support::schema()).await;
-            eager(&c, &log).await.sync_once().await.unwrap();
-            settle(&[&a, &b, &c], &inner).await;
-            assert_in_step(&[&a, &b, &c]).await;
-            assert!(a.title("of C").await.is_some());
+            for cut in CUTS {
+                let inner = shared_log();
+                let (a, b) = two_with_notes(&inner, 60).await;
+                compact(&a, &inner).await;
+                a.note("tail", "x").await;
+                a.sync(&inner).await;
+                let log = ScriptedLog::new(&inner);
+                let c = Device::new(3).await;
+                c.note("of C", "not lost").await;
+                cut.after(&log, call, through);
+                let ended = until_cut(eager(&c, &log).await.sync_once()).await;
+                let reached = log.count(call) > through;
+                assert_eq!(ended, !reached, "{call:?} {through} {cut:?}");
+                let c = c.reopened(schema()).await;
+                eager(&c, &inner).await.sync_once().await.unwrap();
+                settle(&[&a, &b, &c], &inner).await;
+                assert_in_step(&[&a, &b, &c]).await;
+                assert!(a.title("of C").await.is_some());
+            }
         }
     }
 }
@@ -85,7 +123,7 @@ async fn c22_taking_it_is_cut_short_anywhere_and_begun_again() {
 #[tokio::test(start_paused = true)]
 async fn c22_a_snapshot_that_is_replaced_while_it_is_read_is_taken_anew() {
     let inner = shared_log();
-    let (a, b) = two_with_notes(&inner, 30).await;
+    let (a, b) = two_with_notes(&inner, 60).await;
     compact(&a, &inner).await;
     let log = ScriptedLog::new(&inner);
     for n in 0..2 {
@@ -119,7 +157,6 @@ async fn c22_a_log_that_is_compacted_again_and_again_is_told_and_found_later() {
     let c = Device::new(3).await;
     let id = c.join(&log).await.device().await.unwrap();
     // After the snapshot was taken, and before what follows it is read.
-    log.after(Call::Read, || async {});
     for n in 0..9 {
         let (a, b, inner) = (a.clone(), b.clone(), Arc::clone(&inner));
         log.before(Call::Read, move || {
@@ -230,8 +267,9 @@ async fn c22_a_damaged_snapshot_is_told_and_nothing_is_lost() {
         |_, bytes| Some([bytes, vec![0]].concat()),
     ];
     let inner = shared_log();
-    let (a, b) = two_with_notes(&inner, 20).await;
-    compact(&a, &inner).await;
+    let (a, b) = two_with_notes(&inner, 100).await;
+    let made = compact(&a, &inner).await.snapshot.unwrap();
+    assert!(made.pages > 2);
     let log = Arc::new(Damaged { inner: Arc::clone(&inner), damage: Mutex::new(|_, it| Some(it)) });
     let c = Device::new(3).await;
     c.note("of C", "not lost").await;

@@ -73,7 +73,7 @@ async fn c09_a_member_that_is_too_far_behind_is_not_waited_for() {
     let most = Compaction { least: 1000, most_behind: Some(19) };
     let compacted = a.join(&log).await.compaction(most).compact().await.unwrap();
     assert_eq!(compacted.dismissed, [gone.join(&log).await.device().await.unwrap()]);
-    assert!(compacted.trimmed >= 20, "{compacted:?}");
+    assert!(compacted.trimmed >= 19, "{compacted:?}");
     let report = gone.sync(&log).await;
     assert!(report.restored.is_some());
     settle(&[&a, &b, &gone], &log).await;
@@ -84,7 +84,7 @@ async fn c09_a_member_that_is_too_far_behind_is_not_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn c21_writers_go_on_while_it_is_made() {
     let inner = shared_log();
-    let (a, b) = two_with_notes(&inner, 60).await;
+    let (a, b) = two_with_notes(&inner, 200).await;
     let log = ScriptedLog::new(&inner);
     for n in 0..4 {
         let (a, b, inner) = (a.clone(), b.clone(), Arc::clone(&inner));
@@ -147,7 +147,7 @@ async fn c20_pages_are_no_larger_than_a_request() {
         let page = snapshots.page(made.id, page).await.unwrap().unwrap();
         assert!(page.len() <= bytes, "{} bytes", page.len());
     }
-    assert!(made.pages > 50, "{} pages", made.pages);
+    assert!(made.pages > 30, "{} pages", made.pages);
     let b = Device::new(2).await;
     let report = b.join(&log).await.sync_once().await.unwrap();
     assert_eq!(report.restored.map(|restored| restored.total()), Some(10_001));

@@ -17,6 +17,7 @@ async fn c20_it_stays_bounded_over_many_rounds() {
             // Ten notes, whatever the number of rounds.
             let id = format!("{}", (round * 5 + n) % 10);
             a.delete("note", serde_json::json!({"id": id})).await;
+            settle(&[&a, &b], &log).await;
             b.note(&id, &format!("round {round}")).await;
         }
         settle(&[&a, &b], &log).await;
