@@ -136,6 +136,7 @@ impl Sync {
     ) -> Result<InitialSyncReport> {
         let below = || SyncError::BelowFloor { reader };
         let snapshots = self.log.snapshots().ok_or_else(below)?;
+        let log = read_place(&replica.storage).await?.ok_or_else(below)?.log;
         let mut tried = None;
         loop {
             let looking = "looking for a snapshot in the shared log";
@@ -144,15 +145,10 @@ impl Sync {
             let snapshot = snapshot.filter(|snapshot| tried != Some(snapshot.id));
             let snapshot = snapshot.ok_or_else(below)?;
             tried = Some(snapshot.id);
-            let mut playing = Playing::new(self.clone(), snapshot);
+            let mut playing = Playing::new(self.clone(), snapshot, log);
             let received = InitialSync::of(replica.clone()).receive(&mut playing).await;
             match (received, playing.lost()) {
-                (Ok(report), _) => {
-                    // One of another log would not have brought us to a place in this.
-                    let place = read_place(&replica.storage).await?;
-                    let is_placed = place.is_some_and(|place| place.cursor != Cursor::default());
-                    return is_placed.then_some(report).ok_or_else(below);
-                }
+                (Ok(report), _) => return Ok(report),
                 (Err(_), Some(reason)) => {
                     tracing::warn!(reason, "the shared log's snapshot is of no use");
                 }

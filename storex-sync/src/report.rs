@@ -1,8 +1,8 @@
 //! [`Limits`] of requests and the [`SyncReport`] of an exchange.
 
 use crate::apply::Applied;
-use crate::stamp::Device;
 use crate::initial::InitialSyncReport;
+use crate::stamp::Device;
 
 /// How much one request carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -26,6 +26,7 @@ use crate::stamp::Device;
 /// How often an exchange begins anew for another reason than that it is through: a log that is another one at each look
 /// is not followed without end.
 const BEGINNINGS: u32 = 4;
+
 /// How often an exchange takes the shared log's snapshot: a log that drops what follows it meanwhile is not followed without
 /// end.
 const RESTORES: u32 = 3;

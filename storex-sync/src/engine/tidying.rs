@@ -31,9 +31,8 @@ impl Tidying {
     /// Whether it is time for it. The clock may jump: any distance counts.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         let Some(every) = self.every else { return false };
-        let passed = |at: Timestamp, wait: Duration| {
-            u128::from(at.0.abs_diff(now.0)) >= wait.as_millis()
-        };
+        let passed =
+            |at: Timestamp, wait: Duration| u128::from(at.0.abs_diff(now.0)) >= wait.as_millis();
         let tried = self.begun.is_none_or(|begun| passed(begun, every / SOONER));
         !self.under_way && tried && self.last.is_none_or(|last| passed(last, every))
     }

@@ -21,8 +21,8 @@ pub(crate) use recording::Recording;
 use crate::bytes::checksum;
 use crate::shared_log::SnapshotId;
 
-const MAGIC: &[u8; 4] = b"stxf";
-const VERSION: u8 = 1;
+pub(crate) const MAGIC: &[u8; 4] = b"stxf";
+pub(crate) const VERSION: u8 = 1;
 
 const WHAT: &str = "a snapshot of the shared log";
 
@@ -30,10 +30,9 @@ const WHAT: &str = "a snapshot of the shared log";
 const CHECKSUM: usize = 8;
 
 /// Of what a page holds, under the name that it has.
-fn page_checksum(id: SnapshotId, page: u64, contents: &[u8]) -> [u8; CHECKSUM] {
+pub(crate) fn page_checksum(id: SnapshotId, page: u64, contents: &[u8]) -> [u8; CHECKSUM] {
     let SnapshotId { maker, number } = id;
     let incarnation = maker.incarnation.to_be_bytes();
     checksum([&maker.id[..], &incarnation, &number.to_be_bytes(), &page.to_be_bytes(), contents])
         .to_be_bytes()
 }
-

@@ -6,7 +6,9 @@ use super::{CHECKSUM, MAGIC, VERSION, WHAT, page_checksum};
 use crate::bytes::Reader;
 use crate::channel::Channel;
 use crate::error::{Result, SyncError};
-use crate::shared_log::Snapshot;
+use crate::initial::frame::Frame;
+use crate::place::Place;
+use crate::shared_log::{LogId, Snapshot};
 use crate::sync::Sync;
 
 /// Gives the frames of a snapshot, as an initial sync sends them.
@@ -14,6 +16,8 @@ use crate::sync::Sync;
 pub(crate) struct Playing {
     sync: Sync,
     snapshot: Snapshot,
+    /// The log that it is in. It may have got another identity since the snapshot was made.
+    log: LogId,
     /// The page that comes next.
     next: u64,
     /// What was read, and how much of it was given.
@@ -26,8 +30,9 @@ pub(crate) struct Playing {
 }
 
 impl Playing {
-    pub(crate) fn new(sync: Sync, snapshot: Snapshot) -> Self {
-        Self { sync, snapshot, next: 0, read: Vec::new(), given: 0, begun: false, lost: None }
+    pub(crate) fn new(sync: Sync, snapshot: Snapshot, log: LogId) -> Self {
+        let (next, given, begun) = (0, 0, false);
+        Self { sync, snapshot, log, next, read: Vec::new(), given, begun, lost: None }
     }
 
     /// Why the snapshot is of no use, if that is what went wrong.
@@ -87,14 +92,15 @@ impl Playing {
         }
     }
 
-    async fn length(&mut self) -> Result<usize> {
-        let mut bytes = Vec::new();
+    async fn frame(&mut self) -> Result<Vec<u8>> {
+        let mut length = Vec::new();
         loop {
-            bytes.extend(self.take(1).await?);
-            if bytes.last().is_none_or(|last| last & 0x80 == 0) {
-                return Reader::new(&bytes, WHAT).varint_usize();
+            length.extend(self.take(1).await?);
+            if length.last().is_none_or(|last| last & 0x80 == 0) {
+                break;
             }
         }
+        self.take(Reader::new(&length, WHAT).varint_usize()?).await
     }
 }
 
@@ -107,12 +113,16 @@ impl Channel for Playing {
     }
 
     async fn recv(&mut self) -> Result<Option<Vec<u8>>> {
-        if !self.begun {
-            self.begin().await?;
-            self.begun = true;
+        if self.begun {
+            return Ok(Some(self.frame().await?));
         }
-        let length = self.length().await?;
-        Ok(Some(self.take(length).await?))
+        self.begin().await?;
+        self.begun = true;
+        let mut first = Frame::decode(&self.frame().await?)?;
+        if let Frame::Hello(hello) = &mut first {
+            hello.place = Some(Place { log: self.log, cursor: self.snapshot.place.clone() });
+        }
+        Ok(Some(first.encode()))
     }
 
     async fn close(&mut self) -> Result<()> {

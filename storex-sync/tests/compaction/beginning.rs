@@ -169,3 +169,17 @@ async fn c09_after_an_initial_sync_the_first_exchange_acknowledges() {
     b.sync(&log).await;
     assert!(log.trim().await.unwrap().transactions > 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn c22_a_snapshot_outlives_another_identity_of_the_log() {
+    let log = shared_log();
+    let (a, b) = two_with_notes(&log, 12).await;
+    compact(&a, &log).await;
+    let known = log.register(a.join(&log).await.device().await.unwrap()).await.unwrap();
+    log.reidentify(known).await.unwrap();
+    let c = Device::new(3).await;
+    let report = eager(&c, &log).await.sync_once().await.unwrap();
+    assert!(report.restored.is_some(), "{report:?}");
+    settle(&[&a, &b, &c], &log).await;
+    assert_in_step(&[&a, &b, &c]).await;
+}

@@ -215,6 +215,10 @@ impl SharedSyncLog for Damaged {
         self.inner.dismiss(device).await
     }
 
+    async fn reidentify(&self, known: LogId) -> Result<LogId> {
+        self.inner.reidentify(known).await
+    }
+
     async fn trim(&self) -> Result<Trimmed> {
         self.inner.trim().await
     }

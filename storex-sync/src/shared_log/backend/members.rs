@@ -5,8 +5,8 @@ use storex_core::{
 };
 
 use super::BackendSharedLog;
-use super::snapshots::{find_published, position_among};
 use super::rows::{DEVICES, DeviceRow, TRANSACTIONS, for_reader, int, uint, written_by};
+use super::snapshots::{find_published, position_among};
 use crate::error::{During, Result, abort};
 use crate::shared_log::position::known_to_all;
 use crate::shared_log::{Member, Trimmed};
@@ -52,10 +52,8 @@ impl BackendSharedLog {
 
     /// In one transaction, so that nobody becomes a member between the look and the deletion.
     pub(super) async fn drop_what_all_know(&self) -> Result<Trimmed> {
-        let look = Batch::new()
-            .find(find_published())
-            .find(Query::new(DEVICES))
-            .touching([TRANSACTIONS]);
+        let look =
+            Batch::new().find(find_published()).find(Query::new(DEVICES)).touching([TRANSACTIONS]);
         let outcome = self.execute_then(look, "trimming the shared log", find_droppable).await?;
         let dropped = outcome.executed().iter().map(|executed| match &executed.outcome {
             StepOutcome::Deleted { keys } => keys.len() as u64,

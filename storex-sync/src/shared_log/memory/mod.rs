@@ -57,6 +57,7 @@ impl MemorySharedLog {
             position: 0,
             authors: HashMap::new(),
             members: BTreeMap::new(),
+            snapshots: snapshots::Kept::default(),
         };
         Self { state: Mutex::new(state), news: watch::Sender::new(()) }
     }
