@@ -22,6 +22,14 @@ pub(crate) fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
 }
 
+/// FNV-1a (Fowler, Noll, Vo; <https://www.rfc-editor.org/rfc/rfc9923>). It is to notice what is cut or damaged, not what
+/// is forged.
+pub(crate) fn checksum<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
+    parts.into_iter().flatten().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
 /// Takes bytes apart from the front.
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {
@@ -85,6 +93,12 @@ impl<'a> Reader<'a> {
     pub(crate) fn varint_usize(&mut self) -> Result<usize> {
         let value = self.varint()?;
         usize::try_from(value).map_err(|_| SyncError::corrupt(self.what, "an integer is too large"))
+    }
+
+    /// Everything that is left.
+    #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
+    pub(crate) fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.bytes)
     }
 
     fn ended(&self) -> SyncError {

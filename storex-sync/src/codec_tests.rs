@@ -17,7 +17,8 @@ use crate::pack::{Packer, Unpacker};
 use crate::parked::{Parked, WaitsFor};
 use crate::place::Place;
 use crate::relative::Relative;
-use crate::shared_log::{Cursor, LogId};
+use crate::shared_log::{Cursor, LogId, SnapshotId};
+use crate::snapshot::{MAGIC, VERSION, page_checksum};
 use crate::stamp::{Device, Hlc, Stamp};
 use crate::transaction::{Entry, EntryKind, EntryValue, Header, Shape, Transaction};
 
@@ -809,4 +810,15 @@ fn frames_are_as_described() {
         assert_vector(name, &frame.encode());
         assert_eq!(Frame::decode(&vector(name)).unwrap(), frame);
     }
+}
+
+#[test]
+fn a_page_of_a_snapshot_is_as_described() {
+    let id = SnapshotId { maker: A, number: 7 };
+    let finish = Frame::Finish.encode();
+    let mut contents = MAGIC.to_vec();
+    contents.extend([VERSION, u8::try_from(finish.len()).unwrap()]);
+    contents.extend(finish);
+    let page = [&page_checksum(id, 0, &contents)[..], &contents].concat();
+    assert_vector("snapshot, page", &page);
 }

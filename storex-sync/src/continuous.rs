@@ -105,6 +105,14 @@ impl ContinuousSyncBuilder {
         self
     }
 
+    /// How often to look whether the shared log is to be compacted ([`Sync::compact`]), after an exchange that had nothing to
+    /// do; `None`: never. Remembered over restarts. Without this once a day.
+    #[must_use]
+    pub fn compact_every(mut self, every: Option<Duration>) -> Self {
+        self.config.compact_every = every;
+        self
+    }
+
     /// Whether there is a connection, as far as the application knows. While there is none, nothing is asked of the shared
     /// log. Without this there always is one, and so there is when the sender is gone.
     #[must_use]

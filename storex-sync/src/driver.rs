@@ -8,6 +8,7 @@ use std::time::Duration;
 use storex_core::{BoxFuture, ChangeEvent, ChangeStream, Origin, Runtime, Storage};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use crate::compact::Compacted;
 use crate::engine::status::{Phase, SyncEvent, SyncStatus};
 use crate::engine::{Action, Caller, Config, Effect, Engine, Event, Look, Remembered, Timer};
 use crate::error::{Result, SyncError, describe};
@@ -66,6 +67,7 @@ pub(crate) async fn run(sync: Sync, config: Config, wires: Wires) {
         turn: None,
         holds: None,
         news: None,
+        compacting: None,
         timers: Timers::default(),
         callers: HashMap::new(),
         last_caller: 0,
@@ -92,6 +94,7 @@ struct Driver {
     /// Between exchanges, so that no other program takes over without need.
     holds: Option<Guard>,
     news: Option<BoxFuture<'static, Result<()>>>,
+    compacting: Option<BoxFuture<'static, Result<Compacted>>>,
     timers: Timers,
     callers: HashMap<Caller, oneshot::Sender<Result<SyncReport>>>,
     last_caller: u64,
@@ -131,7 +134,7 @@ impl Driver {
 
     /// What happens next. What was written comes before what was found out by looking.
     async fn next(&mut self) -> Option<Event> {
-        let Self { wires, changes, dropped, doing, timers, news, .. } = self;
+        let Self { wires, changes, dropped, doing, timers, news, compacting, .. } = self;
         tokio::select! {
             biased;
             command = wires.commands.recv(), if !*dropped => self.command(command),
@@ -151,6 +154,7 @@ impl Driver {
                     None
                 }
             },
+            compacted = or_never(compacting) => Some(Event::Compacted(compacted)),
         }
     }
 
@@ -246,6 +250,11 @@ impl Driver {
             }
             Effect::Perform(action) => self.doing = Some(self.act(action)),
             Effect::RoundOver { went_through } => self.round_over(went_through),
+            Effect::Compact => {
+                let sync = self.sync.clone();
+                self.compacting = Some(Box::pin(async move { sync.compact_in_step().await }));
+            }
+            Effect::StopCompacting => self.compacting = None,
             Effect::Arm(timer, after) => self.arm(timer, Some(after)),
             Effect::Disarm(timer) => self.arm(timer, None),
             Effect::Answer(callers, result) => self.answer(callers, &result),
@@ -255,14 +264,17 @@ impl Driver {
                 }
             }
             Effect::Tell(event) => {
-                self.wires.failure.send_replace(match &event {
+                match &event {
                     SyncEvent::Failed { error, attempts } => {
                         let said = describe(&**error);
                         tracing::warn!(error = %said, attempts, "devices are not kept in step");
-                        Some(Arc::clone(error))
+                        self.wires.failure.send_replace(Some(Arc::clone(error)));
                     }
-                    SyncEvent::Exchanged(_) => None,
-                });
+                    SyncEvent::Exchanged(_) => {
+                        self.wires.failure.send_replace(None);
+                    }
+                    SyncEvent::Compacted(_) => {}
+                }
                 // Nobody listening is fine.
                 let _ = self.wires.events.send(event);
             }

@@ -103,15 +103,21 @@ pub enum SyncError {
         /// What the operating system says.
         reason: String,
     },
-    /// The shared log no longer holds what this device lacks: everybody else had it, and it was trimmed. What was written
+    /// The shared log no longer holds what this device lacks: everybody else had it, and it was trimmed. An exchange that is
+    /// told so takes the log's snapshot and goes on; where there is none, or none of use, it fails with this. What was written
     /// here can still be sent.
     #[error(
-        "device {reader} lacks transactions that the shared log no longer holds: run an initial sync from a device that is in step, which also hands over the place in the log to go on from"
+        "device {reader} lacks transactions that the shared log no longer holds, and the log has no snapshot of use: run an initial sync from a device that is in step, which also hands over the place in the log to go on from"
     )]
     BelowFloor {
         /// The device that asked.
         reader: Device,
     },
+    /// The shared log keeps no snapshots.
+    #[error(
+        "the shared log keeps no snapshots, so a device that comes later would miss what is dropped: trim it with `SharedSyncLog::trim` if initial syncs are to bring that"
+    )]
+    NoSnapshots,
     /// The shared log did not answer in time.
     #[error("{during} was not answered within {} s", .after.as_secs_f64())]
     Timeout {
@@ -179,6 +185,7 @@ impl SyncError {
         match self {
             Self::Storage { source, .. } => source.kind(),
             Self::NoSyncLog => ErrorKind::Invalid,
+            Self::NoSnapshots => ErrorKind::Unsupported,
             Self::Transport { .. } | Self::LockFile { .. } => ErrorKind::Io,
             Self::HeldElsewhere | Self::LeaseLost => ErrorKind::Busy,
             Self::Closed { .. } => ErrorKind::Closed,

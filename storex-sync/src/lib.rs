@@ -75,6 +75,7 @@ mod channel;
 mod clock;
 #[cfg(test)]
 mod codec_tests;
+mod compact;
 mod continuous;
 mod contribute;
 mod counter;
@@ -113,6 +114,7 @@ mod renewal;
 mod report;
 mod rules;
 mod shared_log;
+mod snapshot;
 mod stamp;
 mod state;
 mod strategy;
@@ -126,6 +128,7 @@ pub use brief::{Brief, BriefReport, Degraded, WhenBusy};
 pub use channel::MessagePortChannel;
 pub use channel::{Channel, MemoryChannel};
 pub use clock::Clock;
+pub use compact::{Compacted, Compaction};
 pub use continuous::{ContinuousSync, ContinuousSyncBuilder, SyncEvents};
 pub use counter::{Amount, Counted, Counter, Sum};
 pub use digest::{CollectionDigest, Digest};
@@ -152,7 +155,7 @@ pub use rules::{RelationRule, UniqueRule};
 pub use shared_log::ObjectSharedLog;
 pub use shared_log::{
     BackendSharedLog, Cursor, LogId, Member, MemorySharedLog, Page, SealedTransaction,
-    SharedSyncLog, Trimmed,
+    SharedSyncLog, Snapshot, SnapshotId, Snapshots, Trimmed, Usage,
 };
 pub use stamp::{Device, Hlc, Stamp};
 pub use strategy::{Joins, Strategy};

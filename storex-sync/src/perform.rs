@@ -56,6 +56,12 @@ impl Sync {
             Action::Append(transactions) => self.append(&transactions).await?,
             Action::Trim(last) => trim(&replica, last).await?,
             Action::Read(device, cursor) => self.read(&replica, device, &cursor).await?,
+            Action::Restore(device) => {
+                tracing::trace!(target: "storex::step", step = "sync.before_restore");
+                let report = self.restore(&replica, device).await?;
+                tracing::trace!(target: "storex::step", step = "sync.after_restore");
+                Outcome::Restored(report)
+            }
             Action::Apply(transactions, cursor) => {
                 Outcome::Applied(apply(&replica, transactions, cursor).await?)
             }
@@ -104,9 +110,9 @@ impl Sync {
         match self.in_time("reading the shared log", page).await {
             Ok(page) => Ok(Outcome::Page(page)),
             Err(SyncError::LogReplaced) => Ok(Outcome::LogReplaced),
-            Err(error @ SyncError::BelowFloor { .. }) => {
+            Err(SyncError::BelowFloor { .. }) => {
                 lose_place(replica, after).await?;
-                Err(error)
+                Ok(Outcome::BelowFloor)
             }
             Err(error) => Err(error),
         }
@@ -130,7 +136,7 @@ impl Sync {
     }
 
     /// A request that is not answered is given up: the next one finds out what became of it.
-    async fn in_time<T>(
+    pub(crate) async fn in_time<T>(
         &self,
         during: &'static str,
         request: impl Future<Output = Result<T>>,

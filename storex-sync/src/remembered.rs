@@ -18,6 +18,8 @@ pub struct Remembered {
     pub last_success: Option<Timestamp>,
     /// When one last failed, and why; `None` when the last one went through.
     pub last_error: Option<(Timestamp, String)>,
+    /// When the shared log was last seen to, whether it had to be compacted or not.
+    pub last_compaction: Option<Timestamp>,
 }
 
 /// A look at the own database.
@@ -34,23 +36,27 @@ pub struct Look {
 impl Remembered {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut packer = Packer::default();
-        packer.array(3);
+        packer.array(4);
         let milliseconds = |at: Timestamp| u64::try_from(at.0).unwrap_or(0);
         packer.uint(self.last_success.map_or(0, milliseconds));
         packer.uint(self.last_error.as_ref().map_or(0, |(at, _)| milliseconds(*at)));
         packer.str(self.last_error.as_ref().map_or("", |(_, error)| error));
+        packer.uint(self.last_compaction.map_or(0, milliseconds));
         packer.out
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         let mut unpacker = Unpacker::new(bytes, "the remembered status");
-        unpacker.tuple(3)?;
+        // Three before there was compaction.
+        let parts = unpacker.array()?;
         let timestamp = |at: u64| Timestamp(i64::try_from(at).unwrap_or(i64::MAX));
         let last_success = Some(unpacker.uint()?).filter(|at| *at != 0).map(timestamp);
         let at = timestamp(unpacker.uint()?);
         let error = unpacker.str()?.to_owned();
         let last_error = Some((at, error)).filter(|(_, error)| !error.is_empty());
-        Ok(Self { last_success, last_error })
+        let last_compaction = if parts > 3 { unpacker.uint()? } else { 0 };
+        let last_compaction = Some(last_compaction).filter(|at| *at != 0).map(timestamp);
+        Ok(Self { last_success, last_error, last_compaction })
     }
 
     pub(crate) async fn read(storage: &Storage) -> Result<Self> {

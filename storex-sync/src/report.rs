@@ -1,6 +1,7 @@
 //! [`Limits`] of requests and the [`SyncReport`] of an exchange.
 
 use crate::apply::Applied;
+use crate::initial::InitialSyncReport;
 use crate::stamp::Device;
 
 /// How much one request carries.
@@ -30,6 +31,8 @@ pub struct SyncReport {
     /// Who this device is now, when it began a new incarnation: the database had been cloned or restored, or the shared log
     /// was another one than before.
     pub incarnation: Option<Device>,
+    /// What the shared log's snapshot held, where this device lacked what the log had dropped.
+    pub restored: Option<InitialSyncReport>,
 }
 
 impl SyncReport {
@@ -40,5 +43,6 @@ impl SyncReport {
             && self.received.transactions == 0
             && self.received.parked == 0
             && self.incarnation.is_none()
+            && self.restored.is_none()
     }
 }

@@ -7,6 +7,7 @@ use storex_core::{Query, Storage};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::apply::Replica;
+use crate::compact::Compaction;
 use crate::engine::{Action, Next, Purpose, Round};
 use crate::error::{During, Result, SyncError};
 use crate::exclusive::{Exclusive, Guard};
@@ -52,6 +53,7 @@ pub struct Sync {
     pub(crate) deadline: Duration,
     /// Another log is refused.
     pub(crate) keeps_log: bool,
+    pub(crate) compaction: Compaction,
     exclusive: Option<Exclusive>,
     /// One exchange at a time.
     running: Arc<Mutex<Begun>>,
@@ -100,7 +102,17 @@ impl Sync {
         let replica = Replica::open(storage).await?;
         let limits = Limits::default();
         let (exclusive, running) = (None, Arc::default());
-        Ok(Self { replica, log, limits, deadline: DEADLINE, keeps_log: false, exclusive, running })
+        let compaction = Compaction::default();
+        Ok(Self {
+            replica,
+            log,
+            limits,
+            deadline: DEADLINE,
+            keeps_log: false,
+            compaction,
+            exclusive,
+            running,
+        })
     }
 
     /// With other limits per request.
@@ -146,6 +158,13 @@ impl Sync {
     pub async fn send_state(&self) -> Result<()> {
         let turn = self.turn().await?;
         self.replica.guarded(turn.guard()).begin_state().await
+    }
+
+    /// With another choice of when the shared log is compacted.
+    #[must_use]
+    pub fn compaction(mut self, compaction: Compaction) -> Self {
+        self.compaction = compaction;
+        self
     }
 
     /// Where several programs share the database: only the one that holds this makes exchanges.
@@ -195,7 +214,9 @@ impl Sync {
     }
 
     /// Sends what was written here and applies what others wrote, until both are through. With nothing to do it costs one
-    /// request (and one more the first time). A second call waits for the first.
+    /// request (and two more the first time). A second call waits for the first.
+    ///
+    /// Where the log has dropped something that is not here, its snapshot is taken ([`SyncReport::restored`]).
     ///
     /// What is parked is tried again when something has arrived that it may have waited for.
     ///

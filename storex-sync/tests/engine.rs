@@ -11,7 +11,8 @@ use storex_sync::engine::{
     Timer, Triggers,
 };
 use storex_sync::{
-    Applied, Cursor, Device, LogId, Page, Phase, Place, SealedTransaction, SyncError,
+    Applied, Compacted, Cursor, Device, InitialSyncReport, LogId, Page, Phase, Place,
+    SealedTransaction, SyncError,
 };
 
 /// What may happen.
@@ -32,6 +33,8 @@ enum Happens {
     Done,
     /// It fails.
     Fails(Fails),
+    /// The log was compacted, or not.
+    Compacted(bool),
     /// The next timer runs out.
     Wait,
     Stop,
@@ -65,6 +68,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => Just(Happens::LoggedIn),
         20 => Just(Happens::Done),
         3 => fails.prop_map(Happens::Fails),
+        1 => any::<bool>().prop_map(Happens::Compacted),
         8 => Just(Happens::Wait),
     ]
 }
@@ -87,6 +91,7 @@ struct World {
     timers: BTreeMap<Timer, u64>,
     looking: bool,
     action: Option<Action>,
+    compacting: bool,
     /// To be sent; how many of them the log has already.
     unsent: u64,
     arrived: u64,
@@ -112,6 +117,7 @@ impl World {
             longest_interval: Duration::from_secs(40),
             gather: Duration::from_millis(100),
             backoff: Backoff::default(),
+            compact_every: Some(Duration::from_secs(60)),
         };
         let mut world = Self {
             engine: Engine::new(config, seed, Remembered::default()),
@@ -120,6 +126,7 @@ impl World {
             timers: BTreeMap::new(),
             looking: false,
             action: None,
+            compacting: false,
             unsent: 0,
             arrived: 0,
             paused: false,
@@ -146,7 +153,8 @@ impl World {
     }
 
     fn perform(&mut self, effect: Effect) {
-        assert!(!self.stopped || matches!(effect, Effect::Disarm(_)), "after its end: {effect:?}");
+        let ends = matches!(effect, Effect::Disarm(_) | Effect::StopCompacting);
+        assert!(!self.stopped || ends, "after its end: {effect:?}");
         match effect {
             Effect::Look => {
                 assert!(!self.looking && self.action.is_none(), "two things at once");
@@ -176,6 +184,15 @@ impl World {
                 }
             }
             Effect::Remember(_) | Effect::Tell(_) => {}
+            Effect::Compact => {
+                assert!(!self.compacting, "twice at once");
+                assert!(self.online && !self.login && self.now >= self.hold_until);
+                assert_eq!((self.unsent, self.failed), (0, false), "not in step");
+                self.compacting = true;
+            }
+            Effect::StopCompacting => {
+                assert!(std::mem::take(&mut self.compacting), "nothing is stopped");
+            }
             Effect::Stopped => {
                 self.stopped = true;
                 self.waiting.clear();
@@ -187,6 +204,8 @@ impl World {
         let status = self.engine.status();
         let busy = self.looking || self.action.is_some();
         assert_eq!(self.engine.is_busy(), busy);
+        let may = self.online && !self.login && self.now >= self.hold_until && !self.stopped;
+        assert!(!self.compacting || may, "it is compacted where nothing may be asked of the log");
         if self.stopped {
             assert_eq!((status.phase, busy), (Phase::Stopped, false));
             return;
@@ -236,6 +255,13 @@ impl World {
             }
             Happens::Done => self.done(),
             Happens::Fails(fails) => self.fails(fails),
+            Happens::Compacted(well) => {
+                if std::mem::take(&mut self.compacting) {
+                    let failed = SyncError::LogReplaced;
+                    let result = if well { Ok(Compacted::default()) } else { Err(failed) };
+                    self.tell(Event::Compacted(result));
+                }
+            }
             Happens::Wait => self.wait(),
             Happens::Stop => self.tell(Event::Stop),
         }
@@ -281,6 +307,7 @@ impl World {
             Action::Acknowledge(..) => Outcome::Acknowledged,
             Action::Renew(..) => Outcome::Renewed(None),
             Action::LogState => Outcome::StateLogged,
+            Action::Restore(_) => Outcome::Restored(InitialSyncReport::default()),
             Action::RetryParked(_) => Outcome::Retried(Applied::default()),
         };
         self.tell(Event::Performed(Ok(outcome)));

@@ -1,5 +1,5 @@
 //! Devices that stay in step through a shared log: in memory, in a SQLite file, in a folder. Then what somebody has to do
-//! for a log now and then: see who its members are, dismiss one, trim it.
+//! for a log now and then: see who its members are, dismiss one, compact it.
 //! Run it with `cargo run --package storex-shared-logs`.
 #![allow(clippy::print_stdout)] // an example shows what it does
 
@@ -10,8 +10,8 @@ use storex_core::{AutoPk, Collection, Filter, Registry, Storage, TokioRuntime};
 use storex_memory::MemoryBackend;
 use storex_sqlite::SqliteBackend;
 use storex_sync::{
-    BackendSharedLog, InitialSync, LogId, MemoryChannel, MemorySharedLog, ObjectSharedLog,
-    SharedSyncLog, Sync, SyncError, SyncLog,
+    BackendSharedLog, Compaction, LogId, MemorySharedLog, ObjectSharedLog, SharedSyncLog, Sync,
+    SyncLog,
 };
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -57,7 +57,7 @@ async fn two_devices(name: &str, log: Arc<dyn SharedSyncLog>) -> Result<()> {
     Ok(())
 }
 
-/// A member goes away, the log is trimmed, and a new device comes.
+/// A member goes away, the log is compacted, and a new device comes.
 async fn over_time(log: Arc<dyn SharedSyncLog>) -> Result<()> {
     let (a, lost, new) = (device().await?, device().await?, device().await?);
     let (sync_a, sync_lost) =
@@ -70,21 +70,20 @@ async fn over_time(log: Arc<dyn SharedSyncLog>) -> Result<()> {
     for member in log.members().await? {
         println!("{} is {} transactions behind", member.device, member.behind);
     }
-    // It lies at the bottom of a lake, and the log would be kept for it for ever.
+    // It lies at the bottom of a lake, and the log would be kept for it for ever. (`Compaction::most_behind` does so too.)
     log.dismiss(sync_lost.device().await?).await?;
-    println!("trimmed {} transactions", log.trim().await?.transactions);
 
-    // What the log has dropped, a new device gets from one that has it. Then it goes on with the log.
-    let sync_new = Sync::open(&new, log).await?;
-    let below = sync_new.sync_once().await;
-    assert!(matches!(below, Err(SyncError::BelowFloor { .. })), "{below:?}");
-    let (mut here, mut there) = MemoryChannel::pair();
-    let (sender, receiver) = (InitialSync::open(&a).await?, InitialSync::open(&new).await?);
-    let (sent, received) = tokio::join!(sender.send(&mut here), receiver.receive(&mut there));
-    assert_eq!(sent?.total(), received?.total());
+    // A snapshot takes the place of what is dropped. `ContinuousSync` sees to it once a day.
+    let at_once = Compaction { least: 1, ..Compaction::default() };
+    let compacted = sync_a.clone().compaction(at_once).compact().await?;
+    println!("trimmed {} transactions", compacted.trimmed);
     write(&a, "one more").await?;
     sync_a.sync_once().await?;
-    sync_new.sync_once().await?;
+
+    // A new device takes the snapshot, and what follows it.
+    let report = Sync::open(&new, log).await?.sync_once().await?;
+    let restored = report.restored.map(|restored| restored.total());
+    println!("{restored:?} notes of the snapshot, {} of the log", report.received.transactions);
     assert_eq!(titles(&new).await?, titles(&a).await?);
     println!("a new device has {} notes", titles(&new).await?.len());
     Ok(())

@@ -10,8 +10,8 @@ use storex_core::{Runtime, Storage};
 use storex_sqlite::SqliteBackend;
 use storex_sync::{
     BackendSharedLog, ContinuousSync, Cursor, Device, InitialSync, InitialSyncReport, LogId,
-    Member, MemoryChannel, Page, SealedTransaction, SharedSyncLog, Sync, SyncStatus, Transaction,
-    Trimmed, parked,
+    Member, MemoryChannel, Page, SealedTransaction, SharedSyncLog, Snapshots, Sync, SyncStatus,
+    Transaction, Trimmed, parked,
 };
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
@@ -158,6 +158,10 @@ impl SharedSyncLog for Counted {
 
     async fn trim(&self) -> storex_sync::Result<Trimmed> {
         self.log.trim().await
+    }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        self.log.snapshots()
     }
 }
 

@@ -1,6 +1,7 @@
 //! [`Action`] and [`Outcome`]: the steps of an exchange, as data.
 
 use crate::apply::Applied;
+use crate::initial::InitialSyncReport;
 use crate::place::{Move, Place};
 use crate::renewal::Renewal;
 use crate::shared_log::{Cursor, LogId, Page, SealedTransaction};
@@ -28,6 +29,8 @@ pub enum Action {
     Read(Device, Cursor),
     /// Apply transactions, and note the place behind them, in one transaction: [`Outcome::Applied`].
     Apply(Vec<SealedTransaction>, Move),
+    /// Take the shared log's snapshot: [`Outcome::Restored`].
+    Restore(Device),
     /// Tell the shared log what is durable here: [`Outcome::Acknowledged`].
     Acknowledge(Device, Cursor),
     /// Give the log another identity, because it does not hold what it held: [`Outcome::Registered`].
@@ -88,6 +91,10 @@ pub enum Outcome {
     Trimmed,
     /// Of [`Action::Read`].
     Page(Page),
+    /// Of [`Action::Read`]: what follows the place is gone, and the place was given up.
+    BelowFloor,
+    /// Of [`Action::Restore`]: the place is the snapshot's now.
+    Restored(InitialSyncReport),
     /// Of [`Action::Apply`].
     Applied(Applied),
     /// Of [`Action::Acknowledge`].

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::backoff::Backoff;
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What makes an exchange by itself. `sync_now`, `resume` and `logged_in` always do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Triggers {
@@ -52,10 +54,13 @@ pub struct Config {
     pub gather: Duration,
     /// How long to wait after failures.
     pub backoff: Backoff,
+    /// How often to look whether the shared log is to be compacted; `None`: never.
+    pub compact_every: Option<Duration>,
 }
 
 impl Default for Config {
-    /// All triggers; every 15 s, and up to every 2 min while nothing is going on; a tenth of a second to gather.
+    /// All triggers; every 15 s, and up to every 2 min while nothing is going on; a tenth of a second to gather; compacted
+    /// once a day.
     fn default() -> Self {
         Self {
             triggers: Triggers::ALL,
@@ -63,6 +68,7 @@ impl Default for Config {
             longest_interval: Duration::from_secs(120),
             gather: Duration::from_millis(100),
             backoff: Backoff::default(),
+            compact_every: Some(DAY),
         }
     }
 }

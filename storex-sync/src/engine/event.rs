@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::action::{Action, Outcome};
 use super::status::SyncEvent;
+use crate::compact::Compacted;
 use crate::error::{Result, SyncError};
 use crate::remembered::{Look, Remembered};
 use crate::report::SyncReport;
@@ -38,6 +39,8 @@ pub enum Event {
     Looked(Result<Look>),
     /// What came of an [`Effect::Perform`].
     Performed(Result<Outcome>),
+    /// What came of an [`Effect::Compact`].
+    Compacted(Result<Compacted>),
     /// Continuous sync is to end, after what is under way.
     Stop,
 }
@@ -54,6 +57,10 @@ pub enum Effect {
         /// Whether it went through.
         went_through: bool,
     },
+    /// Compact the shared log, beside everything else; answered by [`Event::Compacted`].
+    Compact,
+    /// Give up compacting the shared log, without an answer.
+    StopCompacting,
     /// Start a timer, in place of one of the same kind; answered by [`Event::Fired`].
     Arm(Timer, Duration),
     /// Stop a timer.

@@ -28,6 +28,7 @@ mod obstacles;
 mod pace;
 mod round;
 pub(crate) mod status;
+mod tidying;
 
 pub use action::{Action, Outbox, Outcome, Retry};
 pub use backoff::Backoff;
@@ -44,6 +45,8 @@ use storex_core::Timestamp;
 use self::obstacles::Obstacles;
 use self::pace::Pace;
 use self::status::{Phase, SyncEvent, SyncStatus};
+use self::tidying::Tidying;
+use crate::compact::Compacted;
 use crate::error::{Result, SyncError, describe};
 pub use crate::place::Move;
 use crate::recovery::Recovery;
@@ -88,6 +91,9 @@ pub struct Engine {
     /// It was paused or resumed since the look began, which may have seen it as it was before.
     pause_told: bool,
     remembered_at: Option<Timestamp>,
+    /// The last exchange carried nothing.
+    idle: bool,
+    tidying: Tidying,
     status: SyncStatus,
     effects: Vec<Effect>,
 }
@@ -115,7 +121,7 @@ impl Engine {
     /// An engine that has not begun. The seed decides what it leaves off its waits.
     #[must_use]
     pub fn new(config: Config, seed: u64, remembered: Remembered) -> Self {
-        let Remembered { last_success, last_error } = remembered;
+        let Remembered { last_success, last_error, last_compaction } = remembered;
         let (last_error_at, last_error) = last_error.unzip();
         Self {
             pace: Pace::new(config.shortest_interval, config.longest_interval),
@@ -136,6 +142,8 @@ impl Engine {
             logged_in: false,
             pause_told: false,
             remembered_at: None,
+            idle: false,
+            tidying: Tidying::new(config.compact_every, last_compaction),
             status: SyncStatus { last_success, last_error, last_error_at, ..SyncStatus::default() },
             effects: Vec::new(),
         }
@@ -178,6 +186,7 @@ impl Engine {
             }
             Event::Looked(looked) => self.looked(now, looked),
             Event::Performed(performed) => self.performed(now, performed),
+            Event::Compacted(compacted) => self.compacted(now, compacted),
             Event::Stop => self.stopping = true,
         }
         if matches!(self.activity, Activity::Idle) {
@@ -253,6 +262,42 @@ impl Engine {
         };
         if begins {
             self.begin(now);
+        } else if after == After::Nothing {
+            self.compact_when_due(now);
+        }
+    }
+
+    /// After an exchange that had nothing to do: then this device is at the end of the shared log, and nobody is kept waiting.
+    fn compact_when_due(&mut self, now: Timestamp) {
+        let calm = self.idle && self.status.unsent == 0 && self.status.failures == 0;
+        let free = !self.stopping && !self.standing_by && self.obstacles.refusal(now).is_none();
+        if !calm || !free || !self.tidying.is_due(now) {
+            return;
+        }
+        if self.tidying.is_first() {
+            self.tidying.see_to(now);
+            return self.remember(now);
+        }
+        self.tidying.begin(now);
+        self.effects.push(Effect::Compact);
+    }
+
+    fn compacted(&mut self, now: Timestamp, compacted: Result<Compacted>) {
+        if !self.tidying.under_way {
+            return;
+        }
+        match compacted {
+            Ok(compacted) => {
+                self.tidying.see_to(now);
+                self.remember(now);
+                if compacted != Compacted::default() {
+                    self.effects.push(Effect::Tell(SyncEvent::Compacted(Arc::new(compacted))));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(error = %describe(&error), "the shared log was not compacted");
+                self.tidying.fail();
+            }
         }
     }
 
@@ -282,6 +327,7 @@ impl Engine {
             Ok(Next::Do(action)) => {
                 match &action {
                     Action::Apply(transactions, _) => self.reached &= transactions.is_empty(),
+                    Action::Restore(_) => self.reached = false,
                     // It is this program's turn.
                     Action::Register(_) | Action::ReadOutbox(_) => {
                         self.status.phase = Phase::Sending
@@ -314,6 +360,7 @@ impl Engine {
         // Another process may have written meanwhile.
         self.unseen |= !self.status.in_step;
         let idle = report.is_idle();
+        self.idle = idle;
         if idle {
             self.pace.slow_down();
         } else {
@@ -426,7 +473,9 @@ impl Engine {
         self.remembered_at = Some(now);
         let SyncStatus { last_success, last_error, last_error_at, .. } = &self.status;
         let last_error = last_error_at.zip(last_error.clone());
-        self.effects.push(Effect::Remember(Remembered { last_success: *last_success, last_error }));
+        let (last_success, last_compaction) = (*last_success, self.tidying.last());
+        let remembered = Remembered { last_success, last_error, last_compaction };
+        self.effects.push(Effect::Remember(remembered));
     }
 
     fn arm_unless_armed(&mut self, timer: Timer, after: Duration) {
@@ -470,6 +519,10 @@ impl Engine {
             _ if self.standing_by => Phase::StandingBy,
             _ => Phase::Waiting,
         };
+        if self.tidying.under_way && (refused || self.stopping || self.standing_by) {
+            self.tidying.break_off();
+            self.effects.push(Effect::StopCompacting);
+        }
     }
 
     /// As the timers were armed in this step.

@@ -7,6 +7,8 @@
 //!                                                └ nothing ─┐  │                   │
 //!                                                           ▼  └ state to be sent ─┘
 //!               RetryParked ◀── through ── Acknowledge ◀ Flush ◀ Apply ◀── Read
+//!
+//!   Read ── below the floor ─▶ Restore ─▶ ReadPlace
 //! ```
 //!
 //! What the rules of the merge have made this device write meanwhile is sent before it is through.
@@ -14,6 +16,7 @@
 use super::action::{Action, Outbox, Outcome, Retry};
 use crate::apply::Applied;
 use crate::error::{Result, SyncError};
+use crate::initial::InitialSyncReport;
 use crate::place::{Move, Place};
 use crate::renewal::Renewal;
 use crate::report::SyncReport;
@@ -23,6 +26,10 @@ use crate::stamp::Device;
 /// How often an exchange begins anew for another reason than that it is through: a log that is another one at each look
 /// is not followed without end.
 const BEGINNINGS: u32 = 4;
+
+/// How often an exchange takes the shared log's snapshot: a log that drops what follows it meanwhile is not followed without
+/// end.
+const RESTORES: u32 = 3;
 
 /// What an exchange is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,6 +67,9 @@ pub struct Round {
     asked_ahead: bool,
     /// Whether something was written here while it was applied, that is to be sent.
     owes: bool,
+    /// The place may be further on than what the log has noted, by an initial sync or a snapshot.
+    untold: bool,
+    restored: u32,
     report: SyncReport,
 }
 
@@ -120,6 +130,8 @@ impl Round {
             Outcome::Renewed(device) => self.renewed(device)?,
             Outcome::Trimmed => return Ok(self.sent()),
             Outcome::Page(page) => return self.arrived(page),
+            Outcome::BelowFloor => self.restore()?,
+            Outcome::Restored(report) => self.go_on_from_snapshot(report),
             Outcome::Applied(applied) => {
                 self.take(applied);
                 return Ok(self.applied());
@@ -140,6 +152,7 @@ impl Round {
     fn begin(&mut self, device: Device, place: Option<Place>, first: bool) -> Action {
         self.first |= first;
         self.registered = place.is_some() && !self.first;
+        self.untold |= first;
         (self.device, self.place) = (device, place);
         match self.purpose {
             // Perhaps there is nothing to send.
@@ -272,11 +285,27 @@ impl Round {
         Ok(Next::Do(Action::Apply(transactions, Move { from, to: place.clone() })))
     }
 
-    /// Only what cannot be lost any more may be acknowledged.
-    fn applied(&mut self) -> Next {
-        if !self.arrived {
-            return self.page_done();
+    fn restore(&mut self) -> Result<Action> {
+        self.restored += 1;
+        match self.restored > RESTORES {
+            true => Err(SyncError::BelowFloor { reader: self.device }),
+            false => Ok(Action::Restore(self.device)),
         }
+    }
+
+    fn go_on_from_snapshot(&mut self, report: InitialSyncReport) -> Action {
+        self.report.restored = Some(report);
+        self.untold = true;
+        Action::ReadPlace
+    }
+
+    fn applied(&mut self) -> Next {
+        if self.arrived { self.acknowledge() } else { self.page_done() }
+    }
+
+    /// Only what cannot be lost any more may be acknowledged.
+    fn acknowledge(&mut self) -> Next {
+        self.untold = false;
         self.behind_flush = Some(Action::Acknowledge(self.device, self.cursor()));
         Next::Do(Action::Flush)
     }
@@ -292,6 +321,9 @@ impl Round {
         }
         if std::mem::take(&mut self.owes) {
             return Next::Do(Action::ReadOutbox(self.device));
+        }
+        if self.untold && self.cursor() != Cursor::default() {
+            return self.acknowledge();
         }
         let arrived = self.report.received.transactions > 0;
         match (self.first, arrived) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use storex_core::Timestamp;
 
+use crate::compact::Compacted;
 use crate::error::SyncError;
 use crate::report::SyncReport;
 
@@ -68,6 +69,8 @@ pub enum Phase {
 pub enum SyncEvent {
     /// An exchange went through. Its conflicts are in the report.
     Exchanged(Arc<SyncReport>),
+    /// The shared log was compacted, after an exchange.
+    Compacted(Arc<Compacted>),
     /// An exchange failed. Not told of the first failures in a row that may pass ([`Backoff`](super::Backoff)).
     Failed {
         /// Why.

@@ -156,6 +156,18 @@ impl Frame {
         Ok(frame)
     }
 
+    /// What a receiver that takes everything answers to a frame. `None`: nothing.
+    pub(crate) fn answer_to(bytes: &[u8]) -> Result<Option<Self>> {
+        let mut unpacker = Unpacker::new(bytes, WHAT);
+        unpacker.array()?;
+        Ok(match unpacker.uint()? {
+            0 => Some(Self::Accept),
+            2 | 3 | 8 => Some(Self::Received),
+            5 => Some(Self::Finished),
+            _ => None,
+        })
+    }
+
     /// Receives the next frame. That the other side gave up is an error, and so is its going away.
     pub(crate) async fn receive(channel: &mut dyn Channel, during: &'static str) -> Result<Self> {
         let bytes = channel.recv().await?.ok_or(SyncError::Closed { during })?;

@@ -126,7 +126,11 @@ impl InitialSync {
     /// # Errors
     /// [`SyncError::NoSyncLog`](crate::SyncError::NoSyncLog), [`SyncError::Storage`](crate::SyncError::Storage).
     pub async fn open(storage: &Storage) -> Result<Self> {
-        Ok(Self { replica: Replica::open(storage).await?, page: PAGE, progress: None })
+        Ok(Self::of(Replica::open(storage).await?))
+    }
+
+    pub(crate) fn of(replica: Replica) -> Self {
+        Self { replica, page: PAGE, progress: None }
     }
 
     /// Rows per page; 1,000 unless told otherwise.

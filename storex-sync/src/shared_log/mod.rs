@@ -6,11 +6,13 @@ mod memory;
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 mod objects;
 mod position;
+mod snapshots;
 
 pub use backend::BackendSharedLog;
 pub use memory::MemorySharedLog;
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use objects::ObjectSharedLog;
+pub use snapshots::{Snapshot, SnapshotId, Snapshots, Usage};
 
 use std::fmt;
 
@@ -28,7 +30,8 @@ use crate::stamp::Device;
 ///
 /// **A log is a delivery buffer.** Its *members* are the devices that registered; [`trim`](Self::trim) drops what all of
 /// them have. A device that comes to a log which has dropped something it lacks is told so
-/// ([`SyncError::BelowFloor`](crate::SyncError::BelowFloor)) and gets it by initial sync.
+/// ([`SyncError::BelowFloor`](crate::SyncError::BelowFloor)) and gets it from the log's snapshot
+/// ([`snapshots`](Self::snapshots)), or by initial sync from another device.
 ///
 /// Every method may be dropped while it waits, and called again: what it was to do has then happened whole or not at all,
 /// and doing it twice is doing it once. All may fail with [`SyncError::Transport`](crate::SyncError::Transport) or
@@ -111,11 +114,18 @@ pub trait SharedSyncLog: fmt::Debug + MaybeSend + MaybeSync + 'static {
     /// remembers how far it has dropped.
     ///
     /// It keeps what a member has not acknowledged, of each device at least its last transaction (so that one which is
-    /// appended again can be told from another under the same number), and everything while there is no member.
+    /// appended again can be told from another under the same number), everything while there is no member, and what follows
+    /// the place of the snapshot when there is one.
     ///
     /// # Errors
     /// See above; what was dropped before stays dropped.
     async fn trim(&self) -> Result<Trimmed>;
+
+    /// The part of the log that keeps a snapshot. `None`, which is what this default gives: it keeps none, so whoever lacks
+    /// something that was dropped needs an initial sync from another device.
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        None
+    }
 }
 
 /// The identity of a log: another one means that the log was replaced.

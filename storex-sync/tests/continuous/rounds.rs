@@ -27,7 +27,7 @@ async fn the_first_exchange_is_at_once_and_then_one_per_interval() {
     let continuous = start(&device, &log).await;
     let_run().await;
     assert_eq!(continuous.status().borrow().rounds, 1);
-    assert_eq!(log.calls(), [Call::Register, Call::Append, Call::Read]);
+    assert_eq!(log.calls(), [Call::Register, Call::Append, Call::Read, Call::Acknowledge]);
     log.forget();
     for round in 2..6 {
         sleep(INTERVAL).await;

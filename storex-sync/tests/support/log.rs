@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use storex_core::BoxFuture;
 use storex_sync::{
-    Cursor, Device, LogId, Member, Page, Result, SealedTransaction, SharedSyncLog, SyncError,
-    Trimmed,
+    Cursor, Device, LogId, Member, Page, Result, SealedTransaction, SharedSyncLog, Snapshot,
+    SnapshotId, Snapshots, SyncError, Trimmed, Usage,
 };
 
 /// A kind of request.
@@ -19,6 +19,13 @@ pub enum Call {
     Append,
     Read,
     Acknowledge,
+    Dismiss,
+    Trim,
+    PutPage,
+    Publish,
+    Published,
+    Page,
+    Usage,
 }
 
 /// What happens to a request.
@@ -48,6 +55,7 @@ type Hook = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + std::marker::Sync>;
 /// A shared log that does what a script says, and remembers what was asked of it.
 pub struct ScriptedLog {
     inner: Arc<dyn SharedSyncLog>,
+    keeps_snapshots: bool,
     state: Mutex<State>,
 }
 
@@ -76,7 +84,16 @@ impl ScriptedLog {
     }
 
     pub fn over(inner: Arc<dyn SharedSyncLog>) -> Arc<Self> {
-        Arc::new(Self { inner, state: Mutex::default() })
+        Arc::new(Self { inner, keeps_snapshots: true, state: Mutex::default() })
+    }
+
+    pub fn without_snapshots(inner: &Arc<impl SharedSyncLog>) -> Arc<Self> {
+        let inner = Arc::clone(inner) as _;
+        Arc::new(Self { inner, keeps_snapshots: false, state: Mutex::default() })
+    }
+
+    fn snapshots_inside(&self) -> &dyn Snapshots {
+        self.inner.snapshots().expect("the log inside keeps snapshots")
     }
 
     /// What happens to the next requests of a kind, in order; then everything goes through.
@@ -225,7 +242,7 @@ impl SharedSyncLog for ScriptedLog {
     }
 
     async fn dismiss(&self, device: Device) -> Result<()> {
-        self.inner.dismiss(device).await
+        self.through(Call::Dismiss, || self.inner.dismiss(device)).await
     }
 
     async fn reidentify(
@@ -236,6 +253,38 @@ impl SharedSyncLog for ScriptedLog {
     }
 
     async fn trim(&self) -> Result<Trimmed> {
-        self.inner.trim().await
+        self.through(Call::Trim, || self.inner.trim()).await
+    }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        self.keeps_snapshots.then_some(self as &dyn Snapshots)
+    }
+}
+
+#[async_trait]
+impl Snapshots for ScriptedLog {
+    async fn put_page(&self, id: SnapshotId, page: u64, bytes: &[u8]) -> Result<()> {
+        let inner = self.snapshots_inside();
+        self.through(Call::PutPage, || inner.put_page(id, page, bytes)).await
+    }
+
+    async fn publish(&self, snapshot: &Snapshot) -> Result<bool> {
+        let inner = self.snapshots_inside();
+        self.through(Call::Publish, || inner.publish(snapshot)).await
+    }
+
+    async fn published(&self) -> Result<Option<Snapshot>> {
+        let inner = self.snapshots_inside();
+        self.through(Call::Published, || inner.published()).await
+    }
+
+    async fn page(&self, id: SnapshotId, page: u64) -> Result<Option<Vec<u8>>> {
+        let inner = self.snapshots_inside();
+        self.through(Call::Page, || inner.page(id, page)).await
+    }
+
+    async fn usage(&self) -> Result<Usage> {
+        let inner = self.snapshots_inside();
+        self.through(Call::Usage, || inner.usage()).await
     }
 }

@@ -59,7 +59,7 @@ fn of_backends() {
 
 #[test]
 fn of_shared_logs() {
-    is_complete("shared_log", 55);
+    is_complete("shared_log", 75);
 }
 
 #[test]

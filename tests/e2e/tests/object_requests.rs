@@ -14,7 +14,10 @@ use storex_sync::object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
-use storex_sync::{Cursor, Device, ObjectSharedLog, SealedTransaction, SharedSyncLog, SyncError};
+use storex_sync::{
+    Cursor, Device, ObjectSharedLog, SealedTransaction, SharedSyncLog, Snapshot, SnapshotId,
+    SyncError,
+};
 
 const ALL: usize = 1 << 20;
 
@@ -122,6 +125,32 @@ async fn what_it_costs() {
     assert_eq!(store.asked(), ["get", "put"], "an acknowledgement");
     log.read(reader, &page.cursor, ALL).await.unwrap();
     assert_eq!(store.asked(), ["list"], "a read without news");
+}
+
+#[tokio::test]
+async fn what_a_snapshot_costs() {
+    let (store, log) = open().await;
+    let reader = Device { id: [2; 16], incarnation: 0 };
+    log.append(&[transaction(1)]).await.unwrap();
+    log.append(&[transaction(2)]).await.unwrap();
+    let page = log.read(reader, &Cursor::default(), ALL).await.unwrap();
+    log.acknowledge(reader, &page.cursor).await.unwrap();
+    store.asked();
+    let snapshots = log.snapshots().unwrap();
+    assert_eq!(snapshots.usage().await.unwrap().droppable, 1);
+    assert_eq!(store.asked(), ["list", "get"], "a look, with one member");
+    let id = SnapshotId { maker: reader, number: 7 };
+    snapshots.put_page(id, 0, b"a page").await.unwrap();
+    assert_eq!(store.asked(), ["list", "put"], "the first page");
+    snapshots.put_page(id, 1, b"another").await.unwrap();
+    assert_eq!(store.asked(), ["put"], "a page");
+    let snapshot = Snapshot { id, pages: 2, place: page.cursor };
+    assert!(snapshots.publish(&snapshot).await.unwrap());
+    assert_eq!(store.asked(), ["list", "put"], "publishing the first");
+    snapshots.published().await.unwrap();
+    assert_eq!(store.asked(), ["list", "get"], "looking for it");
+    snapshots.page(id, 0).await.unwrap();
+    assert_eq!(store.asked(), ["get"], "reading a page");
 }
 
 #[tokio::test]

@@ -11,8 +11,10 @@ use storex_sync::SharedSyncLog;
 
 mod in_a_sqlite_file {
     use super::*;
+    use serde_json::json;
+    use storex_core::{Definition, FieldOption, FieldType, Registry, Storage, Value};
     use storex_sqlite::SqliteBackend;
-    use storex_sync::BackendSharedLog;
+    use storex_sync::{BackendSharedLog, Cursor, Device, LogId, Snapshot, SnapshotId};
 
     fn sqlite() -> LogHarness {
         let folder = tempfile::tempdir().unwrap();
@@ -26,6 +28,64 @@ mod in_a_sqlite_file {
     }
 
     shared_log_conformance!(sqlite);
+
+    /// The collections of a log from before there were snapshots.
+    fn former_registry() -> Registry {
+        let defaults = |value| [FieldOption::Default(value)];
+        Registry::builder()
+            .collection(
+                Definition::new("shared_transaction")
+                    .field("position", FieldType::Int)
+                    .field("device", FieldType::Binary)
+                    .field("incarnation", FieldType::Int)
+                    .field("sequence", FieldType::Int)
+                    .field("transaction", FieldType::Binary)
+                    .primary_key(["position"])
+                    .unique(["device", "incarnation", "sequence"]),
+            )
+            .collection(
+                Definition::new("shared_device")
+                    .field("device", FieldType::Binary)
+                    .field("incarnation", FieldType::Int)
+                    .field("last_sequence", FieldType::Int)
+                    .field("acknowledged", FieldType::Int)
+                    .field_with("member", FieldType::Boolean, defaults(Value::Bool(true)))
+                    .field_with("floor", FieldType::Int, defaults(Value::Int(0)))
+                    .primary_key(["device", "incarnation"]),
+            )
+            .collection(
+                Definition::new("shared_log")
+                    .field("name", FieldType::String)
+                    .field("id", FieldType::Binary)
+                    .primary_key(["name"]),
+            )
+            .build()
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_log_from_before_there_were_snapshots_gets_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.db");
+        let runtime = Arc::new(TokioRuntime);
+        let backend = SqliteBackend::open(&path).unwrap();
+        let former = Storage::builder(backend, former_registry(), runtime.clone());
+        let former = former.open().await.unwrap();
+        let id = json!({"name": "log", "id": "BwcHBwcHBwcHBwcHBwcHBw=="});
+        former.dynamic("shared_log").unwrap().create(id).await.unwrap();
+        former.close().await.unwrap();
+        let backend = SqliteBackend::open(&path).unwrap();
+        let log = BackendSharedLog::open(backend, runtime).await.unwrap();
+        let maker = Device { id: [1; 16], incarnation: 0 };
+        assert_eq!(log.register(maker).await.unwrap(), LogId([7; 16]));
+        let snapshots = log.snapshots().unwrap();
+        assert_eq!(snapshots.published().await.unwrap(), None);
+        let id = SnapshotId { maker, number: 1 };
+        snapshots.put_page(id, 0, b"a page").await.unwrap();
+        let snapshot = Snapshot { id, pages: 1, place: Cursor::default() };
+        assert!(snapshots.publish(&snapshot).await.unwrap());
+        assert_eq!(snapshots.published().await.unwrap(), Some(snapshot));
+    }
 }
 
 mod in_a_folder {

@@ -6,6 +6,7 @@ use storex_core::{
 
 use super::BackendSharedLog;
 use super::rows::{DEVICES, DeviceRow, TRANSACTIONS, for_reader, int, uint, written_by};
+use super::snapshots::{find_published, position_among};
 use crate::error::{During, Result, abort};
 use crate::shared_log::position::known_to_all;
 use crate::shared_log::{Member, Trimmed};
@@ -51,7 +52,8 @@ impl BackendSharedLog {
 
     /// In one transaction, so that nobody becomes a member between the look and the deletion.
     pub(super) async fn drop_what_all_know(&self) -> Result<Trimmed> {
-        let look = Batch::new().find(Query::new(DEVICES)).touching([TRANSACTIONS]);
+        let look =
+            Batch::new().find(find_published()).find(Query::new(DEVICES)).touching([TRANSACTIONS]);
         let outcome = self.execute_then(look, "trimming the shared log", find_droppable).await?;
         let dropped = outcome.executed().iter().map(|executed| match &executed.outcome {
             StepOutcome::Deleted { keys } => keys.len() as u64,
@@ -61,19 +63,25 @@ impl BackendSharedLog {
     }
 }
 
+/// The members, and the position that each has acknowledged.
+pub(super) fn members_among(rows: &[DeviceRow]) -> Vec<(Device, u64)> {
+    rows.iter().filter(|row| row.member).map(|row| (row.device, row.acknowledged)).collect()
+}
+
+/// The transactions of a device that all members have, up to a position. The last one stays.
+pub(super) fn droppable(row: &DeviceRow, members: &[(Device, u64)], up_to: u64) -> Filter {
+    let known = field("position").lte(int(known_to_all(members, row.device).min(up_to)));
+    let not_last = field("sequence").lt(int(row.last_sequence));
+    written_by(row.device).and(known).and(not_last)
+}
+
 /// Looks for the last transaction of each device that may be dropped.
 fn find_droppable(trace: &Trace) -> Result<Vec<Step>> {
     let rows = trace.found(0).iter().map(DeviceRow::read).collect::<Result<Vec<_>>>()?;
-    let members: Vec<_> =
-        rows.iter().filter(|row| row.member).map(|row| (row.device, row.acknowledged)).collect();
-    let droppable: Vec<(Device, Filter)> = rows
-        .iter()
-        .map(|row| {
-            let known = field("position").lte(int(known_to_all(&members, row.device)));
-            let not_last = field("sequence").lt(int(row.last_sequence));
-            (row.device, written_by(row.device).and(known).and(not_last))
-        })
-        .collect();
+    let in_snapshot = position_among(trace.found(1))?;
+    let members = members_among(&rows);
+    let droppable: Vec<(Device, Filter)> =
+        rows.iter().map(|row| (row.device, droppable(row, &members, in_snapshot))).collect();
     let mut steps: Vec<Step> = droppable
         .iter()
         .map(|(_, filter)| {

@@ -2,6 +2,7 @@
 
 mod members;
 mod rows;
+mod snapshots;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +13,9 @@ use storex_core::{
 };
 
 use super::position::check_floor;
-use super::{Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Trimmed, appended};
+use super::{
+    Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Snapshots, Trimmed, appended,
+};
 use crate::error::{During, Result, SyncError, abort};
 use crate::stamp::Device;
 use rows::{
@@ -254,5 +257,9 @@ impl SharedSyncLog for BackendSharedLog {
 
     async fn trim(&self) -> Result<Trimmed> {
         self.drop_what_all_know().await
+    }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
     }
 }

@@ -12,6 +12,9 @@ use crate::stamp::Device;
 pub(super) const TRANSACTIONS: &str = "shared_transaction";
 pub(super) const DEVICES: &str = "shared_device";
 pub(super) const IDENTITY: &str = "shared_log";
+/// The snapshot that is published.
+pub(super) const SNAPSHOT: &str = "shared_snapshot";
+pub(super) const SNAPSHOT_PAGES: &str = "shared_snapshot_page";
 
 pub(super) fn registry() -> storex_core::Result<Registry> {
     Registry::builder()
@@ -41,6 +44,25 @@ pub(super) fn registry() -> storex_core::Result<Registry> {
                 .field("name", FieldType::String)
                 .field("id", FieldType::Binary)
                 .primary_key(["name"]),
+        )
+        .collection(
+            Definition::new(SNAPSHOT)
+                .field("name", FieldType::String)
+                .field("maker", FieldType::Binary)
+                .field("incarnation", FieldType::Int)
+                .field("number", FieldType::Binary)
+                .field("pages", FieldType::Int)
+                .field("place", FieldType::Binary)
+                .primary_key(["name"]),
+        )
+        .collection(
+            Definition::new(SNAPSHOT_PAGES)
+                .field("maker", FieldType::Binary)
+                .field("incarnation", FieldType::Int)
+                .field("number", FieldType::Binary)
+                .field("page", FieldType::Int)
+                .field("bytes", FieldType::Binary)
+                .primary_key(["maker", "incarnation", "number", "page"]),
         )
         .build()
 }
@@ -146,12 +168,12 @@ pub(super) fn uint(value: &Value) -> Result<u64> {
     value.as_int().and_then(|int| u64::try_from(int).ok()).ok_or_else(wrong)
 }
 
-fn device(id: &Value, incarnation: &Value) -> Result<Device> {
+pub(super) fn device(id: &Value, incarnation: &Value) -> Result<Device> {
     let id = id.as_bytes().and_then(|id| id.try_into().ok()).ok_or_else(wrong)?;
     let incarnation = u32::try_from(uint(incarnation)?).map_err(|_| wrong())?;
     Ok(Device { id, incarnation })
 }
 
-fn wrong() -> SyncError {
+pub(super) fn wrong() -> SyncError {
     SyncError::corrupt("the shared log", "a row has the wrong types")
 }

@@ -3,6 +3,7 @@
 mod names;
 mod reading;
 mod segment;
+mod snapshots;
 mod store;
 mod trimming;
 mod vector;
@@ -16,7 +17,9 @@ use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use storex_core::Runtime;
 
-use super::{Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Trimmed, appended};
+use super::{
+    Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Snapshots, Trimmed, appended,
+};
 use crate::error::{Result, SyncError, describe};
 use crate::stamp::Device;
 use names::{Listing, Name};
@@ -236,5 +239,9 @@ impl SharedSyncLog for ObjectSharedLog {
 
     async fn trim(&self) -> Result<Trimmed> {
         trimming::trim(&self.objects, &self.objects.list().await?).await
+    }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
     }
 }

@@ -5,6 +5,8 @@
 //! members/<device>                              a member, and what it has acknowledged
 //! segments/<device>/<first>-<count>-<checksum>  transactions of a device; written once
 //! floors/<device>/<number>                      the device's transactions below this number may be gone
+//! snapshots/<device>/<number>/<page>            a page of a snapshot that the device has made; written once
+//! snapshots/<device>/<number>/manifest          the snapshot is whole; written last
 //! ```
 //!
 //! Whatever has another name (temporary files, conflict copies, what a system leaves in folders) is passed over.
@@ -13,11 +15,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::vector::Vector;
-use crate::shared_log::LogId;
+use crate::shared_log::{LogId, SnapshotId};
 use crate::stamp::Device;
 
 const LOG: &str = "log";
 const SEGMENTS: &str = "segments";
+const SNAPSHOTS: &str = "snapshots";
+const MANIFEST: &str = "manifest";
 
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub(super) enum Name {
     Member(Device),
     Segment(Segment),
     Floor(Device, u64),
+    SnapshotPage(SnapshotId, u64),
+    Manifest(SnapshotId),
 }
 
 /// The name of some transactions of a device.
@@ -55,6 +61,11 @@ pub(super) fn segments_of(device: Device) -> String {
     format!("{SEGMENTS}/{}", OfDevice(device))
 }
 
+/// What the names of the snapshots that a device has made begin with.
+pub(super) fn snapshots_of(maker: Device) -> String {
+    format!("{SNAPSHOTS}/{}", OfDevice(maker))
+}
+
 struct OfDevice(Device);
 
 impl fmt::Display for OfDevice {
@@ -82,6 +93,12 @@ impl fmt::Display for Name {
             Self::Floor(device, number) => {
                 write!(f, "floors/{}/{number:020}", OfDevice(*device))
             }
+            Self::SnapshotPage(SnapshotId { maker, number }, page) => {
+                write!(f, "{}/{number:016x}/{page:020}", snapshots_of(*maker))
+            }
+            Self::Manifest(SnapshotId { maker, number }) => {
+                write!(f, "{}/{number:016x}/{MANIFEST}", snapshots_of(*maker))
+            }
         }
     }
 }
@@ -105,6 +122,14 @@ impl Name {
                     count: numbers.next()?.parse().ok()?,
                     checksum: u64::from_str_radix(numbers.next()?, 16).ok()?,
                 })
+            }
+            [SNAPSHOTS, maker, number, name] => {
+                let number = u64::from_str_radix(number, 16).ok()?;
+                let id = SnapshotId { maker: parse_device(maker)?, number };
+                match *name {
+                    MANIFEST => Self::Manifest(id),
+                    page => Self::SnapshotPage(id, page.parse().ok()?),
+                }
             }
             _ => return None,
         };
@@ -131,6 +156,21 @@ pub(super) struct Listing {
     pub(super) members: BTreeSet<Device>,
     pub(super) segments: BTreeMap<Device, BTreeSet<Segment>>,
     floors: BTreeMap<Device, BTreeSet<u64>>,
+    /// Those that are whole, those that are being made, and what is left of others.
+    pub(super) snapshots: BTreeMap<SnapshotId, SnapshotObjects>,
+}
+
+/// The objects of a snapshot.
+#[derive(Debug, Default)]
+pub(super) struct SnapshotObjects {
+    pub(super) pages: BTreeSet<u64>,
+    pub(super) manifest: bool,
+}
+
+impl SnapshotObjects {
+    pub(super) fn is_whole(&self, pages: u64) -> bool {
+        self.pages.range(..pages).count() as u64 == pages
+    }
 }
 
 impl Listing {
@@ -150,6 +190,10 @@ impl Listing {
                 Name::Floor(device, number) => {
                     listing.floors.entry(device).or_default().insert(number);
                 }
+                Name::SnapshotPage(id, page) => {
+                    listing.snapshots.entry(id).or_default().pages.insert(page);
+                }
+                Name::Manifest(id) => listing.snapshots.entry(id).or_default().manifest = true,
             }
         }
         listing
@@ -178,6 +222,16 @@ impl Listing {
     /// The first number of a device that is not known to be gone.
     pub(super) fn floor(&self, author: Device) -> u64 {
         self.floors.get(&author).and_then(|floors| floors.last()).copied().unwrap_or(1)
+    }
+
+    /// Whether nothing that follows the place is known to be gone, of whatever device.
+    pub(super) fn follows(&self, place: &Vector) -> bool {
+        self.floors.keys().all(|author| self.floor(*author) <= place.next(*author))
+    }
+
+    /// Whether something is known to be gone.
+    pub(super) fn has_floors(&self) -> bool {
+        self.floors.keys().any(|author| self.floor(*author) > 1)
     }
 
     /// Floors of a device that a higher one stands for.
@@ -235,6 +289,8 @@ mod tests {
             Name::Member(device),
             Name::Segment(segment),
             Name::Floor(device, 12),
+            Name::SnapshotPage(SnapshotId { maker: device, number: 0xfe }, 12),
+            Name::Manifest(SnapshotId { maker: device, number: u64::MAX }),
         ] {
             assert_eq!(Name::parse(&name.to_string()), Some(name));
         }

@@ -1,24 +1,25 @@
 //! The contents of objects: nothing is believed of one that has not arrived whole.
 //!
 //! A segment is `stxl`, the version, and of each transaction its length and its bytes. Its checksum is in its name. A
-//! member's object is `stxm`, the version, the checksum of the rest, and the cursor that it has acknowledged.
+//! member's object is `stxm`, the version, the checksum of the rest, and the cursor that it has acknowledged. A manifest is
+//! `stxs`, the version, the checksum of the rest, how many pages the snapshot has, and the cursor that is its place.
 
 use super::names::Segment;
 use super::vector::Vector;
-use crate::bytes::{Reader, write_varint};
+use crate::bytes::{Reader, checksum, write_varint};
 use crate::error::{Result, SyncError};
 use crate::shared_log::{Cursor, SealedTransaction};
 
 const SEGMENT: &[u8; 4] = b"stxl";
 const MEMBER: &[u8; 4] = b"stxm";
+const MANIFEST: &[u8; 4] = b"stxs";
 const VERSION: u8 = 1;
 
-/// FNV-1a (Fowler, Noll, Vo; <https://www.rfc-editor.org/rfc/rfc9923>). It is to notice what is cut or damaged, not what
-/// is forged.
-fn checksum<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
-    parts.into_iter().flatten().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+/// What tells that a snapshot is whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Manifest {
+    pub(super) pages: u64,
+    pub(super) place: Vector,
 }
 
 /// Of the bytes of a segment under the name that it has.
@@ -75,22 +76,44 @@ pub(super) fn read_segment(
 
 pub(super) fn write_member(acknowledged: &Vector) -> Vec<u8> {
     let Cursor(cursor) = acknowledged.cursor();
-    let mut bytes = MEMBER.to_vec();
-    bytes.push(VERSION);
-    bytes.extend_from_slice(&checksum([cursor.as_slice()]).to_be_bytes());
-    bytes.extend_from_slice(&cursor);
-    bytes
+    write_checked(MEMBER, &cursor)
 }
 
 /// What a member has acknowledged.
 pub(super) fn read_member(bytes: &[u8]) -> Result<Vector> {
-    let what = "a member of the shared log";
+    let cursor = read_checked(bytes, MEMBER, "a member of the shared log")?;
+    Vector::read(&Cursor(cursor.to_vec()))
+}
+
+pub(super) fn write_manifest(manifest: &Manifest) -> Vec<u8> {
+    let mut rest = Vec::new();
+    write_varint(&mut rest, manifest.pages);
+    rest.extend_from_slice(&manifest.place.cursor().0);
+    write_checked(MANIFEST, &rest)
+}
+
+pub(super) fn read_manifest(bytes: &[u8]) -> Result<Manifest> {
+    let what = "a snapshot of the shared log";
+    let mut reader = Reader::new(read_checked(bytes, MANIFEST, what)?, what);
+    let pages = reader.varint()?;
+    Ok(Manifest { pages, place: Vector::read(&Cursor(reader.rest().to_vec()))? })
+}
+
+fn write_checked(magic: &[u8; 4], rest: &[u8]) -> Vec<u8> {
+    let mut bytes = magic.to_vec();
+    bytes.push(VERSION);
+    bytes.extend_from_slice(&checksum([rest]).to_be_bytes());
+    bytes.extend_from_slice(rest);
+    bytes
+}
+
+fn read_checked<'a>(bytes: &'a [u8], magic: &[u8; 4], what: &'static str) -> Result<&'a [u8]> {
     let mut reader = Reader::new(bytes, what);
-    read_head(&mut reader, MEMBER, what)?;
+    read_head(&mut reader, magic, what)?;
     let expected = u64::from_be_bytes(reader.array()?);
-    let cursor = bytes.get(MEMBER.len() + 1 + 8..).unwrap_or_default();
-    match checksum([cursor]) == expected {
-        true => Vector::read(&Cursor(cursor.to_vec())),
+    let rest = reader.rest();
+    match checksum([rest]) == expected {
+        true => Ok(rest),
         false => Err(SyncError::corrupt(what, "it is damaged")),
     }
 }
@@ -162,5 +185,20 @@ mod tests {
             assert!(read_member(&bytes[..len]).is_err(), "cut at {len}");
         }
         assert_eq!(read_member(&write_member(&Vector::default())).unwrap(), Vector::default());
+    }
+
+    #[test]
+    fn a_manifest_is_read_as_it_is_written() {
+        let mut place = Vector::default();
+        place.advance(Device { id: [7; 16], incarnation: 1 }, 300);
+        let manifest = Manifest { pages: 200, place };
+        let bytes = write_manifest(&manifest);
+        assert_eq!(read_manifest(&bytes).unwrap(), manifest);
+        for len in 0..bytes.len() {
+            assert!(read_manifest(&bytes[..len]).is_err(), "cut at {len}");
+            let mut damaged = bytes.clone();
+            damaged[len] ^= 0x20;
+            assert!(read_manifest(&damaged).is_err(), "damaged at {len}");
+        }
     }
 }

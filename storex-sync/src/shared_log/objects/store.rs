@@ -6,11 +6,11 @@ use futures_util::TryStreamExt;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt};
 
-use super::names::{Listing, Name, Segment, segments_of};
-use super::segment::{read_member, read_segment, write_member};
+use super::names::{Listing, Name, Segment, segments_of, snapshots_of};
+use super::segment::{Manifest, read_manifest, read_member, read_segment, write_member};
 use super::vector::Vector;
 use crate::error::{Result, SyncError, describe};
-use crate::shared_log::SealedTransaction;
+use crate::shared_log::{SealedTransaction, SnapshotId};
 use crate::stamp::Device;
 
 /// The objects of a log in their store.
@@ -32,6 +32,11 @@ impl Objects {
     /// The segments of a device.
     pub(super) async fn list_segments(&self, author: Device) -> Result<Listing> {
         self.list_under(Some(&Path::from(segments_of(author)))).await
+    }
+
+    /// The snapshots that a device has made.
+    pub(super) async fn list_snapshots(&self, maker: Device) -> Result<Listing> {
+        self.list_under(Some(&Path::from(snapshots_of(maker)))).await
     }
 
     async fn list_under(&self, prefix: Option<&Path>) -> Result<Listing> {
@@ -57,7 +62,7 @@ impl Objects {
     }
 
     /// The contents of an object; `None` when there is none.
-    async fn get(&self, name: Name, during: &'static str) -> Result<Option<Vec<u8>>> {
+    pub(super) async fn get(&self, name: Name, during: &'static str) -> Result<Option<Vec<u8>>> {
         let path = Path::from(name.to_string());
         let got = match self.store.get(&path).await {
             Ok(got) => got.bytes().await,
@@ -106,6 +111,19 @@ impl Objects {
             tracing::warn!(object = %name, error = %describe(&error), "nothing counts as acknowledged");
             Vector::default()
         }))
+    }
+
+    /// What tells that a snapshot is whole; `None` while it cannot be read.
+    pub(super) async fn manifest(&self, id: SnapshotId) -> Result<Option<Manifest>> {
+        let name = Name::Manifest(id);
+        let Some(bytes) = self.get(name, "reading a snapshot of the shared log").await? else {
+            return Ok(None);
+        };
+        let read = read_manifest(&bytes);
+        if let Err(error) = &read {
+            tracing::warn!(object = %name, error = %describe(error), "the snapshot is passed over");
+        }
+        Ok(read.ok())
     }
 
     pub(super) async fn acknowledge(&self, member: Device, place: &Vector) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::names::{Listing, Name, Segment};
+use super::snapshots::{Candidates, candidates};
 use super::store::Objects;
 use super::vector::Vector;
 use crate::error::Result;
@@ -14,13 +15,21 @@ const DURING: &str = "trimming the shared log";
 /// Drops the segments that all members know whole, of whatever device: one that is gone for ever trims nothing itself.
 /// Several devices may do so at once.
 pub(super) async fn trim(objects: &Objects, listing: &Listing) -> Result<Trimmed> {
-    let mut members = Vec::new();
-    for member in &listing.members {
-        members.push((*member, objects.acknowledged(*member).await?));
-    }
     let mut trimmed = Trimmed::default();
+    let candidates = candidates(objects, listing).await?;
+    let in_snapshot = match &candidates {
+        Candidates { best: Some((_, manifest)), .. } => Some(&manifest.place),
+        Candidates { broken: true, .. } => {
+            // It may still arrive whole, and then everything that follows it must be there.
+            tracing::debug!("nothing is trimmed: no snapshot is whole");
+            return Ok(trimmed);
+        }
+        Candidates { .. } => None,
+    };
+    let members = acknowledged(objects, listing).await?;
     for (author, segments) in &listing.segments {
         let known = known_to_all(&members, *author);
+        let known = in_snapshot.map_or(known, |place| known.min(place.next(*author)));
         let dropped = droppable(segments, known, listing.end(*author));
         if let Some(floor) = dropped.iter().map(|segment| segment.end()).max() {
             // First: whoever finds nothing where something was has to find out why.
@@ -35,6 +44,26 @@ pub(super) async fn trim(objects: &Objects, listing: &Listing) -> Result<Trimmed
         }
     }
     Ok(trimmed)
+}
+
+/// How many transactions all members have, and the log still holds.
+pub(super) async fn count_droppable(objects: &Objects, listing: &Listing) -> Result<u64> {
+    let members = acknowledged(objects, listing).await?;
+    let counts = listing.segments.iter().map(|(author, segments)| {
+        let known = known_to_all(&members, *author);
+        let dropped = droppable(segments, known, listing.end(*author));
+        dropped.iter().map(|segment| segment.count).fold(0, u64::saturating_add)
+    });
+    Ok(counts.fold(0, u64::saturating_add))
+}
+
+/// What each member has acknowledged.
+async fn acknowledged(objects: &Objects, listing: &Listing) -> Result<Vec<(Device, Vector)>> {
+    let mut members = Vec::new();
+    for member in &listing.members {
+        members.push((*member, objects.acknowledged(*member).await?));
+    }
+    Ok(members)
 }
 
 /// The number up to which all members know what a device wrote.

@@ -32,6 +32,11 @@ impl Vector {
         }
     }
 
+    /// How many transactions are in front of it, of all devices.
+    pub(super) fn transactions(&self) -> u64 {
+        self.0.values().fold(0, |sum, next| sum.saturating_add(next - 1))
+    }
+
     /// The version, then device and number of each, in ascending order; nothing for the beginning.
     pub(super) fn cursor(&self) -> Cursor {
         if self.0.is_empty() {

@@ -6,6 +6,7 @@ pub mod members;
 pub mod news;
 pub mod places;
 pub mod reading;
+pub mod snapshots;
 pub mod trimming;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use storex_sync::{Cursor, Device, SealedTransaction, SharedSyncLog};
 pub struct LogHarness {
     open: Box<dyn OpenLog>,
     tells_news: bool,
+    keeps_snapshots: bool,
 }
 
 /// A shared log that was opened.
@@ -49,7 +51,7 @@ impl LogHarness {
     /// A harness over the logs that the function opens: each number stands for a log of its own, which is empty when it is
     /// opened for the first time. One that is still open may be opened once more.
     pub fn new(open: impl Fn(u64) -> Opened + MaybeSend + MaybeSync + 'static) -> Self {
-        Self { open: Box::new(open), tells_news: true }
+        Self { open: Box::new(open), tells_news: true, keeps_snapshots: true }
     }
 
     /// A harness over logs that live as long as their value: opened again, they are that value.
@@ -76,6 +78,13 @@ impl LogHarness {
         self
     }
 
+    /// Says that the log keeps no [`Snapshots`](storex_sync::Snapshots); the cases assert that it does not.
+    #[must_use]
+    pub fn without_snapshots(mut self) -> Self {
+        self.keeps_snapshots = false;
+        self
+    }
+
     /// The log; opened once more when it is open.
     pub async fn log(&self) -> Arc<dyn SharedSyncLog> {
         self.open.open(0).await
@@ -84,6 +93,12 @@ impl LogHarness {
     /// Another log: what the application finds when its own was replaced.
     pub async fn another_log(&self) -> Arc<dyn SharedSyncLog> {
         self.open.open(1).await
+    }
+
+    /// Whether the log keeps snapshots.
+    #[must_use]
+    pub fn keeps_snapshots(&self) -> bool {
+        self.keeps_snapshots
     }
 
     /// Whether [`SharedSyncLog::changed`] returns when there are news.
@@ -251,6 +266,28 @@ macro_rules! shared_log_conformance {
                 one_larger_than_the_limit_is_a_page_of_its_own
                 a_slow_reader_gets_everything
                 a_page_tells_how_much_the_reader_has_written
+            }
+            snapshots {
+                there_is_none_at_first
+                it_is_read_as_it_was_written
+                nobody_sees_one_that_is_not_published
+                twice_is_once
+                a_later_one_takes_its_place
+                an_earlier_one_does_not
+                another_at_the_same_place_takes_its_place
+                one_that_lacks_a_page_is_given_up
+                one_whose_tail_is_gone_is_given_up
+                what_was_begun_and_not_published_is_dropped_with_the_next
+                what_others_have_begun_is_kept
+                nothing_that_follows_it_is_dropped
+                with_its_place_everything_follows
+                what_the_log_holds_is_told
+                a_missing_beginning_is_told
+                it_outlives_the_value_of_the_log
+                two_makers_at_once
+                making_one_may_be_given_up_and_repeated
+                publishing_may_be_given_up_and_repeated
+                a_place_of_another_kind_is_refused
             }
             trimming {
                 what_all_have_is_dropped

@@ -1,5 +1,7 @@
 //! [`MemorySharedLog`]: the reference.
 
+mod snapshots;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,7 +10,9 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::position::{check_floor, known_to_all};
-use super::{Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Trimmed, appended};
+use super::{
+    Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Snapshots, Trimmed, appended,
+};
 use crate::error::{Result, SyncError};
 use crate::stamp::Device;
 
@@ -29,6 +33,7 @@ struct State {
     authors: HashMap<Device, Author>,
     /// What each of the members has acknowledged.
     members: BTreeMap<Device, u64>,
+    snapshots: snapshots::Kept,
 }
 
 /// What is known of the transactions of a device.
@@ -52,6 +57,7 @@ impl MemorySharedLog {
             position: 0,
             authors: HashMap::new(),
             members: BTreeMap::new(),
+            snapshots: snapshots::Kept::default(),
         };
         Self { state: Mutex::new(state), news: watch::Sender::new(()) }
     }
@@ -107,19 +113,21 @@ impl State {
         check_floor(floors, reader, position)
     }
 
-    fn trim(&mut self) -> Trimmed {
+    fn trim(&mut self) -> Result<Trimmed> {
+        let in_snapshot = self.snapshot_position()?;
         let members: Vec<_> = self.members.iter().map(|(device, at)| (*device, *at)).collect();
         let before = self.transactions.len();
         self.transactions.retain(|position, SealedTransaction { device, sequence, .. }| {
             let Some(author) = self.authors.get_mut(device) else { return true };
-            if *position > known_to_all(&members, *device) || *sequence == author.last {
+            let known = known_to_all(&members, *device).min(in_snapshot);
+            if *position > known || *sequence == author.last {
                 return true;
             }
             author.floor = author.floor.max(*position);
             author.positions.remove(sequence);
             false
         });
-        Trimmed { transactions: (before - self.transactions.len()) as u64 }
+        Ok(Trimmed { transactions: (before - self.transactions.len()) as u64 })
     }
 }
 
@@ -211,6 +219,10 @@ impl SharedSyncLog for MemorySharedLog {
     }
 
     async fn trim(&self) -> Result<Trimmed> {
-        Ok(self.lock().trim())
+        self.lock().trim()
+    }
+
+    fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
     }
 }
