@@ -311,7 +311,8 @@ impl Round {
     }
 
     fn take(&mut self, applied: Applied) {
-        self.owes |= !applied.resolutions.is_empty();
+        let sends = self.purpose != Purpose::Receive;
+        self.owes |= sends && !applied.resolutions.is_empty();
         self.report.received.add(applied);
     }
 
