@@ -19,6 +19,8 @@ mod guide {
     mod live {}
     #[doc = include_str!("../../docs/guide/merging.md")]
     mod merging {}
+    #[doc = include_str!("../../docs/guide/merge-rules.md")]
+    mod merge_rules {}
     #[doc = include_str!("../../docs/guide/middleware.md")]
     mod middleware {}
     #[doc = include_str!("../../docs/guide/migrations.md")]
