@@ -546,3 +546,18 @@ async fn c60_a_transaction_with_a_part_that_must_wait_waits_whole() {
     assert_eq!((count(&b, "note").await, count(&b, "account").await), (0, 0));
     assert!(parked(&b.storage).await.unwrap()[0].reason.contains("`seat`"));
 }
+
+/// What its own author has deleted does not come back in an object that was created again.
+#[tokio::test(start_paused = true)]
+async fn c15_what_its_author_has_deleted_stays_so() {
+    let log = shared_log();
+    let [a, b, _] = three(updates_win).await;
+    for device in [&a, &b] {
+        device.create("note", json!({"id": "n", "title": "first", "body": "first"})).await;
+        device.delete("note", json!({})).await;
+    }
+    a.create("note", json!({"id": "n", "title": "again"})).await;
+    quiet(&[&a, &b], &log).await;
+    let note = b.get("note", "n").await.unwrap();
+    assert_eq!((&note["title"], &note["body"]), (&json!("again"), &Json::Null));
+}

@@ -13,7 +13,7 @@ use super::held::{Held, row_steps};
 use super::noted::{Clashes, Meeting};
 use super::own::OwnWrites;
 use super::resolve::{IncomingTransaction, Refusal};
-use super::revive::{brought_back, counts_for, had_seen_all, merge_whole};
+use super::revive::{brought_back, had_seen_all};
 use super::row::{Object, Row, Work};
 use super::settle::Settlement;
 use super::{Applied, Replica};
@@ -27,7 +27,9 @@ use crate::key_code;
 use crate::log::{
     AllNumbers, CLOCK, LOG, clock_key, clock_record, read_clock_rows, sort_clock_records,
 };
-use crate::merge::{Action, FieldConflict, Incoming, Merged, merge, object_conflicts};
+use crate::merge::{
+    Action, FieldConflict, Incoming, Merged, merge, merge_object, object_conflicts,
+};
 use crate::merging::Merging;
 use crate::meta::{DEVICES, Devices, HEAD, Head, write_meta};
 use crate::parked::{PARKED, Parked, WaitsFor, forget_ahead, park, parked_key};
@@ -488,12 +490,13 @@ impl Page {
             let is_whole = with_clock.is_some();
             let arriving = one.clocks.as_ref().and_then(|clocks| clocks.get(n));
             let had_seen = |stamp| transaction.had_seen(stamp);
-            let merged = if update_wins && self.outlives(work, one, entry)? {
+            let stays = update_wins && self.outlives(work, one, entry)?;
+            let merged = if stays && entry.kind == EntryKind::Delete {
                 let conflict = FieldConflict { field: None, incoming_won: false };
                 Merged { action: Action::Keep, clock: None, conflicts: vec![conflict] }
             } else if let Some(clock) = with_clock {
                 let own = work.clock.as_ref();
-                let merged = merge_whole(own, clock, shape, update_wins, joins);
+                let merged = merge_object(own, &clock, &shape.fields, &shape.others, joins);
                 // Of an object that is brought back nothing is lost, nor where updates win.
                 let conflicts = own.zip(arriving.filter(|_| !update_wins)).map(|(own, clock)| {
                     object_conflicts(own, clock, &shape.fields, &we_had_seen, had_seen)
@@ -503,7 +506,7 @@ impl Page {
                 let own = work.clock.as_ref();
                 let incoming = Incoming {
                     kind: entry.kind,
-                    life: if update_wins { counts_for(own, entry) } else { entry.life },
+                    life: entry.life,
                     stamp: transaction.stamp(n),
                     fields: &shape.fields,
                     counted: &shape.counted(entry),
@@ -530,15 +533,16 @@ impl Page {
         Ok(())
     }
 
-    /// Whether an object stays where updates win, because whoever deletes it had not seen all of it; it is in its next life then.
+    /// Whether an object stays where updates win, because whoever ends its life had not seen all of it; it is in the next life
+    /// then, and is brought back.
     fn outlives(&self, work: &mut Work, one: &IncomingTransaction, entry: &Entry) -> Result<bool> {
         let shape = &one.shapes[entry.shape];
         let Some(clock) = &mut work.clock else { return Ok(false) };
-        if entry.kind != EntryKind::Delete || !clock.is_alive() || entry.life < clock.life {
-            return Ok(false);
-        }
+        // An update of a greater life waits for its create.
+        let ends = entry.kind != EntryKind::Update && entry.life > clock.life;
         let had_seen = |stamp| one.transaction.had_seen(stamp);
-        if had_seen_all(clock, shape.collection.primary_key(), &shape.numbers, had_seen) {
+        let key = shape.collection.primary_key();
+        if !ends || !clock.is_alive() || had_seen_all(clock, key, &shape.numbers, had_seen) {
             return Ok(false);
         }
         if self.how == How::Together {
@@ -550,7 +554,7 @@ impl Page {
                 source,
             });
         }
-        clock.life = entry.life + 1;
+        clock.life = entry.life | 1;
         (work.clock_changed, work.stays) = (true, true);
         Ok(true)
     }

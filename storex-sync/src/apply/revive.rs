@@ -4,19 +4,20 @@
 //! |---|---|---|
 //! | alive, all of it seen by the deleter | delete | deleted |
 //! | alive, with a write that the deleter had not seen | delete | stays, and is *brought back*: its values with their stamps, in the next life |
-//! | alive | update or create of an earlier life | each field: the later stamp wins |
-//! | alive | brought back | each field: the later stamp wins; the greater life |
-//! | deleted | update of an earlier life | stays deleted: whoever made it brings the object back |
+//! | alive | brought back, or created again, in the same life | each field: the later stamp wins |
+//! | alive, all of it seen by the author | the same in a greater life | as it arrives |
+//! | alive, with a write that the author had not seen | the same in a greater life | each field: the later stamp wins; and brought back in that life |
+//! | deleted, or alive in a greater life | update of an earlier life | nothing: whoever has it brings it back |
 //! | deleted | brought back, in a greater life | there again, as it was where it came from |
 //!
-//! Why devices come to the same: whoever has made an update that a delete had not seen has the object alive with it until the
-//! delete comes there, so at least that device brings it back. What is brought back has the stamps of the writes that it
-//! consists of, so it does not matter how many do, and with which of them: field by field the latest of all writes is left.
+//! Why devices come to the same: but for the second and the fifth line this is the merge of all collections, and these two are
+//! logged. No update is lost that a delete had not seen: whoever has made it has the object alive with it until the delete comes
+//! there (unless it has overwritten or deleted it itself). What is brought back has the stamps of the writes that it
+//! consists of, so it does not matter how many do, and with which of them: field by field the latest of all is left.
 
 use super::resolve::ResolvedShape;
 use crate::clock::Clock;
 use crate::counter::Counter;
-use crate::merge::{Merged, merge_object};
 use crate::meta::Numbers;
 use crate::relative::Relative;
 use crate::stamp::Stamp;
@@ -38,14 +39,6 @@ pub(super) fn had_seen_all(
     let sums = clock.counters.iter().flat_map(|(_, counter)| &counter.sums);
     let states = clock.states.iter().flat_map(|(_, state)| state.stamps());
     stamps.into_iter().chain(sums.map(|sum| sum.at)).chain(states).all(had_seen)
-}
-
-/// The life that a write counts for: in an object that is alive, writes of earlier lives count too.
-pub(super) fn counts_for(own: Option<&Clock>, entry: &Entry) -> u32 {
-    match own {
-        Some(own) if own.is_alive() && entry.kind != EntryKind::Delete => entry.life.max(own.life),
-        _ => entry.life,
-    }
 }
 
 /// The clock of an object that is brought back; `None`: the entry is a write of its own.
@@ -76,25 +69,4 @@ pub(super) fn brought_back(
         }
     }
     any.then_some(clock)
-}
-
-/// Merges an object that comes with its clock: one that is brought back, or one of a device's whole state.
-pub(super) fn merge_whole(
-    own: Option<&Clock>,
-    mut incoming: Clock,
-    shape: &ResolvedShape,
-    update_wins: bool,
-    joins: &Joins,
-) -> Merged {
-    let mut raised = own.cloned();
-    let alive = raised.as_mut().filter(|own| update_wins && own.is_alive());
-    if let Some(own) = alive {
-        own.life = own.life.max(incoming.life);
-        incoming.life = own.life;
-    }
-    let mut merged = merge_object(raised.as_ref(), &incoming, &shape.fields, &shape.others, joins);
-    if merged.clock.is_none() && raised.as_ref() != own {
-        merged.clock = raised;
-    }
-    merged
 }
