@@ -394,6 +394,31 @@ async fn what_a_clone_contributes_counts_beside_what_the_original_does() {
     assert_eq!(c.get("game", "g").await.unwrap()["moves"].as_array().unwrap().len(), 5);
 }
 
+/// Where updates win over deletes, an object comes back with all that was contributed to it.
+#[tokio::test(start_paused = true)]
+async fn an_object_that_is_brought_back_has_what_was_contributed() {
+    let log = shared_log();
+    let update_wins = || configured().update_wins(["game"]);
+    let (a, b) = (with(1, update_wins()).await, with(2, update_wins()).await);
+    put(&a, &json!({"best": 5, "tags": ["x"], "moves": [1], "motto": "abc"})).await;
+    settle(&[&a, &b], &log).await;
+    a.delete("game", json!({})).await;
+    update(&b, json!({"best": 7, "tags": {"$addToSet": "b"}, "moves": {"$addToSet": 2}})).await;
+    settle(&[&a, &b], &log).await;
+    settle(&[&a, &b], &log).await;
+    assert_in_step(&[&a, &b]).await;
+    update(&a, json!({"best": 6, "tags": {"$pull": "x"}, "moves": {"$addToSet": 3}})).await;
+    update(&b, json!({"best": 4, "tags": {"$addToSet": "c"}, "motto": "ab"})).await;
+    settle(&[&a, &b], &log).await;
+    assert_in_step(&[&a, &b]).await;
+    let game = game(&a).await;
+    assert_eq!((&game["best"], &game["motto"]), (&json!(7), &json!("abc")));
+    assert_eq!((&game["tags"], &game["moves"]), (&json!(["b", "c"]), &json!([1, 2, 3])));
+    let c = with(3, update_wins()).await;
+    c.sync(&log).await;
+    assert_in_step(&[&a, &c]).await;
+}
+
 // ---- Bytes --------------------------------------------------------------------------------------------------------------
 
 /// Objects of collections without strategies have the clocks that they had, and their transactions the same bytes.
