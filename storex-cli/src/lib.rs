@@ -2,6 +2,7 @@
 
 pub mod demo;
 mod error;
+pub mod simulate;
 
 pub use error::{DemoError, Result, describe};
 

@@ -77,6 +77,8 @@ mod continuous;
 mod counter;
 #[cfg(test)]
 mod counter_tests;
+#[cfg(feature = "deliberate-faults")]
+mod deliberate;
 mod digest;
 mod driver;
 pub mod engine;
@@ -117,6 +119,8 @@ pub use channel::{Channel, MemoryChannel};
 pub use clock::Clock;
 pub use continuous::{ContinuousSync, ContinuousSyncBuilder, SyncEvents};
 pub use counter::{Amount, Counted, Counter, Sum};
+#[cfg(feature = "deliberate-faults")]
+pub use deliberate::DeliberateFault;
 pub use digest::{CollectionDigest, Digest};
 pub use engine::status::{Phase, SyncEvent, SyncStatus};
 pub use error::{Result, SyncError};

@@ -63,6 +63,8 @@ pub(super) struct Page {
     object_of: Vec<Vec<usize>>,
     pub(super) applied: Mutex<Applied>,
     pub(super) failure: Failure,
+    #[cfg(feature = "deliberate-faults")]
+    fault: Option<crate::deliberate::DeliberateFault>,
 }
 
 /// What came of folding a page into its objects, beside these.
@@ -132,6 +134,8 @@ impl Page {
             object_of,
             applied,
             failure,
+            #[cfg(feature = "deliberate-faults")]
+            fault: replica.fault,
         }
     }
 
@@ -254,6 +258,8 @@ impl Page {
         let mut redated = BTreeSet::new();
         let mut taken = Vec::new();
         let known = head.hlc;
+        #[cfg(feature = "deliberate-faults")]
+        let mut again = Vec::new();
         for (one, places) in self.incoming.iter().zip(&self.object_of) {
             let SealedTransaction { device, sequence, .. } = one.sealed;
             if device == me {
@@ -263,9 +269,15 @@ impl Page {
             if self.how != How::Again {
                 let known = devices.find(device).map_or(0, |known| known.sequence);
                 if sequence <= known {
+                    #[cfg(feature = "deliberate-faults")]
+                    again.extend(self.again(one, places));
                     continue;
                 }
-                if sequence != known + 1 {
+                let gap = sequence != known + 1;
+                #[cfg(feature = "deliberate-faults")]
+                let gap =
+                    gap && self.fault != Some(crate::deliberate::DeliberateFault::GapPassedOver);
+                if gap {
                     return Err(SyncError::Gap { device, expected: known + 1, found: sequence });
                 }
             }
@@ -305,6 +317,8 @@ impl Page {
             How::Together => {
                 let devices = folded.devices.clone();
                 let steps = self.write(folded, &works);
+                #[cfg(feature = "deliberate-faults")]
+                let steps = steps.into_iter().chain(again).collect();
                 self.unless_links_break(&works, &devices, steps)
             }
             How::Settled | How::Again => self.begin_settlement(folded, works, rows),
@@ -422,11 +436,13 @@ impl Page {
         for (n, (entry, at)) in transaction.entries.iter().zip(places).enumerate() {
             let shape = &one.shapes[entry.shape];
             let work = &mut works[*at];
+            let stamp = transaction.stamp(n);
+            #[cfg(feature = "deliberate-faults")]
+            let stamp = self.fault.map_or(stamp, |it| it.stamp(stamp, work.clock.as_ref(), entry));
             let update_wins = self.rules.update_wins(shape.collection.name());
             // A page of a state has the objects' clocks, and so has an object that is brought back.
             let with_clock = one.clocks.as_ref().and_then(|clocks| clocks.get(n).cloned());
-            let with_clock =
-                with_clock.or_else(|| brought_back(shape, entry, transaction.stamp(n)));
+            let with_clock = with_clock.or_else(|| brought_back(shape, entry, stamp));
             let is_whole = with_clock.is_some();
             let merged = if update_wins && self.outlives(work, one, entry)? {
                 let conflict = FieldConflict { field: None, incoming_won: false };
@@ -438,7 +454,7 @@ impl Page {
                 let incoming = Incoming {
                     kind: entry.kind,
                     life: if update_wins { counts_for(own, entry) } else { entry.life },
-                    stamp: transaction.stamp(n),
+                    stamp,
                     fields: &shape.fields,
                     counted: &shape.counted(entry),
                 };
@@ -494,6 +510,19 @@ impl Page {
         clock.life = entry.life + 1;
         (work.clock_changed, work.stays) = (true, true);
         Ok(true)
+    }
+
+    /// What a planted mistake does with a transaction that was applied before.
+    #[cfg(feature = "deliberate-faults")]
+    fn again(&self, one: &IncomingTransaction, places: &[usize]) -> Vec<Step> {
+        let (Some(fault), transaction) = (self.fault, &one.transaction) else { return Vec::new() };
+        let entries = transaction.entries.iter().zip(places);
+        let steps = entries.filter_map(|(entry, at)| {
+            let (object, shape) = (&self.objects[*at], &transaction.shapes[entry.shape]);
+            let key = Filter::Keys(vec![object.key.clone()]);
+            fault.again(object.collection.name(), &shape.fields, key, entry)
+        });
+        steps.collect()
     }
 
     /// Deletes first, so that what they free (a unique value) is free; then updates, then whole rows.
