@@ -160,12 +160,9 @@ fn simulation(arguments: &Simulate) -> ExitCode {
         Some(seed) => Seeds { first: seed, count: 1 },
         None => Seeds { first: arguments.first_seed, count: arguments.seeds },
     };
-    let options = storex_simulation::Options {
-        profile: arguments.profile,
-        devices: arguments.devices.map(usize::from),
-        trace: arguments.trace,
-        ..storex_simulation::Options::default()
-    };
+    let mut options = storex_simulation::Options::new(arguments.profile);
+    options.devices = arguments.devices.map(usize::from);
+    options.trace = arguments.trace;
     let mut stdout = std::io::stdout().lock();
     match simulate::run(&seeds, &options, arguments.json, &mut stdout) {
         Ok(summary) if summary.failed == 0 => ExitCode::SUCCESS,

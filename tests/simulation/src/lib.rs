@@ -66,15 +66,23 @@ pub struct Options {
     pub fault: Option<DeliberateFault>,
 }
 
-impl Default for Options {
-    fn default() -> Self {
+impl Options {
+    /// What goes wrong in a profile, with as many devices as the seed says, and without a trace.
+    #[must_use]
+    pub fn new(profile: Profile) -> Self {
         Self {
-            profile: Profile::All,
+            profile,
             devices: None,
             trace: false,
             #[cfg(feature = "deliberate-faults")]
             fault: None,
         }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new(Profile::All)
     }
 }
 

@@ -225,7 +225,8 @@ impl Model {
         let kept = self.committed.iter();
         let kept = kept.filter(|it| self.is_accepted(it) || (self.wiped && !it.gone));
         // The same transaction may be in two databases, of which one is a copy.
-        let kept: BTreeMap<Name, &Transaction> = kept.map(|it| (it.name, &it.transaction)).collect();
+        let kept: BTreeMap<Name, &Transaction> =
+            kept.map(|it| (it.name, &it.transaction)).collect();
         rows_of(kept.into_values())
     }
 
