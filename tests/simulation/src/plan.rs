@@ -131,7 +131,11 @@ impl Plan {
         let drawn = random.index(4) + 2;
         let devices = devices.unwrap_or(drawn);
         let lasts = random.between(60, 400) * 1000;
-        let clocks = (0..devices).map(|_| clock(troubles.skew, random)).collect();
+        // All tell the same time for long: many writes have the same reading.
+        let coarse = troubles.skew && random.chance(40);
+        let common = Clock { offset: 0, grain: if random.chance(50) { 60_000 } else { 1 << 40 } };
+        let clocks = (0..devices).map(|_| clock(troubles.skew, random));
+        let clocks = clocks.map(|own| if coarse { common } else { own }).collect();
         let slow = if random.chance(30) { 60 } else { random.between(0, 20) };
         let fails = if troubles.disk { random.between(20, 400) } else { 0 };
         let mut drawer = Drawer { random, devices, lasts, events: Vec::new() };
