@@ -2,6 +2,7 @@
 
 pub mod demo;
 mod error;
+pub mod simulate;
 
 pub use error::{DemoError, Result, describe};
 
@@ -33,6 +34,8 @@ mod guide {
     mod schema {}
     #[doc = include_str!("../../docs/guide/shared-logs.md")]
     mod shared_logs {}
+    #[doc = include_str!("../../docs/guide/simulator.md")]
+    mod simulator {}
     #[doc = include_str!("../../docs/guide/syncing.md")]
     mod syncing {}
     #[doc = include_str!("../../docs/guide/transactions.md")]

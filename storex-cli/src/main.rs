@@ -9,8 +9,10 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use storex_cli::demo::{self, Folder, Observer, Options};
+use storex_cli::simulate::{self, Seeds};
 use storex_cli::{DemoError, describe};
 use storex_core::{Runtime as _, TokioRuntime};
+use storex_simulation::Profile;
 use tokio::sync::oneshot;
 
 /// storex keeps the databases of several devices in step.
@@ -32,6 +34,38 @@ enum Action {
     /// apart, lets continuous sync bring them back in step, and compares the two databases with plain SQL. The original
     /// is not touched. Exits with 1 if the databases differ.
     Demo(Demo),
+    /// Simulate many devices with faults of every kind, in virtual time
+    ///
+    /// Each seed is a run: the real engine on several devices, whose processes are killed, whose clocks are wrong, whose
+    /// network loses, delays and repeats. Then everything heals, and all must be in step, with nothing lost. The same seed
+    /// gives the same run. Exits with 1 if a promise was broken.
+    Simulate(Simulate),
+}
+
+#[derive(Debug, Args)]
+struct Simulate {
+    /// How many runs to make
+    #[arg(long, value_name = "N", default_value_t = 100, conflicts_with = "seed")]
+    seeds: u64,
+    /// The seed of the first run
+    #[arg(long, value_name = "S", default_value_t = 1, conflicts_with = "seed")]
+    first_seed: u64,
+    /// Make the run of this seed only
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// How many devices there are [default: two to five, by the seed]
+    #[arg(long, value_name = "D", value_parser = clap::value_parser!(u16).range(2..=100))]
+    devices: Option<u16>,
+    /// What goes wrong: all, network, partitions, crashes, skew, disk, processes, power, sqlite, trim, clones,
+    /// restores, wiped-log
+    #[arg(long, value_name = "P", default_value_t = Profile::All)]
+    profile: Profile,
+    /// Print each run as one JSON object, and one for all of them
+    #[arg(long)]
+    json: bool,
+    /// Print what happens in the run, line by line
+    #[arg(long, requires = "seed")]
+    trace: bool,
 }
 
 #[derive(Debug, Args)]
@@ -48,8 +82,12 @@ struct Demo {
 }
 
 fn main() -> ExitCode {
-    let Command { action: Action::Demo(arguments) } = Command::parse();
+    let Command { action } = Command::parse();
     log_to_stderr();
+    let arguments = match action {
+        Action::Demo(arguments) => arguments,
+        Action::Simulate(arguments) => return simulation(&arguments),
+    };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = match runtime {
@@ -115,6 +153,24 @@ async fn demo_in(folder: &Arc<Folder>, arguments: Demo) -> ExitCode {
     }
     let first = report.differences.first().map_or("", String::as_str);
     fail(&format!("A and B are not as they must be: {first}"))
+}
+
+fn simulation(arguments: &Simulate) -> ExitCode {
+    let seeds = match arguments.seed {
+        Some(seed) => Seeds { first: seed, count: 1 },
+        None => Seeds { first: arguments.first_seed, count: arguments.seeds },
+    };
+    let mut options = storex_simulation::Options::new(arguments.profile);
+    options.devices = arguments.devices.map(usize::from);
+    options.trace = arguments.trace;
+    let mut stdout = std::io::stdout().lock();
+    match simulate::run(&seeds, &options, arguments.json, &mut stdout) {
+        Ok(summary) if summary.failed == 0 => ExitCode::SUCCESS,
+        Ok(summary) => fail(&format!("{} of {} runs failed", summary.failed, summary.runs)),
+        // Whoever closed the other end of the pipe wants no more.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("the runs cannot be printed: {error}")),
+    }
 }
 
 fn fail(why: &str) -> ExitCode {

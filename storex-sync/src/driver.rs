@@ -333,6 +333,12 @@ impl Driver {
     }
 
     fn arm(&mut self, timer: Timer, after: Option<Duration>) {
+        #[cfg(feature = "deliberate-faults")]
+        if self.sync.replica.fault == Some(crate::deliberate::DeliberateFault::NoTimerAfterFailure)
+            && self.engine.status().failures > 0
+        {
+            return;
+        }
         let slot = match timer {
             Timer::Round => &mut self.timers.round,
             Timer::Gather => &mut self.timers.gather,

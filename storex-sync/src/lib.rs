@@ -81,6 +81,8 @@ mod contribute;
 mod counter;
 #[cfg(test)]
 mod counter_tests;
+#[cfg(feature = "deliberate-faults")]
+mod deliberate;
 mod digest;
 mod driver;
 pub mod engine;
@@ -131,6 +133,8 @@ pub use clock::Clock;
 pub use compact::{Compacted, Compaction};
 pub use continuous::{ContinuousSync, ContinuousSyncBuilder, SyncEvents};
 pub use counter::{Amount, Counted, Counter, Sum};
+#[cfg(feature = "deliberate-faults")]
+pub use deliberate::DeliberateFault;
 pub use digest::{CollectionDigest, Digest};
 pub use engine::status::{Phase, SyncEvent, SyncStatus};
 pub use error::{Result, SyncError};

@@ -53,7 +53,11 @@ impl Sync {
                 storage.flush().await.during("making the database durable")?;
                 Outcome::Durable
             }
-            Action::Append(transactions) => self.append(&transactions).await?,
+            Action::Append(transactions) => {
+                #[cfg(feature = "deliberate-faults")]
+                replica.before_append(&transactions).await?;
+                self.append(&transactions).await?
+            }
             Action::Trim(last) => trim(&replica, last).await?,
             Action::Read(device, cursor) => self.read(&replica, device, &cursor).await?,
             Action::Restore(device) => {
@@ -63,6 +67,8 @@ impl Sync {
                 Outcome::Restored(report)
             }
             Action::Apply(transactions, cursor) => {
+                #[cfg(feature = "deliberate-faults")]
+                replica.before_apply(&cursor).await?;
                 Outcome::Applied(apply(&replica, transactions, cursor).await?)
             }
             Action::Acknowledge(device, cursor) => {
@@ -151,7 +157,7 @@ impl Sync {
     }
 }
 
-async fn trim(replica: &Replica, last: u64) -> Result<Outcome> {
+pub(crate) async fn trim(replica: &Replica, last: u64) -> Result<Outcome> {
     let last = i64::try_from(last).unwrap_or(i64::MAX);
     let sent = field("sequence").lte(Value::Int(last));
     let delete = Step::Delete { collection: LOG.into(), filter: sent };

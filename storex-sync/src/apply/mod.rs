@@ -76,6 +76,9 @@ pub(crate) struct Replica {
     pub(crate) reduces: bool,
     /// Where several programs share the database: that this one may sync it.
     guard: Option<Guard>,
+    /// A mistake that was planted.
+    #[cfg(feature = "deliberate-faults")]
+    pub(crate) fault: Option<crate::deliberate::DeliberateFault>,
 }
 
 /// Devices whose clocks are a day off either way are still kept in step, and then some.
@@ -99,6 +102,8 @@ impl Replica {
             reduces: true,
             skew: SKEW,
             guard: None,
+            #[cfg(feature = "deliberate-faults")]
+            fault: None,
         })
     }
 

@@ -71,6 +71,8 @@ pub(super) struct Page {
     pub(super) applied: Mutex<Applied>,
     pub(super) conflicts: Mutex<Vec<Conflict>>,
     pub(super) failure: Failure,
+    #[cfg(feature = "deliberate-faults")]
+    fault: Option<crate::deliberate::DeliberateFault>,
 }
 
 /// What came of folding a page into its objects, beside these.
@@ -147,6 +149,8 @@ impl Page {
             applied,
             conflicts,
             failure,
+            #[cfg(feature = "deliberate-faults")]
+            fault: replica.fault,
         }
     }
 
@@ -270,6 +274,8 @@ impl Page {
         let mut redated = BTreeSet::new();
         let mut taken = Vec::new();
         let known = head.hlc;
+        #[cfg(feature = "deliberate-faults")]
+        let mut again = Vec::new();
         for (one, places) in self.incoming.iter().zip(&self.object_of) {
             let SealedTransaction { device, sequence, .. } = one.sealed;
             if device == me {
@@ -279,9 +285,15 @@ impl Page {
             if self.how != How::Again {
                 let known = devices.find(device).map_or(0, |known| known.sequence);
                 if sequence <= known {
+                    #[cfg(feature = "deliberate-faults")]
+                    again.extend(self.again(one, places));
                     continue;
                 }
-                if sequence != known + 1 {
+                let gap = sequence != known + 1;
+                #[cfg(feature = "deliberate-faults")]
+                let gap =
+                    gap && self.fault != Some(crate::deliberate::DeliberateFault::GapPassedOver);
+                if gap {
                     return Err(SyncError::Gap { device, expected: known + 1, found: sequence });
                 }
             }
@@ -326,6 +338,8 @@ impl Page {
             How::Together => {
                 let devices = folded.devices.clone();
                 let steps = self.write(folded, &works);
+                #[cfg(feature = "deliberate-faults")]
+                let steps = steps.into_iter().chain(again).collect();
                 self.unless_links_break(&works, &devices, steps)
             }
             How::Settled | How::Again => self.begin_settlement(folded, works, rows),
@@ -481,12 +495,14 @@ impl Page {
             else {
                 continue; // it was taken out
             };
+            let stamp = transaction.stamp(n);
+            #[cfg(feature = "deliberate-faults")]
+            let stamp = self.fault.map_or(stamp, |it| it.stamp(stamp, work.clock.as_ref(), entry));
             let joins = &self.merging.joins;
             let update_wins = self.rules.update_wins(shape.collection.name());
             // A page of a state has the objects' clocks, and so has an object that is brought back.
             let with_clock = one.clocks.as_ref().and_then(|clocks| clocks.get(n).cloned());
-            let with_clock =
-                with_clock.or_else(|| brought_back(shape, entry, transaction.stamp(n), joins));
+            let with_clock = with_clock.or_else(|| brought_back(shape, entry, stamp, joins));
             let is_whole = with_clock.is_some();
             let arriving = one.clocks.as_ref().and_then(|clocks| clocks.get(n));
             let had_seen = |stamp| transaction.had_seen(stamp);
@@ -507,7 +523,7 @@ impl Page {
                 let incoming = Incoming {
                     kind: entry.kind,
                     life: entry.life,
-                    stamp: transaction.stamp(n),
+                    stamp,
                     fields: &shape.fields,
                     counted: &shape.counted(entry),
                     joined: &shape.joined(entry),
@@ -557,6 +573,19 @@ impl Page {
         clock.life = entry.life | 1;
         (work.clock_changed, work.stays) = (true, true);
         Ok(true)
+    }
+
+    /// What a planted mistake does with a transaction that was applied before.
+    #[cfg(feature = "deliberate-faults")]
+    fn again(&self, one: &IncomingTransaction, places: &[usize]) -> Vec<Step> {
+        let (Some(fault), transaction) = (self.fault, &one.transaction) else { return Vec::new() };
+        let entries = transaction.entries.iter().zip(places);
+        let steps = entries.filter_map(|(entry, at)| {
+            let (object, shape) = (&self.objects[*at], &transaction.shapes[entry.shape]);
+            let key = Filter::Keys(vec![object.key.clone()]);
+            fault.again(object.collection.name(), &shape.fields, key, entry)
+        });
+        steps.collect()
     }
 
     /// Deletes first, so that what they free (a unique value) is free; then updates, then whole rows.

@@ -327,6 +327,8 @@ impl Engine {
             Ok(Next::Do(action)) => {
                 match &action {
                     Action::Apply(transactions, _) => self.reached &= transactions.is_empty(),
+                    // What it leads to is to be sent.
+                    Action::Renew(..) | Action::LogState => self.reached = false,
                     Action::Restore(_) => self.reached = false,
                     // It is this program's turn.
                     Action::Register(_) | Action::ReadOutbox(_) => {

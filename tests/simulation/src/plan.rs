@@ -1,0 +1,407 @@
+//! [`Plan`]: what happens in a run from outside, drawn from the seed before it begins.
+
+use std::time::Duration;
+
+use storex_sync::Limits;
+use storex_sync::engine::Backoff;
+
+use crate::database::Disk;
+use crate::device::Habits;
+use crate::network::{Link, Weather};
+use crate::profile::Profile;
+use crate::random::Random;
+use crate::workload::Write;
+
+/// What happens from outside.
+#[derive(Debug, Clone)]
+pub(crate) enum Event {
+    Write(usize, Write),
+    Start(usize),
+    Crash(usize),
+    LosePower(usize),
+    Restart(usize),
+    Jump(usize, i64),
+    Link(usize, Link),
+    Online(usize, bool),
+    Weather(Weather),
+    SyncNow(usize),
+    Pause(usize, bool),
+    /// The user does what only a user can.
+    Help(usize),
+    Trim,
+    /// A copy of the first device's database takes the place of the second's.
+    Clone(usize, usize),
+    /// A device's database is copied, to be put back later.
+    BackUp(usize),
+    /// The copy is put back.
+    Restore(usize),
+    /// The shared log is gone, and there is an empty one; whether it has another identity.
+    Wipe(bool),
+    /// From here on nothing goes wrong any more.
+    Heal,
+}
+
+/// A run: what it is made of, and what happens in it.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) devices: usize,
+    pub(crate) habits: Habits,
+    pub(crate) clocks: Vec<Clock>,
+    pub(crate) disk: Disk,
+    /// The databases are SQLite files.
+    pub(crate) sqlite: bool,
+    /// Power may be lost.
+    pub(crate) power: bool,
+    /// The shared log is in a storex backend.
+    pub(crate) backend_log: bool,
+    /// Devices may begin new incarnations.
+    pub(crate) renewals: bool,
+    /// In the order of time.
+    pub(crate) events: Vec<(Duration, Event)>,
+    pub(crate) writes: u64,
+}
+
+/// A wall clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    pub(crate) offset: i64,
+    pub(crate) grain: i64,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, Default)]
+struct Troubles {
+    network: bool,
+    partitions: bool,
+    crashes: bool,
+    skew: bool,
+    disk: bool,
+    processes: bool,
+    sqlite: bool,
+    trim: bool,
+    power: bool,
+    clones: bool,
+    restores: bool,
+    wiped: bool,
+}
+
+const DAY: u64 = 86_400_000;
+/// By then all devices have met their log.
+const BEGIN: u64 = 20_000;
+
+impl Troubles {
+    fn draw(profile: Profile, random: &mut Random) -> Self {
+        let mut it = Self::default();
+        match profile {
+            Profile::All => {
+                let mut half = || random.chance(50);
+                it.network = half();
+                it.partitions = half();
+                it.crashes = half();
+                it.skew = half();
+                it.disk = half();
+                it.trim = half();
+                it.processes = random.chance(20);
+                it.sqlite = random.chance(3);
+                // Files keep what was written, and processes share it.
+                it.power = !it.processes && !it.sqlite && random.chance(30);
+            }
+            Profile::Network => it.network = true,
+            Profile::Partitions => it.partitions = true,
+            Profile::Crashes => (it.crashes, it.disk) = (true, random.chance(50)),
+            Profile::Skew => it.skew = true,
+            Profile::Disk => it.disk = true,
+            Profile::Processes => (it.processes, it.crashes) = (true, random.chance(70)),
+            Profile::Sqlite => (it.sqlite, it.crashes, it.network) = (true, true, true),
+            Profile::Clones => (it.clones, it.crashes) = (true, random.chance(30)),
+            Profile::Restores => (it.restores, it.crashes) = (true, random.chance(30)),
+            Profile::WipedLog => (it.wiped, it.crashes) = (true, random.chance(30)),
+            Profile::Power => (it.power, it.trim) = (true, random.chance(50)),
+            Profile::Trim => (it.trim, it.crashes) = (true, random.chance(50)),
+        }
+        it
+    }
+}
+
+impl Plan {
+    pub(crate) fn draw(seed: u64, profile: Profile, devices: Option<usize>) -> Self {
+        let random = &mut Random::of(seed, 1);
+        let troubles = Troubles::draw(profile, random);
+        // Drawn in any case: the rest of the run is the same when the number is told.
+        let drawn = random.index(4) + 2;
+        let devices = devices.unwrap_or(drawn);
+        let lasts = random.between(60, 400) * 1000;
+        // All tell the same time for long: many writes have the same reading.
+        let coarse = troubles.skew && random.chance(40);
+        let common = Clock { offset: 0, grain: if random.chance(50) { 60_000 } else { 1 << 40 } };
+        let clocks = (0..devices).map(|_| clock(troubles.skew, random));
+        let clocks = clocks.map(|own| if coarse { common } else { own }).collect();
+        let slow = if random.chance(30) { 60 } else { random.between(0, 20) };
+        let fails = if troubles.disk { random.between(20, 400) } else { 0 };
+        let mut drawer = Drawer { random, devices, lasts, events: Vec::new() };
+        let habits = drawer.habits(troubles.processes);
+        let writes = drawer.all(troubles);
+        let mut events = drawer.events;
+        events.sort_by_key(|(at, _)| *at);
+        Self {
+            devices,
+            habits,
+            clocks,
+            disk: Disk { slow, fails },
+            sqlite: troubles.sqlite,
+            power: troubles.power,
+            renewals: troubles.clones || troubles.restores || troubles.wiped,
+            backend_log: random.chance(15),
+            events,
+            writes,
+        }
+    }
+}
+
+fn clock(skew: bool, random: &mut Random) -> Clock {
+    let grain = match random.below(10) {
+        0..6 => 1,
+        6 | 7 => 1000,
+        8 => 60_000,
+        // It stands still.
+        _ => 1 << 40,
+    };
+    let offset = match (skew, random.below(3)) {
+        (false, _) | (true, 0) => 0,
+        (true, 1) => random.either_way(5000),
+        (true, _) => random.either_way(DAY),
+    };
+    Clock { offset, grain: if skew { grain } else { 1 } }
+}
+
+struct Drawer<'a> {
+    random: &'a mut Random,
+    devices: usize,
+    lasts: u64,
+    events: Vec<(Duration, Event)>,
+}
+
+impl Drawer<'_> {
+    fn habits(&mut self, shared: bool) -> Habits {
+        let random = &mut *self.random;
+        let small = random.chance(60);
+        let limits = Limits {
+            bytes: if small { 500 } else { 1 << 20 },
+            transactions: if small { random.between(1, 4) } else { 1000 },
+        };
+        let cap = if random.chance(30) { 300 } else { random.between(10, 60) };
+        Habits {
+            limits,
+            deadline: Duration::from_secs(random.between(5, 30)),
+            shortest: Duration::from_secs(random.between(5, 15)),
+            longest: Duration::from_secs(random.between(20, 120)),
+            gather: Duration::from_millis(random.between(0, 500)),
+            backoff: Backoff { cap: Duration::from_secs(cap), ..Backoff::default() },
+            shared,
+            #[cfg(feature = "deliberate-faults")]
+            fault: None,
+        }
+    }
+
+    /// A moment while things go wrong.
+    fn moment(&mut self) -> u64 {
+        BEGIN + self.random.below(self.lasts)
+    }
+
+    fn device(&mut self) -> usize {
+        self.random.index(self.devices)
+    }
+
+    fn at(&mut self, at: u64, event: Event) {
+        self.events.push((Duration::from_millis(at), event));
+    }
+
+    fn all(&mut self, troubles: Troubles) -> u64 {
+        for device in 0..self.devices {
+            self.at(0, Event::Start(device));
+        }
+        self.at(1000, Event::Write(0, Write::tallies(1)));
+        let writes = self.writes();
+        self.users();
+        if troubles.network {
+            self.storms();
+        }
+        if troubles.partitions {
+            self.partitions();
+        }
+        if troubles.crashes {
+            self.crashes();
+        }
+        if troubles.skew {
+            self.jumps();
+        }
+        if troubles.trim {
+            for _ in 0..self.random.between(1, 8) {
+                let at = self.moment();
+                self.at(at, Event::Trim);
+            }
+        }
+        if troubles.power {
+            self.blackouts();
+        }
+        self.copies(troubles);
+        let end = BEGIN + self.lasts;
+        self.at(end, Event::Heal);
+        writes
+    }
+
+    /// Some now and then, some in bursts, some on several devices at one moment.
+    fn writes(&mut self) -> u64 {
+        let count = self.random.between(20, 120);
+        let mut number = 1;
+        while number < count {
+            let (at, device) = (self.moment(), self.device());
+            let burst = if self.random.chance(20) { self.random.between(2, 8) } else { 1 };
+            let everywhere = self.random.chance(15);
+            for n in 0..burst {
+                number += 1;
+                let write = Write::draw(number, self.random);
+                let device = if everywhere { self.device() } else { device };
+                let apart = if everywhere { 0 } else { n * self.random.below(300) };
+                self.at(at + apart, Event::Write(device, write));
+            }
+        }
+        number
+    }
+
+    fn users(&mut self) {
+        for _ in 0..self.random.below(6) {
+            let (at, device) = (self.moment(), self.device());
+            self.at(at, Event::SyncNow(device));
+        }
+        if self.random.chance(20) {
+            let (at, device) = (self.moment(), self.device());
+            self.at(at, Event::Pause(device, true));
+            let until = at + self.random.below(60_000);
+            self.at(until, Event::Pause(device, false));
+        }
+        if self.random.chance(20) {
+            let (at, device) = (self.moment(), self.device());
+            self.at(at, Event::Restart(device));
+        }
+    }
+
+    fn storms(&mut self) {
+        for _ in 0..self.random.between(1, 5) {
+            let at = self.moment();
+            let weather = self.storm();
+            self.at(at, Event::Weather(weather));
+            if self.random.chance(50) {
+                let until = at + self.random.below(60_000);
+                self.at(until, Event::Weather(Weather::FINE));
+            }
+        }
+        for device in 0..self.devices {
+            let mut at = BEGIN;
+            while at < BEGIN + self.lasts {
+                at += self.random.between(5_000, 60_000);
+                self.at(at, Event::Help(device));
+            }
+        }
+    }
+
+    fn storm(&mut self) -> Weather {
+        let random = &mut *self.random;
+        let mut some = |most| if random.chance(60) { random.between(0, most) } else { 0 };
+        Weather {
+            latency: some(3000).max(20),
+            fails: some(30),
+            loses_request: some(30),
+            loses_answer: some(40),
+            repeats: some(40),
+            delays: some(20),
+            redelivers: some(40),
+            leaves_out: some(40),
+            limits_rate: some(5),
+            forgets_login: some(3),
+        }
+    }
+
+    fn partitions(&mut self) {
+        for _ in 0..self.random.between(1, 2 * self.devices as u64) {
+            let (at, device) = (self.moment(), self.device());
+            let kind = self.random.below(4);
+            let cut = match kind {
+                0 => Link { up: false, down: true },
+                1 => Link { up: true, down: false },
+                _ => Link { up: false, down: false },
+            };
+            let noticed = self.random.chance(30);
+            let (mut at, times) = match self.random.chance(30) {
+                true => (at, self.random.between(3, 12)),
+                false => (at, 1),
+            };
+            for _ in 0..times {
+                let most = if times > 1 { 8_000 } else { 150_000 };
+                let until = at + self.random.between(100, most);
+                self.at(at, Event::Link(device, cut));
+                self.at(until, Event::Link(device, Link { up: true, down: true }));
+                if noticed {
+                    self.at(at, Event::Online(device, false));
+                    self.at(until, Event::Online(device, true));
+                }
+                at = until + self.random.between(100, 8_000);
+            }
+        }
+    }
+
+    fn crashes(&mut self) {
+        for _ in 0..self.random.between(1, 12) {
+            let (at, device) = (self.moment(), self.device());
+            self.at(at, Event::Crash(device));
+            let down = if self.random.chance(70) { 2_000 } else { 120_000 };
+            let until = at + self.random.below(down);
+            self.at(until, Event::Start(device));
+        }
+    }
+
+    fn copies(&mut self, troubles: Troubles) {
+        if troubles.clones {
+            let at = self.moment();
+            let from = self.device();
+            // Another one than the first.
+            let to = (from + 1 + self.random.index(self.devices - 1)) % self.devices;
+            self.at(at, Event::Clone(from, to));
+        }
+        if troubles.restores {
+            for _ in 0..self.random.between(1, 2) {
+                let (at, later) = (self.moment(), self.moment());
+                let device = self.device();
+                self.at(at.min(later), Event::BackUp(device));
+                self.at(at.max(later), Event::Restore(device));
+            }
+        }
+        if troubles.wiped {
+            for _ in 0..self.random.between(1, 2) {
+                let (at, other) = (self.moment(), self.random.chance(60));
+                self.at(at, Event::Wipe(other));
+            }
+        }
+    }
+
+    fn blackouts(&mut self) {
+        for _ in 0..self.random.between(1, 6) {
+            let (at, device) = (self.moment(), self.device());
+            self.at(at, Event::LosePower(device));
+            let until = at + self.random.below(10_000);
+            self.at(until, Event::Start(device));
+        }
+    }
+
+    fn jumps(&mut self) {
+        for _ in 0..self.random.below(6) {
+            let (at, device) = (self.moment(), self.device());
+            let by = match self.random.below(3) {
+                0 => self.random.either_way(DAY),
+                1 => self.random.either_way(60_000),
+                _ => self.random.either_way(500),
+            };
+            self.at(at, Event::Jump(device, by));
+        }
+    }
+}
