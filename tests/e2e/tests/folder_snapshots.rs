@@ -24,7 +24,12 @@ async fn storage(seed: u64) -> Storage {
 }
 
 async fn write(storage: &Storage, id: &str) {
-    storage.dynamic("note").unwrap().create(json!({"id": id, "title": "x".repeat(60)})).await.unwrap();
+    storage
+        .dynamic("note")
+        .unwrap()
+        .create(json!({"id": id, "title": "x".repeat(60)}))
+        .await
+        .unwrap();
 }
 
 async fn notes(storage: &Storage) -> u64 {
