@@ -100,7 +100,8 @@ impl Model {
             }
             return Ok(format!("{} anew", told(name)));
         }
-        let first = self.former(&transaction, database);
+        // What the application writes at this moment is nobody's former work, be the reading the same.
+        let first = if write.is_some() { None } else { self.former(&transaction, database) };
         let write = write.or(first.and_then(|at| self.committed[at].write));
         if let Some(former) = first {
             self.committed[former].gone = true;
