@@ -8,7 +8,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use storex_benches::workload::{Note, definition, notes};
 use storex_core::{Registry, Storage};
 use storex_memory::{MemoryBackend, TestRuntime};
-use storex_sync::{Clock, Device, EntryKind, Hlc, Incoming, Stamp, SyncLog, merge};
+use storex_sync::{Clock, Device, EntryKind, Hlc, Incoming, Joins, Stamp, SyncLog, merge};
 
 fn stamp(hlc: u64, device: u8) -> Stamp {
     Stamp { hlc: Hlc(hlc), device: Device { id: [device; 16], incarnation: 0 } }
@@ -16,6 +16,7 @@ fn stamp(hlc: u64, device: u8) -> Stamp {
 
 fn merging(criterion: &mut Criterion) {
     let own = Clock::created(1, stamp(1, 1));
+    let joins = Joins::default();
     let fields = [1, 2, 3, 4, 5];
     criterion.bench_function("merge_create_over_alive", |bencher| {
         bencher.iter(|| {
@@ -25,6 +26,8 @@ fn merging(criterion: &mut Criterion) {
                 stamp: stamp(2, 2),
                 fields: &fields,
                 counted: &[],
+                joined: &[],
+                joins: &joins,
             };
             merge(Some(&own), incoming, |_| true)
         });
@@ -37,6 +40,8 @@ fn merging(criterion: &mut Criterion) {
                 stamp: stamp(2, 2),
                 fields: &fields[..1],
                 counted: &[],
+                joined: &[],
+                joins: &joins,
             };
             merge(Some(&own), incoming, |_| true)
         });

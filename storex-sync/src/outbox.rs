@@ -83,8 +83,8 @@ impl Replica {
         let batch = Batch::new().step(read_meta(&meta)).step(Step::Find(first));
         let batch = batch.then(move |trace| offer.failure.keep(offer.steps(trace)));
         let outcome = failure.or(self.storage.apply(batch).await, DURING)?;
-        let found = outcome.executed().iter().filter_map(found);
-        Ok(found.last().map_or(0, last_of))
+        let mut found = outcome.executed().iter().filter_map(found);
+        Ok(found.next_back().map_or(0, last_of))
     }
 }
 

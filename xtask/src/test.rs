@@ -18,9 +18,6 @@ pub(crate) fn test(workspace: &Workspace, long: bool) -> ExitCode {
         run::check(build)
     });
     let built = report.last();
-    report.part("build benches", &built, |_| {
-        run::check(workspace.cargo(["build", "--package", bench::PACKAGE, "--all-targets"]))
-    });
     report.part("tests", &built, |_| run::check(tests(workspace, long)));
     report.part("doc tests", &built, |_| {
         let mut doc_tests = workspace.cargo(["test", "--doc", "--no-fail-fast"]);
@@ -38,6 +35,7 @@ pub(crate) fn test(workspace: &Workspace, long: bool) -> ExitCode {
             }
         }
     }
+    // As it was built for the tests: to optimize everything once more takes longer than all that the demo does.
     report.part("demo", &built, |_| {
         run::check(workspace.cargo(demo::COMMAND.iter().chain(&["--json"])))
     });
@@ -45,7 +43,7 @@ pub(crate) fn test(workspace: &Workspace, long: bool) -> ExitCode {
     report.finish()
 }
 
-/// Everything but the benchmarks.
+/// Everything but the benchmarks, which the lint has looked at.
 const TESTED: [&str; 3] = ["--workspace", "--exclude", bench::PACKAGE];
 
 fn tests(workspace: &Workspace, long: bool) -> Command {

