@@ -210,7 +210,7 @@ impl Storage {
     /// The typed face of a collection: objects are Rust structs.
     ///
     /// # Errors
-    /// [`Error::UnknownCollection`].
+    /// [`Error::UnknownCollection`](crate::Error::UnknownCollection).
     pub fn collection<T: Object>(&self) -> Result<TypedCollection<T>> {
         let collection = self.inner.registry.collection(T::COLLECTION)?;
         Ok(TypedCollection::new(self.clone(), Arc::clone(collection)))
@@ -219,7 +219,7 @@ impl Storage {
     /// The dynamic face of a collection: objects are JSON.
     ///
     /// # Errors
-    /// [`Error::UnknownCollection`].
+    /// [`Error::UnknownCollection`](crate::Error::UnknownCollection).
     pub fn dynamic(&self, collection: &str) -> Result<DynamicCollection> {
         let collection = self.inner.registry.collection(collection)?;
         Ok(DynamicCollection::new(self.clone(), Arc::clone(collection)))
@@ -228,7 +228,7 @@ impl Storage {
     /// Sends any operation through the chain.
     ///
     /// # Errors
-    /// [`Error::Closed`], what a middleware refuses with, or what the backend fails with.
+    /// [`Error::Closed`](crate::Error::Closed), what a middleware refuses with, or what the backend fails with.
     pub async fn operation(&self, operation: Operation) -> Result<Outcome> {
         self.check_open()?;
         let inner = &self.inner;
@@ -274,7 +274,7 @@ impl Storage {
     /// Does what a [`Module`] has registered under this name, or else what the backend has.
     ///
     /// # Errors
-    /// As [`Storage::operation`]; [`Error::Unsupported`] for a name that neither knows.
+    /// As [`Storage::operation`]; [`Error::Unsupported`](crate::Error::Unsupported) for a name that neither knows.
     pub async fn custom(&self, name: impl Into<Name>, arguments: Json) -> Result<Json> {
         let custom = CustomOperation { name: name.into(), arguments };
         self.operation(Operation::Custom(custom)).await?.into_custom()
@@ -284,7 +284,7 @@ impl Storage {
     /// [`Origin::Sync`].
     ///
     /// # Errors
-    /// [`Error::Closed`], or what the backend fails with; nothing was written then.
+    /// [`Error::Closed`](crate::Error::Closed), or what the backend fails with; nothing was written then.
     pub async fn apply(&self, mut batch: Batch) -> Result<BatchOutcome> {
         self.check_open()?;
         batch.origin = Origin::Sync;
@@ -356,7 +356,7 @@ impl Storage {
     /// Returns when everything executed before is safe from a loss of power.
     ///
     /// # Errors
-    /// [`Error::Closed`], or what the backend fails with.
+    /// [`Error::Closed`](crate::Error::Closed), or what the backend fails with.
     pub async fn flush(&self) -> Result<()> {
         self.check_open()?;
         self.inner.lifecycle.explain(self.inner.backend.flush().await)
