@@ -173,7 +173,10 @@ fn merge_later_life(
             return Merged { action: Action::Missing, clock: None, conflicts: Vec::new() };
         }
     };
-    let unseen = incoming.kind == EntryKind::Delete && own.is_alive() && !had_seen(own.newest());
+    // Its newest write may have been seen, and an earlier one of somebody else's not.
+    let unseen = incoming.kind == EntryKind::Delete
+        && own.is_alive()
+        && own.stamps().any(|stamp| !had_seen(stamp));
     let conflict = FieldConflict { field: None, incoming_won: true };
     Merged {
         action,

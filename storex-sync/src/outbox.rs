@@ -76,7 +76,8 @@ impl Replica {
         let failure = Failure::default();
         let offer = Offer {
             fence: self.fence(),
-            rules: self.reduces.then(|| Arc::clone(&self.rules)),
+            // What overwrites another may be dropped by the application before it is sent.
+            rules: (self.reduces && self.merging.hooks.is_none()).then(|| Arc::clone(&self.rules)),
             failure: failure.clone(),
         };
         let meta = [OFFERED, HOLDER];

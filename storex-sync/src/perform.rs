@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use storex_core::{Step, Value, field};
+use storex_core::{Direction, Query, Step, Value, field};
 
 use crate::apply::{Applied, Replica};
 use crate::engine::{Action, Outcome, Retry};
@@ -29,8 +29,13 @@ impl Sync {
                 let (head, devices) = replica.head().await?;
                 let device = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
                 let place = read_place(storage).await?;
-                let ahead = head.hlc > replica.farthest();
-                Outcome::Place { device, next: head.next, place, first: turn.is_first(), ahead }
+                let ahead = replica.farthest().is_some_and(|farthest| head.hlc > farthest);
+                let unsent = Query::new(LOG).order_by("sequence", Direction::Ascending).limit(1);
+                let unsent = storage.find(unsent.select(["sequence"])).await;
+                let unsent = unsent.during("looking for what is to be sent")?;
+                let first = unsent.first().and_then(|row| u64::try_from(row.get(0).as_int()?).ok());
+                let sent_to = first.unwrap_or(head.next);
+                Outcome::Place { device, sent_to, place, first: turn.is_first(), ahead }
             }
             Action::Register(device) => {
                 let registered = self.log.register(device);

@@ -19,15 +19,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use storex_core::{Key, Name};
 
 use crate::rules::Rules;
+use crate::stamp::{Device, Hlc};
 use crate::transaction::{Entry, EntryKind, EntryValue, Transaction};
 
 /// What a transaction sets, when it does nothing else: fields by object.
 type Sets = BTreeMap<(Name, Key, u32), BTreeSet<Name>>;
 
+/// What a device had seen when it wrote.
+type Seen = Vec<(Device, Hlc)>;
+
 /// Which of some transactions in a row are overwritten whole by the next: their bytes without values, by place.
 pub(crate) fn reduce(payloads: &[&[u8]], rules: &Rules) -> Vec<(usize, Vec<u8>)> {
     let mut reduced = Vec::new();
-    let mut next: Option<Sets> = None;
+    let mut next: Option<(Sets, Seen)> = None;
     for (at, payload) in payloads.iter().enumerate().rev() {
         // Whatever is no transaction of writes overwrites nothing.
         let Ok(transaction) = Transaction::decode(payload) else {
@@ -36,10 +40,15 @@ pub(crate) fn reduce(payloads: &[&[u8]], rules: &Rules) -> Vec<(usize, Vec<u8>)>
         };
         let sets = sets(&transaction);
         match (&sets, &next) {
-            (Some(sets), Some(next)) if covers(next, sets) && !is_watched(sets, rules) => {
+            // Of a write that had not seen what the next had seen, somebody else has to hear: it is a conflict.
+            (Some(sets), Some((next, seen)))
+                if *seen == transaction.header.seen
+                    && covers(next, sets)
+                    && !is_watched(sets, rules) =>
+            {
                 reduced.push((at, without_values(transaction).encode()));
             }
-            _ => next = sets,
+            _ => next = sets.map(|sets| (sets, transaction.header.seen)),
         }
     }
     reduced

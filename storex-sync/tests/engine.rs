@@ -284,7 +284,7 @@ impl World {
         let outcome = match action {
             Action::ReadPlace => {
                 let (device, place) = (Device::default(), self.place.clone());
-                Outcome::Place { device, next: 1, place, first: false, ahead: false }
+                Outcome::Place { device, sent_to: 1, place, first: false, ahead: false }
             }
             Action::Register(_) | Action::Reidentify(_) => Outcome::Registered(LogId([1; 16])),
             Action::SavePlace(place) => {

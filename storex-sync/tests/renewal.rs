@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use serde_json::json;
-use storex_sync::{LogId, MemorySharedLog, SyncError, WriteState};
+use storex_sync::{LogId, MemorySharedLog, SharedSyncLog, SyncError, WriteState};
 use support::log::{Call, Fault, ScriptedLog};
 use support::{Device, assert_in_step, count, dump, dump_all, settle, shared_log};
 
@@ -409,4 +409,119 @@ async fn a_clock_that_fell_back_believes_what_it_had_seen() {
     settle(&[&b, &a], &log).await;
     assert_in_step(&[&a, &b]).await;
     assert_eq!(a.title("1").await.as_deref(), Some("by B"));
+}
+
+/// The log has dropped what the copy's numbers could be compared with.
+#[tokio::test(start_paused = true)]
+async fn a_backup_that_wrote_over_what_was_trimmed_loses_nothing() {
+    for writes in [2, 4, 7] {
+        let log = shared_log();
+        let (a, b) = (Device::new(1).await, Device::new(2).await);
+        for n in 0..5 {
+            a.note(&n.to_string(), "before the backup").await;
+            a.sync(&log).await;
+        }
+        let backup = a.copied(3).await;
+        for n in 5..10 {
+            a.note(&n.to_string(), "after the backup").await;
+            a.sync(&log).await;
+        }
+        settle(&[&a, &b], &log).await;
+        assert!(log.trim().await.unwrap().transactions > 0);
+        for n in 0..writes {
+            backup.note(&format!("backup {n}"), "of the backup").await;
+        }
+        // It may be below the floor now; everything that it wrote is sent first.
+        let _ = backup.join(&log).await.sync_once().await;
+        b.sync(&log).await;
+        for n in 0..writes {
+            assert!(b.title(&format!("backup {n}")).await.is_some(), "{n} of {writes}");
+        }
+    }
+}
+
+/// The user writes while a restored database finds out that it is one.
+#[tokio::test(start_paused = true)]
+async fn what_is_written_while_a_restored_database_finds_out_is_not_lost() {
+    let (a, b, backup, log) = cloned().await;
+    a.note("2", "after the backup").await;
+    a.note("3", "after the backup").await;
+    settle(&[&a, &b], &log).await;
+    let scripted = ScriptedLog::new(&log);
+    let writer = backup.clone();
+    scripted.after(Call::Read, move || {
+        let writer = writer.clone();
+        async move { writer.note("4", "meanwhile").await }
+    });
+    backup.join(&scripted).await.sync_once().await.unwrap();
+    settle(&[&backup, &a, &b], &log).await;
+    assert_in_step(&[&a, &b, &backup]).await;
+    assert_eq!(b.title("4").await.as_deref(), Some("meanwhile"));
+    assert_eq!(backup.title("2").await.as_deref(), Some("after the backup"));
+}
+
+/// Whoever only receives cannot tell its own lost answers from what another self wrote: it passes neither.
+#[tokio::test(start_paused = true)]
+async fn receiving_only_does_not_pass_over_what_another_self_wrote() {
+    let (a, b, copy, log) = cloned().await;
+    for n in 0..3 {
+        copy.note(&format!("copy {n}"), "of the copy").await;
+    }
+    a.note("2", "of the original").await;
+    a.note("3", "of the original").await;
+    a.sync(&log).await;
+    let report = copy.join(&log).await.receive_once().await.unwrap();
+    assert!(report.is_idle(), "{report:?}");
+    a.note("4", "of the original").await;
+    settle(&[&copy, &a, &b, &copy], &log).await;
+    assert_in_step(&[&a, &b, &copy]).await;
+    assert_eq!(count(&b, "note").await, 2 + 3 + 3);
+}
+
+/// It was a little ahead, then very much.
+#[tokio::test(start_paused = true)]
+async fn what_others_believe_keeps_its_date() {
+    let (a, b, _, log) = cloned().await;
+    a.runtime.advance(600_000);
+    a.retitle("1", "ten minutes ahead").await;
+    settle(&[&a, &b], &log).await;
+    a.runtime.advance(70 * YEAR);
+    a.note("2", "in the year 2096").await;
+    a.runtime.set(storex_core::Runtime::now(&*b.runtime));
+    assert!(a.sync(&log).await.incarnation.is_some());
+    a.retitle("1", "afterwards").await;
+    settle(&[&a, &b, &a], &log).await;
+    assert_in_step(&[&a, &b]).await;
+    assert_eq!(b.title("1").await.as_deref(), Some("afterwards"));
+    assert_eq!(b.title("2").await.as_deref(), Some("in the year 2096"));
+    assert_eq!(support::parked_count(&b).await, 0);
+}
+
+/// The only one who writes: nobody else's stamps tell that it is this clock that is wrong.
+#[tokio::test(start_paused = true)]
+async fn a_clock_without_the_time_dates_nothing_anew() {
+    let log = shared_log();
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    a.note("1", "before").await;
+    settle(&[&a, &b], &log).await;
+    a.runtime.set(storex_core::Timestamp(0));
+    a.retitle("1", "in the year 1970").await;
+    assert_eq!(a.sync(&log).await.incarnation, None);
+    settle(&[&b, &a], &log).await;
+    assert_in_step(&[&a, &b]).await;
+    assert_eq!(b.title("1").await.as_deref(), Some("in the year 1970"));
+}
+
+/// What is older than sync may be something else on each device, so only those who ask for it send it.
+#[tokio::test(start_paused = true)]
+async fn another_log_does_not_get_what_is_older_than_sync_unasked() {
+    let old = |title: &str| vec![json!({"id": "settings", "title": title})];
+    let a = Device::with_old_notes(1, &old("of A")).await;
+    let b = Device::with_old_notes(2, &old("of B")).await;
+    a.note("1", "of A").await;
+    settle(&[&a, &b], &shared_log()).await;
+    settle(&[&a, &b], &another_log()).await;
+    assert_eq!(a.title("settings").await.as_deref(), Some("of A"));
+    assert_eq!(b.title("settings").await.as_deref(), Some("of B"));
+    assert_eq!(b.title("1").await.as_deref(), Some("of A"));
 }

@@ -127,6 +127,10 @@ pub(crate) enum Violated {
 
 /// The class of a failure, and what to do about it.
 pub(crate) fn classify(error: &rusqlite::Error) -> (ErrorKind, String) {
+    if let rusqlite::Error::Utf8Error(..) = error {
+        let hint = "the database is damaged: a text in it is none; restore a backup or sync again from another device";
+        return (ErrorKind::Corrupt, hint.to_owned());
+    }
     let rusqlite::Error::SqliteFailure(code, _) = error else {
         return (ErrorKind::Other, "an unexpected failure; see the cause".to_owned());
     };

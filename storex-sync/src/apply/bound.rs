@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use storex_core::Timestamp;
 
+use super::PLAUSIBLE;
 use super::resolve::{IncomingTransaction, Refusal};
 use crate::parked::WaitsFor;
 use crate::stamp::Hlc;
-
-/// Older than this program: 2026-01-01.
-const PLAUSIBLE: Timestamp = Timestamp(1_767_225_600_000);
 
 /// How far another device's clock may be ahead.
 ///
@@ -27,7 +25,6 @@ impl Bound {
     /// fallen back to 1970 is no reason to believe nobody.
     pub(super) fn refusal(&self, one: &IncomingTransaction, known: Hlc) -> Option<Refusal> {
         if self.now < PLAUSIBLE {
-            // A computer that does not know the time (it has lost its battery, say) is no judge of others.
             return None;
         }
         let skew = i64::try_from(self.skew.as_millis()).unwrap_or(i64::MAX);

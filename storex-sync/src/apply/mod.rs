@@ -81,6 +81,10 @@ pub(crate) struct Replica {
     pub(crate) fault: Option<crate::deliberate::DeliberateFault>,
 }
 
+/// Older than this program: 2026-01-01. A computer whose clock says so does not know the time (it has lost its battery, say),
+/// and is no judge of others.
+const PLAUSIBLE: Timestamp = Timestamp(1_767_225_600_000);
+
 /// Devices whose clocks are a day off either way are still kept in step, and then some.
 const SKEW: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -112,10 +116,11 @@ impl Replica {
         Self { guard: guard.cloned(), ..self.clone() }
     }
 
-    /// A reading that is later than this one is not believed.
-    pub(crate) fn farthest(&self) -> Hlc {
+    /// A reading that is later than this one is not believed; `None` where the clock is no judge.
+    pub(crate) fn farthest(&self) -> Option<Hlc> {
+        let now = self.storage.runtime().now();
         let skew = i64::try_from(self.skew.as_millis()).unwrap_or(i64::MAX);
-        Hlc::ZERO.next(Timestamp(self.storage.runtime().now().0.saturating_add(skew)))
+        (now >= PLAUSIBLE).then(|| Hlc::ZERO.next(Timestamp(now.0.saturating_add(skew))))
     }
 
     pub(crate) fn fence(&self) -> Option<Fence> {

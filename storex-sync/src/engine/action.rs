@@ -59,8 +59,8 @@ pub enum Outcome {
     Place {
         /// This device.
         device: Device,
-        /// The number of its next transaction.
-        next: u64,
+        /// The number behind the last transaction that it has sent for certain.
+        sent_to: u64,
         /// Where it is in the shared log, if it was ever in touch with one.
         place: Option<Place>,
         /// Whether no exchange went through yet since sync was opened.

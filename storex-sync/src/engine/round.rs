@@ -112,12 +112,13 @@ impl Round {
     /// anew.
     pub fn step(&mut self, outcome: Outcome) -> Result<Next> {
         Ok(Next::Do(match outcome {
-            Outcome::Place { device, next, place, first, ahead } => {
-                self.sent_to = next;
+            Outcome::Place { device, sent_to, place, first, ahead } => {
+                self.sent_to = sent_to;
                 let begun = self.begin(device, place, first);
                 // Asked once: it may be that this device's clock is behind.
                 let asked = std::mem::replace(&mut self.asked_ahead, true);
-                if ahead && !asked { self.renew(Renewal::Ahead)? } else { begun }
+                let renews = ahead && !asked && self.purpose != Purpose::Receive;
+                if renews { self.renew(Renewal::Ahead)? } else { begun }
             }
             Outcome::Registered(log) => self.registered(log)?,
             Outcome::PlaceSaved => self.known(),
@@ -176,7 +177,9 @@ impl Round {
         match &self.place {
             Some(place) if place.log == log && !replaced => Ok(self.known()),
             // It calls itself the same, and is not: others must hear of it too.
-            Some(place) if place.log == log => Ok(Action::Reidentify(log)),
+            Some(place) if place.log == log && self.purpose != Purpose::Receive => {
+                Ok(Action::Reidentify(log))
+            }
             Some(_) => self.renew(Renewal::Replaced { log }),
             None => {
                 // Noted before anything is sent: what one log has got must not be sought in another.
@@ -198,7 +201,8 @@ impl Round {
     }
 
     fn renew(&mut self, renewal: Renewal) -> Result<Action> {
-        if self.begun_anew <= BEGINNINGS {
+        // Whoever only receives may be beside the program that syncs.
+        if self.begun_anew <= BEGINNINGS && self.purpose != Purpose::Receive {
             return Ok(Action::Renew(self.device, renewal));
         }
         Err(match renewal {
@@ -268,7 +272,11 @@ impl Round {
             return self.renew(Renewal::Replaced { log }).map(Next::Do);
         }
         if own >= self.sent_to {
-            // Before the page is applied: its cursor is behind what the log takes for ours.
+            // Before the page is applied: its cursor is behind what the log takes for ours. Perhaps it is, and its answer was
+            // lost; whoever does not send cannot tell.
+            if self.purpose == Purpose::Receive {
+                return Ok(Next::Finished(std::mem::take(&mut self.report)));
+            }
             return self.renew(Renewal::Behind { last: own }).map(Next::Do);
         }
         let moved = cursor != place.cursor;

@@ -189,7 +189,8 @@ impl Undo {
         let number = number.ok_or_else(|| refused(format!("field `{name}` is not synced")))?;
         let won = &self.conflict.won;
         // An increment leaves the stamp as it is.
-        let counted = clock.counter(number).is_some() && won.content.value() != Some(row.get(at));
+        let contributed = clock.counter(number).is_some() || clock.state(number).is_some();
+        let counted = contributed && won.content.value() != Some(row.get(at));
         if clock.stamp(number) != won.stamp || counted {
             return Err(refused(format!("field `{name}` was changed since")));
         }

@@ -75,7 +75,8 @@ struct Renewing {
     registry: Arc<Registry>,
     numbers: Arc<AllNumbers>,
     now: Timestamp,
-    farthest: Hlc,
+    /// A reading that is later is not believed; none where the clock is no judge.
+    farthest: Option<Hlc>,
     fence: Option<Fence>,
     failure: Failure,
     renewed: Mutex<Option<Device>>,
@@ -167,7 +168,8 @@ impl Renewing {
         match self.renewal {
             Renewal::Behind { last } if before.head.next > last => Ok(Vec::new()),
             Renewal::Behind { .. } => {
-                let at = before.head.next;
+                // What was sent was sent before the log was read; what is here now was written since.
+                let at = log.first().and_then(sequence_of).unwrap_or(before.head.next);
                 self.fork(before, at, log)
             }
             Renewal::Forked { at } => self.fork(before, at, log),
@@ -177,7 +179,7 @@ impl Renewing {
                 rows.push((CURSOR, place.encode()));
                 Ok(vec![drop_log(), write_meta(rows)])
             }
-            Renewal::Ahead => Ok(self.ahead(before, log)),
+            Renewal::Ahead => Ok(self.ahead(before, log.to_vec())),
         }
     }
 
@@ -196,16 +198,26 @@ impl Renewing {
         rows
     }
 
-    fn ahead(&self, mut before: Before, log: &[Record]) -> Vec<Step> {
+    fn ahead(self: Arc<Self>, before: Before, log: Vec<Record>) -> Vec<Step> {
+        let Some(farthest) = self.farthest else { return Vec::new() };
         let others = before.devices.iter().filter(|known| known.device.id != self.device.id);
         let last = others.map(|known| known.hlc).max().unwrap_or(Hlc::ZERO);
         // If others too are far ahead of the clock, then it is the clock that is behind.
-        if before.head.hlc <= self.farthest || last > self.farthest {
+        if before.head.hlc <= farthest || last > farthest {
             return Vec::new();
         }
-        before.head.hlc = last.next(self.now);
-        let progress = Progress::dating_anew(self.device, self.farthest);
-        vec![drop_log(), write_meta(self.state_again(before, log, progress))]
+        let next = Step::then(move |trace| {
+            let clocks = read_clock_rows(trace.found(0), &before.devices);
+            let clocks = self.failure.keep(clocks)?;
+            // What others believe stays as it is, and what comes now is later than it.
+            let stamps = clocks.values().flat_map(|clock| clock.stamps().map(|stamp| stamp.hlc));
+            let believed = stamps.filter(|hlc| *hlc <= farthest).max().unwrap_or(Hlc::ZERO);
+            let mut before = before.clone();
+            before.head.hlc = believed.max(last).next(self.now);
+            let progress = Progress::dating_anew(self.device, farthest);
+            Ok(vec![drop_log(), write_meta(self.state_again(before, &log, progress))])
+        });
+        vec![Step::Find(Query::new(CLOCK)), next]
     }
 
     /// What was written since is the new incarnation's.

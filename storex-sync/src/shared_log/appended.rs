@@ -24,7 +24,8 @@ pub(super) fn fresh<'a, 'b>(
     held: impl Fn(u64) -> Option<&'b [u8]>,
 ) -> Result<&'a [SealedTransaction]> {
     let first = transactions.first().map_or(1, |first| first.sequence);
-    let (mut known, mut compared) = (0, false);
+    // The first one since those that were compared and are the same: from there on they may be others.
+    let (mut known, mut doubtful) = (0, None);
     for (expected, transaction) in (first.clamp(1, last.saturating_add(1))..).zip(transactions) {
         let SealedTransaction { device, sequence, payload } = transaction;
         if *sequence != expected {
@@ -34,18 +35,19 @@ pub(super) fn fresh<'a, 'b>(
             continue;
         }
         known += 1;
+        let device = *device;
         match held(*sequence) {
-            Some(there) if there != payload.as_slice() => {
-                return Err(SyncError::Forked { device: *device, sequence: *sequence });
+            Some(there) if there == payload.as_slice() => doubtful = None,
+            Some(_) => {
+                let sequence = doubtful.unwrap_or(*sequence);
+                return Err(SyncError::Forked { device, sequence });
             }
-            there => compared |= there.is_some(),
+            None => doubtful = doubtful.or(Some(*sequence)),
         }
     }
     let (before, fresh) = transactions.split_at(known);
-    match before.last() {
-        Some(end) if !compared => {
-            Err(SyncError::Forked { device: end.device, sequence: end.sequence })
-        }
+    match (before.last(), doubtful) {
+        (Some(end), Some(sequence)) => Err(SyncError::Forked { device: end.device, sequence }),
         _ => Ok(fresh),
     }
 }

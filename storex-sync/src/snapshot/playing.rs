@@ -120,6 +120,14 @@ impl Channel for Playing {
         self.begun = true;
         let mut first = Frame::decode(&self.frame().await?)?;
         if let Frame::Hello(hello) = &mut first {
+            let farthest = self.sync.replica.farthest();
+            let mut ahead =
+                hello.devices.iter().filter(|it| farthest.is_some_and(|last| it.hlc > last));
+            if let Some(known) = ahead.next() {
+                // Nobody has chosen this sender, and whoever takes such stamps stamps everything later than them.
+                let reason = format!("the clock of device {} was far ahead", known.device);
+                return Err(self.lose(reason));
+            }
             hello.place = Some(Place { log: self.log, cursor: self.snapshot.place.clone() });
         }
         Ok(Some(first.encode()))

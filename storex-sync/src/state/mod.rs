@@ -44,9 +44,9 @@ const OBJECTS: u64 = 500;
 const OLDEST: Hlc = Hlc(1);
 
 impl Replica {
-    /// From now on the whole state is to be sent again.
+    /// From now on the whole state is to be sent again, with what is older than sync.
     pub(crate) async fn begin_state(&self) -> Result<()> {
-        let row = (PROGRESS, Progress::default().encode());
+        let row = (PROGRESS, Progress::with_older().encode());
         self.write(vec![write_meta(vec![row])], DURING).await
     }
 
@@ -199,6 +199,10 @@ impl Logging {
             bytes += size;
             let object = (begun.numbers.collection, code_of(&begun.collection, row));
             let known = clocks.remove(&object);
+            if known.is_none() && !begun.progress.older {
+                last = Some(begun.collection.key_of(row).values().to_vec());
+                continue;
+            }
             let older = known.is_none();
             let oldest = Stamp { hlc: OLDEST, device: begun.me };
             let mut clock = known.unwrap_or_else(|| Clock::created(1, oldest));

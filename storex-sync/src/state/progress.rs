@@ -9,6 +9,9 @@ use crate::stamp::{Device, Hlc};
 /// The row's name; without a row nothing of the state is to be sent.
 pub(crate) const PROGRESS: &str = "state";
 
+/// Added to the part's code where objects that are older than sync are sent too.
+const OLDER: u64 = 2;
+
 /// How much of the state is logged.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Progress {
@@ -17,6 +20,8 @@ pub(crate) struct Progress {
     pub(super) collection: String,
     /// The key of the last object that is through: of its clock, or of its row. Empty: none of the collection.
     pub(super) after: Vec<Value>,
+    /// Objects that are older than sync are sent too.
+    pub(super) older: bool,
     /// Stamps that get another reading on the way.
     pub(super) redated: Option<Redated>,
 }
@@ -44,18 +49,22 @@ impl Progress {
         Self { redated: Some(Redated { device, farthest }), ..Self::default() }
     }
 
+    /// From the beginning, with what is older than sync.
+    pub(crate) fn with_older() -> Self {
+        Self { older: true, ..Self::default() }
+    }
+
     /// At the beginning of a part or collection.
     pub(super) fn at(&self, part: Part, collection: String) -> Self {
-        Self { part, collection, after: Vec::new(), redated: self.redated }
+        let Self { older, redated, .. } = *self;
+        Self { part, collection, after: Vec::new(), older, redated }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut packer = Packer::default();
         packer.array(if self.redated.is_some() { 5 } else { 3 });
-        packer.uint(match self.part {
-            Part::Deleted => 0,
-            Part::Living => 1,
-        });
+        let older = if self.older { OLDER } else { 0 };
+        packer.uint(older + u64::from(self.part == Part::Living));
         packer.str(&self.collection);
         packer.array(self.after.len());
         self.after.iter().for_each(|value| packer.value(value));
@@ -70,9 +79,10 @@ impl Progress {
         let what = "how much of the state is sent";
         let mut unpacker = Unpacker::new(bytes, what);
         let parts = unpacker.array()?;
-        let part = match unpacker.uint()? {
-            0 => Part::Deleted,
-            1 => Part::Living,
+        let code = unpacker.uint()?;
+        let (part, older) = match (code % OLDER, code / OLDER) {
+            (0, older @ (0 | 1)) => (Part::Deleted, older == 1),
+            (1, older @ (0 | 1)) => (Part::Living, older == 1),
             _ => return Err(SyncError::corrupt(what, "its part is not known")),
         };
         let collection = unpacker.str()?.to_owned();
@@ -85,6 +95,6 @@ impl Progress {
             5 => Some(Redated { device: unpacker.device()?, farthest: unpacker.hlc()? }),
             _ => return Err(SyncError::corrupt(what, "it has another number of parts")),
         };
-        Ok(Self { part, collection, after, redated })
+        Ok(Self { part, collection, after, older, redated })
     }
 }

@@ -69,9 +69,9 @@ proptest! {
     }
 
     #[test]
-    fn progress_there_and_back(after in prop::collection::vec(key_value(), 0..3), living in any::<bool>()) {
+    fn progress_there_and_back(after in prop::collection::vec(key_value(), 0..3), living in any::<bool>(), older in any::<bool>()) {
         let part = if living { Part::Living } else { Part::Deleted };
-        let progress = Progress { part, collection: "note".to_owned(), after, redated: None };
+        let progress = Progress { part, collection: "note".to_owned(), after, older, redated: None };
         let dated = Progress { redated: Progress::dating_anew(A, at(1)).redated, ..progress.clone() };
         prop_assert_eq!(Progress::decode(&dated.encode()).unwrap(), dated);
         prop_assert_eq!(Progress::decode(&progress.encode()).unwrap(), progress);

@@ -192,7 +192,7 @@ impl Device {
     pub async fn join(&self, database: String) -> Result<()> {
         let backend = IndexedDbBackend::open(database).to_js()?;
         let log = BackendSharedLog::open(backend, Arc::new(WebRuntime)).await.to_js()?;
-        let sync = Sync::open(&self.storage, Arc::new(log)).await.to_js()?;
+        let sync = Sync::open(&self.storage, Arc::new(log)).await.to_js()?.unreduced();
         *self.sync.borrow_mut() = Some(sync);
         Ok(())
     }

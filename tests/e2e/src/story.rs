@@ -27,7 +27,7 @@ pub async fn sync(
     storage: &Storage,
     log: Arc<dyn SharedSyncLog>,
 ) -> storex_sync::Result<SyncReport> {
-    Sync::open(storage, log).await?.limits(LIMITS).sync_once().await
+    Sync::open(storage, log).await?.unreduced().limits(LIMITS).sync_once().await
 }
 
 /// The writes of A between its exchanges: the same in every run with this seed.
@@ -170,7 +170,7 @@ pub async fn finish(place: &Place, seed: u64) {
     for _ in 0..3 {
         idle = 0;
         for (name, device) in [("A", &a), ("B", &b), ("C", &c)] {
-            let sync = Sync::open(device, log.clone()).await.expect("a device");
+            let sync = Sync::open(device, log.clone()).await.expect("a device").unreduced();
             let report = sync.sync_once().await;
             let report = report.unwrap_or_else(|error| panic!("{name} syncs: {error:?}"));
             idle += u32::from(report.is_idle());

@@ -21,7 +21,7 @@ const CHILD: &str = env!("CARGO_BIN_EXE_storex-e2e-child");
 const LONG: Duration = Duration::from_secs(60);
 
 async fn start(storage: &Storage, log: &Arc<BackendSharedLog>) -> ContinuousSync {
-    let sync = Sync::open(storage, log.clone()).await.unwrap().limits(story::LIMITS);
+    let sync = Sync::open(storage, log.clone()).await.unwrap().unreduced().limits(story::LIMITS);
     ContinuousSync::start(sync, Duration::from_millis(2))
 }
 
@@ -75,7 +75,7 @@ async fn three_devices_get_in_step_on_a_timer_and_stay_there() {
         assert_eq!(sync.status().borrow().last_error, None);
     }
     for storage in all {
-        let sync = Sync::open(storage, log.clone()).await.unwrap();
+        let sync = Sync::open(storage, log.clone()).await.unwrap().unreduced();
         assert_eq!(sync.unsent().await.unwrap(), 0);
         assert!(sync.sync_once().await.unwrap().is_idle(), "nothing is left to exchange");
         storage.close().await.unwrap();

@@ -222,7 +222,7 @@ async fn hold_sync(dir: &Path, means: &str) -> Outcome {
 async fn share(dir: &Path, name: &str, means: &str) -> Outcome {
     let mut a = Device::open(&dir.join("a.db"), &dir.join(format!("notes-{name}"))).await?;
     let log = shared_log(dir).await?;
-    let sync = Sync::open(&a.storage, log).await?.limits(story::LIMITS);
+    let sync = Sync::open(&a.storage, log).await?.unreduced().limits(story::LIMITS);
     let sync = sync.exclusive(exclusive(&a.storage, dir, means).await?);
     say("opened");
     let mut rng = Rng::new(name.bytes().map(u64::from).sum());
@@ -329,7 +329,7 @@ async fn normal(dir: &Path) -> Outcome {
     };
     let a = schema::open(open("a.db")?, runtime()).await?;
     let log = Arc::new(BackendSharedLog::open(open("shared.db")?, runtime()).await?);
-    let sync = Sync::open(&a, log.clone()).await?.limits(story::LIMITS);
+    let sync = Sync::open(&a, log.clone()).await?.unreduced().limits(story::LIMITS);
     log.register(sync.device().await?).await?;
     a.flush().await?;
     std::fs::write(dir.join("mark"), "")?;
