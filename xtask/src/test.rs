@@ -10,15 +10,19 @@ pub(crate) fn test(workspace: &Workspace, long: bool) -> ExitCode {
     let mut report = Report::new();
     lint::parts(workspace, &mut report);
 
-    // The same packages as the tests: built with the same features, nothing is built twice.
+    // By the command that runs them, so that nothing is built twice.
     let c_compiler = setup::c_compiler(workspace);
     report.part("build", &c_compiler, |_| {
-        let mut build = workspace.cargo(["build", "--all-targets"]);
-        build.args(TESTED);
+        let mut build = tests(workspace, long);
+        build.arg("--no-run");
         run::check(build)
     });
     let built = report.last();
-    report.part("tests", &built, |_| run::check(tests(workspace, long)));
+    report.part("tests", &built, |_| {
+        let mut tests = tests(workspace, long);
+        tests.arg("--no-fail-fast");
+        run::check(tests)
+    });
     report.part("doc tests", &built, |_| {
         let mut doc_tests = workspace.cargo(["test", "--doc", "--no-fail-fast"]);
         doc_tests.args(TESTED);
@@ -51,7 +55,7 @@ fn tests(workspace: &Workspace, long: bool) -> Command {
         Some(_) => workspace.cargo(["nextest", "run", "--profile", profile(long)]),
         None => workspace.cargo(["test", "--all-targets"]),
     };
-    tests.args(TESTED).arg("--no-fail-fast");
+    tests.args(TESTED);
     set_long(&mut tests, long);
     tests
 }
