@@ -48,7 +48,7 @@ use crate::transaction::{Entry, EntryKind, EntryValue, Transaction};
 /// # let _ = log;
 /// ```
 pub trait SyncHooks: fmt::Debug + MaybeSend + MaybeSync + 'static {
-    /// An entry is about to be sent. It may be changed, or dropped: then nobody else ever hears of it.
+    /// An entry is about to be sent. It may be changed, or dropped: then it is in no log. (An initial sync, and a state that is sent again, do not ask.)
     ///
     /// A transaction may be sent again, and must have the same bytes then: the same entry must be answered in the same way every
     /// time. Who drops the creation of an object should drop its updates too, which other devices could not apply.

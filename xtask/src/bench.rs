@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::browser_test;
 use crate::run::{self, Result, Workspace};
 
-/// The package of the benchmarks, which are built but not run by the tests.
+/// The package of the benchmarks, which the lint looks at and the tests neither build nor run.
 pub(crate) const PACKAGE: &str = "storex-benches";
 
 pub(crate) fn bench(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> {
