@@ -281,8 +281,8 @@ fn minus(a: &Value, b: &Value) -> Option<Value> {
     }
 }
 
-/// Numbers by their size; the same number in several forms by its form.
-fn order(a: &Value, b: &Value) -> Ordering {
+/// Values by their size; the same value in several forms by its form.
+pub(crate) fn order(a: &Value, b: &Value) -> Ordering {
     let form = |value: &Value| match value {
         Value::Int(_) => 0,
         Value::Timestamp(_) => 1,

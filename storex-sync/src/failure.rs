@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use storex_core::Error;
+
 use crate::error::{During, Result, SyncError, abort};
 
 /// Takes an error of ours out of a continuation, through which only the storage's errors travel.
@@ -18,7 +20,7 @@ impl Failure {
         })
     }
 
-    /// Behind the batch: the error that was kept, where it has failed by it.
+    /// Behind the batch: the error that was kept, where it was given up by it.
     pub(crate) fn or<T>(
         &self,
         executed: storex_core::Result<T>,
@@ -26,7 +28,7 @@ impl Failure {
     ) -> Result<T> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (executed, kept) {
-            (Err(_), Some(error)) => Err(error),
+            (Err(Error::Aborted { .. }), Some(error)) => Err(error),
             (executed, _) => executed.during(during),
         }
     }

@@ -16,6 +16,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value as Json;
 use storex_core::{Name, Value, json_element};
 
+use crate::counter::order;
 use crate::stamp::Stamp;
 use crate::strategy::{Joins, Strategy};
 
@@ -337,16 +338,6 @@ fn join_sorted<T: Clone>(
         }
     }
     news
-}
-
-/// Values by their size; the same value in several forms by its form.
-fn order(a: &Value, b: &Value) -> Ordering {
-    let form = |value: &Value| match value {
-        Value::Int(_) => 0,
-        Value::Timestamp(_) => 1,
-        _ => 2,
-    };
-    a.compare(b).then_with(|| form(a).cmp(&form(b)))
 }
 
 /// The elements of an array; of null none.

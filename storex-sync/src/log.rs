@@ -29,7 +29,8 @@ use crate::log_entries::{Known, Touched, Written, companions, rows_of, touched};
 use crate::merging::Merging;
 use crate::meta::{
     CATALOGUE, Catalogue, DEVICES, Devices, FOLLOWED, Followed, HEAD, Head, LOCAL_ONLY, META,
-    Numbers, RULES, decode_names, encode_names, meta_definition, meta_row, read_meta, write_meta,
+    Numbers, RULES, decode_names, encode_names, meta_definition, meta_query, meta_row, read_meta,
+    write_meta,
 };
 use crate::rules::{Chosen, RelationRule, UniqueRule};
 use crate::stamp::{Device, Hlc};
@@ -277,8 +278,7 @@ pub(crate) async fn read_numbers(
 }
 
 pub(crate) fn catalogue_query() -> Query {
-    let keys = vec![Key::single(CATALOGUE), Key::single(LOCAL_ONLY)];
-    Query::new(crate::meta::META).filter(Filter::Keys(keys))
+    meta_query(&[CATALOGUE, LOCAL_ONLY])
 }
 
 #[cfg_attr(not(target_family = "wasm"), async_trait)]

@@ -48,10 +48,15 @@ pub(crate) fn meta_definition() -> Definition {
         .primary_key(["name"])
 }
 
+/// What finds rows of `_storex_meta`.
+pub(crate) fn meta_query(names: &[&str]) -> Query {
+    let keys = names.iter().map(|name| Key::single(*name)).collect();
+    Query::new(META).filter(Filter::Keys(keys))
+}
+
 /// A step that reads rows of `_storex_meta`.
 pub(crate) fn read_meta(names: &[&str]) -> Step {
-    let keys = names.iter().map(|name| Key::single(*name)).collect();
-    Step::Find(Query::new(META).filter(Filter::Keys(keys)))
+    Step::Find(meta_query(names))
 }
 
 /// A step that writes rows of `_storex_meta`.

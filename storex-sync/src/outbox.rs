@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use storex_core::{
-    Batch, Direction, Executed, Filter, Key, OnConflict, Query, Record, Step, StepOutcome, Trace,
-    Value, field,
+    Batch, Direction, Executed, OnConflict, Query, Record, Step, StepOutcome, Trace, Value, field,
 };
 
 use crate::apply::Replica;
@@ -13,7 +12,7 @@ use crate::error::{During, Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
 use crate::log::LOG;
-use crate::meta::{HEAD, Head, META, OFFERED, meta_row, read_meta, write_meta};
+use crate::meta::{HEAD, Head, OFFERED, meta_query, meta_row, read_meta, write_meta};
 use crate::reduce::reduce;
 use crate::rules::Rules;
 use crate::shared_log::SealedTransaction;
@@ -36,9 +35,8 @@ impl Sync {
     pub(crate) async fn read_outbox(&self, turn: &Turn, device: Device) -> Result<Outbox> {
         let replica = self.replica.guarded(turn.guard());
         // Before the log: what is written and sent between the two must not seem to have been sent by somebody else.
-        let names = [HEAD, PROGRESS, OFFERED].map(Key::single).to_vec();
-        let meta = Query::new(META).filter(Filter::Keys(names));
-        let meta = replica.storage.find(meta).await.during(DURING)?;
+        let meta = replica.storage.find(meta_query(&[HEAD, PROGRESS, OFFERED])).await;
+        let meta = meta.during(DURING)?;
         let next = Head::among(&meta)?.next;
         let first = first_of_log(self.limits.transactions);
         let mut rows = replica.storage.find(first.clone()).await.during(DURING)?;

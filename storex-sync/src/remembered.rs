@@ -1,10 +1,10 @@
 //! What continuous sync remembers in the database: that it is paused, when it last went through, and the last error.
 
-use storex_core::{Batch, Filter, Key, Query, Record, Storage, Timestamp};
+use storex_core::{Batch, Query, Record, Storage, Timestamp};
 
 use crate::error::{During, Result};
 use crate::log::LOG;
-use crate::meta::{META, meta_row, write_meta};
+use crate::meta::{meta_query, meta_row, write_meta};
 use crate::pack::{Packer, Unpacker};
 use crate::parked::PARKED;
 
@@ -95,9 +95,7 @@ pub(crate) async fn resume(storage: &Storage) -> Result<()> {
 }
 
 async fn read(storage: &Storage, names: &[&str]) -> Result<Vec<Record>> {
-    let keys = names.iter().map(|name| Key::single(*name)).collect();
-    let query = Query::new(META).filter(Filter::Keys(keys));
-    storage.find(query).await.during("reading what sync remembers")
+    storage.find(meta_query(names)).await.during("reading what sync remembers")
 }
 
 async fn write(storage: &Storage, name: &'static str, value: Vec<u8>) -> Result<()> {

@@ -4,14 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use storex_core::{
-    Collection, Error, Field, FieldType, Filter, Name, OnDelete, Query, Registry, Storage,
-};
+use storex_core::{Collection, Error, Field, FieldType, Name, OnDelete, Registry, Storage};
 
 use crate::bytes::{Reader, write_varint};
 use crate::error::{During, Result, SyncError};
 use crate::log::AllNumbers;
-use crate::meta::{META, Numbers, RULES, meta_row, read_name, write_name};
+use crate::meta::{Numbers, RULES, meta_query, meta_row, read_name, write_name};
 
 /// What becomes of an object whose unique value another object keeps.
 ///
@@ -194,8 +192,8 @@ const UPDATE_WINS: u8 = 2;
 
 impl Rules {
     pub(crate) async fn read(storage: &Storage, numbers: &AllNumbers) -> Result<Self> {
-        let query = Query::new(META).filter(Filter::key(RULES));
-        let rows = storage.find(query).await.during("reading the rules of the merge")?;
+        let rows =
+            storage.find(meta_query(&[RULES])).await.during("reading the rules of the merge")?;
         let chosen = Chosen::decode(meta_row(&rows, RULES).unwrap_or_default())?;
         Ok(Self::new(&chosen, storage.registry(), numbers))
     }

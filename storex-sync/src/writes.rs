@@ -6,7 +6,7 @@ use storex_core::{Filter, Key, Query, Value};
 
 use crate::error::{During, Result, SyncError};
 use crate::log::LOG;
-use crate::meta::{META, meta_row};
+use crate::meta::{META, meta_query, meta_row};
 use crate::parked::PARKED;
 use crate::renewal::{FORMER, Formers, Since};
 use crate::stamp::Device;
@@ -65,8 +65,8 @@ impl Sync {
     }
 
     async fn formers(&self) -> Result<Formers> {
-        let query = Query::new(META).filter(Filter::key(FORMER));
-        let rows = self.replica.storage.find(query).await.during("reading former incarnations")?;
+        let rows = self.replica.storage.find(meta_query(&[FORMER])).await;
+        let rows = rows.during("reading former incarnations")?;
         Ok(meta_row(&rows, FORMER).map(Formers::decode).transpose()?.unwrap_or_default())
     }
 

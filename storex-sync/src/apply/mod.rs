@@ -16,7 +16,7 @@ mod settle;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use storex_core::{Batch, ErrorKind, Filter, Key, Name, Query, Step, Storage, Timestamp};
+use storex_core::{Batch, ErrorKind, Name, Step, Storage, Timestamp};
 
 use self::bound::Bound;
 use self::page::{How, Page};
@@ -28,7 +28,7 @@ use crate::failure::Failure;
 use crate::journal::Conflict;
 use crate::log::{AllNumbers, CLOCK, catalogue_query, read_numbers};
 use crate::merging::Merging;
-use crate::meta::{DEVICES, Devices, HEAD, Head, read_meta};
+use crate::meta::{DEVICES, Devices, HEAD, Head, meta_query, read_meta};
 use crate::parked::WaitsFor;
 use crate::place::Move;
 use crate::quarantine::MOST_PARKED;
@@ -147,9 +147,8 @@ impl Replica {
 
     /// This device, and where it stands.
     pub(crate) async fn head(&self) -> Result<(Head, Devices)> {
-        let keys = vec![Key::single(HEAD), Key::single(DEVICES)];
-        let query = Query::new(crate::meta::META).filter(Filter::Keys(keys));
-        let rows = self.storage.find(query).await.during("reading the head of the log")?;
+        let rows = self.storage.find(meta_query(&[HEAD, DEVICES])).await;
+        let rows = rows.during("reading the head of the log")?;
         Ok((Head::among(&rows)?, Devices::among(&rows)?))
     }
 

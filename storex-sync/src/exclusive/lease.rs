@@ -6,13 +6,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use storex_core::{
-    Batch, Filter, MaybeSend, MaybeSync, Query, Record, Runtime, Step, Storage, Timestamp,
-};
+use storex_core::{Batch, MaybeSend, MaybeSync, Record, Runtime, Step, Storage, Timestamp};
 
 use crate::bytes::{Reader, write_varint};
 use crate::error::{During, Result, SyncError, abort};
-use crate::meta::{META, meta_row, read_meta, write_meta};
+use crate::meta::{META, meta_query, meta_row, read_meta, write_meta};
 
 /// The name of the row.
 pub(crate) const HOLDER: &str = "holder";
@@ -130,8 +128,7 @@ pub(super) async fn token(storage: &Storage) -> Result<u64> {
     if storage.registry().find(META).is_none() {
         return Err(SyncError::NoSyncLog);
     }
-    let query = Query::new(META).filter(Filter::key(HOLDER));
-    let rows = storage.find(query).await.during("reading who syncs")?;
+    let rows = storage.find(meta_query(&[HOLDER])).await.during("reading who syncs")?;
     Ok(Row::among(&rows)?.map_or(0, |row| row.fence.token))
 }
 

@@ -1,6 +1,6 @@
 //! Putting back what was lost.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use storex_core::{
     Batch, Changes, Collection, Filter, Key, Name, Query, Record, Step, Timestamp, Value,
@@ -11,7 +11,8 @@ use super::{
     CONFLICTS, Conflict, ConflictId, ConflictJournal, ConflictQuery, Content, NotedConflict,
 };
 use crate::clock::Clock;
-use crate::error::{During, Result, SyncError, abort};
+use crate::error::{Result, SyncError};
+use crate::failure::Failure;
 use crate::key_code;
 use crate::log::{CLOCK, clock_key, read_clock_rows};
 use crate::meta::{DEVICES, Devices, Numbers, read_meta};
@@ -87,9 +88,9 @@ impl ConflictJournal {
         };
         let ids = companions.iter().map(|it| it.id).chain([id]);
         let done = Filter::Keys(ids.map(|id| Key::single(number(id))).collect());
-        let failure: Arc<Mutex<Option<SyncError>>> = Arc::default();
+        let failure = Failure::default();
         let batch = {
-            let failure = Arc::clone(&failure);
+            let failure = failure.clone();
             Batch::new()
                 .find(Query::new(CONFLICTS).filter(key(id)))
                 .step(read_meta(&[DEVICES]))
@@ -99,26 +100,17 @@ impl ConflictJournal {
                     let there = !trace.found(3).is_empty();
                     let write =
                         undo.write(there, trace.found(2), trace.found(1), trace.found(0).first());
-                    let write = write.map_err(|problem| {
-                        let error = match problem {
-                            Problem::Refused(reason) => {
-                                SyncError::CannotUndo { conflict: id.0, reason }
-                            }
-                            Problem::Error(error) => error,
-                        };
-                        let refusal = abort(&error);
-                        *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                        refusal
-                    })?;
+                    let write = failure.keep(write.map_err(|problem| match problem {
+                        Problem::Refused(reason) => {
+                            SyncError::CannotUndo { conflict: id.0, reason }
+                        }
+                        Problem::Error(error) => error,
+                    }))?;
                     let done = Step::Delete { collection: CONFLICTS.into(), filter: done.clone() };
                     Ok(vec![write, done])
                 })
         };
-        let executed = storage.execute(batch).await;
-        match (executed, failure.lock().unwrap_or_else(PoisonError::into_inner).take()) {
-            (Err(_), Some(error)) => Err(error),
-            (executed, _) => executed.during("putting back what was lost").map(drop),
-        }
+        failure.or(storage.execute(batch).await, "putting back what was lost").map(drop)
     }
 }
 

@@ -4,19 +4,20 @@ mod members;
 mod rows;
 mod snapshots;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use storex_core::{
-    Backend, Batch, BatchOutcome, Direction, Error, Filter, MaybeSend, MaybeSync, OnConflict,
-    Query, Record, Runtime, Step, Storage, Trace, Value, field,
+    Backend, Batch, BatchOutcome, Direction, Filter, MaybeSend, MaybeSync, OnConflict, Query,
+    Record, Runtime, Step, Storage, Trace, Value, field,
 };
 
 use super::position::check_floor;
 use super::{
     Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Snapshots, Trimmed, appended,
 };
-use crate::error::{During, Result, SyncError, abort};
+use crate::error::{During, Result, SyncError};
+use crate::failure::Failure;
 use crate::stamp::Device;
 use rows::{
     DEVICES, DeviceRow, IDENTITY, TRANSACTIONS, for_reader, int, last_position, read_transaction,
@@ -79,20 +80,10 @@ impl BackendSharedLog {
         during: &'static str,
         decide: impl Fn(&Trace) -> Result<Vec<Step>> + MaybeSend + MaybeSync + 'static,
     ) -> Result<BatchOutcome> {
-        let failure: Arc<Mutex<Option<SyncError>>> = Arc::default();
-        let failed = Arc::clone(&failure);
-        let batch = look.then(move |trace| {
-            decide(trace).map_err(|error| {
-                let refusal = abort(&error);
-                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                refusal
-            })
-        });
-        let executed = self.storage.execute(batch).await;
-        match (executed, failure.lock().unwrap_or_else(PoisonError::into_inner).take()) {
-            (Err(Error::Aborted { .. }), Some(error)) => Err(error),
-            (executed, _) => executed.during(during),
-        }
+        let failure = Failure::default();
+        let kept = failure.clone();
+        let batch = look.then(move |trace| kept.keep(decide(trace)));
+        failure.or(self.storage.execute(batch).await, during)
     }
 
     /// A database that was put back to an older state has not come to where a reader was.
