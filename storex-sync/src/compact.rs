@@ -151,7 +151,7 @@ impl Sync {
             let snapshot = snapshot.ok_or_else(below)?;
             tried = Some(snapshot.id);
             let mut playing = Playing::new(self.clone(), snapshot, log);
-            let received = InitialSync::of(replica.clone()).receive(&mut playing).await;
+            let received = InitialSync::of(replica.clone()).take(&mut playing).await;
             match (received, playing.lost()) {
                 (Ok(report), _) => return Ok(report),
                 (Err(_), Some(reason)) => {

@@ -68,7 +68,7 @@ pub trait SyncHooks: fmt::Debug + MaybeSend + MaybeSync + 'static {
     ///
     /// # Errors
     /// The reason why it must not be written. The transaction that it comes from is parked with it, and is tried again when something
-    /// else has arrived. An initial sync ends with it.
+    /// else has arrived. Of an initial sync the object is parked.
     fn before_apply(&self, write: &ObjectWrite<'_>) -> std::result::Result<(), String> {
         let _ = write;
         Ok(())

@@ -121,6 +121,7 @@ mod stamp;
 mod state;
 mod strategy;
 mod sync;
+mod tombstones;
 mod transaction;
 mod writes;
 

@@ -1,10 +1,11 @@
 //! What cannot be applied is parked with its reason; everything else flows on.
 
 use storex_core::{
-    Definition, FieldType, Key, OnConflict, Query, Record, Step, Storage, Value, field,
+    Definition, FieldType, Key, OnConflict, Query, Record, Step, StepOutcome, Storage, Value, field,
 };
 
 use crate::error::{During, Result, SyncError};
+use crate::failure::Failure;
 use crate::stamp::Device;
 
 pub(crate) const PARKED: &str = "_storex_parked";
@@ -12,9 +13,9 @@ pub(crate) const PARKED: &str = "_storex_parked";
 /// A transaction of another device that could not be applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parked {
-    /// The device that wrote it.
+    /// The device that wrote it. All zeros: nobody's, objects that an initial sync has brought and that could not be taken.
     pub device: Device,
-    /// Its number.
+    /// Its number; of what is nobody's, a checksum.
     pub sequence: u64,
     /// What it waits for.
     pub waits_for: WaitsFor,
@@ -95,9 +96,25 @@ impl Parked {
 }
 
 /// A step that parks transactions; one that is parked already gets the new reason.
-pub(crate) fn park(parked: Vec<Parked>) -> Step {
+fn park(parked: Vec<Parked>) -> Step {
     let records = parked.into_iter().map(Parked::record).collect();
     Step::create_or(PARKED, records, OnConflict::Replace)
+}
+
+/// Steps that park transactions, unless too many are parked.
+pub(crate) fn park_up_to(most: u64, parked: Vec<Parked>, failure: &Failure) -> [Step; 2] {
+    let (more, failure) = (parked.len() as u64, failure.clone());
+    let next = Step::then(move |trace| {
+        let counted = match trace.last().map(|last| &last.outcome) {
+            Some(StepOutcome::Counted(counted)) => *counted,
+            _ => 0,
+        };
+        if counted.saturating_add(more) > most {
+            return failure.keep(Err(SyncError::ParkingFull { most }));
+        }
+        Ok(vec![park(parked.clone())])
+    });
+    [Step::Count(Query::new(PARKED)), next]
 }
 
 /// A step that forgets what former incarnations of a device wrote far ahead: it says it anew.

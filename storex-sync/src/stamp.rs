@@ -19,6 +19,11 @@ pub struct Device {
     pub incarnation: u32,
 }
 
+impl Device {
+    /// Nobody: whose stamp is that of data older than sync.
+    pub const NOBODY: Self = Self { id: [0; 16], incarnation: 0 };
+}
+
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.id.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))?;

@@ -344,12 +344,15 @@ async fn a_required_field_that_the_sender_lacks_is_told_before_the_first_row() {
 #[tokio::test(start_paused = true)]
 async fn the_other_side_learns_the_whole_reason() {
     let (a, b) = (Device::new(1).await, Device::new(2).await);
-    a.create("login", json!({"id": "1", "name": "ada"})).await;
-    b.create("login", json!({"id": "2", "name": "ada"})).await;
-    let (sent, received) = run(&a, &b, Watched::pair(usize::MAX)).await;
+    a.note("1", "x").await;
+    let (mut here, mut there) = MemoryChannel::pair();
+    let sender = InitialSync::open(&a.storage).await.unwrap();
+    let receiver = InitialSync::open(&b.storage).await.unwrap();
+    b.storage.close().await.unwrap();
+    let (sent, received) = tokio::join!(sender.send(&mut here), receiver.receive(&mut there));
     assert!(matches!(received, Err(SyncError::Storage { .. })), "{received:?}");
     let sent = sent.unwrap_err().to_string();
-    assert!(sent.contains("unique") && sent.contains("`login`"), "{sent}");
+    assert!(sent.contains("committing a page") && sent.contains("closed"), "{sent}");
 }
 
 /// A value of a unique index goes from a deleted object to a new one.

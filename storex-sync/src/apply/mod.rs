@@ -4,6 +4,7 @@ mod bound;
 mod held;
 mod links;
 mod noted;
+mod orphans;
 mod own;
 mod page;
 mod resolve;
@@ -236,7 +237,7 @@ impl Replica {
 }
 
 /// Whether the same write would be refused again, however often it is tried.
-fn is_about_data(kind: ErrorKind) -> bool {
+pub(crate) fn is_about_data(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::Conflict | ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Unsupported

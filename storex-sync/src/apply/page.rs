@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use storex_core::{
     Changes, Collection, Error, Filter, Key, Name, OnConflict, Query, Record, Registry, Runtime,
-    Step, StepOutcome, Trace, Value,
+    Step, Trace, Value,
 };
 
 use super::bound::Bound;
@@ -32,7 +32,7 @@ use crate::merge::{
 };
 use crate::merging::Merging;
 use crate::meta::{DEVICES, Devices, HEAD, Head, write_meta};
-use crate::parked::{PARKED, Parked, WaitsFor, forget_ahead, park, parked_key};
+use crate::parked::{PARKED, Parked, WaitsFor, forget_ahead, park_up_to, parked_key};
 use crate::place::Move;
 use crate::rules::Rules;
 use crate::shared_log::SealedTransaction;
@@ -326,7 +326,9 @@ impl Page {
                     seen = if one.clocks.is_some() { Hlc::ZERO } else { last };
                 }
             }
-            devices.advance(device, sequence, seen);
+            if device != Device::NOBODY || self.how != How::Again {
+                devices.advance(device, sequence, seen);
+            }
             head.hlc = head.hlc.max(last);
         }
         for (object, work) in self.objects.iter().zip(&works) {
@@ -404,6 +406,9 @@ impl Page {
             seen: folded.devices.seen_by(folded.me),
             schema: self.registry.fingerprint(),
         };
+        // What an initial sync has brought was not judged when it was merged.
+        let anew = self.how == How::Again
+            && self.incoming.iter().any(|one| one.sealed.device == Device::NOBODY);
         let staying: Vec<usize> =
             works.iter().enumerate().filter(|(_, work)| work.stays).map(|(at, _)| at).collect();
         let objects = self.objects.iter().cloned().zip(works).zip(rows);
@@ -413,7 +418,7 @@ impl Page {
             clock_changed: work.clock_changed,
             after: work.row.over(before.as_ref()),
             before,
-            fresh: work.clock_changed,
+            fresh: work.clock_changed || anew,
         });
         let mut settlement = Settlement::new(held.collect(), OwnWrites::new(header), folded);
         staying.into_iter().for_each(|at| settlement.bring_back(at, &self.numbers));
@@ -437,23 +442,6 @@ impl Page {
         steps
     }
 
-    /// Parks transactions, unless too many are parked.
-    fn park(self: Arc<Self>, parked: Vec<Parked>) -> [Step; 2] {
-        let more = parked.len() as u64;
-        let next = Step::then(move |trace| {
-            let counted = match trace.last().map(|last| &last.outcome) {
-                Some(StepOutcome::Counted(counted)) => *counted,
-                _ => 0,
-            };
-            if counted.saturating_add(more) > self.most_parked {
-                let full = SyncError::ParkingFull { most: self.most_parked };
-                return self.failure.keep(Err(full));
-            }
-            Ok(vec![park(parked.clone())])
-        });
-        [Step::Count(Query::new(PARKED)), next]
-    }
-
     /// What is parked and is no longer, and the small rows.
     fn conclude(self: &Arc<Self>, folded: Folded) -> Vec<Step> {
         let Folded { head, devices, applied, parked, taken, redated, .. } = folded;
@@ -463,7 +451,7 @@ impl Page {
         }
         steps.extend(redated.into_iter().map(forget_ahead));
         if !parked.is_empty() {
-            steps.extend(Arc::clone(self).park(parked));
+            steps.extend(park_up_to(self.most_parked, parked, &self.failure));
         }
         let mut meta = Vec::new();
         if applied != Applied::default() {

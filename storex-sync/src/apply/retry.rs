@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use storex_core::Error;
+
 use super::page::How;
 use super::resolve::IncomingTransaction;
 use super::{Applied, Replica, is_about_data};
@@ -9,6 +11,7 @@ use crate::error::{Result, SyncError};
 use crate::key_code;
 use crate::parked::Parked;
 use crate::shared_log::SealedTransaction;
+use crate::stamp::Device;
 
 impl Replica {
     /// Tries parked transactions again; those that can be applied now are no longer parked. One may wait for another, so
@@ -37,6 +40,19 @@ impl Replica {
             }
             waiting = still;
         }
+    }
+
+    /// Applies objects that an initial sync has brought, by the rules of the merge.
+    pub(crate) async fn apply_objects(&self, sealed: SealedTransaction) -> Result<()> {
+        let one = self.resolve(sealed);
+        let why = one.refused.as_ref().map(|refusal| refusal.reason.clone());
+        let applied = self.apply_page(vec![one], None, How::Again).await?;
+        if applied.transactions > 0 {
+            return Ok(());
+        }
+        let reason = why.unwrap_or_else(|| "it is far ahead of this device's clock".to_owned());
+        let source = Error::Aborted { reason };
+        Err(SyncError::Storage { during: "applying objects of an initial sync", source })
     }
 
     /// Tries transactions together, then each alone; gives those that still wait.
@@ -111,5 +127,7 @@ fn objects_of(one: &IncomingTransaction) -> HashSet<(i64, Vec<u8>)> {
         let key = entry.values.iter().take(shape.collection.primary_key().len());
         (shape.numbers.collection, key_code::encode(key.map(|value| value.value())))
     });
-    objects.collect()
+    // What is nobody's was one state: what is in the way of one object may move with another.
+    let state = (one.sealed.device == Device::NOBODY).then(|| (i64::MIN, Vec::new()));
+    objects.chain(state).collect()
 }

@@ -335,7 +335,8 @@ impl Round {
             return self.acknowledge();
         }
         let arrived = self.report.received.transactions > 0;
-        match (self.first, arrived) {
+        // What a snapshot has left parked is judged when what follows it is here.
+        match (self.first || self.report.restored.is_some(), arrived) {
             (true, _) => Next::Do(Action::RetryParked(Retry::All)),
             (false, true) => Next::Do(Action::RetryParked(Retry::WaitingForChange)),
             (false, false) => Next::Finished(std::mem::take(&mut self.report)),

@@ -21,6 +21,7 @@
 pub(crate) mod frame;
 mod noted;
 mod receive;
+mod refused;
 mod send;
 
 use std::fmt;
@@ -31,6 +32,7 @@ use storex_core::{MaybeSend, MaybeSync, Name, Storage};
 use crate::apply::Replica;
 use crate::channel::Channel;
 use crate::error::{Result, describe};
+use crate::parked::parked;
 
 /// How far an initial sync has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +54,9 @@ pub struct InitialSyncReport {
     pub tombstones: u64,
     /// Objects that were newer on the receiver and stayed. Zero on the sender.
     pub kept: u64,
+    /// Objects that were parked: they break a rule of the schema together with what is here, or the application refuses them. The
+    /// rules of the merge may have let them in since. Zero on the sender.
+    pub parked: u64,
 }
 
 impl InitialSyncReport {
@@ -165,7 +170,20 @@ impl InitialSync {
     ///
     /// # Errors
     /// [`SyncError`](crate::SyncError); what was committed stays, and a further initial sync goes on from it.
+    ///
+    /// An object that breaks a rule of the schema together with one that is here holds up nothing: it is parked, as what comes
+    /// through a shared log, and the rules of the merge ([`UniqueRule`](crate::UniqueRule)) have their say at the end.
     pub async fn receive(&self, channel: &mut dyn Channel) -> Result<InitialSyncReport> {
+        let result = self.take(channel).await;
+        if result.is_ok() {
+            // Everything is here now, so it can be judged by the rules of the merge.
+            self.replica.retry_parked(parked(&self.replica.storage).await?).await?;
+        }
+        result
+    }
+
+    /// Receives, and leaves what is parked until more has arrived through the shared log.
+    pub(crate) async fn take(&self, channel: &mut dyn Channel) -> Result<InitialSyncReport> {
         let result = receive::run(self, channel).await;
         give_up(channel, &result).await;
         result

@@ -14,6 +14,7 @@ use super::{InitialSync, InitialSyncReport};
 use crate::channel::Channel;
 use crate::clock::Clock;
 use crate::error::{During, Result, SyncError, abort};
+use crate::failure::Failure;
 use crate::hooks::WrittenAs;
 use crate::journal::CONFLICTS;
 use crate::key_code;
@@ -21,7 +22,7 @@ use crate::log::{CLOCK, clock_key, clock_record, read_clock_rows, sort_clock_rec
 use crate::merge::{Action, Merged, merge_object};
 use crate::merging::Merging;
 use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, read_meta, write_meta};
-use crate::parked::{PARKED, Parked, park, parked};
+use crate::parked::{PARKED, Parked, park_up_to};
 use crate::place::{Place, read_place};
 use crate::shared_log::Cursor;
 
@@ -49,7 +50,7 @@ pub(crate) async fn run(
             Frame::Rows(rows) => {
                 let (at, count) = (rows.collection, rows.rows.len() as u64);
                 let incoming = receiver.rows(rows)?;
-                report.kept += receiver.commit(incoming).await?;
+                receiver.commit(incoming, &mut report).await?;
                 if let Some((name, objects)) = report.objects.get_mut(at) {
                     *objects += count;
                     done += count;
@@ -60,7 +61,7 @@ pub(crate) async fn run(
             Frame::Tombstones(tombstones) => {
                 report.tombstones += tombstones.objects.len() as u64;
                 let incoming = receiver.tombstones(tombstones)?;
-                receiver.commit(incoming).await?;
+                receiver.commit(incoming, &mut report).await?;
             }
             Frame::Parked(parked) => receiver.park(parked).await?,
             Frame::Finish => break,
@@ -69,15 +70,15 @@ pub(crate) async fn run(
         channel.send(Frame::Received.encode()).await?;
     }
     receiver.take_over().await?;
+    sync.replica.judge_orphans().await?;
     // The sender may forget what it has sent once we say so.
     sync.replica.storage.flush().await.during("making what arrived durable")?;
     channel.send(Frame::Finished.encode()).await?;
-    sync.replica.retry_parked(parked(&sync.replica.storage).await?).await?;
     Ok(report)
 }
 
-struct Receiver<'a> {
-    sync: &'a InitialSync,
+pub(super) struct Receiver<'a> {
+    pub(super) sync: &'a InitialSync,
     hello: Hello,
     collections: Vec<Target>,
 }
@@ -98,26 +99,26 @@ struct Target {
 #[derive(Debug, Clone)]
 pub(super) struct Arriving {
     pub(super) key: Key,
-    code: Vec<u8>,
+    pub(super) code: Vec<u8>,
     /// `None`: deleted.
     pub(super) record: Option<Record>,
-    clock: Option<Clock>,
+    pub(super) clock: Option<Clock>,
 }
 
 /// Objects of one collection that arrive, to be committed in one transaction.
 #[derive(Debug, Clone)]
 pub(super) struct ArrivingPage {
     pub(super) collection: Arc<Collection>,
-    numbers: Arc<Numbers>,
+    pub(super) numbers: Arc<Numbers>,
     /// Positions of the fields behind the key, and their numbers.
     pub(super) values: Vec<usize>,
     pub(super) fields: Vec<u32>,
     /// The numbers of the fields that do not arrive.
-    others: Vec<u32>,
+    pub(super) others: Vec<u32>,
     pub(super) objects: Vec<Arriving>,
     pub(super) merging: Arc<Merging>,
     /// What the sender had applied of every device.
-    theirs: Devices,
+    pub(super) theirs: Devices,
     pub(super) now: Timestamp,
 }
 
@@ -256,11 +257,10 @@ impl<'a> Receiver<'a> {
         self.page(target, &tombstones.devices, objects)
     }
 
-    /// Merges a page and commits it; tells how many objects were newer here.
-    async fn commit(&self, page: ArrivingPage) -> Result<u64> {
-        let page = Arc::new(page);
-        let kept = Arc::new(Mutex::new(0));
-        let result = Arc::clone(&kept);
+    /// Merges a page and commits it whole; tells how many objects were newer here.
+    pub(super) async fn merge_page(&self, page: Arc<ArrivingPage>) -> Result<u64> {
+        let (kept, failure) = (Arc::new(Mutex::new(0)), Failure::default());
+        let (result, refused) = (Arc::clone(&kept), failure.clone());
         let collection = Name::clone(page.collection.name());
         let begun = Batch::new().step(read_meta(&[HEAD, DEVICES])).touching([CLOCK, CONFLICTS]);
         let batch = begun.touching([collection]).then(move |trace| {
@@ -269,45 +269,46 @@ impl<'a> Receiver<'a> {
             let keys = objects
                 .map(|object| clock_key(page.numbers.collection, object.code.clone()))
                 .collect();
-            let (page, result) = (Arc::clone(&page), Arc::clone(&result));
+            let (page, result, refused) = (Arc::clone(&page), Arc::clone(&result), refused.clone());
             Ok(vec![
                 Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))),
                 Step::then(move |trace| {
-                    let merged = Arc::clone(&page).merge(&meta, trace);
-                    let (steps, kept) = merged.map_err(|error| abort(&error))?;
+                    let (steps, kept) = refused.keep(Arc::clone(&page).merge(&meta, trace))?;
                     *result.lock().unwrap_or_else(PoisonError::into_inner) = kept;
                     Ok(steps)
                 }),
             ])
         });
-        self.sync.replica.storage.apply(batch).await.during("committing a page")?;
+        failure.or(self.sync.replica.storage.apply(batch).await, "committing a page")?;
         tracing::trace!(target: "storex::step", step = "initial.after_commit");
         Ok(*kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Parks what the sender could not apply, unless it came here another way.
-    async fn park(&self, parked: Vec<Parked>) -> Result<()> {
+    pub(super) async fn park(&self, parked: Vec<Parked>) -> Result<()> {
+        let most = self.sync.replica.most_parked;
+        let failure = Failure::default();
+        let kept = failure.clone();
         let begun = Batch::new().step(read_meta(&[HEAD, DEVICES])).touching([PARKED]);
         let batch = begun.then(move |trace| {
             let read = || -> Result<(Head, Devices)> {
                 Ok((Head::among(trace.found(0))?, Devices::among(trace.found(0))?))
             };
-            let (head, devices) = read().map_err(|error| abort(&error))?;
+            let (head, devices) = kept.keep(read())?;
             let me = devices.device(head.me);
             let unknown = parked.iter().filter(|parked| {
                 let known = devices.find(parked.device).map_or(0, |known| known.sequence);
                 Some(parked.device) != me && parked.sequence > known
             });
             let unknown: Vec<Parked> = unknown.cloned().collect();
-            Ok(if unknown.is_empty() { Vec::new() } else { vec![park(unknown)] })
+            Ok(if unknown.is_empty() {
+                Vec::new()
+            } else {
+                park_up_to(most, unknown, &kept).to_vec()
+            })
         });
-        self.sync
-            .replica
-            .storage
-            .apply(batch)
-            .await
-            .during("parking what the sender had parked")?;
-        Ok(())
+        let parked = self.sync.replica.storage.apply(batch).await;
+        failure.or(parked, "parking what could not be taken").map(drop)
     }
 
     /// Goes on from where the sender was when it began: what it had applied is here now.

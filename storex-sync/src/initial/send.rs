@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use storex_core::{Batch, Collection, Filter, Position, Query, Step, StepOutcome, Value, field};
+use storex_core::{Batch, Collection, Filter, Position, Query, Step, StepOutcome, Value};
 
 use super::frame::{CollectionHello, Frame, Hello, Rows, Tombstones};
 use super::{InitialSync, InitialSyncReport, WINDOW};
@@ -13,6 +13,7 @@ use crate::log::{CLOCK, clock_key};
 use crate::meta::{DEVICES, Devices, Numbers, read_meta};
 use crate::parked::{PARKED, Parked};
 use crate::place::read_place;
+use crate::tombstones::Deleted;
 
 /// Parked transactions of a page: few, because each may be large.
 const PARKED_PAGE: u64 = 16;
@@ -157,47 +158,16 @@ impl Sender<'_> {
         Ok((Devices::among(meta)?, rows.collect(), next))
     }
 
-    /// Clocks of objects that are deleted: pages through the collection's clocks and leaves out the living.
+    /// Clocks of objects that are deleted.
     async fn send_tombstones(&mut self, place: usize, numbers: &Arc<Numbers>) -> Result<()> {
-        let mut query = Query::new(CLOCK)
-            .filter(field("collection").eq(numbers.collection))
-            .limit(self.sync.page);
-        let clocks = self.sync.replica.storage.registry().collection(CLOCK);
-        let clocks = Arc::clone(clocks.during("reading tombstones")?);
-        loop {
-            let page = self.sync.replica.storage.find(query.clone()).await;
-            let page = page.during("reading tombstones")?;
-            // Read after the clocks: the table only grows, so every device in them is in it.
-            let (_, devices) = self.sync.replica.head().await?;
-            let mut objects = Vec::new();
-            for row in &page {
-                let (Some(code), Some(clock)) = (row.get(1).as_bytes(), row.get(2).as_bytes())
-                else {
-                    return Err(SyncError::corrupt(
-                        "a clock row",
-                        "its values have the wrong types",
-                    ));
-                };
-                if !crate::clock::Clock::decode(clock, &devices)?.is_alive() {
-                    objects.push((code.to_vec(), clock.to_vec()));
-                }
-            }
-            if !objects.is_empty() {
-                self.report.tombstones += objects.len() as u64;
-                self.send_page(Frame::Tombstones(Tombstones {
-                    collection: place,
-                    devices,
-                    objects,
-                }))
-                .await?;
-            }
-            match page.last() {
-                Some(last) if page.len() as u64 == self.sync.page => {
-                    query.after = Some(query.position_of(&clocks, last));
-                }
-                _ => return Ok(()),
-            }
+        let replica = &self.sync.replica;
+        let mut tombstones = crate::tombstones::Tombstones::of(replica, numbers, self.sync.page)?;
+        while let Some(Deleted { devices, objects, .. }) = tombstones.next(replica).await? {
+            self.report.tombstones += objects.len() as u64;
+            let frame = Frame::Tombstones(Tombstones { collection: place, devices, objects });
+            self.send_page(frame).await?;
         }
+        Ok(())
     }
 
     /// What is parked here counts as followed in the table of devices, so the receiver would never ask for it: it is

@@ -4,12 +4,15 @@ use std::collections::HashMap;
 
 use storex_core::{Name, Value};
 
+use crate::bytes::checksum;
 use crate::clock::Clock;
 use crate::error::{Result, SyncError};
 use crate::initial::frame::translate;
 use crate::key_code;
 use crate::meta::Devices;
 use crate::pack::{Packer, Unpacker};
+use crate::shared_log::SealedTransaction;
+use crate::stamp::Device;
 use crate::state::OLDEST;
 use crate::transaction::{
     Entry, EntryKind, EntryValue, Header, Shape, Transaction, read_header, read_shape,
@@ -102,6 +105,14 @@ impl StatePage {
             return Err(SyncError::corrupt(WHAT, "its fields have too few or too many numbers"));
         }
         Ok(Self { header, shape, numbers, devices, living, deleted })
+    }
+
+    /// As a transaction of nobody's, under the checksum of its contents: the same objects are there once.
+    pub(crate) fn sealed_as_nobodys(mut self) -> SealedTransaction {
+        (self.header.device, self.header.sequence) = (Device::NOBODY, 0);
+        self.header.sequence = (checksum([&*self.encode()]) >> 1).max(1);
+        let Header { device, sequence, .. } = self.header;
+        SealedTransaction { device, sequence, payload: self.encode() }
     }
 
     /// The objects as entries: those that are deleted first.

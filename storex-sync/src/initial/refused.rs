@@ -1,0 +1,98 @@
+//! What of a page is refused is parked, object by object; the rest goes on.
+
+use std::sync::Arc;
+
+use storex_core::{Error, ErrorKind, Name};
+
+use super::InitialSyncReport;
+use super::receive::{ArrivingPage, Receiver};
+use crate::apply::is_about_data;
+use crate::clock::Clock;
+use crate::error::{Result, SyncError};
+use crate::parked::{Parked, WaitsFor};
+use crate::shared_log::SealedTransaction;
+use crate::stamp::{Device, Hlc};
+use crate::state::StatePage;
+use crate::transaction::{Header, Shape};
+
+impl Receiver<'_> {
+    /// Commits a page, but for the objects that break a rule of the schema together with what is here, or that the application
+    /// refuses: they are parked. What is in their way may be about to move, so they are judged when everything is here.
+    pub(super) async fn commit(
+        &self,
+        page: ArrivingPage,
+        report: &mut InitialSyncReport,
+    ) -> Result<()> {
+        let mut pages = vec![Arc::new(page)];
+        while let Some(page) = pages.pop() {
+            match self.commit_whole(&page).await {
+                Ok(kept) => report.kept += kept,
+                Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
+                    if let Some((first, second)) = page.halves() {
+                        pages.extend([Arc::new(second), Arc::new(first)]);
+                    } else {
+                        self.park(vec![page.parked(&source)]).await?;
+                        report.parked += 1;
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn commit_whole(&self, page: &Arc<ArrivingPage>) -> Result<u64> {
+        let replica = &self.sync.replica;
+        if replica.rules.update_wins(page.collection.name()) {
+            // Whether what ends an object's life had seen all of it is not asked of whole objects otherwise.
+            return replica.apply_objects(page.sealed()).await.map(|()| 0);
+        }
+        self.merge_page(Arc::clone(page)).await
+    }
+}
+
+impl ArrivingPage {
+    /// The page in two; `None`: it is one object.
+    fn halves(&self) -> Option<(Self, Self)> {
+        let (first, second) = self.objects.split_at(self.objects.len() / 2);
+        let half = |objects: &[_]| Self { objects: objects.to_vec(), ..self.clone() };
+        (!first.is_empty()).then(|| (half(first), half(second)))
+    }
+
+    fn parked(&self, why: &Error) -> Parked {
+        let SealedTransaction { device, sequence, payload } = self.sealed();
+        let waits_for = match why.kind() {
+            ErrorKind::Conflict => WaitsFor::Change,
+            _ => WaitsFor::Update,
+        };
+        Parked { device, sequence, waits_for, reason: why.to_string(), payload }
+    }
+
+    /// The objects as a transaction of nobody's.
+    fn sealed(&self) -> SealedTransaction {
+        let collection = &self.collection;
+        let places = || collection.primary_key().iter().chain(&self.values).copied();
+        let name = |at: usize| collection.fields().get(at).map(|field| Name::clone(&field.name));
+        let shape = Shape {
+            collection: Name::clone(collection.name()),
+            key_len: collection.primary_key().len(),
+            fields: places().filter_map(name).collect(),
+        };
+        let numbers = places().filter_map(|at| self.numbers.fields.get(at).copied()).collect();
+        let mut devices = self.theirs.clone();
+        let (mut living, mut deleted, mut hlc) = (Vec::new(), Vec::new(), Hlc::ZERO);
+        for object in &self.objects {
+            let clock = object.clock.clone().unwrap_or_else(Clock::unstamped);
+            hlc = hlc.max(clock.newest().hlc);
+            let clock = clock.encode(&mut devices);
+            match &object.record {
+                Some(record) => {
+                    living.push((places().map(|at| record.get(at).clone()).collect(), clock));
+                }
+                None => deleted.push((object.code.clone(), clock)),
+            }
+        }
+        let header = Header { device: Device::NOBODY, hlc, ..Header::default() };
+        StatePage { header, shape, numbers, devices, living, deleted }.sealed_as_nobodys()
+    }
+}
