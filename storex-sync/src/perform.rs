@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use storex_core::{Direction, Query, Step, Value, field};
 
-use crate::apply::{Applied, Replica};
+use crate::apply::Replica;
 use crate::engine::{Action, Outcome, Retry};
 use crate::error::{During, Result, SyncError};
 use crate::log::LOG;
@@ -74,7 +74,7 @@ impl Sync {
             Action::Apply(transactions, cursor) => {
                 #[cfg(feature = "deliberate-faults")]
                 replica.before_apply(&cursor).await?;
-                Outcome::Applied(apply(&replica, transactions, cursor).await?)
+                apply(&replica, transactions, cursor).await?
             }
             Action::Acknowledge(device, cursor) => {
                 let acknowledged = self.log.acknowledge(device, &cursor);
@@ -175,17 +175,26 @@ async fn apply(
     replica: &Replica,
     transactions: Vec<SealedTransaction>,
     cursor: Move,
-) -> Result<Applied> {
+) -> Result<Outcome> {
     tracing::trace!(target: "storex::step", step = "sync.before_apply");
-    let applied = replica.apply(transactions, Some(cursor)).await?;
+    let from = cursor.from.as_ref().map(|place| place.cursor.clone()).unwrap_or_default();
+    let applied = match replica.apply(transactions, Some(cursor)).await {
+        // A log that was put back, and has grown since, may hold what is missing in front of the place.
+        Err(SyncError::Gap { device, expected, found }) if from != Cursor::default() => {
+            tracing::warn!(%device, expected, found, "the shared log is read from its beginning");
+            lose_place(replica, &from).await?;
+            return Ok(Outcome::Missed { device, expected, found });
+        }
+        applied => applied?,
+    };
     tracing::trace!(target: "storex::step", step = "sync.after_apply");
-    Ok(applied)
+    Ok(Outcome::Applied(applied))
 }
 
-/// What followed our place is gone: an initial sync is to give us another.
+/// What followed our place is gone, or what is missing may be in front of it: we begin anew.
 async fn lose_place(replica: &Replica, after: &Cursor) -> Result<()> {
     let place = read_place(&replica.storage).await?;
-    // Unless it has just done so.
+    // Unless it has moved meanwhile.
     let Some(place) = place.filter(|place| place.cursor == *after) else { return Ok(()) };
     let lost = Place { cursor: Cursor::default(), ..place.clone() };
     let lost = Move { from: Some(place), to: lost };

@@ -7,7 +7,10 @@ mod support;
 use std::sync::Arc;
 
 use serde_json::json;
-use storex_sync::{LogId, MemorySharedLog, SharedSyncLog, SyncError, WriteState};
+use storex_memory::{MemoryBackend, TestRuntime};
+use storex_sync::{
+    BackendSharedLog, LogId, MemorySharedLog, SharedSyncLog, SyncError, SyncLog, WriteState,
+};
 use support::log::{Call, Fault, ScriptedLog};
 use support::{Device, assert_in_step, count, dump, dump_all, settle, shared_log};
 
@@ -524,4 +527,93 @@ async fn another_log_does_not_get_what_is_older_than_sync_unasked() {
     assert_eq!(a.title("settings").await.as_deref(), Some("of A"));
     assert_eq!(b.title("settings").await.as_deref(), Some("of B"));
     assert_eq!(b.title("1").await.as_deref(), Some("of A"));
+}
+
+/// The log was put back while this device was away, and somebody else has written more than it lost: what they wrote first is in
+/// front of the place where this device was.
+#[tokio::test(start_paused = true)]
+async fn a_log_that_was_put_back_and_has_grown_since_is_read_from_its_beginning() {
+    let stored = Arc::new(MemoryBackend::new());
+    let clock = || Arc::new(TestRuntime::new(77));
+    let log = Arc::new(BackendSharedLog::open(Arc::clone(&stored), clock()).await.unwrap());
+    let (a, b, c) = (Device::new(1).await, Device::new(2).await, Device::new(3).await);
+    a.note("1", "kept").await;
+    settle(&[&a, &b], &log).await;
+    let older = Arc::new(stored.copied());
+    for n in 0..4 {
+        a.note(&format!("lost {n}"), "by the log").await;
+        a.sync(&log).await;
+    }
+    b.sync(&log).await;
+    let log = Arc::new(BackendSharedLog::open(older, clock()).await.unwrap());
+    for n in 0..9 {
+        c.note(&format!("of C {n}"), "written since").await;
+        c.sync(&log).await;
+    }
+    b.sync(&log).await;
+    assert_eq!(count(&b, "note").await, 14, "what B had, and all of C's");
+    // Its author brings what the log has lost.
+    a.note("2", "after it").await;
+    settle(&[&a, &b, &c], &log).await;
+    settle(&[&a, &b, &c], &log).await;
+    assert_in_step(&[&a, &b, &c]).await;
+    assert_eq!(count(&c, "note").await, 15);
+}
+
+/// A log without what is missing does not come to hold it by being read again.
+#[tokio::test(start_paused = true)]
+async fn what_is_missing_from_the_beginning_of_a_log_is_told() {
+    let log = shared_log();
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    a.note("1", "x").await;
+    settle(&[&a, &b], &log).await;
+    a.note("2", "x").await;
+    a.sync(&log).await;
+    let holed = ScriptedLog::new(&log);
+    holed.leave_out(a.join(&log).await.device().await.unwrap(), 2);
+    a.note("3", "x").await;
+    a.sync(&log).await;
+    for _ in 0..2 {
+        let error = b.join(&holed).await.sync_once().await.unwrap_err();
+        assert!(matches!(error, SyncError::Gap { expected: 2, found: 3, .. }), "{error:?}");
+    }
+    b.sync(&log).await;
+    assert_in_step(&[&a, &b]).await;
+}
+
+/// Whoever got an object with a state has seen the writes that it consists of: to delete it then is no conflict.
+#[tokio::test(start_paused = true)]
+async fn what_came_with_a_state_was_seen() {
+    let wins = || SyncLog::new().update_wins(["note"]);
+    let open = |seed| device_with(seed, wins());
+    let (a, b, c) = (open(1).await, open(2).await, open(3).await);
+    let first = shared_log();
+    for n in 0..1200 {
+        a.note(&n.to_string(), "one of many").await;
+    }
+    b.note("of B", "x").await;
+    settle(&[&a, &b], &first).await;
+    a.retitle("of B", "by A").await;
+    a.sync(&first).await;
+    // B knows it from A's state alone, and C knows nothing else.
+    let second = another_log();
+    settle(&[&a, &b, &c], &second).await;
+    settle(&[&a, &b, &c], &second).await;
+    assert_in_step(&[&a, &b, &c]).await;
+    c.delete("note", json!({"id": "of B"})).await;
+    b.delete("note", json!({"id": "7"})).await;
+    for device in [&c, &b, &a, &b, &c] {
+        let report = device.sync(&second).await;
+        assert_eq!(report.received.resolutions, [], "nothing is brought back");
+        assert_eq!(report.received.conflicts, []);
+    }
+    assert_in_step(&[&a, &b, &c]).await;
+    assert_eq!(a.title("of B").await, None);
+    assert_eq!(a.title("7").await, None);
+}
+
+async fn device_with(seed: u64, sync_log: SyncLog) -> Device {
+    let (runtime, backend) = (Arc::new(TestRuntime::new(seed)), Arc::new(MemoryBackend::new()));
+    let storage = support::open(&backend, &runtime, support::schema(), sync_log).await;
+    Device { runtime, backend, storage }
 }

@@ -322,8 +322,10 @@ impl Page {
                         redated.insert(device);
                     }
                     last = one.last_reading();
-                    // A page of a state does not tell how many of its author's writes are here.
+                    // Of a state, its last page tells what is here then.
                     seen = if one.clocks.is_some() { Hlc::ZERO } else { last };
+                    let others = one.handed_over.iter().filter(|(device, _)| *device != me);
+                    others.for_each(|(device, hlc)| devices.advance(*device, 0, *hlc));
                 }
             }
             if device != Device::NOBODY || self.how != How::Again {

@@ -13,7 +13,7 @@ use crate::merge::Action;
 use crate::meta::Numbers;
 use crate::parked::WaitsFor;
 use crate::shared_log::SealedTransaction;
-use crate::stamp::{Hlc, Stamp};
+use crate::stamp::{Device, Hlc, Stamp};
 use crate::state::{StatePage, is_state};
 use crate::transaction::{Entry, EntryKind, EntryValue, Shape, Transaction};
 
@@ -26,6 +26,8 @@ pub(super) struct IncomingTransaction {
     pub(super) shapes: Vec<Arc<ResolvedShape>>,
     /// The objects' clocks, entry by entry, where it is a page of a device's state.
     pub(super) clocks: Option<Vec<Clock>>,
+    /// What whoever has applied it has seen of every device, where it is the last page of a state.
+    pub(super) handed_over: Vec<(Device, Hlc)>,
     /// Why it cannot be applied.
     pub(super) refused: Option<Refusal>,
 }
@@ -64,7 +66,7 @@ impl Replica {
     /// Finds out what a transaction is about in this schema. Whatever is wrong with it becomes the reason to park it.
     pub(super) fn resolve(&self, sealed: SealedTransaction) -> IncomingTransaction {
         let mut shapes = Vec::new();
-        let mut clocks = None;
+        let (mut clocks, mut handed_over) = (None, Vec::new());
         let (transaction, refused) = match Content::decode(&sealed.payload) {
             Ok(Content { mut transaction, state }) => {
                 if state.is_none() {
@@ -81,6 +83,7 @@ impl Replica {
                         return Err(no_function(name, &shape.collection));
                     }
                     clocks = Some(known);
+                    handed_over = state.handed_over().collect();
                     Ok(())
                 });
                 (transaction, resolved.err())
@@ -88,7 +91,7 @@ impl Replica {
             Err(error) => (Transaction::default(), Some(error.to_string())),
         };
         let refused = refused.map(|reason| Refusal { reason, waits_for: WaitsFor::Update });
-        IncomingTransaction { sealed, transaction, shapes, clocks, refused }
+        IncomingTransaction { sealed, transaction, shapes, clocks, handed_over, refused }
     }
 
     fn resolve_transaction(

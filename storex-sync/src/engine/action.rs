@@ -97,6 +97,15 @@ pub enum Outcome {
     Restored(InitialSyncReport),
     /// Of [`Action::Apply`].
     Applied(Applied),
+    /// Of [`Action::Apply`]: something is missing in front of the page, and the place was given up.
+    Missed {
+        /// Whose transaction.
+        device: Device,
+        /// Its number.
+        expected: u64,
+        /// The number that came.
+        found: u64,
+    },
     /// Of [`Action::Acknowledge`].
     Acknowledged,
     /// Of [`Action::RetryParked`].

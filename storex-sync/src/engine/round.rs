@@ -9,6 +9,7 @@
 //!               RetryParked ◀── through ── Acknowledge ◀ Flush ◀ Apply ◀── Read
 //!
 //!   Read ── below the floor ─▶ Restore ─▶ ReadPlace
+//!   Apply ── something is missing ─▶ ReadPlace, from the log's beginning
 //! ```
 //!
 //! What the rules of the merge have made this device write meanwhile is sent before it is through.
@@ -70,6 +71,8 @@ pub struct Round {
     /// The place may be further on than what the log has noted, by an initial sync or a snapshot.
     untold: bool,
     restored: u32,
+    /// The log was read from its beginning, because something was missing.
+    reads_anew: bool,
     report: SyncReport,
 }
 
@@ -136,6 +139,9 @@ impl Round {
             Outcome::Applied(applied) => {
                 self.take(applied);
                 return Ok(self.applied());
+            }
+            Outcome::Missed { device, expected, found } => {
+                self.read_anew(SyncError::Gap { device, expected, found })?
             }
             Outcome::Acknowledged => return Ok(self.page_done()),
             Outcome::Retried(applied) => {
@@ -291,6 +297,14 @@ impl Round {
         let from = Some(place.clone());
         place.cursor = cursor;
         Ok(Next::Do(Action::Apply(transactions, Move { from, to: place.clone() })))
+    }
+
+    /// Whoever reads a log from its beginning and still misses something will not find it there.
+    fn read_anew(&mut self, gap: SyncError) -> Result<Action> {
+        match std::mem::replace(&mut self.reads_anew, true) {
+            true => Err(gap),
+            false => Ok(Action::ReadPlace),
+        }
     }
 
     fn restore(&mut self) -> Result<Action> {

@@ -111,6 +111,10 @@ impl Logging {
         let (head, devices) = (Head::among(meta)?, Devices::among(meta)?);
         let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
         let mut progress = progress;
+        if progress.is_beginning() && progress.redated.is_none() {
+            progress.seen = devices.seen_by(me);
+            progress.seen.push((me, head.hlc));
+        }
         let found = self.collections().find(|(it, _)| **it.name() == *progress.collection);
         let Some((collection, numbers)) = found.or_else(|| {
             // It is the beginning, or the collection is gone: what was sent is sent again.
@@ -231,8 +235,18 @@ impl Logging {
         let Begun { mut head, progress, collection, .. } = begun;
         let mut steps = Vec::new();
         let mut meta = Vec::new();
+        let next = match last.filter(|_| !through) {
+            Some(after) => {
+                let collection = collection.name().to_string();
+                Some(Progress { collection, after, ..progress.clone() })
+            }
+            None => self.behind(&collection, &progress),
+        };
+        if next.is_none() {
+            page.header.seen.clone_from(&progress.seen);
+        }
         let entries = page.living.len() + page.deleted.len();
-        if entries > 0 {
+        if entries > 0 || !page.header.seen.is_empty() {
             page.header.hlc = head.hlc;
             let row = vec![
                 Value::Int(i64::try_from(head.next).unwrap_or(i64::MAX)),
@@ -247,13 +261,6 @@ impl Logging {
             sort_clock_records(&mut stamped);
             steps.push(Step::create_or(CLOCK, stamped, OnConflict::Replace));
         }
-        let next = match last.filter(|_| !through) {
-            Some(after) => {
-                let collection = collection.name().to_string();
-                Some(Progress { collection, after, ..progress })
-            }
-            None => self.behind(&collection, &progress),
-        };
         match next {
             Some(progress) => meta.push((PROGRESS, progress.encode())),
             None => steps.push(end()),

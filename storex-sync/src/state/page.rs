@@ -12,7 +12,7 @@ use crate::key_code;
 use crate::meta::Devices;
 use crate::pack::{Packer, Unpacker};
 use crate::shared_log::SealedTransaction;
-use crate::stamp::Device;
+use crate::stamp::{Device, Hlc};
 use crate::state::OLDEST;
 use crate::transaction::{
     Entry, EntryKind, EntryValue, Header, Shape, Transaction, read_header, read_shape,
@@ -27,6 +27,7 @@ const WHAT: &str = "a page of a device's state";
 /// Objects of one collection.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StatePage {
+    /// On the last page of a state it tells what whoever has all pages has seen.
     pub(crate) header: Header,
     /// The collection and its fields, those of the key first.
     pub(crate) shape: Shape,
@@ -113,6 +114,13 @@ impl StatePage {
         self.header.sequence = (checksum([&*self.encode()]) >> 1).max(1);
         let Header { device, sequence, .. } = self.header;
         SealedTransaction { device, sequence, payload: self.encode() }
+    }
+
+    /// What whoever has this page, and those before it, has applied of every device.
+    pub(crate) fn handed_over(&self) -> impl Iterator<Item = (Device, Hlc)> {
+        // Nothing is later than what its author had heard of.
+        let latest = self.header.hlc;
+        self.header.seen.iter().copied().filter(move |(_, hlc)| *hlc <= latest)
     }
 
     /// The objects as entries: those that are deleted first.

@@ -24,6 +24,8 @@ pub(crate) struct Progress {
     pub(super) older: bool,
     /// Stamps that get another reading on the way.
     pub(super) redated: Option<Redated>,
+    /// What this device had applied of every device when it began, itself included: whoever has all pages has that too.
+    pub(super) seen: Vec<(Device, Hlc)>,
 }
 
 /// What a device wrote while its clock was far ahead.
@@ -56,13 +58,17 @@ impl Progress {
 
     /// At the beginning of a part or collection.
     pub(super) fn at(&self, part: Part, collection: String) -> Self {
-        let Self { older, redated, .. } = *self;
-        Self { part, collection, after: Vec::new(), older, redated }
+        Self { part, collection, after: Vec::new(), ..self.clone() }
+    }
+
+    /// Whether nothing was logged yet.
+    pub(super) fn is_beginning(&self) -> bool {
+        self.part == Part::Deleted && self.collection.is_empty()
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut packer = Packer::default();
-        packer.array(if self.redated.is_some() { 5 } else { 3 });
+        packer.array(if self.redated.is_some() { 5 } else { 4 });
         let older = if self.older { OLDER } else { 0 };
         packer.uint(older + u64::from(self.part == Part::Living));
         packer.str(&self.collection);
@@ -71,6 +77,12 @@ impl Progress {
         if let Some(Redated { device, farthest }) = self.redated {
             packer.device(device);
             packer.uint(farthest.0);
+        } else {
+            packer.array(self.seen.len());
+            for (device, hlc) in &self.seen {
+                packer.device(*device);
+                packer.uint(hlc.0);
+            }
         }
         packer.out
     }
@@ -90,11 +102,17 @@ impl Progress {
         for _ in 0..unpacker.array()? {
             after.push(unpacker.value()?);
         }
-        let redated = match parts {
-            3 => None,
-            5 => Some(Redated { device: unpacker.device()?, farthest: unpacker.hlc()? }),
+        let (mut redated, mut seen) = (None, Vec::new());
+        match parts {
+            3 => {}
+            4 => {
+                for _ in 0..unpacker.array()? {
+                    seen.push((unpacker.device()?, unpacker.hlc()?));
+                }
+            }
+            5 => redated = Some(Redated { device: unpacker.device()?, farthest: unpacker.hlc()? }),
             _ => return Err(SyncError::corrupt(what, "it has another number of parts")),
-        };
-        Ok(Self { part, collection, after, older, redated })
+        }
+        Ok(Self { part, collection, after, older, redated, seen })
     }
 }

@@ -8,7 +8,7 @@ use super::{Progress, StatePage, is_state};
 use crate::clock::Clock;
 use crate::codec_tests::{A, assert_vector, at, clock, devices, key_value, known, stored, vector};
 use crate::key_code;
-use crate::stamp::{Hlc, Stamp};
+use crate::stamp::{Device, Hlc, Stamp};
 use crate::transaction::{EntryKind, Header, Shape, Transaction};
 
 fn page() -> impl Strategy<Value = StatePage> {
@@ -71,8 +71,9 @@ proptest! {
     #[test]
     fn progress_there_and_back(after in prop::collection::vec(key_value(), 0..3), living in any::<bool>(), older in any::<bool>()) {
         let part = if living { Part::Living } else { Part::Deleted };
-        let progress = Progress { part, collection: "note".to_owned(), after, older, redated: None };
-        let dated = Progress { redated: Progress::dating_anew(A, at(1)).redated, ..progress.clone() };
+        let seen = vec![(A, at(2)), (Device::NOBODY, Hlc::ZERO)];
+        let progress = Progress { part, collection: "note".to_owned(), after, older, redated: None, seen };
+        let dated = Progress { seen: Vec::new(), redated: Progress::dating_anew(A, at(1)).redated, ..progress.clone() };
         prop_assert_eq!(Progress::decode(&dated.encode()).unwrap(), dated);
         prop_assert_eq!(Progress::decode(&progress.encode()).unwrap(), progress);
     }

@@ -70,6 +70,7 @@ struct State {
     appended: Vec<Vec<(Device, u64)>>,
     delivered: Vec<(Device, Vec<SealedTransaction>)>,
     place: HashMap<Device, Cursor>,
+    left_out: Option<(Device, u64)>,
 }
 
 impl fmt::Debug for ScriptedLog {
@@ -161,6 +162,11 @@ impl ScriptedLog {
         cursor.0.try_into().map_or(0, u64::from_be_bytes)
     }
 
+    /// From now on the log has a hole.
+    pub fn leave_out(&self, device: Device, sequence: u64) {
+        self.lock().left_out = Some((device, sequence));
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -222,8 +228,9 @@ impl SharedSyncLog for ScriptedLog {
     }
 
     async fn read(&self, reader: Device, after: &Cursor, limit: usize) -> Result<Page> {
-        let page = self.through(Call::Read, || self.inner.read(reader, after, limit)).await?;
+        let mut page = self.through(Call::Read, || self.inner.read(reader, after, limit)).await?;
         let mut state = self.lock();
+        page.transactions.retain(|it| Some((it.device, it.sequence)) != state.left_out);
         state.delivered.push((reader, page.transactions.clone()));
         state.place.insert(reader, page.cursor.clone());
         Ok(page)
