@@ -50,8 +50,9 @@ use crate::transaction::{Entry, EntryKind, EntryValue, Transaction};
 pub trait SyncHooks: fmt::Debug + MaybeSend + MaybeSync + 'static {
     /// An entry is about to be sent. It may be changed, or dropped: then it is in no log. (An initial sync, and a state that is sent again, do not ask.)
     ///
-    /// A transaction may be sent again, and must have the same bytes then: the same entry must be answered in the same way every
-    /// time. Who drops the creation of an object should drop its updates too, which other devices could not apply.
+    /// It is asked once for each entry: what comes of it is stored in the log, and is what is sent however often that takes. (If the
+    /// program ends before it is stored, it is asked again.) Who drops the creation of an object should drop its updates too, which
+    /// other devices could not apply.
     fn before_send(&self, entry: &mut PassingEntry<'_>) -> Verdict {
         let _ = entry;
         Verdict::Pass
@@ -204,14 +205,20 @@ fn lead(transaction: &mut Transaction, hook: impl Fn(&mut PassingEntry<'_>) -> V
 }
 
 impl Merging {
-    /// A transaction as it is sent.
-    pub(crate) fn outgoing(&self, payload: Vec<u8>) -> Result<Vec<u8>> {
-        let Some(hooks) = self.hooks.as_ref().filter(|_| !is_state(&payload)) else {
-            return Ok(payload);
-        };
-        let mut transaction = Transaction::decode(&payload)?;
-        let changed = lead(&mut transaction, |entry| hooks.before_send(entry));
-        Ok(if changed { transaction.encode() } else { payload })
+    /// What the application makes of transactions before they are sent: those that it changes, by place, with their bytes and how
+    /// many entries are left.
+    pub(crate) fn outgoing(&self, payloads: &[&[u8]]) -> Result<Vec<(usize, Vec<u8>, i64)>> {
+        let Some(hooks) = &self.hooks else { return Ok(Vec::new()) };
+        let mut outgoing = Vec::new();
+        for (at, payload) in payloads.iter().enumerate().filter(|(_, it)| !is_state(it)) {
+            let mut transaction = Transaction::decode(payload)?;
+            if lead(&mut transaction, |entry| hooks.before_send(entry)) {
+                let left = transaction.entries.iter().filter(|it| !it.is_taken_out()).count();
+                let left = i64::try_from(left).unwrap_or(i64::MAX);
+                outgoing.push((at, transaction.encode(), left));
+            }
+        }
+        Ok(outgoing)
     }
 
     /// What is made of a transaction that has arrived.

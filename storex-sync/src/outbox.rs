@@ -12,6 +12,7 @@ use crate::error::{During, Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
 use crate::log::LOG;
+use crate::merging::Merging;
 use crate::meta::{HEAD, Head, OFFERED, meta_query, meta_row, read_meta, write_meta};
 use crate::reduce::reduce;
 use crate::rules::Rules;
@@ -59,7 +60,7 @@ impl Sync {
             let entries = row.get(2).as_int().and_then(|int| u64::try_from(int).ok());
             outbox.entries += entries.unwrap_or(0);
             let sequence = u64::try_from(sequence).unwrap_or(0);
-            let payload = replica.merging.outgoing(payload.to_vec())?;
+            let payload = payload.to_vec();
             outbox.transactions.push(SealedTransaction { device, sequence, payload });
         }
         let all_taken = outbox.transactions.len() == rows.len();
@@ -76,6 +77,7 @@ impl Replica {
             fence: self.fence(),
             // What overwrites another may be dropped by the application before it is sent.
             rules: (self.reduces && self.merging.hooks.is_none()).then(|| Arc::clone(&self.rules)),
+            merging: Arc::clone(&self.merging),
             failure: failure.clone(),
         };
         let meta = [OFFERED, HOLDER];
@@ -91,6 +93,7 @@ impl Replica {
 struct Offer {
     fence: Option<Fence>,
     rules: Option<Arc<Rules>>,
+    merging: Arc<Merging>,
     failure: Failure,
 }
 
@@ -106,13 +109,16 @@ impl Offer {
         let Some((last, _)) = fresh.last() else { return Ok(Vec::new()) };
         let payloads: Vec<&[u8]> = fresh.iter().map(|(_, payload)| *payload).collect();
         let reduced = self.rules.as_ref().map(|rules| reduce(&payloads, rules));
-        let row = |(at, payload): (usize, Vec<u8>)| {
-            Record::new(vec![Value::Int(fresh[at].0), Value::Bytes(payload), Value::Int(0)])
+        let reduced = reduced.into_iter().flatten().map(|(at, payload)| (at, payload, 0));
+        // The application is asked once: what is given to a log again must have the same bytes.
+        let changed = self.merging.outgoing(&payloads)?;
+        let row = |(at, payload, entries): (usize, Vec<u8>, i64)| {
+            Record::new(vec![Value::Int(fresh[at].0), Value::Bytes(payload), Value::Int(entries)])
         };
-        let reduced: Vec<Record> = reduced.into_iter().flatten().map(row).collect();
+        let rows: Vec<Record> = reduced.chain(changed).map(row).collect();
         let mut steps = vec![write_meta(vec![(OFFERED, last.to_be_bytes().to_vec())])];
-        if !reduced.is_empty() {
-            steps.push(Step::create_or(LOG, reduced, OnConflict::Replace));
+        if !rows.is_empty() {
+            steps.push(Step::create_or(LOG, rows, OnConflict::Replace));
         }
         Ok(steps)
     }

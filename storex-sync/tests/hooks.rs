@@ -13,6 +13,7 @@ use storex_sync::{
     MemoryChannel, ObjectWrite, PassingEntry, SharedSyncLog, SyncHooks, SyncLog, Verdict,
     WrittenAs,
 };
+use support::log::{Call, Fault, ScriptedLog};
 use support::{Device, assert_in_step, dump, open, parked_count, schema, settle, shared_log};
 
 async fn with(seed: u64, hooks: impl SyncHooks) -> Device {
@@ -350,4 +351,38 @@ async fn what_only_looks_changes_no_byte() {
         (EntryKind::Delete, note(), Vec::new()),
     ];
     assert_eq!(*seen.lock().unwrap(), expected);
+}
+
+/// Answers otherwise each time.
+#[derive(Debug, Clone, Default)]
+struct Fickle(Arc<Mutex<u32>>);
+
+impl SyncHooks for Fickle {
+    fn before_send(&self, entry: &mut PassingEntry<'_>) -> Verdict {
+        let mut asked = self.0.lock().unwrap();
+        *asked += 1;
+        entry.set("title", format!("answer {asked}"));
+        Verdict::Pass
+    }
+}
+
+/// The log takes a transaction that is sent again under the same number for a fork, unless it has the same bytes.
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_again_is_not_asked_about_again() {
+    let log = shared_log();
+    let fickle = Fickle::default();
+    let (a, b) = (with(1, fickle.clone()).await, Device::new(2).await);
+    a.note("n", "as written").await;
+    let scripted = ScriptedLog::new(&log);
+    scripted.script(Call::Append, [Fault::DropAnswer, Fault::Fail, Fault::DropAnswer]);
+    let sync = a.join(&scripted).await;
+    for _ in 0..3 {
+        sync.sync_once().await.unwrap_err();
+    }
+    let report = sync.sync_once().await.unwrap();
+    assert_eq!((report.incarnation, report.sent_entries), (None, 1));
+    assert_eq!(*fickle.0.lock().unwrap(), 1);
+    b.sync(&log).await;
+    assert_eq!(b.title("n").await.as_deref(), Some("answer 1"));
+    assert_eq!(a.title("n").await.as_deref(), Some("as written"));
 }

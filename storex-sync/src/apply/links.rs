@@ -3,11 +3,11 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use storex_core::{Error, Filter, Name, Query, Record, Step, Trace};
+use storex_core::{Error, Filter, Key, Name, Query, Record, Step, Trace};
 
 use super::page::Page;
 use super::row::{Row, Work};
-use super::settle::{parent_of, pointing};
+use super::settle::{parent_of, with_values};
 use crate::error::{Result, SyncError};
 use crate::key_code;
 use crate::log::{CLOCK, clock_key, read_clock_rows};
@@ -30,7 +30,7 @@ impl Page {
             .map(|(at, object)| ((object.number, object.code.as_slice()), at))
             .collect();
         let mut parents = BTreeSet::new();
-        let mut children: Vec<(Link, Vec<Filter>)> = Vec::new();
+        let mut children: Vec<(Link, Vec<Key>)> = Vec::new();
         for (object, work) in self.objects.iter().zip(works).filter(|(_, work)| work.clock_changed)
         {
             let name = object.collection.name();
@@ -46,11 +46,11 @@ impl Page {
             }
             if is_dead(work) {
                 for link in self.rules.children(name) {
-                    let filter = pointing(link, &object.key);
+                    let key = object.key.clone();
                     let known = children.iter_mut().find(|(it, _)| is_same(it, link));
                     match known {
-                        Some((_, filters)) => filters.push(filter),
-                        None => children.push((link.clone(), vec![filter])),
+                        Some((_, keys)) => keys.push(key),
+                        None => children.push((link.clone(), vec![key])),
                     }
                 }
             }
@@ -61,19 +61,20 @@ impl Page {
         let leaving = self.leaving(works, &children);
         let devices = devices.clone();
         let mut questions = vec![clocks_of(parents)];
-        questions.extend(children.iter().map(|(link, filters)| {
-            let query = Query::new(Name::clone(link.child.name()));
-            Step::Find(query.filter(Filter::Or(filters.clone())))
-        }));
+        let mut asked = Vec::new();
+        for (n, (link, keys)) in children.iter().enumerate() {
+            questions.extend(with_values(&link.child, &link.fields, keys));
+            asked.resize(questions.len() - 1, n);
+        }
         questions.push(Step::then(move |trace: &Trace| {
-            let clocks = read_clock_rows(trace.found(children.len()), &devices);
+            let clocks = read_clock_rows(trace.found(asked.len()), &devices);
             let clocks = self.failure.keep(clocks)?;
             if clocks.values().any(|clock| !clock.is_alive()) {
                 return Err(self.a_link_breaks());
             }
-            for (n, (link, _)) in children.iter().enumerate() {
-                let found = trace.found(children.len() - 1 - n);
-                if found.iter().any(|child| !leaving[n].contains(&code_of(link, child))) {
+            for (found, n) in (0..asked.len()).rev().zip(&asked) {
+                let (link, leaving) = (&children[*n].0, &leaving[*n]);
+                if trace.found(found).iter().any(|it| !leaving.contains(&code_of(link, it))) {
                     return Err(broken(link));
                 }
             }
@@ -83,7 +84,7 @@ impl Page {
     }
 
     /// Per link: the objects of the page that point there no longer.
-    fn leaving(&self, works: &[Work], links: &[(Link, Vec<Filter>)]) -> Vec<HashSet<Vec<u8>>> {
+    fn leaving(&self, works: &[Work], links: &[(Link, Vec<Key>)]) -> Vec<HashSet<Vec<u8>>> {
         let leaves = |link: &Link, row: &Row| match row {
             Row::Delete | Row::Put(_) => true,
             Row::Set(values) => link.fields.iter().any(|at| values.contains_key(at)),

@@ -50,10 +50,17 @@ pub(super) struct Settlement {
 /// What has to be known before it can be judged.
 #[derive(Debug, Default)]
 struct Questions {
-    /// Who has these values, or points there.
-    finds: BTreeMap<Name, Vec<Filter>>,
+    /// Who has these values in these fields of a collection: of a unique index, or such that point to an object.
+    finds: BTreeMap<(Name, Vec<usize>), BTreeSet<Key>>,
     /// What of these was deleted.
     parents: BTreeSet<(i64, Vec<u8>)>,
+}
+
+impl Questions {
+    fn find(&mut self, collection: &Name, fields: &[usize], values: Key) {
+        let place = (Name::clone(collection), fields.to_vec());
+        self.finds.entry(place).or_default().insert(values);
+    }
 }
 
 impl Settlement {
@@ -263,9 +270,8 @@ fn ask(one: &Held, rules: &Rules, questions: &mut Questions) {
         for index in rules.unique(name) {
             let values = values_of(after, &index.fields);
             let before = one.before.as_ref().and_then(|it| values_of(it, &index.fields));
-            if let Some(filter) = values.filter(|it| before.as_ref() != Some(it)) {
-                let filter = equal(collection, &index.fields, &filter);
-                questions.finds.entry(Name::clone(name)).or_default().push(filter);
+            if let Some(values) = values.filter(|it| before.as_ref() != Some(it)) {
+                questions.find(name, &index.fields, values);
             }
         }
         for link in rules.parents(name) {
@@ -273,8 +279,7 @@ fn ask(one: &Held, rules: &Rules, questions: &mut Questions) {
         }
     } else if one.is_deleted() {
         for link in rules.children(name) {
-            let child = Name::clone(link.child.name());
-            questions.finds.entry(child).or_default().push(pointing(link, &one.object.key));
+            questions.find(link.child.name(), &link.fields, one.object.key.clone());
         }
     }
 }
@@ -285,17 +290,26 @@ pub(super) fn parent_of(link: &Link, child: &Record) -> Option<(i64, Vec<u8>)> {
     Some((link.parent_number, key_code::encode(values.values())))
 }
 
-/// The objects that point to one.
-pub(super) fn pointing(link: &Link, parent: &Key) -> Filter {
-    equal(&link.child, &link.fields, parent)
-}
-
-fn equal(collection: &Collection, fields: &[usize], values: &Key) -> Filter {
-    let parts = fields.iter().zip(values.values()).filter_map(|(at, value)| {
-        let field = Name::clone(&collection.fields().get(*at)?.name);
-        Some(Filter::Compare { field, op: Comparison::Eq, value: value.clone() })
-    });
-    Filter::And(parts.collect())
+/// What finds the objects that have one of these values in these fields.
+pub(super) fn with_values<'a>(
+    collection: &Collection,
+    fields: &[usize],
+    values: impl IntoIterator<Item = &'a Key>,
+) -> Vec<Step> {
+    let name = |at: &usize| collection.fields().get(*at).map(|field| Name::clone(&field.name));
+    let find = |filter| Step::Find(Query::new(Name::clone(collection.name())).filter(filter));
+    if let [field] = fields {
+        let values = values.into_iter().flat_map(|key| key.values().iter().cloned()).collect();
+        return name(field).map(|field| find(Filter::In { field, values })).into_iter().collect();
+    }
+    // One each: not every backend finds several at once by an index.
+    let equal = |values: &Key| {
+        let parts = fields.iter().zip(values.values()).filter_map(|(at, value)| {
+            Some(Filter::Compare { field: name(at)?, op: Comparison::Eq, value: value.clone() })
+        });
+        find(Filter::And(parts.collect()))
+    };
+    values.into_iter().map(equal).collect()
 }
 
 /// The name that an object gets that has to give way: the same on all devices. `None`: its field takes no such name.
@@ -320,11 +334,11 @@ impl Page {
         settlement.rounds += 1;
         let mut steps = Vec::new();
         let mut asked = Vec::new();
-        for (name, filters) in finds {
-            let child = self.registry.find(&name).zip(self.numbers.get(&name));
-            if let Some((collection, numbers)) = child {
-                steps.push(Step::Find(Query::new(name).filter(Filter::Or(filters))));
-                asked.push((Arc::clone(collection), numbers.collection));
+        for ((name, fields), values) in finds {
+            let known = self.registry.find(&name).zip(self.numbers.get(&name));
+            if let Some((collection, numbers)) = known {
+                steps.extend(with_values(collection, &fields, &values));
+                asked.resize(steps.len(), (Arc::clone(collection), numbers.collection));
             }
         }
         let finds = steps.len();
