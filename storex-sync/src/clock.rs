@@ -18,6 +18,9 @@ use crate::strategy::Joins;
 /// Nobody deletes an object so often; a greater life is damaged or forged, and would run over.
 pub(crate) const MAX_LIFE: u32 = 1 << 30;
 
+/// The last life that is believed of another device: whatever it says, the object has lives left here.
+pub(crate) const LAST_LIFE: u32 = MAX_LIFE / 2;
+
 /// What the merge has to know of an object.
 ///
 /// `life` is the causal length of its existence (as in causal-length sets: Yu, Rostad, "A Low-Cost Set CRDT Based on

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use smallvec::SmallVec;
 use storex_core::{Definition, FieldType, Key, Migration, Name, Registry, Timestamp, Value};
 
-use crate::clock::{Clock, MAX_LIFE};
+use crate::clock::{Clock, LAST_LIFE, MAX_LIFE};
 use crate::counter::{Amount, Counted, Counter, Sum};
 use crate::error::SyncError;
 use crate::field_state::{Contribution, Element, FieldState, Held, Item, Joined};
@@ -39,7 +39,7 @@ pub(crate) fn clock() -> impl Strategy<Value = Clock> {
     let fields = prop::collection::btree_map(any::<u32>(), stamp(), 0..5);
     let counters = prop::collection::btree_map(any::<u32>(), counter(), 0..3);
     let states = prop::collection::btree_map(any::<u32>(), state(), 0..3);
-    let parts = (1..=MAX_LIFE, stamp(), fields, counters, states);
+    let parts = (1..=LAST_LIFE, stamp(), fields, counters, states);
     parts.prop_map(|(life, row, fields, counters, states)| {
         let fields: SmallVec<_> = fields.into_iter().filter(|(_, stamp)| *stamp != row).collect();
         let counters = counters.into_iter().filter(|_| life % 2 == 1).collect();
@@ -246,7 +246,7 @@ proptest! {
     #[test]
     fn any_bytes_are_a_clock_or_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..40), devices in devices()) {
         if let Ok(clock) = Clock::decode(&bytes, &devices) {
-            prop_assert!((1..=MAX_LIFE).contains(&clock.life));
+            prop_assert!((1..=MAX_LIFE).contains(&clock.life), "{MAX_LIFE}");
             prop_assert!(clock.newest().hlc <= Hlc::LIMIT);
             for (_, counter) in &clock.counters {
                 let devices = counter.sums.iter().map(|sum| sum.at.device);

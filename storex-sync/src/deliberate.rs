@@ -87,7 +87,7 @@ impl Sync {
 impl Replica {
     pub(crate) async fn before_append(&self, sent: &[SealedTransaction]) -> Result<()> {
         if let (Some(DeliberateFault::TrimBeforeAppend), Some(last)) = (self.fault, sent.last()) {
-            trim(self, last.sequence).await?;
+            trim(self, last.device, last.sequence).await?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use storex_core::{
 };
 
 use crate::apply::Replica;
-use crate::engine::Outbox;
+use crate::engine::{Outbox, Outcome};
 use crate::error::{During, Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
@@ -20,6 +20,7 @@ use crate::shared_log::SealedTransaction;
 use crate::stamp::Device;
 use crate::state::PROGRESS;
 use crate::sync::{Sync, Turn};
+use crate::transaction::author;
 
 const DURING: &str = "reading the log";
 
@@ -33,7 +34,7 @@ impl Sync {
     }
 
     /// As much of the log as a request carries.
-    pub(crate) async fn read_outbox(&self, turn: &Turn, device: Device) -> Result<Outbox> {
+    pub(crate) async fn read_outbox(&self, turn: &Turn, device: Device) -> Result<Outcome> {
         let replica = self.replica.guarded(turn.guard());
         // Before the log: what is written and sent between the two must not seem to have been sent by somebody else.
         let meta = replica.storage.find(meta_query(&[HEAD, PROGRESS, OFFERED])).await;
@@ -47,6 +48,13 @@ impl Sync {
             let offered = replica.offer(first.clone()).await?;
             let noted = first.filter(field("sequence").lte(Value::Int(offered)));
             rows = replica.storage.find(noted).await.during(DURING)?;
+        }
+        if let Some(row) = rows.first() {
+            let now = author(content(row)?.1)?;
+            if now != device {
+                // Another program has begun a new incarnation; under the old one nobody would take this.
+                return Ok(Outcome::Renewed(Some(now)));
+            }
         }
         let state = meta_row(&meta, PROGRESS).is_some();
         let mut outbox = Outbox { next, state, ..Outbox::default() };
@@ -65,7 +73,7 @@ impl Sync {
         }
         let all_taken = outbox.transactions.len() == rows.len();
         outbox.more = !all_taken || rows.len() as u64 >= self.limits.transactions;
-        Ok(outbox)
+        Ok(Outcome::Outbox(outbox))
     }
 }
 

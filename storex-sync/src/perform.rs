@@ -1,13 +1,17 @@
 //! Does the steps of an exchange over the storage and the shared log.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use storex_core::{Direction, Query, Step, Value, field};
+use storex_core::{Batch, Direction, Query, Step, Value, field};
 
 use crate::apply::Replica;
 use crate::engine::{Action, Outcome, Retry};
 use crate::error::{During, Result, SyncError};
+use crate::exclusive::HOLDER;
+use crate::failure::Failure;
 use crate::log::LOG;
+use crate::meta::{DEVICES, Devices, HEAD, Head, read_meta};
 use crate::parked::{parked, waiting};
 use crate::place::{Move, Place, read_place};
 use crate::renewal::Renewal;
@@ -53,7 +57,7 @@ impl Sync {
                 replica.write(vec![place.write()], "noting the place in the shared log").await?;
                 Outcome::PlaceSaved
             }
-            Action::ReadOutbox(device) => Outcome::Outbox(self.read_outbox(turn, device).await?),
+            Action::ReadOutbox(device) => self.read_outbox(turn, device).await?,
             Action::Flush => {
                 storage.flush().await.during("making the database durable")?;
                 Outcome::Durable
@@ -63,7 +67,7 @@ impl Sync {
                 replica.before_append(&transactions).await?;
                 self.append(&transactions).await?
             }
-            Action::Trim(last) => trim(&replica, last).await?,
+            Action::Trim(device, last) => trim(&replica, device, last).await?,
             Action::Read(device, cursor) => self.read(&replica, device, &cursor).await?,
             Action::Restore(device) => {
                 tracing::trace!(target: "storex::step", step = "sync.before_restore");
@@ -162,13 +166,28 @@ impl Sync {
     }
 }
 
-pub(crate) async fn trim(replica: &Replica, last: u64) -> Result<Outcome> {
+/// Trims the log, if this device is still who sent from it: the numbers of a new incarnation are others.
+pub(crate) async fn trim(replica: &Replica, device: Device, last: u64) -> Result<Outcome> {
     let last = i64::try_from(last).unwrap_or(i64::MAX);
-    let sent = field("sequence").lte(Value::Int(last));
-    let delete = Step::Delete { collection: LOG.into(), filter: sent };
-    replica.write(vec![delete], "trimming the log").await?;
+    let (failure, now) = (Failure::default(), Arc::new(Mutex::new(device)));
+    let (kept, found, fence) = (failure.clone(), Arc::clone(&now), replica.fence());
+    let begun = Batch::new().step(read_meta(&[HEAD, DEVICES, HOLDER])).touching([LOG]);
+    let batch = begun.then(move |trace| {
+        let meta = trace.found(0);
+        let me = fence.map_or(Ok(()), |fence| fence.check(meta)).and_then(|()| {
+            let (head, devices) = (Head::among(meta)?, Devices::among(meta)?);
+            devices.device(head.me).ok_or(SyncError::NoSyncLog)
+        });
+        let me = kept.keep(me)?;
+        *found.lock().unwrap_or_else(PoisonError::into_inner) = me;
+        let sent = field("sequence").lte(Value::Int(last));
+        let delete = Step::Delete { collection: LOG.into(), filter: sent };
+        Ok((me == device).then_some(delete).into_iter().collect())
+    });
+    failure.or(replica.storage.apply(batch).await, "trimming the log")?;
     tracing::trace!(target: "storex::step", step = "sync.after_trim");
-    Ok(Outcome::Trimmed)
+    let now = *now.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(if now == device { Outcome::Trimmed } else { Outcome::Renewed(Some(now)) })
 }
 
 async fn apply(

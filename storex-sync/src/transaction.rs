@@ -2,7 +2,7 @@
 
 use storex_core::{Name, Value};
 
-use crate::clock::MAX_LIFE;
+use crate::clock::LAST_LIFE;
 use crate::counter::Counted;
 use crate::error::{Result, SyncError};
 use crate::field_state::Joined;
@@ -268,6 +268,14 @@ pub(crate) fn read_header(unpacker: &mut Unpacker<'_>) -> Result<Header> {
     Ok(Header { device, sequence, hlc, seen, schema })
 }
 
+/// Who has written a transaction, or a page of its state.
+pub(crate) fn author(payload: &[u8]) -> Result<Device> {
+    let mut unpacker = Unpacker::new(payload, "a transaction");
+    unpacker.array()?;
+    unpacker.uint()?;
+    Ok(read_header(&mut unpacker)?.device)
+}
+
 fn read_shapes(unpacker: &mut Unpacker<'_>) -> Result<Vec<Shape>> {
     let count = unpacker.array()?;
     let mut shapes = Vec::new();
@@ -310,7 +318,7 @@ fn read_entry(unpacker: &mut Unpacker<'_>, shapes: &[Shape]) -> Result<Entry> {
     };
     let shape = unpacker.index(shapes.len())?;
     let life = unpacker.u32()?;
-    if life == 0 || life > MAX_LIFE || (life % 2 == 0) != (kind == EntryKind::Delete) {
+    if life == 0 || life > LAST_LIFE || (life % 2 == 0) != (kind == EntryKind::Delete) {
         return Err(SyncError::corrupt("a transaction", "an entry's life contradicts its kind"));
     }
     let expected = shapes[shape].fields.len();

@@ -294,7 +294,7 @@ impl World {
             Action::ReadOutbox(device) => Outcome::Outbox(self.outbox(device)),
             Action::Flush => Outcome::Durable,
             Action::Append(_) => Outcome::Appended,
-            Action::Trim(count) => {
+            Action::Trim(_, count) => {
                 self.unsent -= count;
                 Outcome::Trimmed
             }

@@ -407,7 +407,8 @@ mod continuous {
         let error =
             sync.perform(&turn, storex_sync::engine::Action::Apply(Vec::new(), moved)).await;
         assert!(matches!(error, Err(SyncError::LeaseLost)), "{error:?}");
-        let error = sync.perform(&turn, storex_sync::engine::Action::Trim(1)).await;
+        let device = sync.device().await.unwrap();
+        let error = sync.perform(&turn, storex_sync::engine::Action::Trim(device, 1)).await;
         assert!(matches!(error, Err(SyncError::LeaseLost)), "{error:?}");
         assert_eq!(sync.unsent().await.unwrap(), 1, "nothing was trimmed");
         drop(turn);

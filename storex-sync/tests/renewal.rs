@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use storex_memory::{MemoryBackend, TestRuntime};
+use storex_sync::engine::{Action, Outcome, Renewal};
 use storex_sync::{
     BackendSharedLog, LogId, MemorySharedLog, SharedSyncLog, SyncError, SyncLog, WriteState,
 };
@@ -616,4 +617,30 @@ async fn device_with(seed: u64, sync_log: SyncLog) -> Device {
     let (runtime, backend) = (Arc::new(TestRuntime::new(seed)), Arc::new(MemoryBackend::new()));
     let storage = support::open(&backend, &runtime, support::schema(), sync_log).await;
     Device { runtime, backend, storage }
+}
+
+/// Two programs on one database, without anything that keeps them apart: one begins a new incarnation, the other was about to trim
+/// what the former one had sent.
+#[tokio::test(start_paused = true)]
+async fn what_a_new_incarnation_has_still_to_send_is_not_trimmed_as_the_former_ones() {
+    let (_, _, copy, log) = cloned().await;
+    let sync = copy.join(&log).await;
+    let former = sync.device().await.unwrap();
+    let turn = sync.turn().await.unwrap();
+    copy.retitle("1", "unsent").await;
+    let mut sealed = Vec::new();
+    for outcome in [sync.perform(&turn, Action::ReadOutbox(former)).await.unwrap()] {
+        let Outcome::Outbox(outbox) = outcome else { panic!("{outcome:?}") };
+        sealed = outbox.transactions;
+    }
+    let renewal = Renewal::Forked { at: sealed[0].sequence };
+    let renewed = sync.perform(&turn, Action::Renew(former, renewal)).await.unwrap();
+    let Outcome::Renewed(Some(now)) = renewed else { panic!("{renewed:?}") };
+    for late in [Action::Trim(former, 100), Action::ReadOutbox(former)] {
+        let outcome = sync.perform(&turn, late).await.unwrap();
+        assert_eq!(outcome, Outcome::Renewed(Some(now)));
+    }
+    drop(turn);
+    assert_eq!(sync.unsent().await.unwrap(), 1);
+    assert_eq!(sync.sync_once().await.unwrap().sent_transactions, 1);
 }

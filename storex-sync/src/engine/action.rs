@@ -23,8 +23,8 @@ pub enum Action {
     Flush,
     /// Append transactions to the shared log: [`Outcome::Appended`].
     Append(Vec<SealedTransaction>),
-    /// Drop from the own log what the shared log has, up to this number: [`Outcome::Trimmed`].
-    Trim(u64),
+    /// Drop from this device's log what the shared log has, up to this number: [`Outcome::Trimmed`].
+    Trim(Device, u64),
     /// Read a page that follows this place: [`Outcome::Page`].
     Read(Device, Cursor),
     /// Apply transactions, and note the place behind them, in one transaction: [`Outcome::Applied`].
@@ -83,7 +83,8 @@ pub enum Outcome {
     Forked(u64),
     /// Of [`Action::Append`] and [`Action::Read`]: the log is another one than before, or does not hold what it held.
     LogReplaced,
-    /// Of [`Action::Renew`]: the new incarnation; `None` when there was no reason any more.
+    /// Of [`Action::Renew`]: the new incarnation; `None` when there was no reason any more. Of [`Action::ReadOutbox`] and
+    /// [`Action::Trim`]: another program has begun it meanwhile.
     Renewed(Option<Device>),
     /// Of [`Action::LogState`].
     StateLogged,

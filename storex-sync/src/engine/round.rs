@@ -128,7 +128,7 @@ impl Round {
             Outcome::StateLogged => Action::ReadOutbox(self.device),
             Outcome::Outbox(outbox) => return Ok(self.send(outbox)),
             Outcome::Durable => self.behind_flush.take().ok_or_else(out_of_turn)?,
-            Outcome::Appended => Action::Trim(self.sending.last),
+            Outcome::Appended => Action::Trim(self.device, self.sending.last),
             Outcome::Forked(at) => self.renew(Renewal::Forked { at })?,
             Outcome::LogReplaced => self.replaced()?,
             Outcome::Renewed(device) => self.renewed(device)?,

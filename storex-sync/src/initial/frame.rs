@@ -3,7 +3,7 @@
 use storex_core::{Name, Value};
 
 use crate::channel::Channel;
-use crate::clock::Clock;
+use crate::clock::{Clock, LAST_LIFE};
 use crate::error::{Result, SyncError};
 use crate::meta::Devices;
 use crate::pack::{Packer, Unpacker};
@@ -315,6 +315,12 @@ pub(crate) fn translate(
         return Ok(None);
     }
     let theirs = Clock::decode(bytes, devices)?;
+    if theirs.life > LAST_LIFE {
+        return Err(SyncError::corrupt(
+            "the clock of an object",
+            "its life is beyond all that are lived",
+        ));
+    }
     let mut clock = Clock::created(theirs.life, theirs.row);
     for (field, stamp) in theirs.fields {
         if let Some(number) = numbers.get(&field) {
