@@ -24,15 +24,44 @@ fn pack(out: &mut Vec<u8>, texts: &[&str], integers: &[i64]) {
     integers.iter().for_each(|int| out.extend(int.to_le_bytes()));
 }
 
-fn state(stamp: i64) -> Vec<u8> {
-    let mut out = Vec::with_capacity(10);
-    out.push(1);
-    out.extend(stamp.to_be_bytes());
-    out.push(1);
-    out
-}
-
 impl Hand {
+    pub(crate) fn state(stamp: i64) -> Vec<u8> {
+        let mut out = Vec::with_capacity(10);
+        out.push(1);
+        out.extend(stamp.to_be_bytes());
+        out.push(1);
+        out
+    }
+
+    /// Notes in the state when a field was written; whether that is later than what the state knew.
+    pub(crate) fn is_newer(clock: &mut Vec<u8>, field: &str, stamp: i64) -> bool {
+        let field = u8::try_from(field.len()).unwrap_or(0);
+        let known = |at: &[u8]| i64::from_be_bytes(at.try_into().unwrap());
+        match clock[10..].chunks(10).position(|it| it[0] == field) {
+            Some(at) => {
+                let place = 11 + at * 10..19 + at * 10;
+                let newer = known(&clock[place.clone()]) < stamp;
+                if newer {
+                    clock[place].copy_from_slice(&stamp.to_be_bytes());
+                }
+                newer
+            }
+            None => {
+                let newer = known(&clock[1..9]) < stamp;
+                clock.push(field);
+                clock.extend(stamp.to_be_bytes());
+                clock.push(1);
+                newer
+            }
+        }
+    }
+
+    /// How many notes there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.connection.query_row("SELECT count(*) FROM note", [], |row| row.get(0)).unwrap()
+    }
+
     /// Makes the tables. `synchronous`: `FULL` or `NORMAL`.
     #[must_use]
     pub fn open(path: &Path, synchronous: &str) -> Self {
@@ -46,7 +75,8 @@ impl Hand {
                  CREATE TABLE log(stamp INTEGER PRIMARY KEY, collection INTEGER NOT NULL, key TEXT NOT NULL,
                      operation INTEGER NOT NULL, payload BLOB) STRICT;
                  CREATE TABLE state(collection INTEGER NOT NULL, key TEXT NOT NULL, clock BLOB NOT NULL,
-                     PRIMARY KEY(collection, key)) STRICT, WITHOUT ROWID;"
+                     PRIMARY KEY(collection, key)) STRICT, WITHOUT ROWID;
+                 CREATE TABLE place(log INTEGER PRIMARY KEY, place INTEGER NOT NULL) STRICT;"
             ))
             .unwrap();
         connection.set_prepared_statement_cache_capacity(64);
@@ -90,7 +120,7 @@ impl Hand {
                     &[note.created_at, note.updated_at],
                 );
                 log.execute(params![self.stamp, note.id, payload]).unwrap();
-                clock.execute(params![note.id, state(self.stamp)]).unwrap();
+                clock.execute(params![note.id, Self::state(self.stamp)]).unwrap();
             }
         }
         self.commit();
@@ -120,17 +150,7 @@ impl Hand {
                 let clock: Option<Vec<u8>> =
                     read.query_row([&update.id], |row| row.get(0)).optional().unwrap();
                 let mut clock = clock.unwrap_or_default();
-                let field = u8::try_from(update.field.len()).unwrap_or(0);
-                match clock[10..].chunks(10).position(|known| known[0] == field) {
-                    Some(at) => {
-                        clock[11 + at * 10..19 + at * 10].copy_from_slice(&self.stamp.to_be_bytes())
-                    }
-                    None => {
-                        clock.push(field);
-                        clock.extend(self.stamp.to_be_bytes());
-                        clock.push(1);
-                    }
-                }
+                assert!(Self::is_newer(&mut clock, update.field, self.stamp));
                 write.execute(params![update.id, clock]).unwrap();
             }
         }
@@ -151,7 +171,7 @@ impl Hand {
                 self.stamp += 1;
                 delete.execute([id]).unwrap();
                 log.execute(params![self.stamp, id]).unwrap();
-                clock.execute(params![id, state(self.stamp)]).unwrap();
+                clock.execute(params![id, Self::state(self.stamp)]).unwrap();
             }
         }
         self.commit();

@@ -11,7 +11,9 @@
 #![allow(clippy::disallowed_methods)] // it measures real time
 
 pub mod hand;
+pub mod hand_sync;
 pub mod measure;
 pub mod ours;
 pub mod queries;
+pub mod sync;
 pub mod workload;

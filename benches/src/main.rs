@@ -8,6 +8,7 @@ use storex_benches::hand::Hand;
 use storex_benches::measure::{Report, median, seconds, seconds_of};
 use storex_benches::ours::Ours;
 use storex_benches::queries::queries;
+use storex_benches::sync::{sync, sync_growth, sync_memory};
 use storex_benches::workload::{Note, notes, updates};
 use storex_sqlite::Durability;
 
@@ -44,6 +45,9 @@ async fn main() {
         if wanted("single") {
             singles(&mut report, 5_000 / scale).await;
         }
+        if wanted("sync") {
+            sync(&mut report, 100_000 / scale).await;
+        }
         if wanted("writers") {
             writers(&mut report, 2_048 / scale).await;
         }
@@ -53,6 +57,12 @@ async fn main() {
     }
     if wanted("growth") {
         growth(&mut report, scale).await;
+    }
+    if wanted("sync-growth") {
+        sync_growth(&mut report, scale).await;
+    }
+    if wanted("sync-memory") {
+        sync_memory(&mut report, scale).await;
     }
     if arguments.json {
         println!("{}", report.to_json());

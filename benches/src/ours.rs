@@ -36,6 +36,11 @@ impl Ours {
         self.storage.collection::<Note>().unwrap()
     }
 
+    /// How many notes there are.
+    pub async fn count(&self) -> u64 {
+        self.storage.count(storex_core::Query::new("note")).await.unwrap()
+    }
+
     /// Creates notes in one batch.
     pub async fn create(&self, notes: &[Note]) {
         self.notes().create_many(notes).await.unwrap();
