@@ -137,7 +137,7 @@ pub use counter::{Amount, Counted, Counter, Sum};
 #[cfg(feature = "deliberate-faults")]
 pub use deliberate::DeliberateFault;
 pub use digest::{CollectionDigest, Digest};
-pub use engine::status::{Phase, SyncEvent, SyncStatus};
+pub use engine::status::{ExchangeProgress, Phase, SyncEvent, SyncStatus};
 pub use error::{Result, SyncError};
 pub use exclusive::{Exclusive, Guard, LeaseTimes};
 pub use field_state::{Contribution, Element, FieldState, Held, Item, Joined};

@@ -44,7 +44,7 @@ use storex_core::Timestamp;
 
 use self::obstacles::Obstacles;
 use self::pace::Pace;
-use self::status::{Phase, SyncEvent, SyncStatus};
+use self::status::{ExchangeProgress, Phase, SyncEvent, SyncStatus};
 use self::tidying::Tidying;
 use crate::compact::Compacted;
 use crate::error::{Result, SyncError, describe};
@@ -337,15 +337,21 @@ impl Engine {
                     Action::Read(..) => self.status.phase = Phase::Receiving,
                     _ => {}
                 }
+                let ((sent, received), unsent) = (round.carried(), self.status.unsent);
+                let before = self.status.progress.get_or_insert_default();
+                let to_send = before.to_send.max(unsent).max(sent);
+                self.status.progress = Some(ExchangeProgress { sent, to_send, received });
                 return self.effects.push(Effect::Perform(action));
             }
             Ok(Next::Finished(report)) => {
                 let callers = std::mem::take(callers);
+                self.status.progress = None;
                 self.activity = Activity::Idle;
                 self.went_through(now, callers, report);
             }
             Err(error) => {
                 let callers = std::mem::take(callers);
+                self.status.progress = None;
                 self.activity = Activity::Idle;
                 self.effects.push(Effect::RoundOver { went_through: false });
                 self.failed(now, callers, Arc::new(error));

@@ -155,6 +155,12 @@ impl Round {
         }))
     }
 
+    /// Transactions that were sent, and that were applied or parked.
+    pub(super) fn carried(&self) -> (u64, u64) {
+        let received = &self.report.received;
+        (self.report.sent_transactions, received.transactions + received.parked)
+    }
+
     /// A device that got its place by initial sync is not known to the log yet.
     fn begin(&mut self, device: Device, place: Option<Place>, first: bool) -> Action {
         self.first |= first;

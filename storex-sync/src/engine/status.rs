@@ -33,6 +33,20 @@ pub struct SyncStatus {
     pub last_error_at: Option<Timestamp>,
     /// When the next exchange is made, if nothing makes one earlier; by the wall clock.
     pub next_attempt: Option<Timestamp>,
+    /// How far the exchange has come that is under way; `None` between exchanges.
+    pub progress: Option<ExchangeProgress>,
+}
+
+/// How far an exchange has come. Its numbers only grow while it lasts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExchangeProgress {
+    /// Transactions that the shared log has taken.
+    pub sent: u64,
+    /// Transactions that are sent in all, as far as is known: those that were written before it began, or more.
+    pub to_send: u64,
+    /// Transactions of others that were applied or parked. How many there are in all a shared log does not tell.
+    pub received: u64,
 }
 
 /// What continuous sync is doing now.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use storex_sync::{ContinuousSync, Phase, SyncEvent, SyncLog};
+use storex_sync::{ContinuousSync, ExchangeProgress, Limits, Phase, SyncEvent, SyncLog};
 use tokio::time::sleep;
 
 use crate::support::log::{Call, Fault, ScriptedLog};
@@ -169,5 +169,38 @@ async fn events_reach_everybody_who_listens() {
         exchanged(&continuous).await;
     }
     assert!(matches!(slow.next().await, Some(SyncEvent::Exchanged(report)) if report.is_idle()));
+    continuous.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn c73_the_progress_of_a_long_exchange_grows_to_its_end() {
+    let inner = shared_log();
+    let (device, other) = (Device::new(1).await, Device::new(2).await);
+    for n in 0..60 {
+        device.note(&format!("{n}"), "x").await;
+        other.note(&format!("other {n}"), "x").await;
+    }
+    other.sync(&inner).await;
+    let log = ScriptedLog::new(&inner);
+    log.script(Call::Append, [Fault::Delay(SECOND); 20]);
+    let few = Limits { bytes: 2 << 10, transactions: 7 };
+    log.script(Call::Read, [Fault::Delay(SECOND); 20]);
+    let continuous = ContinuousSync::builder(device.join(&log).await.limits(few)).start();
+    let mut status = continuous.status();
+    let mut seen = Vec::new();
+    while status.borrow_and_update().rounds == 0 {
+        seen.extend(status.borrow().progress);
+        status.changed().await.unwrap();
+    }
+    assert_eq!(status.borrow().progress, None, "it is over");
+    seen.dedup();
+    let grows =
+        |of: fn(&ExchangeProgress) -> u64| seen.windows(2).all(|pair| of(&pair[0]) <= of(&pair[1]));
+    assert!(grows(|it| it.sent) && grows(|it| it.received), "{seen:?}");
+    assert!(seen.len() > 10, "{seen:?}");
+    assert!(seen.iter().all(|it| it.to_send == 60 && it.sent <= 60));
+    // The end itself is seen by nobody: nothing is waited for behind it.
+    let last = seen.last().unwrap();
+    assert!(last.sent == 60 && (40..=60).contains(&last.received), "{last:?}");
     continuous.stop().await;
 }
