@@ -58,7 +58,7 @@ impl Hand {
 
     /// How many notes there are.
     #[must_use]
-    pub fn count(&self) -> u64 {
+    pub fn count(&self) -> i64 {
         self.connection.query_row("SELECT count(*) FROM note", [], |row| row.get(0)).unwrap()
     }
 

@@ -97,7 +97,7 @@ pub async fn sync(report: &mut Report, count: usize) {
     let mixed = updates.len() + deletes.len();
     let by_hand = seconds(|| hand.exchange());
     report.turn("sync_mixed_vs_hand", mixed, by_hand, seconds_of(ours.exchange()).await);
-    assert_eq!(ours.to.count().await, hand.to.count());
+    assert_eq!(i64::try_from(ours.to.count().await).unwrap(), hand.to.count());
     idle(report, "sync_idle_vs_hand", &mut hand, &ours).await;
     ours.close().await;
 }

@@ -7,6 +7,7 @@ use storex_core::{Collection, Name, Query, Record};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::{During, Result};
+use crate::meta::Numbers;
 use crate::pack::Packer;
 use crate::sync::Sync;
 
@@ -20,7 +21,7 @@ const PAGE: u64 = 1000;
 /// from their absence; it is no proof against somebody who looks for objects with the same sum.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Digest {
-    /// In the order of the names; collections that are kept local are not among them.
+    /// In the order of the names; what is kept local is not among them.
     pub collections: Vec<CollectionDigest>,
 }
 
@@ -90,17 +91,21 @@ impl Sync {
     /// [`SyncError::Storage`](crate::SyncError::Storage).
     pub async fn digest(&self) -> Result<Digest> {
         let registry = self.replica.storage.registry();
-        let synced = registry.collections().iter();
-        let synced = synced.filter(|it| self.replica.numbers.get(it.name()).is_some());
+        let all = registry.collections().iter();
+        let synced = all.filter_map(|it| Some((it, self.replica.numbers.get(it.name())?)));
         let mut digest = Digest::default();
-        for collection in synced {
-            digest.collections.push(self.digest_of(collection).await?);
+        for (collection, numbers) in synced {
+            digest.collections.push(self.digest_of(collection, numbers).await?);
         }
         digest.collections.sort_by(|a, b| a.collection.cmp(&b.collection));
         Ok(digest)
     }
 
-    async fn digest_of(&self, collection: &Arc<Collection>) -> Result<CollectionDigest> {
+    async fn digest_of(
+        &self,
+        collection: &Arc<Collection>,
+        numbers: &Numbers,
+    ) -> Result<CollectionDigest> {
         let name = Name::clone(collection.name());
         let mut query = Query::new(Name::clone(&name)).limit(PAGE);
         let mut digest = CollectionDigest { collection: name, objects: 0, sum: 0 };
@@ -109,7 +114,8 @@ impl Sync {
             let found = found.during("reading what this device holds")?;
             for record in &found {
                 digest.objects += 1;
-                digest.sum = digest.sum.wrapping_add(xxh3_128(&bytes_of(collection, record)));
+                digest.sum =
+                    digest.sum.wrapping_add(xxh3_128(&bytes_of(collection, numbers, record)));
             }
             match found.last() {
                 Some(last) if found.len() as u64 == PAGE => {
@@ -123,8 +129,10 @@ impl Sync {
 
 /// The fields that have a value, by name: two schemas may have them in another order, and a field that one does not have is
 /// as one without a value.
-fn bytes_of(collection: &Collection, record: &Record) -> Vec<u8> {
-    let mut fields: Vec<_> = collection.fields().iter().zip(record.values()).collect();
+fn bytes_of(collection: &Collection, numbers: &Numbers, record: &Record) -> Vec<u8> {
+    let fields =
+        numbers.synced().filter_map(|at| Some((collection.fields().get(at)?, record.get(at))));
+    let mut fields: Vec<_> = fields.collect();
     fields.retain(|(_, value)| !value.is_null());
     fields.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
     let mut packer = Packer::default();

@@ -97,6 +97,7 @@ mod hooks;
 mod initial;
 mod journal;
 mod key_code;
+mod local_fields;
 mod log;
 mod log_entries;
 mod merge;

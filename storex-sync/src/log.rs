@@ -25,12 +25,13 @@ use storex_core::{
 use crate::clock::Clock;
 use crate::error::{Result, SyncError, abort};
 use crate::hooks::SyncHooks;
+use crate::local_fields::LocalFields;
 use crate::log_entries::{Known, Touched, Written, companions, rows_of, touched};
 use crate::merging::Merging;
 use crate::meta::{
-    CATALOGUE, Catalogue, DEVICES, Devices, FOLLOWED, Followed, HEAD, Head, LOCAL_ONLY, META,
-    Numbers, RULES, decode_names, encode_names, meta_definition, meta_query, meta_row, read_meta,
-    write_meta,
+    CATALOGUE, Catalogue, DEVICES, Devices, FOLLOWED, Followed, HEAD, Head, LOCAL_FIELDS,
+    LOCAL_ONLY, META, Numbers, RULES, decode_names, encode_names, meta_definition, meta_query,
+    meta_row, read_meta, write_meta,
 };
 use crate::rules::{Chosen, RelationRule, UniqueRule};
 use crate::stamp::{Device, Hlc};
@@ -57,6 +58,7 @@ pub(crate) const CLOCK: &str = "_storex_clock";
 #[derive(Debug, Default)]
 pub struct SyncLog {
     local_only: BTreeSet<Name>,
+    local_fields: LocalFields,
     merging: Merging,
     rules: Chosen,
     opened: OnceLock<Opened>,
@@ -79,13 +81,16 @@ impl AllNumbers {
         registry: &Registry,
         catalogue: &Catalogue,
         local_only: &BTreeSet<Name>,
+        local_fields: &LocalFields,
     ) -> Result<Self> {
         let synced = registry
             .collections()
             .iter()
             .filter(|it| !it.is_reserved() && !local_only.contains(it.name()));
-        let numbers =
-            synced.map(|it| Ok((Name::clone(it.name()), Arc::new(catalogue.numbers(it)?))));
+        let numbers = synced.map(|it| {
+            let numbers = Numbers { local: local_fields.of(it), ..catalogue.numbers(it)? };
+            Ok((Name::clone(it.name()), Arc::new(numbers)))
+        });
         Ok(Self(numbers.collect::<Result<_>>()?))
     }
 
@@ -105,6 +110,29 @@ impl SyncLog {
     #[must_use]
     pub fn local_only<N: Into<Name>>(mut self, collections: impl IntoIterator<Item = N>) -> Self {
         self.local_only.extend(collections.into_iter().map(Into::into));
+        self
+    }
+
+    /// Leaves fields out: they are neither logged nor sent, and what others say of them is not taken. An object that arrives has
+    /// their defaults. They may be chosen anew at each start; a field that is no longer local has on each device what it had there,
+    /// until it is written again.
+    ///
+    /// That the fields are there, and that the others can do without them, is checked when the storage is opened: they are not
+    /// of the key, a unique index or a relation, and may be null or have a default.
+    ///
+    /// ```
+    /// use storex_sync::SyncLog;
+    ///
+    /// let log = SyncLog::new().local_fields("note", ["scroll_position", "is_open"]);
+    /// # let _ = log;
+    /// ```
+    #[must_use]
+    pub fn local_fields<N: Into<Name>>(
+        mut self,
+        collection: impl Into<Name>,
+        fields: impl IntoIterator<Item = N>,
+    ) -> Self {
+        self.local_fields.add(collection.into(), fields.into_iter().map(Into::into));
         self
     }
 
@@ -222,9 +250,13 @@ impl SyncLog {
         let mut id = [0; 16];
         cx.runtime.fill_random(&mut id);
         let registry = Arc::clone(cx.registry);
-        let local_only = encode_names(&self.local_only);
+        let local = [
+            (LOCAL_ONLY, encode_names(&self.local_only)),
+            (LOCAL_FIELDS, self.local_fields.encode()),
+        ];
         let rules = self.rules.encode();
-        let read = read_meta(&[HEAD, DEVICES, CATALOGUE, LOCAL_ONLY, FOLLOWED, RULES]);
+        let read =
+            read_meta(&[HEAD, DEVICES, CATALOGUE, LOCAL_ONLY, LOCAL_FIELDS, FOLLOWED, RULES]);
         let batch = Batch::new().step(read).then(move |trace| {
             let rows = trace.found(0);
             let mut write = Vec::new();
@@ -251,9 +283,9 @@ impl SyncLog {
             if followed || extended || meta_row(rows, CATALOGUE).is_none() {
                 write.push((CATALOGUE, catalogue.encode()));
             }
-            if meta_row(rows, LOCAL_ONLY).unwrap_or_default() != local_only {
-                write.push((LOCAL_ONLY, local_only.clone()));
-            }
+            let changed =
+                local.iter().filter(|(name, it)| meta_row(rows, name).unwrap_or_default() != *it);
+            write.extend(changed.cloned());
             if meta_row(rows, RULES).unwrap_or_default() != rules {
                 write.push((RULES, rules.clone()));
             }
@@ -274,11 +306,12 @@ pub(crate) async fn read_numbers(
         .map_err(|source| SyncError::Storage { during: "reading the catalogue", source })?;
     let bytes = meta_row(&rows, CATALOGUE).ok_or(SyncError::NoSyncLog)?;
     let local_only = decode_names(meta_row(&rows, LOCAL_ONLY).unwrap_or_default())?;
-    AllNumbers::new(registry, &Catalogue::decode(bytes)?, &local_only)
+    let local_fields = LocalFields::decode(meta_row(&rows, LOCAL_FIELDS).unwrap_or_default())?;
+    AllNumbers::new(registry, &Catalogue::decode(bytes)?, &local_only, &local_fields)
 }
 
 pub(crate) fn catalogue_query() -> Query {
-    meta_query(&[CATALOGUE, LOCAL_ONLY])
+    meta_query(&[CATALOGUE, LOCAL_ONLY, LOCAL_FIELDS])
 }
 
 #[cfg_attr(not(target_family = "wasm"), async_trait)]
@@ -311,6 +344,7 @@ impl Middleware for SyncLog {
             cx.registry.collection(name)?;
         }
         self.merging.check(cx.registry, &self.local_only)?;
+        self.local_fields.check(cx.registry, &self.local_only, &self.merging)?;
         self.rules.check(cx.registry)?;
         self.prepare(cx).await?;
         let numbers = read_numbers(cx.backend.find(catalogue_query()), cx.registry).await.map_err(

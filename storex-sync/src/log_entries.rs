@@ -61,13 +61,20 @@ pub(crate) fn touched<'a>(
                 records: created(create, skipped).collect(),
             }],
             (Step::Update { changes, .. }, StepOutcome::Updated { keys, records, unchanged }) => {
+                let is_synced = |field: &Name| {
+                    numbers.local.is_empty()
+                        || collection.position(field).is_none_or(|at| !numbers.is_local(at))
+                };
                 grouped(unchanged, keys.len())
                     .into_iter()
                     .map(|(idle, places)| Touched::Updated {
                         collection,
                         numbers,
                         keys: places.iter().filter_map(|at| keys.get(*at)).collect(),
-                        changes: changes.iter().filter(|(name, _)| !idle.contains(name)).collect(),
+                        changes: changes
+                            .iter()
+                            .filter(|(name, _)| !idle.contains(name) && is_synced(name))
+                            .collect(),
                         after: places.iter().filter_map(|at| records.get(*at)).collect(),
                     })
                     .collect()
@@ -151,8 +158,8 @@ impl Touched<'_> {
     fn value_positions(&self) -> Vec<usize> {
         let collection = self.collection();
         match self {
-            Self::Created { .. } => {
-                (0..collection.fields().len()).filter(|at| !collection.is_key(*at)).collect()
+            Self::Created { numbers, .. } => {
+                numbers.synced().filter(|at| !collection.is_key(*at)).collect()
             }
             Self::Updated { changes, .. } => {
                 changes.iter().filter_map(|(name, _)| collection.position(name)).collect()

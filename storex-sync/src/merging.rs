@@ -115,6 +115,11 @@ impl Merging {
         }
     }
 
+    /// Whether a field changes together with others.
+    pub(crate) fn is_in_group(&self, collection: &Name, field: &Name) -> bool {
+        self.groups.get(collection).into_iter().flatten().any(|group| group.contains(field))
+    }
+
     /// That everything that is configured is there and fits.
     pub(crate) fn check(
         &self,

@@ -8,6 +8,7 @@
 //! - `catalogue`: collections and fields by number, so that clocks need no names; it only grows too;
 //! - `followed`: the versions of the schema that the catalogue's names are of;
 //! - `local_only`: the collections that this device keeps to itself;
+//! - `local_fields`: the fields that it keeps to itself, see [`crate::local_fields`];
 //! - `offered`: up to where this device's transactions were perhaps given to a shared log, see [`crate::reduce`];
 //! - `rules`: what the application wants done about rules that devices have broken together, see [`crate::rules`];
 //! - `cursor`: where this device is in its shared log;
@@ -34,6 +35,7 @@ pub(crate) const HEAD: &str = "head";
 pub(crate) const DEVICES: &str = "devices";
 pub(crate) const CATALOGUE: &str = "catalogue";
 pub(crate) const LOCAL_ONLY: &str = "local_only";
+pub(crate) const LOCAL_FIELDS: &str = "local_fields";
 /// The number up to which this device's transactions were perhaps given to a shared log.
 pub(crate) const OFFERED: &str = "offered";
 pub(crate) const RULES: &str = "rules";
@@ -310,7 +312,8 @@ impl Catalogue {
                 number(&field.name).and_then(|n| u32::try_from(n).ok()).ok_or_else(missing)
             })
             .collect::<Result<_>>()?;
-        Ok(Numbers { collection: i64::try_from(at).map_err(|_| missing())?, fields })
+        let local = BTreeSet::new();
+        Ok(Numbers { collection: i64::try_from(at).map_err(|_| missing())?, fields, local })
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -409,6 +412,8 @@ pub(crate) struct Numbers {
     pub(crate) collection: i64,
     /// The fields', by position in the schema.
     pub(crate) fields: Vec<u32>,
+    /// The positions of the fields that this device keeps to itself.
+    pub(crate) local: BTreeSet<usize>,
 }
 
 pub(crate) fn write_name(out: &mut Vec<u8>, name: &str) {

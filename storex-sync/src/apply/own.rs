@@ -50,8 +50,7 @@ impl OwnWrites {
         record: &Record,
     ) {
         let collection = &object.collection;
-        let fields: Vec<usize> =
-            (0..collection.fields().len()).filter(|at| !collection.is_key(*at)).collect();
+        let fields: Vec<usize> = numbers.synced().filter(|at| !collection.is_key(*at)).collect();
         let value = |at: &usize| {
             let number = numbers.fields.get(*at).copied().unwrap_or(u32::MAX);
             let (at, to) = (clock.stamp(number), record.get(*at).clone());

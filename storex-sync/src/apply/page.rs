@@ -414,13 +414,13 @@ impl Page {
         let staying: Vec<usize> =
             works.iter().enumerate().filter(|(_, work)| work.stays).map(|(at, _)| at).collect();
         let objects = self.objects.iter().cloned().zip(works).zip(rows);
-        let held = objects.map(|((object, work), before)| Held {
-            object,
-            clock: work.clock,
-            clock_changed: work.clock_changed,
-            after: work.row.over(before.as_ref()),
-            before,
-            fresh: work.clock_changed || anew,
+        let held = objects.map(|((object, work), before)| {
+            let mut after = work.row.over(before.as_ref());
+            if let Some(numbers) = self.numbers.get(object.collection.name()) {
+                numbers.keep_local(before.as_ref(), after.as_mut());
+            }
+            let Work { clock, clock_changed, .. } = work;
+            Held { object, clock, clock_changed, before, after, fresh: clock_changed || anew }
         });
         let mut settlement = Settlement::new(held.collect(), OwnWrites::new(header), folded);
         staying.into_iter().for_each(|at| settlement.bring_back(at, &self.numbers));
@@ -581,23 +581,30 @@ impl Page {
     /// Deletes first, so that what they free (a unique value) is free; then updates, then whole rows.
     fn write_rows(&self, works: &[Work]) -> Vec<Step> {
         let mut deletes: BTreeMap<Name, Vec<Key>> = BTreeMap::new();
-        let mut puts: BTreeMap<Name, Vec<Record>> = BTreeMap::new();
+        let mut puts: BTreeMap<Name, (&Arc<Collection>, Vec<Record>)> = BTreeMap::new();
         let mut updates = Vec::new();
         for (object, work) in self.objects.iter().zip(works) {
             let name = || Name::clone(object.collection.name());
             match &work.row {
                 Row::Keep => {}
                 Row::Delete => deletes.entry(name()).or_default().push(object.key.clone()),
-                Row::Put(record) => puts.entry(name()).or_default().push(record.clone()),
+                Row::Put(record) => {
+                    let (_, records) =
+                        puts.entry(name()).or_insert_with(|| (&object.collection, Vec::new()));
+                    records.push(record.clone());
+                }
                 Row::Set(values) => updates.push(update(object, values)),
             }
         }
         let deletes = deletes
             .into_iter()
             .map(|(collection, keys)| Step::Delete { collection, filter: Filter::Keys(keys) });
-        let puts = puts
-            .into_iter()
-            .map(|(collection, records)| Step::create_or(collection, records, OnConflict::Replace));
+        let puts = puts.into_iter().flat_map(|(name, (collection, records))| {
+            match self.numbers.get(&name) {
+                Some(numbers) => numbers.put(collection, records),
+                None => vec![Step::create_or(name, records, OnConflict::Replace)],
+            }
+        });
         deletes.chain(updates).chain(puts).collect()
     }
 }

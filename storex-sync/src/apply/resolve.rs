@@ -67,7 +67,7 @@ impl Replica {
     pub(super) fn resolve(&self, sealed: SealedTransaction) -> IncomingTransaction {
         let mut shapes = Vec::new();
         let (mut clocks, mut handed_over) = (None, Vec::new());
-        let (transaction, refused) = match Content::decode(&sealed.payload) {
+        let (transaction, refused) = match self.decode(&sealed.payload) {
             Ok(Content { mut transaction, state }) => {
                 if state.is_none() {
                     self.merging.arriving(&mut transaction);
@@ -157,7 +157,7 @@ impl Replica {
             return Err(format!("collection `{}` has another primary key here", shape.collection));
         }
         let number = |at: &usize| numbers.fields.get(*at).copied();
-        let others = (0..collection.fields().len()).filter(|at| !positions.contains(at));
+        let others = numbers.synced().filter(|at| !positions.contains(at));
         Ok(ResolvedShape {
             collection: Arc::clone(collection),
             numbers: Arc::clone(numbers),
@@ -174,13 +174,17 @@ struct Content {
     state: Option<StatePage>,
 }
 
-impl Content {
-    fn decode(payload: &[u8]) -> Result<Self> {
+impl Replica {
+    fn decode(&self, payload: &[u8]) -> Result<Content> {
+        let registry = self.storage.registry();
         if !is_state(payload) {
-            return Ok(Self { transaction: Transaction::decode(payload)?, state: None });
+            let mut transaction = Transaction::decode(payload)?;
+            self.numbers.without_local(registry, &mut transaction);
+            return Ok(Content { transaction, state: None });
         }
-        let page = StatePage::decode(payload)?;
-        Ok(Self { transaction: page.transaction()?, state: Some(page) })
+        let mut page = StatePage::decode(payload)?;
+        self.numbers.without_local_state(registry, &mut page);
+        Ok(Content { transaction: page.transaction()?, state: Some(page) })
     }
 }
 

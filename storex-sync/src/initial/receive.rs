@@ -87,8 +87,8 @@ pub(super) struct Receiver<'a> {
 struct Target {
     collection: Arc<Collection>,
     numbers: Arc<Numbers>,
-    /// Where each value of a row goes.
-    positions: Vec<usize>,
+    /// Where each value of a row goes; `None`: nowhere, the field is kept local here.
+    positions: Vec<Option<usize>>,
     /// From the sender's field numbers to ours.
     translation: HashMap<u32, u32>,
     /// The numbers of our fields that the sender does not have.
@@ -151,19 +151,18 @@ impl<'a> Receiver<'a> {
                     theirs.name
                 ))
             })?;
+            let at = Some(at).filter(|at| !numbers.is_local(*at));
             positions.push(at);
-            translation.insert(*number, numbers.fields[at]);
+            translation.extend(at.map(|at| (*number, numbers.fields[at])));
         }
-        if !collection.primary_key().iter().all(|at| positions.contains(at)) {
+        if !collection.primary_key().iter().all(|at| positions.contains(&Some(*at))) {
             let reason =
                 format!("collection `{}` has another primary key at the sender", theirs.name);
             return Err(refuse(reason));
         }
         let mut others = Vec::new();
-        for (at, field) in collection.fields().iter().enumerate() {
-            if positions.contains(&at) {
-                continue;
-            }
+        for at in numbers.synced().filter(|at| !positions.contains(&Some(*at))) {
+            let field = &collection.fields()[at];
             let filled = !matches!(field.default, None | Some(FieldDefault::Null));
             if !field.nullable && !filled {
                 return Err(refuse(format!(
@@ -203,8 +202,13 @@ impl<'a> Receiver<'a> {
             return Err(SyncError::Protocol { during: DURING, reason });
         }
         let collection = &target.collection;
-        let values: Vec<usize> =
-            target.positions.iter().copied().filter(|at| !collection.is_key(*at)).collect();
+        let values: Vec<usize> = target
+            .positions
+            .iter()
+            .flatten()
+            .copied()
+            .filter(|at| !collection.is_key(*at))
+            .collect();
         Ok(ArrivingPage {
             collection: Arc::clone(collection),
             numbers: Arc::clone(&target.numbers),
@@ -229,7 +233,9 @@ impl<'a> Receiver<'a> {
             }
             let mut record = collection.blank_record(Timestamp(0));
             for (at, value) in target.positions.iter().zip(values) {
-                record.set(*at, value);
+                if let Some(at) = at {
+                    record.set(*at, value);
+                }
             }
             // Brings the key to the form that it has here, before its clock is looked up.
             collection.check_record(&mut record).during("checking a row of the sender")?;
@@ -378,7 +384,8 @@ impl ArrivingPage {
         let last = head.hlc;
         let mut own = read_clock_rows(trace.found(0), &devices)?;
         let mut kept = 0;
-        let (mut puts, mut updates, mut deletes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut news, mut puts, mut updates) = (Vec::new(), Vec::new(), Vec::new());
+        let mut deletes = Vec::new();
         let mut clocks = Vec::new();
         let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
         let ours = devices.clone();
@@ -403,6 +410,8 @@ impl ArrivingPage {
             }
             self.ask(object, &merged)?;
             match (&merged.action, &object.record) {
+                // Or it is older than sync here: what the sender does not say of it stays.
+                (Action::Put, Some(record)) if stored.is_none() => news.push(record.clone()),
                 (Action::Put, Some(record)) => puts.push(record.clone()),
                 (Action::Set(taken), Some(record)) => {
                     let changes = self.changes(taken, &merged, record);
@@ -426,8 +435,11 @@ impl ArrivingPage {
             steps.push(Step::Delete { collection: name(), filter: Filter::Keys(deletes) });
         }
         steps.extend(updates);
+        if !news.is_empty() {
+            steps.extend(self.numbers.put_fields(&self.collection, news, &self.values));
+        }
         if !puts.is_empty() {
-            steps.push(Step::create_or(name(), puts, OnConflict::Replace));
+            steps.extend(self.numbers.put(&self.collection, puts));
         }
         if !clocks.is_empty() {
             sort_clock_records(&mut clocks);

@@ -79,8 +79,8 @@ async fn hello(sync: &InitialSync, all: &[(Arc<Collection>, Arc<Numbers>)]) -> R
         let count = storage.count(query).await.during("counting objects")?;
         collections.push(CollectionHello {
             name: Arc::clone(collection.name()),
-            fields: collection.fields().iter().map(|field| Arc::clone(&field.name)).collect(),
-            numbers: numbers.fields.clone(),
+            fields: numbers.synced().map(|at| Arc::clone(&collection.fields()[at].name)).collect(),
+            numbers: numbers.synced().map(|at| numbers.fields[at]).collect(),
             count,
         });
     }
@@ -153,7 +153,8 @@ impl Sender<'_> {
             let code = key_code::encode(collection.primary_key().iter().map(|at| record.get(*at)));
             let clock = clocks.next_if(|row| row.get(1).as_bytes() == Some(&code));
             let clock = clock.and_then(|row| row.get(2).as_bytes()).unwrap_or_default();
-            (record.values().to_vec(), clock.to_vec())
+            let values = numbers.synced().map(|at| record.get(at).clone());
+            (values.collect(), clock.to_vec())
         });
         Ok((Devices::among(meta)?, rows.collect(), next))
     }

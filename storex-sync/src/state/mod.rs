@@ -287,7 +287,7 @@ impl Begun {
     /// The positions of the fields as they are sent: the key's first.
     fn places(&self) -> impl Iterator<Item = usize> {
         let collection = &self.collection;
-        let others = (0..collection.fields().len()).filter(|at| !collection.is_key(*at));
+        let others = self.numbers.synced().filter(|at| !collection.is_key(*at));
         collection.primary_key().iter().copied().chain(others)
     }
 
