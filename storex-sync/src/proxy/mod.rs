@@ -15,6 +15,8 @@ mod host;
 mod message;
 mod pump;
 mod remote;
+#[cfg(test)]
+mod tests;
 
 pub use self::host::SyncHost;
 pub use self::remote::RemoteSync;
