@@ -201,22 +201,28 @@ impl Client {
     }
 
     fn ask(&mut self, id: u64, name: &str, arguments: &Bytes) {
-        let refusal = if self.running.len() >= MOST_RUNNING {
-            elsewhere(ErrorKind::Busy, "too many requests are under way at once".to_owned())
-        } else {
-            match Request::read(name, arguments) {
-                Ok(Some(Request::Stop {})) => return self.stop(id),
-                Ok(Some(request)) => return self.start(id, request),
-                Ok(None) => elsewhere(
-                    ErrorKind::Unsupported,
-                    format!("the place where sync runs does not know `{name}`: update it"),
-                ),
-                Err(error) => error,
+        let result = match Request::read(name, arguments) {
+            Ok(Some(Request::Stop {})) => return self.stop(id),
+            // At once, and not beside what is asked after it.
+            Ok(Some(Request::LoggedIn {})) => {
+                self.shared.sync.logged_in();
+                Ok(())
             }
+            Ok(Some(request)) if self.running.len() < MOST_RUNNING => {
+                return self.start(id, request);
+            }
+            Ok(Some(_)) => {
+                let reason = "too many requests are under way at once";
+                Err(elsewhere(ErrorKind::Busy, reason.to_owned()))
+            }
+            Ok(None) => {
+                let reason = format!("the place where sync runs does not know `{name}`: update it");
+                Err(elsewhere(ErrorKind::Unsupported, reason))
+            }
+            Err(error) => Err(error),
         };
-        let answer = encode(&Result::<()>::Err(refusal));
         // This client is there.
-        let _ = self.done.send(Answered { id, answer, stopped: false });
+        let _ = self.done.send(Answered { id, answer: encode(&result), stopped: false });
     }
 
     /// Carries a request out beside everything else, so that a client that does not read what it is told holds nothing up.
@@ -274,11 +280,8 @@ async fn perform(sync: &ContinuousSync, left: watch::Receiver<bool>, request: Re
         Request::AwaitSynced { write } => encode(&await_synced(sync, left, write).await),
         Request::Pause {} => encode(&sync.pause().await),
         Request::Resume {} => encode(&sync.resume().await),
-        Request::LoggedIn {} => {
-            sync.logged_in();
-            encode(&Result::Ok(()))
-        }
-        Request::Stop {} => encode(&Result::Ok(())),
+        // These are seen to where they arrive.
+        Request::LoggedIn {} | Request::Stop {} => encode(&Result::Ok(())),
         Request::Device {} => encode(&sync.device().await),
         Request::Unsent {} => encode(&sync.unsent().await),
         Request::LastWrite {} => encode(&sync.last_write().await),

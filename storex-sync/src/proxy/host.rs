@@ -82,7 +82,8 @@ impl SyncHost {
         Self::with(sync, Ends::Never)
     }
 
-    /// A host whose sync ends when its last client has stopped or gone (not before there was one).
+    /// A host whose sync ends when its last client has stopped or gone (not before there was one). A client that comes later
+    /// finds it stopped.
     ///
     /// A client is gone when its channel has ended. Where nothing tells of a client's end (a tab that crashed) it counts as being
     /// there; the worker ends with the last tab then.
@@ -109,7 +110,8 @@ impl SyncHost {
         self.shared.clients.load(Ordering::SeqCst)
     }
 
-    /// Serves a client until it goes, on the runtime of the storage. It is told all that happens from this call on.
+    /// Serves a client until it goes, as a task on the runtime of the storage, and returns at once. The client is told all
+    /// that happens from this call on.
     pub fn serve(&self, channel: impl Channel) {
         let client = Client::new(Arc::clone(&self.shared), Box::new(channel), self.closed.clone());
         self.shared.sync.sync().replica.storage.runtime().spawn(Box::pin(client.run()));

@@ -40,8 +40,49 @@ const GREETING: &str = "greeting the place where sync runs";
 /// [`stop`](SyncHandle::stop), and dropping the value, end the use of it by this client: its status says
 /// [`Phase::Stopped`](crate::Phase::Stopped), and the other clients go on. What needs no running sync can be asked after a `stop` too.
 ///
-/// A future that is dropped is given up where sync runs, with the exception of `stop`. See [`SyncHost`](crate::SyncHost) for an
-/// example.
+/// A future that is dropped is given up where sync runs, with the exception of `stop`.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use storex_core::{Definition, FieldType, Registry, Runtime, Storage};
+/// # use storex_memory::{MemoryBackend, TestRuntime};
+/// # use storex_sync::{ContinuousSync, LogId, MemorySharedLog, Sync, SyncLog};
+/// use storex_sync::{MemoryChannel, Phase, RemoteSync, SyncError, SyncHandle, SyncHost};
+///
+/// // In a browser: `MessagePortChannel::new(port)`, of a port whose other end is posted to the worker.
+/// async fn connect(host: &SyncHost, runtime: Arc<dyn Runtime>) -> storex_sync::Result<RemoteSync> {
+///     let (here, there) = MemoryChannel::pair();
+///     host.serve(there);
+///     RemoteSync::connect(here, runtime).await
+/// }
+///
+/// # async fn start(storage: &Storage, log: &Arc<MemorySharedLog>) -> storex_sync::Result<SyncHost> {
+/// #     let sync = Sync::open(storage, log.clone()).await?;
+/// #     Ok(SyncHost::new(ContinuousSync::start(sync, Duration::from_secs(60))))
+/// # }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let note = Definition::new("note").field("title", FieldType::String);
+/// # let registry = Registry::builder().collection(note).build()?;
+/// # let runtime = Arc::new(TestRuntime::new(1));
+/// # let storage = Storage::builder(MemoryBackend::new(), registry, runtime.clone())
+/// #     .middleware(SyncLog::new()).open().await?;
+/// # let log = Arc::new(MemorySharedLog::new(LogId([7; 16])));
+/// let worker = start(&storage, &log).await?;
+/// let sync = connect(&worker, runtime.clone()).await?;
+/// assert_eq!(sync.unsent().await?, 0);
+///
+/// drop(worker); // it crashes
+/// let error = sync.unsent().await.expect_err("nobody answers");
+/// assert!(matches!(error, SyncError::Disconnected { .. }));
+/// assert_eq!(sync.status().borrow().phase, Phase::Disconnected);
+///
+/// let worker = start(&storage, &log).await?;
+/// let sync = connect(&worker, runtime).await?;
+/// assert_eq!(sync.unsent().await?, 0);
+/// # worker.stop().await;
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct RemoteSync {
     commands: mpsc::UnboundedSender<Command>,
