@@ -95,6 +95,10 @@ fn busy() -> Error {
     }
 }
 
+fn elsewhere(kind: ErrorKind, retryable: bool) -> SyncError {
+    SyncError::Elsewhere { kind, retryable, message: "because".to_owned(), source: None }
+}
+
 #[test]
 fn c56_each_error_has_a_recovery() {
     let device = DeviceId::default();
@@ -122,6 +126,11 @@ fn c56_each_error_has_a_recovery() {
         (SyncError::Paused, Recovery::GoOn, false),
         (SyncError::Stopped, Recovery::Nothing, false),
         (SyncError::UnknownWrite { device, sequence: 1 }, Recovery::Intervene, false),
+        (SyncError::Disconnected { reason: reason() }, Recovery::Retry, true),
+        (elsewhere(ErrorKind::Io, true), Recovery::Retry, true),
+        (elsewhere(ErrorKind::Closed, true), Recovery::Retry, true),
+        (elsewhere(ErrorKind::Closed, false), Recovery::Nothing, false),
+        (elsewhere(ErrorKind::Corrupt, false), Recovery::Intervene, false),
     ];
     for (error, recovery, retryable) in table {
         assert_eq!((error.recovery(), error.is_retryable()), (recovery, retryable), "{error}");
