@@ -96,6 +96,9 @@ impl RemoteSync {
     /// Connects to the host at the other end of a channel. The status is known when it returns, and no event is missed that
     /// happens after that. Cancel-safe: the channel is dropped.
     ///
+    /// The channel must take four small frames that the other side has not received yet, as an initial sync asks of it too; those
+    /// of this crate take eight.
+    ///
     /// # Errors
     /// [`SyncError::Timeout`] when nobody answers, [`SyncError::Protocol`] when the other side speaks another version or
     /// something else, [`SyncError::Closed`], and those of the channel.
