@@ -16,7 +16,7 @@ use crate::sync::Sync;
 use crate::writes::{WriteId, WriteState};
 
 /// How many events a slow listener may fall behind before it misses some.
-const EVENTS_KEPT: usize = 256;
+pub(crate) const EVENTS_KEPT: usize = 256;
 
 /// Keeps a storage in step with its shared log: it exchanges at the start, soon after each write, when the shared log has
 /// something, when there is a connection again, and on a timer. Two exchanges never overlap.
@@ -255,7 +255,7 @@ impl ContinuousSync {
 
 /// Receives what happens; see [`ContinuousSync::events`].
 #[derive(Debug)]
-pub struct SyncEvents(broadcast::Receiver<SyncEvent>);
+pub struct SyncEvents(pub(crate) broadcast::Receiver<SyncEvent>);
 
 impl SyncEvents {
     /// The next event; `None` when continuous sync has ended. A listener that is too slow misses the oldest. Cancel-safe.

@@ -371,7 +371,7 @@ impl Sync {
 }
 
 /// What a future gives, once; never where there is none.
-async fn or_never<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
+pub(crate) async fn or_never<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
     let Some(future) = slot else { return pending().await };
     let output = future.await;
     *slot = None;

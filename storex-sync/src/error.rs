@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use storex_core::{Error, ErrorKind};
+use storex_core::{Error, ErrorKind, Source};
 
 use crate::stamp::Device;
 
@@ -173,6 +173,27 @@ pub enum SyncError {
         /// Why not.
         reason: String,
     },
+    /// The place where sync runs cannot be reached any more ([`RemoteSync`](crate::RemoteSync)). What was asked of it may have been
+    /// done or not.
+    #[error("the connection to the place where sync runs is lost: {reason}; connect again")]
+    Disconnected {
+        /// What happened to it.
+        reason: String,
+    },
+    /// What went wrong in the place where sync runs ([`RemoteSync`](crate::RemoteSync)), where it cannot be rebuilt here with all that it
+    /// held. Its class, its message and the messages of its causes are as they were; see [`SyncError::storage_error`].
+    #[error("{message}")]
+    Elsewhere {
+        /// Its class.
+        kind: ErrorKind,
+        /// Whether trying again later may help without anybody doing something.
+        retryable: bool,
+        /// Its message.
+        message: String,
+        /// Its cause, if it had one.
+        #[source]
+        source: Option<Source>,
+    },
     /// The exchange that somebody waited for failed; see [`SyncError::cause`].
     #[error(transparent)]
     Joined(Arc<Self>),
@@ -199,7 +220,8 @@ impl SyncError {
             Self::Timeout { .. } => ErrorKind::Io,
             Self::RateLimited { .. } | Self::Offline | Self::Paused => ErrorKind::Busy,
             Self::Unauthorized { .. } => ErrorKind::Other,
-            Self::Stopped => ErrorKind::Closed,
+            Self::Stopped | Self::Disconnected { .. } => ErrorKind::Closed,
+            Self::Elsewhere { kind, .. } => *kind,
             Self::UnknownWrite { .. } => ErrorKind::NotFound,
             Self::ParkingFull { .. } => ErrorKind::Full,
             Self::Joined(error) => error.kind(),
@@ -218,7 +240,9 @@ impl SyncError {
             | Self::Gap { .. }
             | Self::Timeout { .. }
             | Self::RateLimited { .. }
-            | Self::Offline => true,
+            | Self::Offline
+            | Self::Disconnected { .. } => true,
+            Self::Elsewhere { retryable, .. } => *retryable,
             Self::Joined(error) => error.is_retryable(),
             _ => false,
         }
@@ -230,6 +254,25 @@ impl SyncError {
         match self {
             Self::Joined(error) => error.cause(),
             error => error,
+        }
+    }
+
+    /// The error of the storage that sync works on, if it is that which failed, here or in the place where sync runs. Not of
+    /// a failure of the database itself that happened there: of that there is class and message.
+    ///
+    /// ```
+    /// use storex_core::Error;
+    /// use storex_sync::SyncError;
+    ///
+    /// let error = SyncError::Storage { during: "undoing a conflict", source: Error::Closed };
+    /// assert!(matches!(error.storage_error(), Some(Error::Closed)));
+    /// ```
+    #[must_use]
+    pub fn storage_error(&self) -> Option<&Error> {
+        match self.cause() {
+            Self::Storage { source, .. } => Some(source),
+            Self::Elsewhere { source: Some(source), .. } => source.downcast_ref(),
+            _ => None,
         }
     }
 

@@ -32,6 +32,7 @@ impl SyncError {
     pub fn recovery(&self) -> Recovery {
         match self.cause() {
             Self::Storage { source, .. } if source.kind() == ErrorKind::Closed => Recovery::Nothing,
+            Self::Elsewhere { kind: ErrorKind::Closed, retryable: false, .. } => Recovery::Nothing,
             Self::Stopped => Recovery::Nothing,
             Self::Offline | Self::Paused => Recovery::GoOn,
             Self::HeldElsewhere | Self::LeaseLost => Recovery::StandBy,

@@ -75,6 +75,9 @@ pub enum Phase {
     StandingBy,
     /// It was stopped.
     Stopped,
+    /// Sync runs in another place, which cannot be reached any more ([`RemoteSync`](crate::RemoteSync)): what it is doing is not
+    /// known here. The rest of the status is what was last known.
+    Disconnected,
 }
 
 /// What has happened. Told to everybody who listens; one that is slow or gone disturbs nobody.

@@ -58,10 +58,10 @@ pub struct ConflictJournal {
 /// Which conflicts [`ConflictJournal::list`] gives: at first the newest hundred.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConflictQuery {
-    collection: Option<Name>,
-    key: Option<Key>,
-    before: Option<ConflictId>,
-    limit: u64,
+    pub(crate) collection: Option<Name>,
+    pub(crate) key: Option<Key>,
+    pub(crate) before: Option<ConflictId>,
+    pub(crate) limit: u64,
 }
 
 impl Default for ConflictQuery {
@@ -129,6 +129,10 @@ impl ConflictJournal {
     /// [`SyncError::NoSyncLog`](crate::SyncError::NoSyncLog), [`SyncError::Storage`](crate::SyncError::Storage).
     pub async fn open(storage: &Storage) -> Result<Self> {
         Ok(Self { replica: Replica::open(storage).await? })
+    }
+
+    pub(crate) fn of(replica: Replica) -> Self {
+        Self { replica }
     }
 
     /// Conflicts, the newest first.

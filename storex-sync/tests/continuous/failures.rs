@@ -4,22 +4,23 @@ use std::time::Duration;
 
 use storex_core::{Error, ErrorKind};
 use storex_sync::engine::Backoff;
-use storex_sync::{ContinuousSync, Device as DeviceId, Phase, Recovery, SyncError, SyncEvent};
+use storex_sync::{Device as DeviceId, Phase, Recovery, SyncError, SyncEvent};
 use tokio::time::{Instant, sleep};
 
+use crate::in_both_places;
 use crate::support::log::{Call, Fault, ScriptedLog};
+use crate::support::place::{Place, StartIn};
 use crate::support::{Device, count, shared_log};
-use crate::{LONG, SECOND, builder, distances, exchanged, let_run, refused, times};
+use crate::{LONG, SECOND, builder, distances, every, exchanged, let_run, refused, times};
 
-#[tokio::test(start_paused = true)]
-async fn c55_the_waits_grow_up_to_the_cap_with_jitter() {
+async fn c55_the_waits_grow_up_to_the_cap_with_jitter(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     log.script(Call::Read, [Fault::Fail; 12]);
     let times = times(&log, Call::Read, 13);
     let cap = SECOND * 60;
     let backoff = Backoff { cap, ..Backoff::default() };
-    let continuous = builder(&device, &log).await.backoff(backoff).start();
+    let continuous = builder(&device, &log).await.backoff(backoff).start_in(place).await;
     let mut status = continuous.status();
     status.wait_for(|status| status.rounds == 1).await.unwrap();
     let distances = distances(&times);
@@ -44,13 +45,12 @@ async fn c55_the_waits_grow_up_to_the_cap_with_jitter() {
 }
 
 /// The error is in the status at once, and told as an event when the attempts are used up.
-#[tokio::test(start_paused = true)]
-async fn c55_noise_is_not_told_until_the_attempts_are_used_up() {
+async fn c55_noise_is_not_told_until_the_attempts_are_used_up(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     log.script(Call::Read, [Fault::Fail; 4]);
     let backoff = Backoff { quiet_attempts: 3, ..Backoff::default() };
-    let continuous = builder(&device, &log).await.backoff(backoff).start();
+    let continuous = builder(&device, &log).await.backoff(backoff).start_in(place).await;
     let mut events = continuous.events();
     let_run().await;
     let status = continuous.status().borrow().clone();
@@ -68,13 +68,12 @@ async fn c55_noise_is_not_told_until_the_attempts_are_used_up() {
 }
 
 /// What does not pass by itself is told at once.
-#[tokio::test(start_paused = true)]
-async fn c56_what_needs_somebody_is_told_at_once_and_tried_rarely() {
+async fn c56_what_needs_somebody_is_told_at_once_and_tried_rarely(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     log.script(Call::Read, [Fault::Replace]);
     let sync = device.join(&log).await.keep_log();
-    let continuous = ContinuousSync::builder(sync).intervals(LONG, LONG).start();
+    let continuous = every(sync, LONG).start_in(place).await;
     let mut events = continuous.events();
     let failed = Instant::now();
     let event = events.next().await.unwrap();
@@ -94,6 +93,10 @@ fn busy() -> Error {
         hint: "somebody else holds it".to_owned(),
         source: "busy".into(),
     }
+}
+
+fn elsewhere(kind: ErrorKind, retryable: bool) -> SyncError {
+    SyncError::Elsewhere { kind, retryable, message: "because".to_owned(), source: None }
 }
 
 #[test]
@@ -123,6 +126,11 @@ fn c56_each_error_has_a_recovery() {
         (SyncError::Paused, Recovery::GoOn, false),
         (SyncError::Stopped, Recovery::Nothing, false),
         (SyncError::UnknownWrite { device, sequence: 1 }, Recovery::Intervene, false),
+        (SyncError::Disconnected { reason: reason() }, Recovery::Retry, true),
+        (elsewhere(ErrorKind::Io, true), Recovery::Retry, true),
+        (elsewhere(ErrorKind::Closed, true), Recovery::Retry, true),
+        (elsewhere(ErrorKind::Closed, false), Recovery::Nothing, false),
+        (elsewhere(ErrorKind::Corrupt, false), Recovery::Intervene, false),
     ];
     for (error, recovery, retryable) in table {
         assert_eq!((error.recovery(), error.is_retryable()), (recovery, retryable), "{error}");
@@ -131,12 +139,11 @@ fn c56_each_error_has_a_recovery() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn c66_the_log_is_left_alone_as_long_as_it_asks() {
+async fn c66_the_log_is_left_alone_as_long_as_it_asks(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     let (connection, online) = tokio::sync::watch::channel(true);
-    let continuous = builder(&device, &log).await.online(online).start();
+    let continuous = builder(&device, &log).await.online(online).start_in(place).await;
     let_run().await;
     log.script(Call::Append, [Fault::RateLimit(SECOND * 5)]);
     let times = times(&log, Call::Append, 2);
@@ -167,8 +174,7 @@ async fn c66_the_log_is_left_alone_as_long_as_it_asks() {
 }
 
 /// A request that is never answered is given up and made again.
-#[tokio::test(start_paused = true)]
-async fn c01_each_request_has_a_deadline() {
+async fn c01_each_request_has_a_deadline(place: Place) {
     for call in [Call::Register, Call::Append, Call::Read, Call::Acknowledge] {
         let inner = shared_log();
         let log = ScriptedLog::new(&inner);
@@ -178,7 +184,7 @@ async fn c01_each_request_has_a_deadline() {
         device.note("ours", "x").await;
         log.script(call, [Fault::Delay(LONG)]);
         let sync = device.join(&log).await.deadline(SECOND * 30);
-        let continuous = storex_sync::ContinuousSync::start(sync, LONG / 2);
+        let continuous = every(sync, LONG / 2).start_in(place).await;
         sleep(SECOND * 30 + Duration::from_millis(300)).await;
         let error = continuous.status().borrow().last_error.clone().unwrap();
         assert!(error.contains("30 s"), "{call:?}: {error}");
@@ -192,11 +198,10 @@ async fn c01_each_request_has_a_deadline() {
 }
 
 /// The storage is closed under it.
-#[tokio::test(start_paused = true)]
-async fn it_ends_with_the_storage() {
+async fn it_ends_with_the_storage(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
-    let continuous = builder(&device, &log).await.start();
+    let continuous = builder(&device, &log).await.start_in(place).await;
     let_run().await;
     device.storage.close().await.unwrap();
     let_run().await;
@@ -206,12 +211,11 @@ async fn it_ends_with_the_storage() {
 }
 
 /// Somebody who asks does not wait for the end of a wait.
-#[tokio::test(start_paused = true)]
-async fn c55_whoever_asks_cuts_the_wait() {
+async fn c55_whoever_asks_cuts_the_wait(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     log.script(Call::Read, [Fault::Fail; 8]);
-    let continuous = builder(&device, &log).await.start();
+    let continuous = builder(&device, &log).await.start_in(place).await;
     sleep(SECOND * 100).await;
     log.heal();
     let begin = Instant::now();
@@ -219,3 +223,13 @@ async fn c55_whoever_asks_cuts_the_wait() {
     assert_eq!(begin.elapsed(), Duration::ZERO);
     continuous.stop().await;
 }
+
+in_both_places![
+    c55_the_waits_grow_up_to_the_cap_with_jitter,
+    c55_noise_is_not_told_until_the_attempts_are_used_up,
+    c56_what_needs_somebody_is_told_at_once_and_tried_rarely,
+    c66_the_log_is_left_alone_as_long_as_it_asks,
+    c01_each_request_has_a_deadline,
+    it_ends_with_the_storage,
+    c55_whoever_asks_cuts_the_wait,
+];

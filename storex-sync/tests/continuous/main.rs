@@ -1,4 +1,5 @@
-//! [`ContinuousSync`](storex_sync::ContinuousSync) under a clock that stands still until everybody waits.
+//! [`ContinuousSync`](storex_sync::ContinuousSync) under a clock that stands still until everybody waits. Each case is run twice: where sync
+//! runs, and through a proxy.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::disallowed_methods)] // the tests own the time
 
@@ -15,7 +16,7 @@ mod writes;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use storex_sync::{ContinuousSync, ContinuousSyncBuilder, SyncError, SyncReport};
+use storex_sync::{ContinuousSync, ContinuousSyncBuilder, Sync, SyncError, SyncHandle, SyncReport};
 use support::Device;
 use support::log::{Call, ScriptedLog};
 use tokio::time::{Instant, sleep};
@@ -35,12 +36,17 @@ async fn builder(device: &Device, log: &Arc<ScriptedLog>) -> ContinuousSyncBuild
     ContinuousSync::builder(device.join(log).await).intervals(LONG, LONG)
 }
 
+/// One with one distance between exchanges.
+fn every(sync: Sync, interval: Duration) -> ContinuousSyncBuilder {
+    ContinuousSync::builder(sync).intervals(interval, interval)
+}
+
 /// The error of an exchange that was asked for.
-async fn refused(continuous: &ContinuousSync) -> SyncError {
+async fn refused(continuous: &Arc<dyn SyncHandle>) -> SyncError {
     continuous.sync_now().await.expect("it runs").expect_err("it is refused")
 }
 
-async fn exchanged(continuous: &ContinuousSync) -> SyncReport {
+async fn exchanged(continuous: &Arc<dyn SyncHandle>) -> SyncReport {
     continuous.sync_now().await.expect("it runs").expect("it goes through")
 }
 

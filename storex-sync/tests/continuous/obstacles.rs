@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use storex_sync::{ContinuousSync, Phase, SyncError, SyncLog};
+use storex_sync::{Phase, SyncError, SyncLog};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use crate::in_both_places;
 use crate::support::log::{Call, Fault, ScriptedLog};
+use crate::support::place::{Place, StartIn};
 use crate::support::{Device, assert_in_step, count, open, parked_count, schema, shared_log};
-use crate::{INTERVAL, SECOND, builder, exchanged, let_run, refused};
+use crate::{INTERVAL, SECOND, builder, every, exchanged, let_run, refused};
 
 /// The same database, opened by another instance: another tab, another process, or after a restart.
 async fn again(device: &Device) -> Device {
@@ -16,13 +18,12 @@ async fn again(device: &Device) -> Device {
     Device { storage, ..device.clone() }
 }
 
-#[tokio::test(start_paused = true)]
-async fn c62_off_line_nothing_is_asked_and_on_line_it_exchanges_at_once() {
+async fn c62_off_line_nothing_is_asked_and_on_line_it_exchanges_at_once(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     let (connection, online) = watch::channel(false);
     let short = builder(&device, &log).await.intervals(SECOND, SECOND);
-    let continuous = short.online(online).start();
+    let continuous = short.online(online).start_in(place).await;
     device.note("n", "written without a connection").await;
     sleep(SECOND * 600).await;
     assert_eq!(log.calls(), []);
@@ -51,13 +52,12 @@ async fn c62_off_line_nothing_is_asked_and_on_line_it_exchanges_at_once() {
 }
 
 /// A connection that comes back cuts the wait after a failure.
-#[tokio::test(start_paused = true)]
-async fn c62_a_connection_cuts_the_wait() {
+async fn c62_a_connection_cuts_the_wait(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     let (connection, online) = watch::channel(true);
     log.script(Call::Read, [Fault::Fail; 8]);
-    let continuous = builder(&device, &log).await.online(online).start();
+    let continuous = builder(&device, &log).await.online(online).start_in(place).await;
     sleep(SECOND * 100).await;
     log.heal();
     log.forget();
@@ -69,12 +69,11 @@ async fn c62_a_connection_cuts_the_wait() {
     continuous.stop().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn c62_a_signal_without_a_sender_is_a_connection() {
+async fn c62_a_signal_without_a_sender_is_a_connection(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     let (connection, online) = watch::channel(false);
-    let continuous = builder(&device, &log).await.online(online).start();
+    let continuous = builder(&device, &log).await.online(online).start_in(place).await;
     sleep(INTERVAL).await;
     assert_eq!(log.calls(), []);
     drop(connection);
@@ -83,14 +82,13 @@ async fn c62_a_signal_without_a_sender_is_a_connection() {
     continuous.stop().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn c74_a_pause_holds_for_every_instance_and_over_restarts() {
+async fn c74_a_pause_holds_for_every_instance_and_over_restarts(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let (device, other) = (Device::new(1).await, Device::new(2).await);
     let second = again(&device).await;
     let start = |device: Device| {
         let log = &log;
-        async move { builder(&device, log).await.intervals(INTERVAL, INTERVAL).start() }
+        async move { builder(&device, log).await.intervals(INTERVAL, INTERVAL).start_in(place).await }
     };
     let (tab_a, tab_b) = (start(device.clone()).await, start(second.clone()).await);
     let_run().await;
@@ -128,13 +126,12 @@ async fn c74_a_pause_holds_for_every_instance_and_over_restarts() {
     assert_in_step(&[&device, &other]).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn c74_pausing_waits_for_what_is_under_way() {
+async fn c74_pausing_waits_for_what_is_under_way(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     device.note("n", "x").await;
     log.script(Call::Append, [Fault::Delay(SECOND * 20)]);
-    let continuous = builder(&device, &log).await.start();
+    let continuous = builder(&device, &log).await.start_in(place).await;
     let_run().await;
     continuous.pause().await.unwrap();
     assert_eq!(count(&device, "_storex_log").await, 0, "it came to its end");
@@ -144,18 +141,17 @@ async fn c74_pausing_waits_for_what_is_under_way() {
     continuous.stop().await;
     // Also of one that was stopped, it can be said for the next.
     continuous.resume().await.unwrap();
-    let continuous = builder(&device, &log).await.start();
+    let continuous = builder(&device, &log).await.start_in(place).await;
     let_run().await;
     assert_eq!(log.count(Call::Read), 1);
     continuous.stop().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn c75_a_login_that_is_needed_is_waited_for() {
+async fn c75_a_login_that_is_needed_is_waited_for(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     let sync = device.join(&log).await;
-    let continuous = ContinuousSync::start(sync, SECOND);
+    let continuous = every(sync, SECOND).start_in(place).await;
     let_run().await;
     log.script(Call::Append, [Fault::Refuse]);
     device.note("n", "x").await;
@@ -174,3 +170,12 @@ async fn c75_a_login_that_is_needed_is_waited_for() {
     assert_eq!((status.unsent, status.in_step, status.last_error), (0, true, None));
     continuous.stop().await;
 }
+
+in_both_places![
+    c62_off_line_nothing_is_asked_and_on_line_it_exchanges_at_once,
+    c62_a_connection_cuts_the_wait,
+    c62_a_signal_without_a_sender_is_a_connection,
+    c74_a_pause_holds_for_every_instance_and_over_restarts,
+    c74_pausing_waits_for_what_is_under_way,
+    c75_a_login_that_is_needed_is_waited_for,
+];

@@ -5,26 +5,27 @@ use std::time::Duration;
 
 use storex_core::ErrorKind;
 use storex_sync::engine::Backoff;
-use storex_sync::{ContinuousSync, Phase};
+use storex_sync::{Phase, SyncHandle};
 use tokio::time::{Instant, sleep};
 
+use crate::in_both_places;
 use crate::support::log::{Call, Fault, ScriptedLog};
+use crate::support::place::{Place, StartIn};
 use crate::support::{Device, assert_in_step, count, shared_log};
-use crate::{INTERVAL, let_run};
+use crate::{INTERVAL, every, let_run};
 
 /// On the interval, also after failures.
-async fn start(device: &Device, log: &Arc<ScriptedLog>) -> ContinuousSync {
+async fn start(device: &Device, log: &Arc<ScriptedLog>, place: Place) -> Arc<dyn SyncHandle> {
     let regular = Backoff { first: INTERVAL, factor: 1.0, jitter: 0.0, ..Backoff::default() };
-    let builder = ContinuousSync::builder(device.join(log).await).intervals(INTERVAL, INTERVAL);
-    builder.backoff(regular).start()
+    let builder = every(device.join(log).await, INTERVAL);
+    builder.backoff(regular).start_in(place).await
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_first_exchange_is_at_once_and_then_one_per_interval() {
+async fn the_first_exchange_is_at_once_and_then_one_per_interval(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     device.note("n", "x").await;
-    let continuous = start(&device, &log).await;
+    let continuous = start(&device, &log, place).await;
     let_run().await;
     assert_eq!(continuous.status().borrow().rounds, 1);
     assert_eq!(log.calls(), [Call::Register, Call::Append, Call::Read, Call::Acknowledge]);
@@ -41,8 +42,7 @@ async fn the_first_exchange_is_at_once_and_then_one_per_interval() {
 }
 
 /// The interval is counted from the end of an exchange, however long it took, and two never overlap.
-#[tokio::test(start_paused = true)]
-async fn exchanges_never_overlap() {
+async fn exchanges_never_overlap(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     let begun: Arc<Mutex<Vec<Instant>>> = Arc::default();
@@ -55,7 +55,7 @@ async fn exchanges_never_overlap() {
         });
     }
     log.script(Call::Read, [Fault::Delay(slow); 4]);
-    let continuous = start(&device, &log).await;
+    let continuous = start(&device, &log, place).await;
     sleep((slow + INTERVAL) * 4).await;
     let begun = begun.lock().unwrap().clone();
     assert_eq!(begun.len(), 4);
@@ -68,13 +68,12 @@ async fn exchanges_never_overlap() {
     continuous.stop().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_failure_is_told_and_tried_again_after_the_interval() {
+async fn a_failure_is_told_and_tried_again_after_the_interval(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     device.note("n", "x").await;
     log.script(Call::Append, [Fault::Fail, Fault::DropAnswer]);
-    let continuous = start(&device, &log).await;
+    let continuous = start(&device, &log, place).await;
     let mut status = continuous.status();
     let_run().await;
     let failed = status.borrow_and_update().clone();
@@ -96,11 +95,10 @@ async fn a_failure_is_told_and_tried_again_after_the_interval() {
     assert_eq!(count(&device, "_storex_log").await, 0);
 }
 
-#[tokio::test(start_paused = true)]
-async fn sync_now_begins_after_the_call_and_does_not_wait_for_the_timer() {
+async fn sync_now_begins_after_the_call_and_does_not_wait_for_the_timer(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let (device, other) = (Device::new(1).await, Device::new(2).await);
-    let continuous = start(&device, &log).await;
+    let continuous = start(&device, &log, place).await;
     let_run().await;
     let before = Instant::now();
     device.note("n", "x").await;
@@ -127,11 +125,10 @@ async fn sync_now_begins_after_the_call_and_does_not_wait_for_the_timer() {
 }
 
 /// Many callers share one exchange, and its error keeps its class for all of them.
-#[tokio::test(start_paused = true)]
-async fn sync_now_joins() {
+async fn sync_now_joins(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
-    let continuous = Arc::new(start(&device, &log).await);
+    let continuous = start(&device, &log, place).await;
     let_run().await;
     device.note("n", "x").await;
     log.forget();
@@ -162,13 +159,12 @@ async fn sync_now_joins() {
     continuous.stop().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn stop_waits_for_the_exchange_and_can_be_called_twice() {
+async fn stop_waits_for_the_exchange_and_can_be_called_twice(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     device.note("n", "x").await;
     log.script(Call::Append, [Fault::Delay(Duration::from_secs(60))]);
-    let continuous = start(&device, &log).await;
+    let continuous = start(&device, &log, place).await;
     let_run().await;
     assert_eq!(continuous.status().borrow().phase, Phase::Sending);
     let (now, (), ()) = tokio::join!(
@@ -189,11 +185,10 @@ async fn stop_waits_for_the_exchange_and_can_be_called_twice() {
     assert_eq!(log.calls(), []);
 }
 
-#[tokio::test(start_paused = true)]
-async fn dropping_it_stops_it() {
+async fn dropping_it_stops_it(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
-    let continuous = start(&device, &log).await;
+    let continuous = start(&device, &log, place).await;
     let mut status = continuous.status();
     let_run().await;
     log.forget();
@@ -205,11 +200,10 @@ async fn dropping_it_stops_it() {
 }
 
 /// The wall clock may jump as it likes: the timer does not look at it.
-#[tokio::test(start_paused = true)]
-async fn the_timer_does_not_follow_the_wall_clock() {
+async fn the_timer_does_not_follow_the_wall_clock(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
-    let continuous = start(&device, &log).await;
+    let continuous = start(&device, &log, place).await;
     let_run().await;
     for jump in [-86_400_000_000, 86_400_000_000] {
         device.runtime.advance(jump);
@@ -219,3 +213,14 @@ async fn the_timer_does_not_follow_the_wall_clock() {
     }
     continuous.stop().await;
 }
+
+in_both_places![
+    the_first_exchange_is_at_once_and_then_one_per_interval,
+    exchanges_never_overlap,
+    a_failure_is_told_and_tried_again_after_the_interval,
+    sync_now_begins_after_the_call_and_does_not_wait_for_the_timer,
+    sync_now_joins,
+    stop_waits_for_the_exchange_and_can_be_called_twice,
+    dropping_it_stops_it,
+    the_timer_does_not_follow_the_wall_clock,
+];

@@ -6,20 +6,21 @@ use std::time::Duration;
 use storex_sync::{ContinuousSync, ExchangeProgress, Limits, Phase, SyncEvent, SyncLog};
 use tokio::time::sleep;
 
+use crate::in_both_places;
 use crate::support::log::{Call, Fault, ScriptedLog};
+use crate::support::place::{Place, StartIn};
 use crate::support::{Device, assert_in_step, count, open, schema, shared_log};
-use crate::{INTERVAL, SECOND, builder, exchanged, let_run};
+use crate::{INTERVAL, SECOND, builder, every, exchanged, let_run};
 
 /// Looks at every status while devices write, requests fail and connections go: "in step" is never said with something
 /// to send.
-#[tokio::test(start_paused = true)]
-async fn c69_in_step_is_true_whenever_it_is_said() {
+async fn c69_in_step_is_true_whenever_it_is_said(place: Place) {
     let inner = shared_log();
     let log = ScriptedLog::new(&inner);
     let (device, other) = (Device::new(1).await, Device::new(2).await);
     let (connection, online) = tokio::sync::watch::channel(true);
     let short = builder(&device, &log).await.intervals(SECOND, SECOND);
-    let continuous = short.online(online).start();
+    let continuous = short.online(online).start_in(place).await;
     let mut status = continuous.status();
     let watcher = {
         let (device, log) = (device.clone(), Arc::clone(&log));
@@ -67,14 +68,13 @@ async fn c69_in_step_is_true_whenever_it_is_said() {
     assert!(said > 5 && all > said, "{said} of {all}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn c69_the_phases_of_an_exchange_are_told() {
+async fn c69_the_phases_of_an_exchange_are_told(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     device.note("n", "x").await;
     log.script(Call::Append, [Fault::Delay(SECOND)]);
     log.script(Call::Read, [Fault::Delay(SECOND)]);
-    let continuous = builder(&device, &log).await.start();
+    let continuous = builder(&device, &log).await.start_in(place).await;
     let phase = || continuous.status().borrow().phase;
     let_run().await;
     assert_eq!(phase(), Phase::Sending);
@@ -90,11 +90,10 @@ async fn c69_the_phases_of_an_exchange_are_told() {
     assert_eq!((phase(), continuous.status().borrow().in_step), (Phase::Stopped, false));
 }
 
-#[tokio::test(start_paused = true)]
-async fn c71_error_and_success_are_remembered_over_restarts() {
+async fn c71_error_and_success_are_remembered_over_restarts(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
-    let continuous = builder(&device, &log).await.start();
+    let continuous = builder(&device, &log).await.start_in(place).await;
     let_run().await;
     let success = continuous.status().borrow().last_success.unwrap();
     sleep(SECOND * 100).await;
@@ -109,7 +108,7 @@ async fn c71_error_and_success_are_remembered_over_restarts() {
     let storage = open(&device.backend, &device.runtime, schema(), SyncLog::new()).await;
     let device = Device { storage, ..device };
     let (_connection, online) = tokio::sync::watch::channel(false);
-    let continuous = builder(&device, &log).await.online(online).start();
+    let continuous = builder(&device, &log).await.online(online).start_in(place).await;
     let_run().await;
     let after = continuous.status().borrow().clone();
     assert_eq!(after.last_error, before.last_error);
@@ -120,11 +119,11 @@ async fn c71_error_and_success_are_remembered_over_restarts() {
 
     // Healed: that is remembered too.
     log.heal();
-    let continuous = builder(&device, &log).await.start();
+    let continuous = builder(&device, &log).await.start_in(place).await;
     exchanged(&continuous).await;
     continuous.stop().await;
     let (_connection, online) = tokio::sync::watch::channel(false);
-    let continuous = builder(&device, &log).await.online(online).start();
+    let continuous = builder(&device, &log).await.online(online).start_in(place).await;
     let_run().await;
     let healed = continuous.status().borrow().clone();
     assert_eq!((healed.last_error, healed.last_error_at, healed.unsent), (None, None, 0));
@@ -133,11 +132,10 @@ async fn c71_error_and_success_are_remembered_over_restarts() {
 }
 
 /// With nothing to do, the database is left alone too.
-#[tokio::test(start_paused = true)]
-async fn an_idle_exchange_writes_at_most_once_a_minute() {
+async fn an_idle_exchange_writes_at_most_once_a_minute(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
-    let continuous = ContinuousSync::start(device.join(&log).await, SECOND);
+    let continuous = every(device.join(&log).await, SECOND).start_in(place).await;
     let remembered = || async {
         let row = device.storage.find(storex_core::Query::new("_storex_meta")).await.unwrap();
         row.into_iter().find(|row| row.get(0).as_text() == Some("sync_status")).unwrap()
@@ -152,14 +150,14 @@ async fn an_idle_exchange_writes_at_most_once_a_minute() {
 }
 
 /// An observer that does not listen, or is gone, disturbs nobody; one that is slow misses the oldest.
-#[tokio::test(start_paused = true)]
-async fn events_reach_everybody_who_listens() {
+async fn events_reach_everybody_who_listens(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let (device, other) = (Device::new(1).await, Device::new(2).await);
     device.note("n", "here").await;
     other.note("n", "there").await;
     other.sync(&log).await;
-    let continuous = builder(&device, &log).await.intervals(INTERVAL, INTERVAL).start();
+    let continuous =
+        builder(&device, &log).await.intervals(INTERVAL, INTERVAL).start_in(place).await;
     let (mut slow, mut quick) = (continuous.events(), continuous.events());
     drop(continuous.events());
     let Some(SyncEvent::Exchanged(report)) = quick.next().await else { panic!("an exchange") };
@@ -172,8 +170,7 @@ async fn events_reach_everybody_who_listens() {
     continuous.stop().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn c73_the_progress_of_a_long_exchange_grows_to_its_end() {
+async fn c73_the_progress_of_a_long_exchange_grows_to_its_end(place: Place) {
     let inner = shared_log();
     let (device, other) = (Device::new(1).await, Device::new(2).await);
     for n in 0..60 {
@@ -185,7 +182,8 @@ async fn c73_the_progress_of_a_long_exchange_grows_to_its_end() {
     log.script(Call::Append, [Fault::Delay(SECOND); 20]);
     let few = Limits { bytes: 2 << 10, transactions: 7 };
     log.script(Call::Read, [Fault::Delay(SECOND); 20]);
-    let continuous = ContinuousSync::builder(device.join(&log).await.limits(few)).start();
+    let builder = ContinuousSync::builder(device.join(&log).await.limits(few));
+    let continuous = builder.start_in(place).await;
     let mut status = continuous.status();
     let mut seen = Vec::new();
     while status.borrow_and_update().rounds == 0 {
@@ -204,3 +202,12 @@ async fn c73_the_progress_of_a_long_exchange_grows_to_its_end() {
     assert!(last.sent == 60 && (40..=60).contains(&last.received), "{last:?}");
     continuous.stop().await;
 }
+
+in_both_places![
+    c69_in_step_is_true_whenever_it_is_said,
+    c69_the_phases_of_an_exchange_are_told,
+    c71_error_and_success_are_remembered_over_restarts,
+    an_idle_exchange_writes_at_most_once_a_minute,
+    events_reach_everybody_who_listens,
+    c73_the_progress_of_a_long_exchange_grows_to_its_end,
+];

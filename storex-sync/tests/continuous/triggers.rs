@@ -6,15 +6,16 @@ use storex_sync::SyncLog;
 use storex_sync::engine::Triggers;
 use tokio::time::{Instant, sleep};
 
+use crate::in_both_places;
 use crate::support::log::{Call, ScriptedLog};
+use crate::support::place::{Place, StartIn};
 use crate::support::{Device, assert_in_step, count, open, schema, shared_log};
 use crate::{INTERVAL, LONG, SECOND, builder, distances, exchanged, let_run, times};
 
-#[tokio::test(start_paused = true)]
-async fn c63_a_burst_of_writes_is_at_most_two_appends() {
+async fn c63_a_burst_of_writes_is_at_most_two_appends(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
-    let continuous = builder(&device, &log).await.start();
+    let continuous = builder(&device, &log).await.start_in(place).await;
     let_run().await;
     for n in 0..100 {
         device.note(&format!("{n}"), "x").await;
@@ -28,12 +29,11 @@ async fn c63_a_burst_of_writes_is_at_most_two_appends() {
 }
 
 /// However long the burst lasts, the first write does not wait for its end, and the requests stay few.
-#[tokio::test(start_paused = true)]
-async fn c63_a_long_burst_goes_out_piece_by_piece() {
+async fn c63_a_long_burst_goes_out_piece_by_piece(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     let gather = Duration::from_millis(200);
-    let continuous = builder(&device, &log).await.gather(gather).start();
+    let continuous = builder(&device, &log).await.gather(gather).start_in(place).await;
     let_run().await;
     for n in 0..1000 {
         device.note(&format!("{n}"), "x").await;
@@ -48,13 +48,12 @@ async fn c63_a_long_burst_goes_out_piece_by_piece() {
     continuous.stop().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn c63_with_no_trigger_nothing_happens_until_it_is_asked_for() {
+async fn c63_with_no_trigger_nothing_happens_until_it_is_asked_for(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     device.note("before", "x").await;
     let short = builder(&device, &log).await.intervals(SECOND, SECOND);
-    let continuous = short.triggers(Triggers::MANUAL).start();
+    let continuous = short.triggers(Triggers::MANUAL).start_in(place).await;
     device.note("after", "x").await;
     sleep(LONG).await;
     assert_eq!(log.calls(), []);
@@ -64,21 +63,20 @@ async fn c63_with_no_trigger_nothing_happens_until_it_is_asked_for() {
     continuous.stop().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn c63_each_trigger_works_alone() {
+async fn c63_each_trigger_works_alone(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     let short = || async { builder(&device, &log).await.intervals(INTERVAL, INTERVAL) };
 
     let only = Triggers { startup: true, ..Triggers::MANUAL };
-    let continuous = short().await.triggers(only).start();
+    let continuous = short().await.triggers(only).start_in(place).await;
     sleep(INTERVAL * 10).await;
     assert_eq!(log.count(Call::Read), 1);
     continuous.stop().await;
 
     log.forget();
     let only = Triggers { timer: true, ..Triggers::MANUAL };
-    let continuous = short().await.triggers(only).start();
+    let continuous = short().await.triggers(only).start_in(place).await;
     device.note("n", "goes out with the timer").await;
     sleep(INTERVAL - SECOND).await;
     assert_eq!(log.calls(), []);
@@ -88,7 +86,7 @@ async fn c63_each_trigger_works_alone() {
 
     log.forget();
     let only = Triggers { local_change: true, ..Triggers::MANUAL };
-    let continuous = short().await.triggers(only).start();
+    let continuous = short().await.triggers(only).start_in(place).await;
     sleep(INTERVAL * 3).await;
     assert_eq!(log.calls(), []);
     device.note("m", "goes out at once").await;
@@ -98,27 +96,25 @@ async fn c63_each_trigger_works_alone() {
 }
 
 /// What was written while nobody synced goes out without another write.
-#[tokio::test(start_paused = true)]
-async fn c63_what_waits_from_before_is_a_local_change_too() {
+async fn c63_what_waits_from_before_is_a_local_change_too(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     device.note("n", "written before").await;
     let only = Triggers { local_change: true, ..Triggers::MANUAL };
-    let continuous = builder(&device, &log).await.triggers(only).start();
+    let continuous = builder(&device, &log).await.triggers(only).start_in(place).await;
     sleep(SECOND).await;
     assert_eq!(log.count(Call::Append), 1);
     continuous.stop().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn c63_what_is_not_to_be_sent_makes_no_exchange() {
+async fn c63_what_is_not_to_be_sent_makes_no_exchange(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let (device, other) = (Device::new(1).await, Device::new(2).await);
     let sync_log = SyncLog::new().local_only(["user"]);
     let storage = open(&device.backend, &device.runtime, schema(), sync_log).await;
     let device = Device { storage, ..device };
     let no_news = Triggers { remote_news: false, ..Triggers::ALL };
-    let continuous = builder(&device, &log).await.triggers(no_news).start();
+    let continuous = builder(&device, &log).await.triggers(no_news).start_in(place).await;
     let_run().await;
     log.forget();
     device.create("user", serde_json::json!({"id": "1", "name": "stays here"})).await;
@@ -137,11 +133,11 @@ async fn c63_what_is_not_to_be_sent_makes_no_exchange() {
 }
 
 /// C64 too: from one device to the other in less than a second, and no timer has a part in it.
-#[tokio::test(start_paused = true)]
-async fn c63_news_from_the_shared_log_are_fetched_at_once() {
+async fn c63_news_from_the_shared_log_are_fetched_at_once(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let (a, b) = (Device::new(1).await, Device::new(2).await);
-    let (on_a, on_b) = (builder(&a, &log).await.start(), builder(&b, &log).await.start());
+    let on_a = builder(&a, &log).await.start_in(place).await;
+    let on_b = builder(&b, &log).await.start_in(place).await;
     let_run().await;
     for n in 0..5 {
         let begin = Instant::now();
@@ -164,14 +160,13 @@ async fn c63_news_from_the_shared_log_are_fetched_at_once() {
     assert_in_step(&[&a, &b]).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn c65_the_interval_grows_when_nothing_happens_and_shrinks_when_something_does() {
+async fn c65_the_interval_grows_when_nothing_happens_and_shrinks_when_something_does(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let (device, other) = (Device::new(1).await, Device::new(2).await);
     let times = times(&log, Call::Read, 12);
     let only = Triggers { startup: true, timer: true, ..Triggers::MANUAL };
     let builder = builder(&device, &log).await.triggers(only);
-    let continuous = builder.intervals(SECOND, SECOND * 6).start();
+    let continuous = builder.intervals(SECOND, SECOND * 6).start_in(place).await;
     sleep(SECOND * 26).await; // exchanges at 0, 2, 6, 12, 18, 24
     let seconds: Vec<u64> = distances(&times).iter().map(Duration::as_secs).collect();
     assert_eq!(seconds, [2, 4, 6, 6, 6]);
@@ -184,3 +179,14 @@ async fn c65_the_interval_grows_when_nothing_happens_and_shrinks_when_something_
     other.sync(&log).await;
     assert_in_step(&[&device, &other]).await;
 }
+
+in_both_places![
+    c63_a_burst_of_writes_is_at_most_two_appends,
+    c63_a_long_burst_goes_out_piece_by_piece,
+    c63_with_no_trigger_nothing_happens_until_it_is_asked_for,
+    c63_each_trigger_works_alone,
+    c63_what_waits_from_before_is_a_local_change_too,
+    c63_what_is_not_to_be_sent_makes_no_exchange,
+    c63_news_from_the_shared_log_are_fetched_at_once,
+    c65_the_interval_grows_when_nothing_happens_and_shrinks_when_something_does,
+];

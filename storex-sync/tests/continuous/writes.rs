@@ -1,20 +1,22 @@
 //! What becomes of a write.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use storex_sync::{ContinuousSync, Limits, SyncError, SyncLog, WriteId, WriteState};
+use storex_sync::{Limits, SyncError, SyncHandle, SyncLog, WriteId, WriteState};
 use tokio::time::{sleep, timeout};
 
+use crate::in_both_places;
 use crate::support::log::{Call, Fault, ScriptedLog};
+use crate::support::place::{Place, StartIn};
 use crate::support::{Device, larger_schema, open, schema, shared_log};
-use crate::{LONG, SECOND, builder, exchanged, let_run};
+use crate::{LONG, SECOND, builder, every, exchanged, let_run};
 
-async fn last_write(continuous: &ContinuousSync) -> WriteId {
-    continuous.sync().last_write().await.unwrap().unwrap()
+async fn last_write(continuous: &Arc<dyn SyncHandle>) -> WriteId {
+    continuous.last_write().await.unwrap().unwrap()
 }
 
-#[tokio::test(start_paused = true)]
-async fn c53_the_states_of_a_write_only_move_forward() {
+async fn c53_the_states_of_a_write_only_move_forward(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     let ten = Limits { transactions: 10, ..Limits::default() };
@@ -27,7 +29,7 @@ async fn c53_the_states_of_a_write_only_move_forward() {
     assert_eq!(last.sequence, 1000);
     log.script(Call::Append, [Fault::Delay(SECOND); 100]);
     log.script(Call::Append, [Fault::DropAnswer, Fault::Fail]);
-    let continuous = ContinuousSync::start(sync.clone(), LONG);
+    let continuous = every(sync.clone(), LONG).start_in(place).await;
     let mut known = vec![WriteState::Waiting; 1000];
     let mut mixed = false;
     while known.contains(&WriteState::Waiting) {
@@ -70,11 +72,10 @@ async fn c53_the_writes_of_another_device_have_a_state_too() {
     assert_eq!(here.write_state(later).await.unwrap(), WriteState::Applied);
 }
 
-#[tokio::test(start_paused = true)]
-async fn c72_a_write_is_waited_for_until_the_log_has_it() {
+async fn c72_a_write_is_waited_for_until_the_log_has_it(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
-    let continuous = builder(&device, &log).await.start();
+    let continuous = builder(&device, &log).await.start_in(place).await;
     let_run().await;
     log.script(Call::Append, [Fault::Fail, Fault::DropAnswer]);
     device.note("n", "x").await;
@@ -82,7 +83,7 @@ async fn c72_a_write_is_waited_for_until_the_log_has_it() {
     // Given up, and waited for again: nothing is lost by it.
     assert!(timeout(SECOND / 2, continuous.await_synced(write)).await.is_err());
     timeout(SECOND * 10, continuous.await_synced(write)).await.unwrap().unwrap();
-    assert_eq!(continuous.sync().write_state(write).await.unwrap(), WriteState::Sent);
+    assert_eq!(continuous.write_state(write).await.unwrap(), WriteState::Sent);
     // What is sent already is not waited for.
     log.forget();
     continuous.await_synced(write).await.unwrap();
@@ -90,12 +91,11 @@ async fn c72_a_write_is_waited_for_until_the_log_has_it() {
     continuous.stop().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn c72_also_when_it_is_sent_after_a_restart() {
+async fn c72_also_when_it_is_sent_after_a_restart(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     let (_none, offline) = tokio::sync::watch::channel(false);
-    let continuous = builder(&device, &log).await.online(offline).start();
+    let continuous = builder(&device, &log).await.online(offline).start_in(place).await;
     device.note("n", "x").await;
     let write = last_write(&continuous).await;
     let (waited, ()) = tokio::join!(continuous.await_synced(write), async {
@@ -107,25 +107,24 @@ async fn c72_also_when_it_is_sent_after_a_restart() {
 
     let storage = open(&device.backend, &device.runtime, schema(), SyncLog::new()).await;
     let device = Device { storage, ..device };
-    let continuous = builder(&device, &log).await.start();
+    let continuous = builder(&device, &log).await.start_in(place).await;
     continuous.await_synced(write).await.unwrap();
     assert_eq!(log.count(Call::Append), 1);
     continuous.stop().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn c72_an_error_that_does_not_pass_ends_the_waiting() {
+async fn c72_an_error_that_does_not_pass_ends_the_waiting(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     let sync = device.join(&log).await.keep_log();
-    let continuous = ContinuousSync::builder(sync).intervals(LONG, LONG).start();
+    let continuous = every(sync, LONG).start_in(place).await;
     let_run().await;
     log.script(Call::Append, [Fault::Replace]);
     device.note("n", "x").await;
     let write = last_write(&continuous).await;
     let error = continuous.await_synced(write).await.unwrap_err();
     assert!(matches!(error.cause(), SyncError::LogReplaced), "{error}");
-    assert_eq!(continuous.sync().write_state(write).await.unwrap(), WriteState::Waiting);
+    assert_eq!(continuous.write_state(write).await.unwrap(), WriteState::Waiting);
     exchanged(&continuous).await;
     continuous.await_synced(write).await.unwrap();
     let unknown = WriteId { sequence: 99, ..write };
@@ -135,11 +134,10 @@ async fn c72_an_error_that_does_not_pass_ends_the_waiting() {
 }
 
 /// Another instance on the same database may send it, by an exchange of its own.
-#[tokio::test(start_paused = true)]
-async fn c72_whoever_sends_it() {
+async fn c72_whoever_sends_it(place: Place) {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
-    let continuous = builder(&device, &log).await.start();
+    let continuous = builder(&device, &log).await.start_in(place).await;
     let_run().await;
     log.script(Call::Append, [Fault::Fail]);
     device.note("n", "x").await;
@@ -149,3 +147,11 @@ async fn c72_whoever_sends_it() {
     waited.unwrap();
     continuous.stop().await;
 }
+
+in_both_places![
+    c53_the_states_of_a_write_only_move_forward,
+    c72_a_write_is_waited_for_until_the_log_has_it,
+    c72_also_when_it_is_sent_after_a_restart,
+    c72_an_error_that_does_not_pass_ends_the_waiting,
+    c72_whoever_sends_it,
+];

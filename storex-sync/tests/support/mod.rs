@@ -3,6 +3,7 @@
 
 pub mod channel;
 pub mod log;
+pub mod place;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
