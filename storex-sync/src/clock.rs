@@ -21,6 +21,15 @@ pub(crate) const MAX_LIFE: u32 = 1 << 30;
 /// The last life that is believed of another device: whatever it says, the object has lives left here.
 pub(crate) const LAST_LIFE: u32 = MAX_LIFE / 2;
 
+/// The next life of an object that this device creates or deletes, unless the others would refuse it.
+pub(crate) fn next_life(life: u32) -> Result<u32> {
+    if life > LAST_LIFE {
+        let reason = "another device says that its object was deleted more often than is possible";
+        return Err(SyncError::corrupt("a clock", reason));
+    }
+    Ok(life)
+}
+
 /// What the merge has to know of an object.
 ///
 /// `life` is the causal length of its existence (as in causal-length sets: Yu, Rostad, "A Low-Cost Set CRDT Based on

@@ -63,9 +63,12 @@ impl Sync {
     pub(crate) async fn compact_in_step(&self) -> Result<Compacted> {
         let mut compacted = Compacted::default();
         let snapshots = self.snapshots()?;
-        if self.replica.merging.hooks.is_some() {
-            // What the application keeps back or changes before it is sent would be in the snapshot as it is here.
-            tracing::debug!("no snapshot is made where hooks say what is sent");
+        if self.replica.merging.hooks.is_some() || self.replica.numbers.has_local() {
+            // What the application keeps back or changes before it is sent would be in the snapshot as it is here, and what is local
+            // here would be missing, although others exchange it.
+            tracing::debug!(
+                "no snapshot is made where hooks say what is sent, or fields are local"
+            );
             return Ok(compacted);
         }
         let looking = "looking at what the shared log holds";

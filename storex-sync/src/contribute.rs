@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use storex_core::{Change, Changes, Collection, Error, Filter, Key, Name, Registry, Step, Value};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, next_life};
 use crate::counter::Counted;
 use crate::error::{Result, SyncError};
 use crate::field_state::{Contribution, Joined, NoArray};
@@ -82,7 +82,7 @@ impl OwnWrite<'_> {
         let alive = stored.filter(|clock| clock.is_alive());
         let life =
             stored.map_or(1, |clock| if clock.is_alive() { clock.life } else { clock.life + 1 });
-        let mut clock = Clock::created(life, self.stamp);
+        let mut clock = Clock::created(next_life(life)?, self.stamp);
         if !self.merging.has_strategies() && alive.is_none_or(|alive| alive.states.is_empty()) {
             return Ok((clock, Vec::new()));
         }

@@ -9,7 +9,6 @@ use crate::error::{Result, SyncError};
 use crate::journal::Conflict;
 use crate::merging::Merging;
 use crate::stamp::Stamp;
-use crate::state::is_state;
 use crate::transaction::{Entry, EntryKind, EntryValue, Transaction};
 
 /// What an application may say to what is sent, received, applied and merged; given to the sync log with
@@ -205,20 +204,9 @@ fn lead(transaction: &mut Transaction, hook: impl Fn(&mut PassingEntry<'_>) -> V
 }
 
 impl Merging {
-    /// What the application makes of transactions before they are sent: those that it changes, by place, with their bytes and how
-    /// many entries are left.
-    pub(crate) fn outgoing(&self, payloads: &[&[u8]]) -> Result<Vec<(usize, Vec<u8>, i64)>> {
-        let Some(hooks) = &self.hooks else { return Ok(Vec::new()) };
-        let mut outgoing = Vec::new();
-        for (at, payload) in payloads.iter().enumerate().filter(|(_, it)| !is_state(it)) {
-            let mut transaction = Transaction::decode(payload)?;
-            if lead(&mut transaction, |entry| hooks.before_send(entry)) {
-                let left = transaction.entries.iter().filter(|it| !it.is_taken_out()).count();
-                let left = i64::try_from(left).unwrap_or(i64::MAX);
-                outgoing.push((at, transaction.encode(), left));
-            }
-        }
-        Ok(outgoing)
+    /// What the application makes of a transaction before it is sent; whether it is another than before.
+    pub(crate) fn outgoing(&self, transaction: &mut Transaction) -> bool {
+        self.hooks.as_ref().is_some_and(|hooks| lead(transaction, |entry| hooks.before_send(entry)))
     }
 
     /// What is made of a transaction that has arrived.

@@ -43,7 +43,13 @@ impl LocalFields {
             let collection = registry.collection(name)?;
             for field in fields {
                 let at = collection.require(field)?;
-                if let Some(why) = hindrance(collection, at, local_only, merging) {
+                let refers = registry.collections().iter().flat_map(|it| it.referrers());
+                let mut refers = refers.filter(|it| it.child == *name && it.fields.contains(field));
+                let why = match refers.next() {
+                    Some(_) => Some("refers to another object"),
+                    None => hindrance(collection, at, local_only, merging),
+                };
+                if let Some(why) = why {
                     let reason = format!("field `{field}` cannot be kept local: it {why}");
                     return Err(Error::invalid(name, reason));
                 }
@@ -145,7 +151,8 @@ impl Numbers {
             let filter = Filter::Keys(vec![collection.key_of(record)]);
             Step::Update { collection: name(), filter, changes }
         };
-        let mut steps: Vec<Step> = records.iter().map(update).collect();
+        let updated = records.iter().filter(|_| !fields.is_empty());
+        let mut steps: Vec<Step> = updated.map(update).collect();
         steps.push(Step::create_or(name(), records, OnConflict::Skip));
         steps
     }
@@ -165,16 +172,25 @@ impl AllNumbers {
     }
 
     /// Leaves out what others say of fields that are kept local here.
-    pub(crate) fn without_local(&self, registry: &Registry, transaction: &mut Transaction) {
+    /// Whether there was anything.
+    pub(crate) fn without_local(&self, registry: &Registry, transaction: &mut Transaction) -> bool {
         let Transaction { shapes, entries, .. } = transaction;
+        let mut any = false;
         for (n, shape) in shapes.iter_mut().enumerate() {
             let local = self.local_places(registry, shape);
             for place in local.into_iter().rev() {
+                any = true;
                 shape.fields.remove(place);
                 let values = entries.iter_mut().filter(|it| it.shape == n).map(|it| &mut it.values);
                 values.filter(|it| place < it.len()).for_each(|it| drop(it.remove(place)));
             }
         }
+        any
+    }
+
+    /// Whether any field is kept local.
+    pub(crate) fn has_local(&self) -> bool {
+        self.iter().any(|numbers| !numbers.local.is_empty())
     }
 
     /// As [`AllNumbers::without_local`], of a page of a state.

@@ -94,6 +94,10 @@ impl AllNumbers {
         Ok(Self(numbers.collect::<Result<_>>()?))
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Numbers>> {
+        self.0.values()
+    }
+
     pub(crate) fn get(&self, collection: &str) -> Option<&Arc<Numbers>> {
         self.0.get(collection)
     }

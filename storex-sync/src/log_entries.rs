@@ -8,7 +8,7 @@ use storex_core::{
     Value, created,
 };
 
-use crate::clock::Clock;
+use crate::clock::{Clock, next_life};
 use crate::contribute::{Corrections, OwnWrite, Said};
 use crate::error::Result;
 use crate::key_code;
@@ -474,7 +474,7 @@ impl Fold<'_> {
                 corrections.forget(collection, &keys[n]);
                 let life = stored.map_or(1, |clock| clock.life);
                 let life = if life % 2 == 1 { life + 1 } else { life + 2 };
-                (Clock::created(life, stamp), Vec::new())
+                (Clock::created(next_life(life)?, stamp), Vec::new())
             }
         };
         let life = clock.life;

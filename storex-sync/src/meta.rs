@@ -12,6 +12,7 @@
 //! - `offered`: up to where this device's transactions were perhaps given to a shared log, see [`crate::reduce`];
 //! - `rules`: what the application wants done about rules that devices have broken together, see [`crate::rules`];
 //! - `cursor`: where this device is in its shared log;
+//! - `orphans`: what points to deleted objects is still to be judged, see [`crate::apply`];
 //! - `former`: who this device was before, see [`crate::renewal`];
 //! - `state`: how much of the state is sent again, see [`crate::state`];
 //! - `holder`: which of the programs that share the database may sync it, see [`crate::exclusive`];

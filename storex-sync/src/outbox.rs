@@ -1,9 +1,11 @@
 //! Reading what is to be sent.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use storex_core::{
-    Batch, Direction, Executed, OnConflict, Query, Record, Step, StepOutcome, Trace, Value, field,
+    Batch, Direction, Executed, OnConflict, Query, Record, Registry, Step, StepOutcome, Trace,
+    Value, field,
 };
 
 use crate::apply::Replica;
@@ -11,16 +13,17 @@ use crate::engine::{Outbox, Outcome};
 use crate::error::{During, Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
-use crate::log::LOG;
+use crate::log::{AllNumbers, LOG};
 use crate::merging::Merging;
 use crate::meta::{HEAD, Head, OFFERED, meta_query, meta_row, read_meta, write_meta};
 use crate::reduce::reduce;
+use crate::report::Limits;
 use crate::rules::Rules;
 use crate::shared_log::SealedTransaction;
 use crate::stamp::Device;
-use crate::state::PROGRESS;
+use crate::state::{PROGRESS, is_state};
 use crate::sync::{Sync, Turn};
-use crate::transaction::author;
+use crate::transaction::{Transaction, author};
 
 const DURING: &str = "reading the log";
 
@@ -40,14 +43,12 @@ impl Sync {
         let meta = replica.storage.find(meta_query(&[HEAD, PROGRESS, OFFERED])).await;
         let meta = meta.during(DURING)?;
         let next = Head::among(&meta)?.next;
-        let first = first_of_log(self.limits.transactions);
-        let mut rows = replica.storage.find(first.clone()).await.during(DURING)?;
-        let known = offered(&meta);
-        if last_of(&rows) > known {
+        let (mut rows, mut more) = replica.first_of_log(self.limits).await?;
+        if last_of(&rows) > offered(&meta) {
             // Nothing may be given to a log before it is noted.
-            let offered = replica.offer(first.clone()).await?;
-            let noted = first.filter(field("sequence").lte(Value::Int(offered)));
-            rows = replica.storage.find(noted).await.during(DURING)?;
+            let noted = replica.offer(last_of(&rows)).await?;
+            more |= last_of(&noted) < last_of(&rows);
+            rows = noted;
         }
         if let Some(row) = rows.first() {
             let now = author(content(row)?.1)?;
@@ -57,51 +58,85 @@ impl Sync {
             }
         }
         let state = meta_row(&meta, PROGRESS).is_some();
-        let mut outbox = Outbox { next, state, ..Outbox::default() };
-        let mut bytes = 0;
+        let mut outbox = Outbox { next, state, more, ..Outbox::default() };
         for row in &rows {
             let (sequence, payload) = content(row)?;
-            if !outbox.transactions.is_empty() && bytes + payload.len() > self.limits.bytes {
-                break;
-            }
-            bytes += payload.len();
             let entries = row.get(2).as_int().and_then(|int| u64::try_from(int).ok());
             outbox.entries += entries.unwrap_or(0);
             let sequence = u64::try_from(sequence).unwrap_or(0);
             let payload = payload.to_vec();
             outbox.transactions.push(SealedTransaction { device, sequence, payload });
         }
-        let all_taken = outbox.transactions.len() == rows.len();
-        outbox.more = !all_taken || rows.len() as u64 >= self.limits.transactions;
         Ok(Outcome::Outbox(outbox))
     }
 }
 
 impl Replica {
-    /// Reduces what was never given to a log, and notes that it is given to one now. Gives the number up to which that is so.
-    async fn offer(&self, first: Query) -> Result<i64> {
+    /// The first rows of the log, as many as a request carries; whether more may follow. They are read a few at a time, so that
+    /// never much more is in memory than is sent: nobody knows how large they are.
+    async fn first_of_log(&self, limits: Limits) -> Result<(Vec<Record>, bool)> {
+        let most = usize::try_from(limits.transactions.max(1)).unwrap_or(usize::MAX);
+        let (mut taken, mut bytes, mut chunk) = (Vec::new(), 0, FIRST_CHUNK);
+        loop {
+            let count = chunk.min(most - taken.len());
+            let query = beginning_of_log().filter(field("sequence").gt(last_of(&taken)));
+            let rows = self.storage.find(query.limit(count as u64)).await.during(DURING)?;
+            let full = rows.len() == count;
+            for row in rows {
+                let size = content(&row)?.1.len();
+                if !taken.is_empty() && bytes + size > limits.bytes {
+                    return Ok((taken, true));
+                }
+                bytes += size;
+                taken.push(row);
+            }
+            if !full || taken.len() == most || bytes >= limits.bytes {
+                return Ok((taken, full));
+            }
+            // As many as fill the request, if they are like those before.
+            let each = (bytes / taken.len()).max(1);
+            chunk = ((limits.bytes - bytes) / each + 1).clamp(1, MOST_CHUNK);
+        }
+    }
+
+    /// Reduces what was never given to a log, up to this number, has the application look at it, and notes that it is given to
+    /// one now. Gives it as it is now.
+    async fn offer(&self, last: i64) -> Result<Vec<Record>> {
         let failure = Failure::default();
         let offer = Offer {
             fence: self.fence(),
             // What overwrites another may be dropped by the application before it is sent.
             rules: (self.reduces && self.merging.hooks.is_none()).then(|| Arc::clone(&self.rules)),
             merging: Arc::clone(&self.merging),
+            numbers: Arc::clone(&self.numbers),
+            registry: Arc::clone(self.storage.registry()),
             failure: failure.clone(),
         };
-        let meta = [OFFERED, HOLDER];
-        let batch = Batch::new().step(read_meta(&meta)).step(Step::Find(first));
+        let first = beginning_of_log().filter(field("sequence").lte(last));
+        let batch = Batch::new().step(read_meta(&[OFFERED, HOLDER])).step(Step::Find(first));
         let batch = batch.then(move |trace| offer.failure.keep(offer.steps(trace)));
         let outcome = failure.or(self.storage.apply(batch).await, DURING)?;
-        let mut found = outcome.executed().iter().filter_map(found);
-        Ok(found.next_back().map_or(0, last_of))
+        let mut rows: Vec<Record> =
+            outcome.executed().iter().filter_map(found).next_back().unwrap_or_default().to_vec();
+        for changed in outcome.executed().iter().flat_map(rewritten) {
+            let same = rows.iter_mut().find(|row| row.get(0) == changed.get(0));
+            same.into_iter().for_each(|row| row.clone_from(changed));
+        }
+        Ok(rows)
     }
 }
+
+/// How many rows of the log are read first, and how many at most at once.
+const FIRST_CHUNK: usize = 8;
+const MOST_CHUNK: usize = 1000;
 
 /// Notes what is given to a log.
 struct Offer {
     fence: Option<Fence>,
     rules: Option<Arc<Rules>>,
     merging: Arc<Merging>,
+    numbers: Arc<AllNumbers>,
+    registry: Arc<Registry>,
     failure: Failure,
 }
 
@@ -117,27 +152,55 @@ impl Offer {
         let Some((last, _)) = fresh.last() else { return Ok(Vec::new()) };
         let payloads: Vec<&[u8]> = fresh.iter().map(|(_, payload)| *payload).collect();
         let reduced = self.rules.as_ref().map(|rules| reduce(&payloads, rules));
-        let reduced = reduced.into_iter().flatten().map(|(at, payload)| (at, payload, 0));
-        // The application is asked once: what is given to a log again must have the same bytes.
-        let changed = self.merging.outgoing(&payloads)?;
-        let row = |(at, payload, entries): (usize, Vec<u8>, i64)| {
+        let mut rewritten: BTreeMap<usize, (Vec<u8>, i64)> =
+            self.outgoing(&payloads)?.into_iter().collect();
+        // What is left out altogether holds nothing else.
+        rewritten.extend(reduced.into_iter().flatten().map(|(at, payload)| (at, (payload, 0))));
+        let row = |(at, (payload, entries)): (usize, (Vec<u8>, i64))| {
             Record::new(vec![Value::Int(fresh[at].0), Value::Bytes(payload), Value::Int(entries)])
         };
-        let rows: Vec<Record> = reduced.chain(changed).map(row).collect();
+        let rows: Vec<Record> = rewritten.into_iter().map(row).collect();
         let mut steps = vec![write_meta(vec![(OFFERED, last.to_be_bytes().to_vec())])];
         if !rows.is_empty() {
             steps.push(Step::create_or(LOG, rows, OnConflict::Replace));
         }
         Ok(steps)
     }
+
+    /// What is sent otherwise than it was logged, by place: without fields that are local by now, and as the application makes it.
+    /// It is asked once: what is given to a log again must have the same bytes.
+    fn outgoing(&self, payloads: &[&[u8]]) -> Result<Vec<(usize, (Vec<u8>, i64))>> {
+        if self.merging.hooks.is_none() && !self.numbers.has_local() {
+            return Ok(Vec::new());
+        }
+        let mut outgoing = Vec::new();
+        for (at, payload) in payloads.iter().enumerate().filter(|(_, it)| !is_state(it)) {
+            let mut transaction = Transaction::decode(payload)?;
+            let stripped = self.numbers.without_local(&self.registry, &mut transaction);
+            if self.merging.outgoing(&mut transaction) || stripped {
+                let left = transaction.entries.iter().filter(|it| !it.is_taken_out()).count();
+                let left = i64::try_from(left).unwrap_or(i64::MAX);
+                outgoing.push((at, (transaction.encode(), left)));
+            }
+        }
+        Ok(outgoing)
+    }
 }
 
-fn first_of_log(most: u64) -> Query {
-    Query::new(LOG).order_by("sequence", Direction::Ascending).limit(most.max(1))
+fn beginning_of_log() -> Query {
+    Query::new(LOG).order_by("sequence", Direction::Ascending)
+}
+
+/// The rows that a step has written into the log.
+fn rewritten(executed: &Executed) -> &[Record] {
+    match &executed.step {
+        Step::Create(create) if *create.collection == *LOG => &create.records,
+        _ => &[],
+    }
 }
 
 /// The number up to which transactions were perhaps given to a log.
-fn offered(meta: &[Record]) -> i64 {
+pub(crate) fn offered(meta: &[Record]) -> i64 {
     let row = meta_row(meta, OFFERED).and_then(|row| row.try_into().ok());
     row.map_or(0, i64::from_be_bytes)
 }

@@ -1,7 +1,8 @@
 //! What cannot be applied is parked with its reason; everything else flows on.
 
 use storex_core::{
-    Definition, FieldType, Key, OnConflict, Query, Record, Step, StepOutcome, Storage, Value, field,
+    Changes, Definition, FieldType, Key, OnConflict, Query, Record, Step, StepOutcome, Storage,
+    Value, field,
 };
 
 use crate::error::{During, Result, SyncError};
@@ -34,6 +35,8 @@ pub enum WaitsFor {
     Change,
     /// Its time: its author's clock is far ahead of this device's. Tried when something has arrived.
     Time,
+    /// The rest of what it came with: an initial sync is under way, or was broken off. Tried when one has come to its end.
+    InitialSync,
 }
 
 pub(crate) fn parked_definition() -> Definition {
@@ -54,6 +57,7 @@ impl WaitsFor {
             Self::Update => 0,
             Self::Change => 1,
             Self::Time => 2,
+            Self::InitialSync => 3,
         }
     }
 
@@ -62,6 +66,7 @@ impl WaitsFor {
         match code {
             0 => Self::Update,
             2 => Self::Time,
+            3 => Self::InitialSync,
             _ => Self::Change,
         }
     }
@@ -80,19 +85,45 @@ impl Parked {
     }
 
     pub(crate) fn from_record(record: &Record) -> Result<Self> {
-        let wrong = || SyncError::corrupt("a parked transaction", "its row has the wrong types");
-        let id = record.get(0).as_bytes().and_then(|id| id.try_into().ok()).ok_or_else(wrong)?;
-        let number =
-            |at| record.get(at).as_int().and_then(|int| u64::try_from(int).ok()).ok_or_else(wrong);
-        let incarnation = u32::try_from(number(1)?).map_err(|_| wrong())?;
+        let (device, sequence) = parked_name(record)?;
+        let code = record.get(3).as_int().and_then(|int| u64::try_from(int).ok());
         Ok(Self {
-            device: Device { id, incarnation },
-            sequence: number(2)?,
-            waits_for: WaitsFor::from_code(number(3)?),
+            device,
+            sequence,
+            waits_for: WaitsFor::from_code(code.ok_or_else(wrong)?),
             reason: record.get(4).as_text().unwrap_or_default().to_owned(),
             payload: record.get(5).as_bytes().unwrap_or_default().to_vec(),
         })
     }
+}
+
+fn wrong() -> SyncError {
+    SyncError::corrupt("a parked transaction", "its row has the wrong types")
+}
+
+/// Whose transaction a row is about, and its number.
+pub(crate) fn parked_name(row: &Record) -> Result<(Device, u64)> {
+    let id = row.get(0).as_bytes().and_then(|id| id.try_into().ok()).ok_or_else(wrong)?;
+    let number =
+        |at| row.get(at).as_int().and_then(|int| u64::try_from(int).ok()).ok_or_else(wrong);
+    let incarnation = u32::try_from(number(1)?).map_err(|_| wrong())?;
+    Ok((Device { id, incarnation }, number(2)?))
+}
+
+/// A step that finds the names of so many transactions of a device.
+pub(crate) fn find_parked_of(device: Device, most: u64) -> Step {
+    let of =
+        field("device").eq(device.id.as_slice()).and(field("incarnation").eq(device.incarnation));
+    Step::Find(
+        Query::new(PARKED).filter(of).select(["device", "incarnation", "sequence"]).limit(most),
+    )
+}
+
+/// A step after which what waits for the rest of an initial sync waits for nothing else any more.
+pub(crate) fn all_is_here() -> Step {
+    let waits = field("waits_for").eq(WaitsFor::InitialSync.code());
+    let changes = Changes::new().set("waits_for", WaitsFor::Change.code());
+    Step::Update { collection: PARKED.into(), filter: waits, changes }
 }
 
 /// A step that parks transactions; one that is parked already gets the new reason.
@@ -144,7 +175,10 @@ pub async fn parked(storage: &Storage) -> Result<Vec<Parked>> {
 
 /// What is parked and may be applied by this same program.
 pub(crate) async fn waiting(storage: &Storage) -> Result<Vec<Parked>> {
-    let filter = field("waits_for").ne(WaitsFor::Update.code());
+    let never =
+        [WaitsFor::Update, WaitsFor::InitialSync].map(|it| field("waits_for").ne(it.code()));
+    let [update, rest] = never;
+    let filter = update.and(rest);
     find(storage, Query::new(PARKED).filter(filter)).await
 }
 

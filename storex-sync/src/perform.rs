@@ -196,12 +196,8 @@ async fn apply(
     cursor: Move,
 ) -> Result<Outcome> {
     tracing::trace!(target: "storex::step", step = "sync.before_apply");
-    let from = cursor.from.as_ref().map(|place| place.cursor.clone()).unwrap_or_default();
     let applied = match replica.apply(transactions, Some(cursor)).await {
-        // A log that was put back, and has grown since, may hold what is missing in front of the place.
-        Err(SyncError::Gap { device, expected, found }) if from != Cursor::default() => {
-            tracing::warn!(%device, expected, found, "the shared log is read from its beginning");
-            lose_place(replica, &from).await?;
+        Err(SyncError::Gap { device, expected, found }) => {
             return Ok(Outcome::Missed { device, expected, found });
         }
         applied => applied?,
@@ -210,10 +206,10 @@ async fn apply(
     Ok(Outcome::Applied(applied))
 }
 
-/// What followed our place is gone, or what is missing may be in front of it: we begin anew.
+/// What followed our place is gone: an initial sync is to give us another.
 async fn lose_place(replica: &Replica, after: &Cursor) -> Result<()> {
     let place = read_place(&replica.storage).await?;
-    // Unless it has moved meanwhile.
+    // Unless it has just done so.
     let Some(place) = place.filter(|place| place.cursor == *after) else { return Ok(()) };
     let lost = Place { cursor: Cursor::default(), ..place.clone() };
     let lost = Move { from: Some(place), to: lost };

@@ -7,9 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use serde_json::json;
-use storex_core::{
-    Definition, FieldType, OnDelete, RegistryBuilder, RelationDefinition, Timestamp,
-};
+use storex_core::{Definition, FieldType, OnDelete, RegistryBuilder, RelationDefinition};
 use storex_memory::{MemoryBackend, TestRuntime};
 use storex_sync::{
     Compaction, InitialSync, InitialSyncReport, MemoryChannel, Sync, SyncError, SyncLog,
@@ -240,5 +238,111 @@ async fn rows_older_than_sync_that_share_a_unique_value_are_both_kept() {
     pump(&a, &b).await;
     assert_eq!(b.storage.dynamic("login").unwrap().count(&json!({})).await.unwrap(), 2);
     assert_eq!(parked_count(&b).await, 0);
-    let _ = Timestamp(0);
+}
+
+/// What is in the way of a value, or of a child, moves with a later page, also where updates win.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_judged_before_everything_is_there_where_updates_win() {
+    for page in [1, 100] {
+        let log = shared_log();
+        let wins = || SyncLog::new().update_wins(["team", "login", "member"]);
+        let (a, b) = (device_with(1, wins()).await, device_with(2, wins()).await);
+        a.create("team", json!({"id": "t", "name": "T"})).await;
+        a.create("team", json!({"id": "u", "name": "U"})).await;
+        a.create("member", json!({"id": "moved", "name": "N", "team": "t"})).await;
+        login(&a, "9", "ada").await;
+        settle(&[&a, &b], &log).await;
+        a.update("member", json!({"id": "moved"}), json!({"team": "u"})).await;
+        a.delete("team", json!({"id": "t"})).await;
+        a.update("login", json!({"id": "9"}), json!({"name": "grace"})).await;
+        login(&a, "1", "ada").await;
+        pump_slowly(&a, &b, page).await;
+        assert_in_step(&[&a, &b]).await;
+        assert_eq!(log_of(&b).await, [], "nobody had to give way");
+        assert_eq!(parked_count(&b).await, 0);
+    }
+}
+
+/// The parent is created anew, and waits for a name that is taken, when its child arrives.
+#[tokio::test(start_paused = true)]
+async fn a_child_is_not_judged_before_its_parent_was_let_in() {
+    let unique = || {
+        support::schema()
+            .collection(Definition::new("team").field("name", FieldType::String).unique(["name"]))
+            .collection(
+                Definition::new("member")
+                    .field("name", FieldType::String)
+                    .relation(RelationDefinition::child_of("team").on_delete(OnDelete::Cascade)),
+            )
+    };
+    let log = shared_log();
+    let (a, b) = (Device::with(1, unique()).await, Device::with(2, unique()).await);
+    a.create("team", json!({"id": "t", "name": "Inbox"})).await;
+    settle(&[&a, &b], &log).await;
+    a.delete("team", json!({})).await;
+    settle(&[&a, &b], &log).await;
+    b.runtime.advance(1_000);
+    b.create("team", json!({"id": "of B", "name": "Inbox"})).await;
+    a.create("team", json!({"id": "t", "name": "Inbox"})).await;
+    a.create("member", json!({"id": "m", "name": "M", "team": "t"})).await;
+    pump_slowly(&a, &b, 1).await;
+    assert!(b.get("member", "m").await.is_some());
+    assert!(b.get("team", "t").await.is_some());
+    settle(&[&b, &a], &log).await;
+    assert_in_step(&[&a, &b]).await;
+    assert_eq!(a.storage.dynamic("team").unwrap().count(&json!({})).await.unwrap(), 2);
+}
+
+/// One that stays refused does not keep two others from exchanging a value.
+#[tokio::test(start_paused = true)]
+async fn one_that_waits_does_not_keep_others_from_exchanging_values() {
+    let log = shared_log();
+    let park = || SyncLog::new().on_unique("seat", ["number"], UniqueRule::Park);
+    let (a, b) = (device_with(1, park()).await, device_with(2, park()).await);
+    login(&a, "1", "first").await;
+    login(&a, "2", "second").await;
+    settle(&[&a, &b], &log).await;
+    a.update("login", json!({"id": "1"}), json!({"name": "free"})).await;
+    a.update("login", json!({"id": "2"}), json!({"name": "first"})).await;
+    a.update("login", json!({"id": "1"}), json!({"name": "second"})).await;
+    a.create("seat", json!({"id": "of A", "number": 1})).await;
+    b.create("seat", json!({"id": "of B", "number": 1})).await;
+    pump_slowly(&a, &b, 1).await;
+    assert_eq!(parked_count(&b).await, 1, "the seat");
+    assert_eq!(b.get("login", "1").await.unwrap()["name"], "second");
+    assert_eq!(b.get("login", "2").await.unwrap()["name"], "first");
+    assert_eq!(log_of(&b).await.len(), 1, "its own seat: nobody had to give way");
+}
+
+/// An initial sync that breaks off, wherever it does, leaves what is parked alone until another one comes to its end.
+#[tokio::test(start_paused = true)]
+async fn what_an_initial_sync_has_parked_waits_for_its_end() {
+    let mut waited = 0;
+    for frames in 2..30 {
+        let log = shared_log();
+        let (a, b) = (device(1).await, device(2).await);
+        login(&a, "1", "first").await;
+        login(&a, "2", "second").await;
+        settle(&[&a, &b], &log).await;
+        a.update("login", json!({"id": "1"}), json!({"name": "free"})).await;
+        a.update("login", json!({"id": "2"}), json!({"name": "first"})).await;
+        a.update("login", json!({"id": "1"}), json!({"name": "second"})).await;
+        let (mut here, mut there) = support::channel::Watched::pair(frames);
+        let sender = InitialSync::open(&a.storage).await.unwrap().page(1);
+        let receiver = InitialSync::open(&b.storage).await.unwrap();
+        let (_, received) = tokio::join!(sender.send(&mut here), receiver.receive(&mut there));
+        if received.is_err() {
+            waited += parked_count(&b).await;
+        }
+        let c = device(3).await;
+        c.note("of C", "something arrives").await;
+        c.sync(&log).await;
+        b.sync(&log).await;
+        assert!(log_of(&b).await.is_empty(), "nothing was judged");
+        pump_slowly(&a, &b, 1).await;
+        assert_eq!(parked_count(&b).await, 0);
+        assert_eq!(b.get("login", "1").await.unwrap()["name"], "second");
+        assert!(log_of(&b).await.is_empty(), "nobody had to give way");
+    }
+    assert!(waited > 0, "it broke off between the two");
 }

@@ -6,9 +6,11 @@ mod support;
 use std::sync::Arc;
 
 use serde_json::json;
-use storex_core::{Definition, FieldType, Registry, Storage};
+use storex_core::{Definition, FieldType, OnDelete, Registry, Storage};
 use storex_memory::{MemoryBackend, TestRuntime};
-use storex_sync::{Cursor, LogId, MemorySharedLog, SharedSyncLog, Strategy, Sync, SyncLog};
+use storex_sync::{
+    Compaction, Cursor, LogId, MemorySharedLog, SharedSyncLog, Strategy, Sync, SyncLog,
+};
 use support::{
     Device, assert_in_step, log_of, open, parked_count, pump, schema, settle, shared_log,
 };
@@ -191,7 +193,9 @@ async fn what_the_others_could_not_do_without_is_refused() {
             .field("name", FieldType::String)
             .optional("code", FieldType::Int)
             .optional("tags", FieldType::Json)
+            .optional("within", FieldType::String)
             .unique(["code"])
+            .foreign_key(["within"], "thing", ["id"], OnDelete::SetNull)
     };
     let refused = |sync_log: SyncLog| async move {
         let registry = Registry::builder().collection(definition()).build().unwrap();
@@ -204,6 +208,7 @@ async fn what_the_others_could_not_do_without_is_refused() {
         (local("id"), "primary key"),
         (local("name"), "required"),
         (local("code"), "unique"),
+        (local("within"), "refers"),
         (local("nothing"), "nothing"),
         (local("tags").strategy("thing", "tags", Strategy::Set), "strategy"),
         (local("tags").local_only(["thing"]), "not synced"),
@@ -212,4 +217,44 @@ async fn what_the_others_could_not_do_without_is_refused() {
         let said = refused(sync_log).await;
         assert!(said.contains(why), "{why}: {said}");
     }
+}
+
+/// A snapshot of a device that keeps fields to itself would lack them, and the log would drop what it stands for.
+#[tokio::test(start_paused = true)]
+async fn what_others_exchange_is_not_lost_by_a_device_that_keeps_it_local() {
+    let log = shared_log();
+    let (a, b) = (with(1, discreet()).await, Device::new(2).await);
+    for n in 0..5 {
+        b.create("note", json!({"id": n.to_string(), "title": "x", "body": "of B"})).await;
+        settle(&[&b, &a], &log).await;
+    }
+    let eager = Compaction { least: 1, most_behind: None };
+    let compacted = a.join(&log).await.compaction(eager).compact().await.unwrap();
+    assert_eq!(compacted.snapshot, None);
+    // By an initial sync neither: whoever gets it reads the log itself.
+    let c = Device::new(3).await;
+    pump(&a, &c).await;
+    c.sync(&log).await;
+    assert_in_step(&[&b, &c]).await;
+    let compacted = b.join(&log).await.compaction(eager).compact().await.unwrap();
+    assert!(compacted.snapshot.is_some());
+    let d = Device::new(4).await;
+    d.sync(&log).await;
+    assert_in_step(&[&b, &d]).await;
+}
+
+/// What was written before the field became local stays here too.
+#[tokio::test(start_paused = true)]
+async fn what_is_still_to_be_sent_goes_without_what_has_become_local() {
+    let log = shared_log();
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    a.create("note", json!({"id": "1", "title": "x", "body": "private"})).await;
+    let a = Device { storage: open(&a.backend, &a.runtime, schema(), discreet()).await, ..a };
+    a.update("note", json!({}), json!({"stars": 1})).await;
+    a.sync(&log).await;
+    let sync = b.join(&log).await;
+    let sent = everything_in(&log, &b, &sync).await;
+    assert!(sent.contains("stars") && !sent.contains("private"), "{sent}");
+    b.sync(&log).await;
+    assert_eq!(body(&b, "1").await, json!(null));
 }

@@ -17,7 +17,7 @@ use super::revive::{brought_back, had_seen_all};
 use super::row::{Object, Row, Work};
 use super::settle::Settlement;
 use super::{Applied, Replica};
-use crate::clock::Clock;
+use crate::clock::{Clock, LAST_LIFE};
 use crate::error::{Result, SyncError};
 use crate::exclusive::Fence;
 use crate::failure::Failure;
@@ -32,7 +32,9 @@ use crate::merge::{
 };
 use crate::merging::Merging;
 use crate::meta::{DEVICES, Devices, HEAD, Head, write_meta};
-use crate::parked::{PARKED, Parked, WaitsFor, forget_ahead, park_up_to, parked_key};
+use crate::parked::{
+    PARKED, Parked, WaitsFor, find_parked_of, forget_ahead, park_up_to, parked_key, parked_name,
+};
 use crate::place::Move;
 use crate::rules::Rules;
 use crate::shared_log::SealedTransaction;
@@ -49,6 +51,8 @@ pub(super) enum How {
     Settled,
     /// As [`How::Settled`], with what was parked before: all of it or nothing.
     Again,
+    /// As [`How::Again`], with objects of an initial sync, and no rule is judged: the others are still to come.
+    Arriving,
 }
 
 /// A page of transactions on its way into the database. Its functions are continuations: they may be called again.
@@ -68,6 +72,8 @@ pub(super) struct Page {
     pub(super) objects: Vec<Object>,
     /// Per transaction and entry: which object.
     object_of: Vec<Vec<usize>>,
+    /// Of whom something is parked that is not tried now.
+    owing: Mutex<BTreeSet<Device>>,
     pub(super) applied: Mutex<Applied>,
     pub(super) conflicts: Mutex<Vec<Conflict>>,
     pub(super) failure: Failure,
@@ -127,7 +133,7 @@ impl Page {
             }
             object_of.push(places);
         }
-        let (applied, conflicts) = (Mutex::default(), Mutex::default());
+        let (owing, applied, conflicts) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (merging, failure) = (Arc::clone(&replica.merging), Failure::default());
         let (rules, numbers) = (Arc::clone(&replica.rules), Arc::clone(&replica.numbers));
         let registry = Arc::clone(replica.storage.registry());
@@ -146,12 +152,18 @@ impl Page {
             most_parked: replica.most_parked,
             objects,
             object_of,
+            owing,
             applied,
             conflicts,
             failure,
             #[cfg(feature = "deliberate-faults")]
             fault: replica.fault,
         }
+    }
+
+    /// Whether what arrives came before, or otherwise than through the log.
+    fn is_again(&self) -> bool {
+        matches!(self.how, How::Again | How::Arriving)
     }
 
     /// The collections that the page may touch.
@@ -176,9 +188,30 @@ impl Page {
             .iter()
             .map(|object| clock_key(object.number, object.code.clone()))
             .collect();
-        let next =
-            Step::then(move |trace| self.failure.keep(Arc::clone(&self).read_rows(&meta, trace)));
-        Ok(vec![Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))), next])
+        let handing_over = self.incoming.iter().filter(|one| !one.handed_over.is_empty());
+        let authors: BTreeSet<Device> = handing_over.map(|one| one.sealed.device).collect();
+        let most = self.incoming.len() as u64 + 1;
+        let mut steps: Vec<Step> = authors.iter().map(|it| find_parked_of(*it, most)).collect();
+        steps.push(Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))));
+        steps.push(Step::then(move |trace| {
+            self.note_owing((1..=authors.len()).flat_map(|n| trace.found(n)));
+            self.failure.keep(Arc::clone(&self).read_rows(&meta, trace))
+        }));
+        Ok(steps)
+    }
+
+    /// Notes of whom something is parked that is not tried now: whoever sends a state, and has something of it parked here, is not
+    /// seen as far as its last page tells.
+    fn note_owing<'a>(&self, parked: impl Iterator<Item = &'a Record>) {
+        let tried = |device: Device, sequence| {
+            self.incoming
+                .iter()
+                .any(|it| (it.sealed.device, it.sealed.sequence) == (device, sequence))
+        };
+        let parked = parked.filter_map(|row| parked_name(row).ok());
+        let owing = parked.filter(|(device, sequence)| !tried(*device, *sequence));
+        let owing = owing.map(|(device, _)| device).collect();
+        *self.owing.lock().unwrap_or_else(PoisonError::into_inner) = owing;
     }
 
     /// Finds out which objects without a clock are there: rows older than sync.
@@ -197,7 +230,7 @@ impl Page {
         let unknown = self.updated_without_clock(&works);
         let wanted: Vec<usize> = match self.how {
             How::Together => unknown.iter().copied().collect(),
-            How::Settled | How::Again => (0..self.objects.len()).collect(),
+            How::Settled | How::Again | How::Arriving => (0..self.objects.len()).collect(),
         };
         if wanted.is_empty() {
             return self.fold(head, devices, works, Vec::new());
@@ -227,7 +260,7 @@ impl Page {
                 for record in trace.found(finds - 1 - n) {
                     let key = match self.how {
                         How::Together => Key::compound(record.values().to_vec()),
-                        How::Settled | How::Again => collection.key_of(record),
+                        How::Settled | How::Again | How::Arriving => collection.key_of(record),
                     };
                     there.insert((Name::clone(collection.name()), key), record.clone());
                 }
@@ -270,7 +303,8 @@ impl Page {
         let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
         let mut applied = Applied::default();
         let mut clashes = Clashes::default();
-        let mut parked = Vec::new();
+        let mut parked: Vec<Parked> = Vec::new();
+        let owing = self.owing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut redated = BTreeSet::new();
         let mut taken = Vec::new();
         let known = head.hlc;
@@ -282,7 +316,7 @@ impl Page {
                 // A log does not give us back what is ours; whatever it is, it is here already.
                 continue;
             }
-            if self.how != How::Again {
+            if !self.is_again() {
                 let known = devices.find(device).map_or(0, |known| known.sequence);
                 if sequence <= known {
                     #[cfg(feature = "deliberate-faults")]
@@ -306,7 +340,7 @@ impl Page {
                 .or_else(|| missing(one, places, &works));
             match refused {
                 // They stay parked as they were.
-                Some(_) if self.how == How::Again => return Ok(Vec::new()),
+                Some(_) if self.is_again() => return Ok(Vec::new()),
                 Some(Refusal { reason, waits_for }) => {
                     let payload = one.sealed.payload.clone();
                     parked.push(Parked { device, sequence, waits_for, reason, payload });
@@ -324,11 +358,13 @@ impl Page {
                     last = one.last_reading();
                     // Of a state, its last page tells what is here then.
                     seen = if one.clocks.is_some() { Hlc::ZERO } else { last };
-                    let others = one.handed_over.iter().filter(|(device, _)| *device != me);
+                    let owes =
+                        owing.contains(&device) || parked.iter().any(|it| it.device == device);
+                    let others = one.handed_over.iter().filter(|(it, _)| *it != me && !owes);
                     others.for_each(|(device, hlc)| devices.advance(*device, 0, *hlc));
                 }
             }
-            if device != Device::NOBODY || self.how != How::Again {
+            if device != Device::NOBODY || !self.is_again() {
                 devices.advance(device, sequence, seen);
             }
             head.hlc = head.hlc.max(last);
@@ -346,7 +382,7 @@ impl Page {
                 let steps = steps.into_iter().chain(again).collect();
                 self.unless_links_break(&works, &devices, steps)
             }
-            How::Settled | How::Again => self.begin_settlement(folded, works, rows),
+            How::Settled | How::Again | How::Arriving => self.begin_settlement(folded, works, rows),
         }?;
         Ok(if clashes.is_empty() { steps } else { this.noting(clashes, me, steps) })
     }
@@ -409,8 +445,8 @@ impl Page {
             schema: self.registry.fingerprint(),
         };
         // What an initial sync has brought was not judged when it was merged.
-        let anew = self.how == How::Again
-            && self.incoming.iter().any(|one| one.sealed.device == Device::NOBODY);
+        let anew = self.incoming.iter().any(|one| one.sealed.device == Device::NOBODY);
+        let is_judged = self.how != How::Arriving;
         let staying: Vec<usize> =
             works.iter().enumerate().filter(|(_, work)| work.stays).map(|(at, _)| at).collect();
         let objects = self.objects.iter().cloned().zip(works).zip(rows);
@@ -420,7 +456,14 @@ impl Page {
                 numbers.keep_local(before.as_ref(), after.as_mut());
             }
             let Work { clock, clock_changed, .. } = work;
-            Held { object, clock, clock_changed, before, after, fresh: clock_changed || anew }
+            Held {
+                object,
+                clock,
+                clock_changed,
+                before,
+                after,
+                fresh: is_judged && (clock_changed || anew),
+            }
         });
         let mut settlement = Settlement::new(held.collect(), OwnWrites::new(header), folded);
         staying.into_iter().for_each(|at| settlement.bring_back(at, &self.numbers));
@@ -448,7 +491,7 @@ impl Page {
     fn conclude(self: &Arc<Self>, folded: Folded) -> Vec<Step> {
         let Folded { head, devices, applied, parked, taken, redated, .. } = folded;
         let mut steps = Vec::new();
-        if self.how == How::Again {
+        if self.is_again() {
             steps.push(unpark(taken.into_iter()));
         }
         steps.extend(redated.into_iter().map(forget_ahead));
@@ -528,7 +571,8 @@ impl Page {
                 clashes.extend(meeting.clashes(&merged));
             }
             work.row.act(&merged, shape, entry);
-            if let Some(mut clock) = merged.clock {
+            // What is older than sync here and where it came from stays without a clock.
+            if let Some(mut clock) = merged.clock.filter(|clock| *clock != Clock::unstamped()) {
                 if entry.kind == EntryKind::Create && !is_whole {
                     shape.settle(&merged.action, &mut clock);
                 }
@@ -548,6 +592,8 @@ impl Page {
         let ends = entry.kind != EntryKind::Update && entry.life > clock.life;
         let had_seen = |stamp| one.transaction.had_seen(stamp);
         let key = shape.collection.primary_key();
+        // A life that nobody has lived is not answered with the next one, which the others would refuse.
+        let ends = ends && entry.life < LAST_LIFE;
         if !ends || !clock.is_alive() || had_seen_all(clock, key, &shape.numbers, had_seen) {
             return Ok(false);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use storex_core::Collection;
+use storex_core::{Collection, Record, Timestamp};
 
 use super::Replica;
 use crate::clock::Clock;
@@ -157,7 +157,7 @@ impl Replica {
             return Err(format!("collection `{}` has another primary key here", shape.collection));
         }
         let number = |at: &usize| numbers.fields.get(*at).copied();
-        let others = numbers.synced().filter(|at| !positions.contains(at));
+        let others = (0..collection.fields().len()).filter(|at| !positions.contains(at));
         Ok(ResolvedShape {
             collection: Arc::clone(collection),
             numbers: Arc::clone(numbers),
@@ -225,6 +225,16 @@ fn check_values(
 }
 
 impl ResolvedShape {
+    /// The object that an entry says there is.
+    pub(super) fn record(&self, entry: &Entry) -> Record {
+        let mut record = self.collection.blank_record(Timestamp(0));
+        let positions = self.collection.primary_key().iter().chain(&self.values);
+        for (at, value) in positions.zip(&entry.values) {
+            record.set(*at, value.value().clone());
+        }
+        record
+    }
+
     /// The fields that an entry increments. A create sets all of its fields, whatever it says.
     pub(super) fn counted<'a>(&self, entry: &'a Entry) -> Vec<(u32, &'a Counted)> {
         if entry.kind != EntryKind::Update {

@@ -1,17 +1,19 @@
 //! Trying again what is parked.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use storex_core::Error;
+use storex_core::{Error, Filter, Key, Name, Query};
 
+use super::held::values_of;
 use super::page::How;
 use super::resolve::IncomingTransaction;
 use super::{Applied, Replica, is_about_data};
-use crate::error::{Result, SyncError};
+use crate::error::{During, Result, SyncError};
 use crate::key_code;
-use crate::parked::Parked;
+use crate::parked::{Parked, WaitsFor};
 use crate::shared_log::SealedTransaction;
 use crate::stamp::Device;
+use crate::transaction::EntryKind;
 
 impl Replica {
     /// Tries parked transactions again; those that can be applied now are no longer parked. One may wait for another, so
@@ -21,7 +23,8 @@ impl Replica {
     /// and got another one later, can only come as both.
     pub(crate) async fn retry_parked(&self, parked: Vec<Parked>) -> Result<Applied> {
         let mut applied = Applied::default();
-        let waiting = parked.into_iter().map(|parked| {
+        let parked = parked.into_iter().filter(|it| it.waits_for != WaitsFor::InitialSync);
+        let waiting = parked.map(|parked| {
             let Parked { device, sequence, payload, .. } = parked;
             self.resolve(SealedTransaction { device, sequence, payload })
         });
@@ -30,10 +33,12 @@ impl Replica {
         loop {
             let before = waiting.len();
             let mut still = Vec::new();
-            for group in groups(waiting) {
+            let holders = self.holders(&waiting).await?;
+            for group in groups(waiting, &holders) {
                 still.extend(self.retry_group(group, &mut applied).await?);
             }
             if still.len() == before {
+                applied.add(self.judge_orphans().await?);
                 // Also about what the program has not come to before it ended.
                 self.decide().await?;
                 return Ok(applied);
@@ -42,11 +47,11 @@ impl Replica {
         }
     }
 
-    /// Applies objects that an initial sync has brought, by the rules of the merge.
+    /// Applies objects that an initial sync has brought, with a look at who had seen what.
     pub(crate) async fn apply_objects(&self, sealed: SealedTransaction) -> Result<()> {
         let one = self.resolve(sealed);
         let why = one.refused.as_ref().map(|refusal| refusal.reason.clone());
-        let applied = self.apply_page(vec![one], None, How::Again).await?;
+        let applied = self.apply_page(vec![one], None, How::Arriving).await?;
         if applied.transactions > 0 {
             return Ok(());
         }
@@ -93,12 +98,62 @@ impl Replica {
     }
 }
 
+/// Per transaction the objects that hold unique values which it gives to others.
+type Holders = HashMap<(Device, u64), Vec<(i64, Vec<u8>)>>;
+
+impl Replica {
+    /// Of what is nobody's, which objects hold the unique values that others are to get: what is in the way of one may move with
+    /// another, as both were one state.
+    async fn holders(&self, waiting: &[IncomingTransaction]) -> Result<Holders> {
+        let mut arriving = Vec::new();
+        let mut keys: BTreeMap<Name, Vec<Key>> = BTreeMap::new();
+        for one in waiting.iter().filter(|one| one.sealed.device == Device::NOBODY) {
+            for entry in one.transaction.entries.iter().filter(|it| it.kind == EntryKind::Create) {
+                let shape = &one.shapes[entry.shape];
+                let name = shape.collection.name();
+                if self.rules.unique(name).is_empty() {
+                    continue;
+                }
+                let record = shape.record(entry);
+                keys.entry(Name::clone(name)).or_default().push(shape.collection.key_of(&record));
+                arriving.push(((one.sealed.device, one.sealed.sequence), name, record));
+            }
+        }
+        let mut held: HashMap<(Name, usize, Key), (i64, Vec<u8>)> = HashMap::new();
+        for (name, keys) in keys {
+            let known = self.storage.registry().find(&name).zip(self.numbers.get(&name));
+            let Some((collection, numbers)) = known else { continue };
+            let rows = self.storage.find(Query::new(Name::clone(&name)).filter(Filter::Keys(keys)));
+            for row in rows.await.during("looking for what is in the way")? {
+                let object =
+                    (numbers.collection, key_code::encode(collection.key_of(&row).values()));
+                for (n, index) in self.rules.unique(&name).iter().enumerate() {
+                    if let Some(values) = values_of(&row, &index.fields) {
+                        held.insert((Name::clone(&name), n, values), object.clone());
+                    }
+                }
+            }
+        }
+        let mut holders = Holders::new();
+        for (transaction, name, record) in arriving {
+            for (n, index) in self.rules.unique(name).iter().enumerate() {
+                let values = values_of(&record, &index.fields);
+                let holder = values.and_then(|it| held.get(&(Name::clone(name), n, it)));
+                holders.entry(transaction).or_default().extend(holder.cloned());
+            }
+        }
+        Ok(holders)
+    }
+}
+
 /// Transactions that are about the same objects, in their order.
-fn groups(waiting: Vec<IncomingTransaction>) -> Vec<Vec<IncomingTransaction>> {
+fn groups(waiting: Vec<IncomingTransaction>, holders: &Holders) -> Vec<Vec<IncomingTransaction>> {
     let mut group_of: HashMap<(i64, Vec<u8>), usize> = HashMap::new();
     let mut groups: Vec<Vec<IncomingTransaction>> = Vec::new();
     for one in waiting {
-        let objects = objects_of(&one);
+        let mut objects = objects_of(&one);
+        let name = (one.sealed.device, one.sealed.sequence);
+        objects.extend(holders.get(&name).into_iter().flatten().cloned());
         let joined: HashSet<usize> =
             objects.iter().filter_map(|object| group_of.get(object).copied()).collect();
         let at = joined.iter().copied().min().unwrap_or(groups.len());
@@ -127,7 +182,5 @@ fn objects_of(one: &IncomingTransaction) -> HashSet<(i64, Vec<u8>)> {
         let key = entry.values.iter().take(shape.collection.primary_key().len());
         (shape.numbers.collection, key_code::encode(key.map(|value| value.value())))
     });
-    // What is nobody's was one state: what is in the way of one object may move with another.
-    let state = (one.sealed.device == Device::NOBODY).then(|| (i64::MIN, Vec::new()));
-    objects.chain(state).collect()
+    objects.collect()
 }

@@ -31,8 +31,9 @@ pub(super) fn had_seen_all(
     numbers: &Numbers,
     had_seen: impl Fn(Stamp) -> bool,
 ) -> bool {
-    let fields = numbers.fields.iter().enumerate().filter(|(at, _)| !key.contains(at));
-    let mut stamps: Vec<Stamp> = fields.map(|(_, number)| clock.stamp(*number)).collect();
+    let fields = numbers.synced().filter(|at| !key.contains(at));
+    let numbers = fields.filter_map(|at| numbers.fields.get(at));
+    let mut stamps: Vec<Stamp> = numbers.map(|number| clock.stamp(*number)).collect();
     if stamps.is_empty() {
         stamps.push(clock.row);
     }

@@ -57,11 +57,7 @@ impl Row {
             Action::Keep | Action::Missing => {}
             Action::Delete => *self = Self::Delete,
             Action::Put => {
-                let mut record = shape.collection.blank_record(storex_core::Timestamp(0));
-                let positions = shape.collection.primary_key().iter().chain(&shape.values);
-                for (at, value) in positions.zip(&entry.values) {
-                    record.set(*at, value.value().clone());
-                }
+                let mut record = shape.record(entry);
                 for (at, number) in shape.values.iter().zip(&shape.fields) {
                     if let Some(value) = merged.value(&shape.collection, *at, *number) {
                         record.set(*at, value);

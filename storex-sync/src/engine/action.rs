@@ -98,7 +98,7 @@ pub enum Outcome {
     Restored(InitialSyncReport),
     /// Of [`Action::Apply`].
     Applied(Applied),
-    /// Of [`Action::Apply`]: something is missing in front of the page, and the place was given up.
+    /// Of [`Action::Apply`]: nothing was applied, because something is missing in front of the page.
     Missed {
         /// Whose transaction.
         device: Device,

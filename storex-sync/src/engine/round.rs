@@ -9,7 +9,7 @@
 //!               RetryParked ◀── through ── Acknowledge ◀ Flush ◀ Apply ◀── Read
 //!
 //!   Read ── below the floor ─▶ Restore ─▶ ReadPlace
-//!   Apply ── something is missing ─▶ ReadPlace, from the log's beginning
+//!   Apply ── something is missing ─▶ Read, from the log's beginning
 //! ```
 //!
 //! What the rules of the merge have made this device write meanwhile is sent before it is through.
@@ -71,9 +71,25 @@ pub struct Round {
     /// The place may be further on than what the log has noted, by an initial sync or a snapshot.
     untold: bool,
     restored: u32,
-    /// The log was read from its beginning, because something was missing.
-    reads_anew: bool,
+    /// Why the log was read from its beginning.
+    missed: Option<Gap>,
+    /// The place that stays noted while it is.
+    left: Option<Place>,
     report: SyncReport,
+}
+
+/// A transaction that is missing.
+#[derive(Debug, Clone, Copy)]
+struct Gap {
+    device: Device,
+    expected: u64,
+    found: u64,
+}
+
+impl From<Gap> for SyncError {
+    fn from(Gap { device, expected, found }: Gap) -> Self {
+        Self::Gap { device, expected, found }
+    }
 }
 
 /// What the request carries that is under way.
@@ -134,14 +150,18 @@ impl Round {
             Outcome::Renewed(device) => self.renewed(device)?,
             Outcome::Trimmed => return Ok(self.sent()),
             Outcome::Page(page) => return self.arrived(page),
-            Outcome::BelowFloor => self.restore()?,
+            Outcome::BelowFloor => match self.missed {
+                // It does not hold its beginning, and the place is the one that we had.
+                Some(gap) => return Err(gap.into()),
+                None => self.restore()?,
+            },
             Outcome::Restored(report) => self.go_on_from_snapshot(report),
             Outcome::Applied(applied) => {
                 self.take(applied);
                 return Ok(self.applied());
             }
             Outcome::Missed { device, expected, found } => {
-                self.read_anew(SyncError::Gap { device, expected, found })?
+                self.read_anew(Gap { device, expected, found })?
             }
             Outcome::Acknowledged => return Ok(self.page_done()),
             Outcome::Retried(applied) => {
@@ -297,20 +317,33 @@ impl Round {
             let reason = "it says that more follows, and gives nothing".to_owned();
             return Err(SyncError::Protocol { during: "reading the shared log", reason });
         }
-        if !moved && !self.arrived {
+        let left = match more {
+            true => self.left.clone(),
+            false => self.left.take(),
+        };
+        if !moved && !self.arrived && left.is_none() {
             return Ok(self.page_done());
         }
-        let from = Some(place.clone());
+        let from = left.clone().unwrap_or_else(|| place.clone());
         place.cursor = cursor;
-        Ok(Next::Do(Action::Apply(transactions, Move { from, to: place.clone() })))
+        let to = left.filter(|_| more).unwrap_or_else(|| place.clone());
+        Ok(Next::Do(Action::Apply(transactions, Move { from: Some(from), to })))
     }
 
-    /// Whoever reads a log from its beginning and still misses something will not find it there.
-    fn read_anew(&mut self, gap: SyncError) -> Result<Action> {
-        match std::mem::replace(&mut self.reads_anew, true) {
-            true => Err(gap),
-            false => Ok(Action::ReadPlace),
+    /// A log that was put back, and has grown since, may hold what is missing in front of the place: it is read from its
+    /// beginning, once. The place itself stays until that has come to the end: the gap may be one that passes.
+    fn read_anew(&mut self, gap: Gap) -> Result<Action> {
+        let place = self.place.as_mut().ok_or_else(out_of_turn)?;
+        let stored = self.left.take().unwrap_or_else(|| place.clone());
+        if self.missed.is_some() || stored.cursor == Cursor::default() {
+            return Err(gap.into());
         }
+        let Gap { device, expected, found } = gap;
+        tracing::warn!(%device, expected, found, "the shared log is read from its beginning");
+        self.missed = Some(gap);
+        place.cursor = Cursor::default();
+        self.left = Some(stored);
+        Ok(self.read())
     }
 
     fn restore(&mut self) -> Result<Action> {
@@ -328,7 +361,8 @@ impl Round {
     }
 
     fn applied(&mut self) -> Next {
-        if self.arrived { self.acknowledge() } else { self.page_done() }
+        // What was read anew is behind the place that is noted.
+        if self.arrived && self.left.is_none() { self.acknowledge() } else { self.page_done() }
     }
 
     /// Only what cannot be lost any more may be acknowledged.

@@ -11,9 +11,10 @@ use storex_core::{
 use super::frame::{CollectionHello, Frame, Hello, Rows, Tombstones, translate};
 use super::noted::Sight;
 use super::{InitialSync, InitialSyncReport};
+use crate::apply::ORPHANS;
 use crate::channel::Channel;
 use crate::clock::Clock;
-use crate::error::{During, Result, SyncError, abort};
+use crate::error::{During, Result, SyncError};
 use crate::failure::Failure;
 use crate::hooks::WrittenAs;
 use crate::journal::CONFLICTS;
@@ -22,9 +23,10 @@ use crate::log::{CLOCK, clock_key, clock_record, read_clock_rows, sort_clock_rec
 use crate::merge::{Action, Merged, merge_object};
 use crate::merging::Merging;
 use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, read_meta, write_meta};
-use crate::parked::{PARKED, Parked, park_up_to};
+use crate::parked::{PARKED, Parked, all_is_here, park_up_to};
 use crate::place::{Place, read_place};
 use crate::shared_log::Cursor;
+use crate::stamp::Hlc;
 
 const DURING: &str = "receiving the initial sync";
 
@@ -69,8 +71,7 @@ pub(crate) async fn run(
         }
         channel.send(Frame::Received.encode()).await?;
     }
-    receiver.take_over().await?;
-    sync.replica.judge_orphans().await?;
+    receiver.take_over(report.parked > 0).await?;
     // The sender may forget what it has sent once we say so.
     sync.replica.storage.flush().await.during("making what arrived durable")?;
     channel.send(Frame::Finished.encode()).await?;
@@ -91,8 +92,10 @@ struct Target {
     positions: Vec<Option<usize>>,
     /// From the sender's field numbers to ours.
     translation: HashMap<u32, u32>,
-    /// The numbers of our fields that the sender does not have.
+    /// The numbers of our fields that do not arrive.
     others: Vec<u32>,
+    /// Those among them that are synced here.
+    lacks: Vec<usize>,
 }
 
 /// An object that arrives.
@@ -161,8 +164,16 @@ impl<'a> Receiver<'a> {
             return Err(refuse(reason));
         }
         let mut others = Vec::new();
-        for at in numbers.synced().filter(|at| !positions.contains(&Some(*at))) {
-            let field = &collection.fields()[at];
+        let mut lacks = Vec::new();
+        for (at, field) in collection.fields().iter().enumerate() {
+            if positions.contains(&Some(at)) {
+                continue;
+            }
+            others.push(numbers.fields[at]);
+            if numbers.is_local(at) {
+                continue;
+            }
+            lacks.push(at);
             let filled = !matches!(field.default, None | Some(FieldDefault::Null));
             if !field.nullable && !filled {
                 return Err(refuse(format!(
@@ -170,10 +181,9 @@ impl<'a> Receiver<'a> {
                     field.name, theirs.name
                 )));
             }
-            others.push(numbers.fields[at]);
         }
         let (collection, numbers) = (Arc::clone(collection), Arc::clone(numbers));
-        Ok(Target { collection, numbers, positions, translation, others })
+        Ok(Target { collection, numbers, positions, translation, others, lacks })
     }
 
     fn find(&self, at: usize) -> Result<&Target> {
@@ -318,30 +328,40 @@ impl<'a> Receiver<'a> {
     }
 
     /// Goes on from where the sender was when it began: what it had applied is here now.
-    async fn take_over(&self) -> Result<()> {
-        let own_place = read_place(&self.sync.replica.storage).await?;
+    ///
+    /// Where something was parked nobody is taken for seen, so that no write of ours claims it. A sender that keeps to itself what we
+    /// sync, although its schema is ours, knows less than the log: then we read that ourselves.
+    async fn take_over(&self, is_parked: bool) -> Result<()> {
+        let replica = &self.sync.replica;
+        let is_ours = self.hello.schema == replica.storage.registry().fingerprint();
+        let is_complete = !is_ours || self.collections.iter().all(|it| it.lacks.is_empty());
+        let own_place = read_place(&replica.storage).await?;
         // One that has read on keeps its place: it knows what comes before it, and the sender may be behind.
         let theirs = self.hello.place.as_ref().filter(|place| match &own_place {
             Some(own) => own.log == place.log && own.cursor == Cursor::default(),
             None => true,
         });
-        let place = theirs.map(Place::write);
+        let place = theirs.filter(|_| is_complete).map(Place::write);
         let theirs = self.hello.devices.clone();
-        let batch = Batch::new().step(read_meta(&[HEAD, DEVICES])).then(move |trace| {
+        let failure = Failure::default();
+        let kept = failure.clone();
+        let begun = Batch::new().step(read_meta(&[HEAD, DEVICES])).touching([PARKED]);
+        let batch = begun.then(move |trace| {
             let read = || -> Result<(Head, Devices)> {
                 Ok((Head::among(trace.found(0))?, Devices::among(trace.found(0))?))
             };
-            let (mut head, mut devices) = read().map_err(|error| abort(&error))?;
+            let (mut head, mut devices) = kept.keep(read())?;
             let me = devices.device(head.me);
-            for known in theirs.iter().filter(|known| Some(known.device) != me) {
-                devices.advance(known.device, known.sequence, known.hlc);
+            for known in theirs.iter().filter(|known| is_complete && Some(known.device) != me) {
+                let seen = if is_parked { Hlc::ZERO } else { known.hlc };
+                devices.advance(known.device, known.sequence, seen);
                 head.hlc = head.hlc.max(known.hlc);
             }
-            let rows = vec![(HEAD, head.encode()), (DEVICES, devices.encode())];
-            Ok(std::iter::once(write_meta(rows)).chain(place.clone()).collect())
+            let rows =
+                vec![(HEAD, head.encode()), (DEVICES, devices.encode()), (ORPHANS, Vec::new())];
+            Ok([write_meta(rows), all_is_here()].into_iter().chain(place.clone()).collect())
         });
-        self.sync.replica.storage.apply(batch).await.during("taking over from the sender")?;
-        Ok(())
+        failure.or(replica.storage.apply(batch).await, "taking over from the sender").map(drop)
     }
 }
 

@@ -31,7 +31,7 @@ impl Receiver<'_> {
                     if let Some((first, second)) = page.halves() {
                         pages.extend([Arc::new(second), Arc::new(first)]);
                     } else {
-                        self.park(vec![page.parked(&source)]).await?;
+                        self.park(vec![page.parked(&source)?]).await?;
                         report.parked += 1;
                     }
                 }
@@ -45,7 +45,7 @@ impl Receiver<'_> {
         let replica = &self.sync.replica;
         if replica.rules.update_wins(page.collection.name()) {
             // Whether what ends an object's life had seen all of it is not asked of whole objects otherwise.
-            return replica.apply_objects(page.sealed()).await.map(|()| 0);
+            return replica.apply_objects(page.sealed()?).await.map(|()| 0);
         }
         self.merge_page(Arc::clone(page)).await
     }
@@ -59,17 +59,17 @@ impl ArrivingPage {
         (!first.is_empty()).then(|| (half(first), half(second)))
     }
 
-    fn parked(&self, why: &Error) -> Parked {
-        let SealedTransaction { device, sequence, payload } = self.sealed();
+    fn parked(&self, why: &Error) -> Result<Parked> {
+        let SealedTransaction { device, sequence, payload } = self.sealed()?;
         let waits_for = match why.kind() {
-            ErrorKind::Conflict => WaitsFor::Change,
+            ErrorKind::Conflict => WaitsFor::InitialSync,
             _ => WaitsFor::Update,
         };
-        Parked { device, sequence, waits_for, reason: why.to_string(), payload }
+        Ok(Parked { device, sequence, waits_for, reason: why.to_string(), payload })
     }
 
     /// The objects as a transaction of nobody's.
-    fn sealed(&self) -> SealedTransaction {
+    fn sealed(&self) -> Result<SealedTransaction> {
         let collection = &self.collection;
         let places = || collection.primary_key().iter().chain(&self.values).copied();
         let name = |at: usize| collection.fields().get(at).map(|field| Name::clone(&field.name));

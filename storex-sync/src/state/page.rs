@@ -108,12 +108,31 @@ impl StatePage {
         Ok(Self { header, shape, numbers, devices, living, deleted })
     }
 
-    /// As a transaction of nobody's, under the checksum of its contents: the same objects are there once.
-    pub(crate) fn sealed_as_nobodys(mut self) -> SealedTransaction {
-        (self.header.device, self.header.sequence) = (Device::NOBODY, 0);
-        self.header.sequence = (checksum([&*self.encode()]) >> 1).max(1);
+    /// As a transaction of nobody's, under the checksum of its objects: the same ones are there once, whoever tells of them and
+    /// whatever else is known there.
+    pub(crate) fn sealed_as_nobodys(mut self) -> Result<SealedTransaction> {
+        let mut objects = Packer::default();
+        objects.str(&self.shape.collection);
+        for (values, clock) in &self.living {
+            values.iter().for_each(|value| objects.value(value));
+            objects.bin(&self.named(clock)?);
+        }
+        for (code, clock) in &self.deleted {
+            objects.bin(code);
+            objects.bin(&self.named(clock)?);
+        }
+        self.header.device = Device::NOBODY;
+        self.header.sequence = (checksum([&*objects.out]) >> 1).max(1);
         let Header { device, sequence, .. } = self.header;
-        SealedTransaction { device, sequence, payload: self.encode() }
+        Ok(SealedTransaction { device, sequence, payload: self.encode() })
+    }
+
+    /// A clock with the devices to which it refers.
+    fn named(&self, clock: &[u8]) -> Result<Vec<u8>> {
+        let mut devices = Devices::new();
+        let mut named = Clock::decode(clock, &self.devices)?.encode(&mut devices);
+        named.extend(devices.encode());
+        Ok(named)
     }
 
     /// What whoever has this page, and those before it, has applied of every device.
