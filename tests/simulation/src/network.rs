@@ -155,6 +155,11 @@ impl Network {
         lock(&self.state).delivered.iter_mut().for_each(Vec::clear);
     }
 
+    /// The connection that has delivered something to a device is gone with its processes, and its database is another one.
+    pub(crate) fn forget_delivered(&self, device: usize) {
+        lock(&self.state).delivered[device].clear();
+    }
+
     fn is_up(&self, device: usize) -> bool {
         lock(&self.state).links[device].up
     }

@@ -56,6 +56,8 @@ pub(crate) struct Plan {
     pub(crate) backend_log: bool,
     /// Devices may begin new incarnations.
     pub(crate) renewals: bool,
+    /// The log may be wiped.
+    pub(crate) wiped: bool,
     /// In the order of time.
     pub(crate) events: Vec<(Duration, Event)>,
     pub(crate) writes: u64,
@@ -151,6 +153,7 @@ impl Plan {
             sqlite: troubles.sqlite,
             power: troubles.power,
             renewals: troubles.clones || troubles.restores || troubles.wiped,
+            wiped: troubles.wiped,
             backend_log: random.chance(15),
             events,
             writes,
