@@ -107,6 +107,9 @@ impl Troubles {
                 it.sqlite = random.chance(3);
                 // Files keep what was written, and processes share it.
                 it.power = !it.processes && !it.sqlite && random.chance(30);
+                it.clones = random.chance(20);
+                it.restores = random.chance(20);
+                it.wiped = random.chance(20);
             }
             Profile::Network => it.network = true,
             Profile::Partitions => it.partitions = true,
@@ -115,12 +118,20 @@ impl Troubles {
             Profile::Disk => it.disk = true,
             Profile::Processes => (it.processes, it.crashes) = (true, random.chance(70)),
             Profile::Sqlite => (it.sqlite, it.crashes, it.network) = (true, true, true),
-            Profile::Clones => (it.clones, it.crashes) = (true, random.chance(30)),
-            Profile::Restores => (it.restores, it.crashes) = (true, random.chance(30)),
-            Profile::WipedLog => (it.wiped, it.crashes) = (true, random.chance(30)),
+            Profile::Clones | Profile::Restores | Profile::WipedLog => {
+                it.clones = profile == Profile::Clones;
+                it.restores = profile == Profile::Restores;
+                it.wiped = profile == Profile::WipedLog;
+                it.crashes = random.chance(30);
+                // With everything at hand there is little that was not sent yet.
+                it.network = random.chance(40);
+                it.partitions = random.chance(60);
+            }
             Profile::Power => (it.power, it.trim) = (true, random.chance(50)),
             Profile::Trim => (it.trim, it.crashes) = (true, random.chance(50)),
         }
+        // Whoever is put back below the floor of the log, or comes to another log late, needs an initial sync.
+        it.trim &= !(it.clones || it.restores || it.wiped);
         it
     }
 }
@@ -365,11 +376,13 @@ impl Drawer<'_> {
 
     fn copies(&mut self, troubles: Troubles) {
         if troubles.clones {
-            let at = self.moment();
-            let from = self.device();
-            // Another one than the first.
-            let to = (from + 1 + self.random.index(self.devices - 1)) % self.devices;
-            self.at(at, Event::Clone(from, to));
+            for _ in 0..self.random.between(1, 3) {
+                let at = self.moment();
+                let from = self.device();
+                // Another one than the first.
+                let to = (from + 1 + self.random.index(self.devices - 1)) % self.devices;
+                self.at(at, Event::Clone(from, to));
+            }
         }
         if troubles.restores {
             for _ in 0..self.random.between(1, 2) {

@@ -98,9 +98,14 @@ impl Model {
         }
         self.stamp(&transaction);
         let count = transaction.entries.len();
-        let at = self.committed.len();
         let write = write.or(former.and_then(|former| self.committed[former].write));
-        self.committed.push(Committed { name, payloads: vec![payload], transaction, write });
+        // Two copies of a database may give what both have written to the same new incarnation.
+        let twin = |it: &Committed| it.name == name && it.payloads.first() == Some(&payload);
+        let at = self.committed.iter().position(twin).unwrap_or_else(|| {
+            let payloads = vec![payload.clone()];
+            self.committed.push(Committed { name, payloads, transaction, write });
+            self.committed.len() - 1
+        });
         let held = self.held.entry(database).or_default();
         if let Some(former) = former {
             held.own.remove(&former);
