@@ -251,7 +251,8 @@ impl Database {
         }
         if let Some(taken) = taken {
             // A state that is sent again comes in pages, so what belongs together may be seen apart.
-            model.take(self.number, taken);
+            let queue = state.logged.keys().map(|number| number.unsigned_abs());
+            model.take(self.number, taken, queue);
             check_equal(&rows, &model.must_hold(self.number))?;
         } else {
             check_pairs(&rows)?;

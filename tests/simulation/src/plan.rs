@@ -10,7 +10,7 @@ use crate::device::Habits;
 use crate::network::{Link, Weather};
 use crate::profile::Profile;
 use crate::random::Random;
-use crate::workload::Write;
+use crate::workload::{Edit, Write};
 
 /// What happens from outside.
 #[derive(Debug, Clone)]
@@ -88,6 +88,8 @@ struct Troubles {
 }
 
 const DAY: u64 = 86_400_000;
+/// The grain of a clock that stands still.
+const STILL: i64 = 1 << 40;
 /// By then all devices have met their log.
 const BEGIN: u64 = 20_000;
 
@@ -146,8 +148,11 @@ impl Plan {
         let lasts = random.between(60, 400) * 1000;
         // All tell the same time for long: many writes have the same reading.
         let coarse = troubles.skew && random.chance(40);
-        let common = Clock { offset: 0, grain: if random.chance(50) { 60_000 } else { 1 << 40 } };
-        let clocks = (0..devices).map(|_| clock(troubles.skew, random));
+        // A lease ends by the clock, so it needs one that moves.
+        let coarsest = if troubles.processes { 60_000 } else { STILL };
+        let grain = if random.chance(50) { 60_000 } else { coarsest };
+        let common = Clock { offset: 0, grain };
+        let clocks = (0..devices).map(|_| clock(troubles.skew, coarsest, random));
         let clocks = clocks.map(|own| if coarse { common } else { own }).collect();
         let slow = if random.chance(30) { 60 } else { random.between(0, 20) };
         let fails = if troubles.disk { random.between(20, 400) } else { 0 };
@@ -172,13 +177,12 @@ impl Plan {
     }
 }
 
-fn clock(skew: bool, random: &mut Random) -> Clock {
+fn clock(skew: bool, coarsest: i64, random: &mut Random) -> Clock {
     let grain = match random.below(10) {
         0..6 => 1,
         6 | 7 => 1000,
         8 => 60_000,
-        // It stands still.
-        _ => 1 << 40,
+        _ => coarsest,
     };
     let offset = match (skew, random.below(3)) {
         (false, _) | (true, 0) => 0,
@@ -258,10 +262,9 @@ impl Drawer<'_> {
         if troubles.power {
             self.blackouts();
         }
-        self.copies(troubles);
         let end = BEGIN + self.lasts;
         self.at(end, Event::Heal);
-        writes
+        writes + self.copies(troubles, writes)
     }
 
     /// Some now and then, some in bursts, some on several devices at one moment.
@@ -374,7 +377,8 @@ impl Drawer<'_> {
         }
     }
 
-    fn copies(&mut self, troubles: Troubles) {
+    /// Tells how many writes there are beside those that there were.
+    fn copies(&mut self, troubles: Troubles, writes: u64) -> u64 {
         if troubles.clones {
             for _ in 0..self.random.between(1, 3) {
                 let at = self.moment();
@@ -392,12 +396,25 @@ impl Drawer<'_> {
                 self.at(at.max(later), Event::Restore(device));
             }
         }
+        let mut seems_the_same = false;
         if troubles.wiped {
             for _ in 0..self.random.between(1, 2) {
                 let (at, other) = (self.moment(), self.random.chance(60));
                 self.at(at, Event::Wipe(other));
+                seems_the_same |= !other;
             }
         }
+        if !seems_the_same {
+            return 0;
+        }
+        // Who is not behind the end of such a log notices nothing until it writes.
+        let devices = self.devices as u64;
+        for (device, number) in (0..self.devices).zip(writes + 1..) {
+            let changes = vec![Edit::PutNote(number % devices)];
+            let write = Write { number, changes };
+            self.at(BEGIN + self.lasts + 5_000, Event::Write(device, write));
+        }
+        devices
     }
 
     fn blackouts(&mut self) {

@@ -179,11 +179,19 @@ impl World {
     }
 
     fn wipe(&mut self, other: bool) {
-        self.wipes += u8::from(other);
+        let network = &self.surroundings.network;
         let which = if other { "another identity" } else { "the same identity" };
         self.sim().note("log", format_args!("is wiped, and has {which}"));
-        let id = LogId([7 + self.wipes; 16]);
-        self.surroundings.network.replace_log(Arc::new(MemorySharedLog::new(id)));
+        self.wipes += 1;
+        let mut id = LogId([7 + self.wipes; 16]);
+        if !other {
+            // It is not the one that it is told, so it only tells which it has.
+            match wait(network.log().reidentify(id)) {
+                Ok(known) => id = known,
+                Err(error) => self.sim().violate(format!("the log has no identity: {error}")),
+            }
+        }
+        network.replace_log(Arc::new(MemorySharedLog::new(id)));
     }
 
     fn heal(&mut self) {

@@ -21,11 +21,13 @@ pub(crate) struct Held {
     pub(super) taken: Taken,
 }
 
-/// Which transactions of others a database has taken, by what it says itself (`docs/wire-format.md`, section 5).
+/// Who a database is and which transactions of others it has taken, by what it says itself (`docs/wire-format.md`, section 5).
 ///
 /// Where the shared log was wiped, what it took tells no longer what the devices hold. So this is followed there.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Taken {
+    /// Who it is; `None`: it was not opened yet.
+    pub(super) me: Option<Device>,
     /// Up to which number, per device.
     pub(super) up_to: BTreeMap<Device, u64>,
     /// But for these, which are parked.
@@ -36,14 +38,25 @@ impl Taken {
     /// From the rows `_storex_meta` and `_storex_parked`.
     pub(crate) fn read(meta: &[Record], parked: &[Record]) -> Option<Self> {
         let mut taken = Self::default();
-        let devices = meta.iter().find(|row| row.get(0).as_text() == Some("devices"));
-        let mut bytes = devices.map_or(&[][..], |row| row.get(1).as_bytes().unwrap_or_default());
-        while !bytes.is_empty() {
+        let row_of = |name| {
+            let row = meta.iter().find(|row| row.get(0).as_text() == Some(name));
+            row.map_or(&[][..], |row| row.get(1).as_bytes().unwrap_or_default())
+        };
+        let (mut bytes, mut head) = (row_of("devices"), row_of("head"));
+        let me = number(&mut head, 4);
+        for place in 1.. {
+            if bytes.is_empty() {
+                break;
+            }
             let id = take(&mut bytes, 16)?.try_into().ok()?;
             let incarnation = u32::try_from(leb128(&mut bytes)?).ok()?;
-            let number = leb128(&mut bytes)?;
+            let last = leb128(&mut bytes)?;
             take(&mut bytes, 8)?;
-            taken.up_to.insert(Device { id, incarnation }, number);
+            let device = Device { id, incarnation };
+            taken.up_to.insert(device, last);
+            if me == Some(place) {
+                taken.me = Some(device);
+            }
         }
         for row in parked {
             let id = row.get(0).as_bytes()?.try_into().ok()?;

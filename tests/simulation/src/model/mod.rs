@@ -7,7 +7,7 @@ mod rows;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use storex_sync::{Device, EntryKind, Stamp, Transaction};
+use storex_sync::{Device, EntryKind, EntryValue, Relative, Stamp, Transaction};
 
 use crate::schema::TALLY;
 use crate::workload::Write;
@@ -48,6 +48,8 @@ struct Committed {
     payloads: Vec<Vec<u8>>,
     transaction: Transaction,
     write: Option<u64>,
+    /// What its author had added to the same numbers before: an increment tells of all of it.
+    added: Vec<Part>,
 }
 
 /// A write of the application.
@@ -102,11 +104,14 @@ impl Model {
         // Two copies of a database may give what both have written to the same new incarnation.
         let twin = |it: &Committed| it.name == name && it.payloads.first() == Some(&payload);
         let at = self.committed.iter().position(twin).unwrap_or_else(|| {
-            let payloads = vec![payload.clone()];
-            self.committed.push(Committed { name, payloads, transaction, write });
+            let (payloads, added) = (vec![payload.clone()], Vec::new());
+            self.committed.push(Committed { name, payloads, transaction, write, added });
             self.committed.len() - 1
         });
         let held = self.held.entry(database).or_default();
+        if self.follows {
+            self.committed[at].added = added_before(&self.committed, &held.own, at);
+        }
         if let Some(former) = former {
             held.own.remove(&former);
             held.parts.retain(|(transaction, _)| *transaction != former);
@@ -153,9 +158,25 @@ impl Model {
         })
     }
 
-    /// Notes what a database says that it has taken of others.
-    pub(crate) fn take(&mut self, database: usize, taken: Taken) {
+    /// Notes what a database says that it has taken of others. `queue`: the numbers of what was to be sent before.
+    pub(crate) fn take(&mut self, database: usize, taken: Taken, queue: impl Iterator<Item = u64>) {
         let held = self.held.entry(database).or_default();
+        if let (Some(me), Some(former)) = (taken.me, held.taken.me.filter(|it| taken.me != Some(*it)))
+        {
+            // In another log what was not sent is the new incarnation's, as a part of its state.
+            let queue: BTreeSet<Name> = queue.map(|number| (former, number)).collect();
+            let unsent = held.own.iter().filter(|at| queue.contains(&self.committed[**at].name));
+            let unsent: Vec<usize> = unsent.copied().collect();
+            for renamed in renamed(unsent.iter().map(|at| &self.committed[*at]), me) {
+                let at = self.committed.len();
+                held.parts.extend((0..renamed.transaction.entries.len()).map(|entry| (at, entry)));
+                self.committed.push(renamed);
+                self.committed[at].added = added_before(&self.committed, &held.own, at);
+                held.own.insert(at);
+            }
+            held.own.retain(|at| !unsent.contains(at));
+            held.parts.retain(|(at, _)| !unsent.contains(at));
+        }
         for name in taken.since(&held.taken) {
             let Some(payload) = self.accepted.get(&name) else { continue };
             if let Some(parts) = self.pages.get(payload) {
@@ -167,6 +188,7 @@ impl Model {
             if let Some(at) = self.committed.iter().position(whole) {
                 let count = self.committed[at].transaction.entries.len();
                 held.parts.extend((0..count).map(|entry| (at, entry)));
+                held.parts.extend(&self.committed[at].added);
             }
         }
         held.taken = taken;
@@ -288,24 +310,65 @@ impl Model {
 
     /// What the tallies come to, from what the application did where they were there.
     pub(crate) fn tallies(&self) -> BTreeMap<String, i64> {
-        let mut touched: BTreeSet<(u64, String)> = BTreeSet::new();
+        let mut touched: BTreeSet<(u64, String, usize)> = BTreeSet::new();
         for part in self.kept() {
             let (touch, write) = (touch(&self.committed, part), self.committed[part.0].write);
             let object = touch.object().filter(|_| touch.kind() == EntryKind::Update);
             if let (Some((collection, key)), Some(write)) = (object, write)
                 && collection == TALLY
             {
-                touched.insert((write, key));
+                touched.insert((write, key, if self.follows { part.0 } else { 0 }));
             }
         }
         let mut sums = BTreeMap::new();
-        for (write, tally) in touched {
+        for (write, tally, _) in touched {
             let Some(state) = self.writes.get(&write) else { continue };
             let by = state.write.tallied().into_iter().filter(|(counted, _)| *counted == tally);
             *sums.entry(tally.clone()).or_default() += by.map(|(_, by)| by).sum::<i64>();
         }
         sums
     }
+}
+
+/// The same transactions by the next incarnation of their author. The readings stay.
+fn renamed<'a>(all: impl Iterator<Item = &'a Committed> + Clone, to: Device) -> Vec<Committed> {
+    let wrote = |stamp: Stamp| {
+        all.clone().any(|it| {
+            let Transaction { header, entries, .. } = &it.transaction;
+            let last = header.hlc.0 + entries.len() as u64;
+            stamp.device == header.device && (header.hlc.0..last).contains(&stamp.hlc.0)
+        })
+    };
+    let renamed = all.clone().map(|it| {
+        let mut transaction = it.transaction.clone();
+        for value in transaction.entries.iter_mut().flat_map(|entry| &mut entry.values) {
+            if let EntryValue::Changed { change: Relative::Increment { counted, .. }, .. } = value
+                && let Some(counted) = counted
+                && wrote(counted.base)
+            {
+                counted.base.device = to;
+            }
+        }
+        transaction.header.device = to;
+        // It has no number: it is not sent by itself.
+        let (payloads, added) = (Vec::new(), Vec::new());
+        Committed { name: (to, 0), payloads, transaction, write: it.write, added }
+    });
+    renamed.collect()
+}
+
+/// The increments of the same author that a transaction tells of too. `own`: what was logged in the same database before.
+fn added_before(committed: &[Committed], own: &BTreeSet<usize>, at: usize) -> Vec<Part> {
+    let counts_on = |part: Part| touch(committed, part).counts_on();
+    let parts = |at: usize| (0..committed[at].transaction.entries.len()).map(move |it| (at, it));
+    let numbers: Vec<_> = parts(at).filter_map(counts_on).collect();
+    if numbers.is_empty() {
+        return Vec::new();
+    }
+    let author = committed[at].name.0;
+    let earlier = own.iter().filter(|it| committed[**it].name.0 == author);
+    let earlier = earlier.flat_map(|it| parts(*it));
+    earlier.filter(|part| counts_on(*part).is_some_and(|it| numbers.contains(&it))).collect()
 }
 
 fn touch(committed: &[Committed], (at, entry): Part) -> Touch<'_> {

@@ -39,6 +39,12 @@ impl<'a> Touch<'a> {
         Some((self.transaction.shapes[entry.shape].collection.to_string(), key))
     }
 
+    /// The object that it increments, and on which write.
+    pub(super) fn counts_on(&self) -> Option<(ObjectName, Stamp)> {
+        let base = self.fields().find_map(|(_, value)| Some(increment(value)?.base))?;
+        Some((self.object()?, base))
+    }
+
     /// The fields behind the key, and their values.
     pub(super) fn fields(&self) -> impl Iterator<Item = (&'a str, &'a EntryValue)> + use<'a> {
         let entry = &self.transaction.entries[self.entry];
@@ -70,7 +76,7 @@ pub(super) fn rows_of<'a>(touches: impl IntoIterator<Item = Touch<'a>>) -> Rows 
 
 fn row_of(touches: &[Touch<'_>]) -> BTreeMap<String, Value> {
     let mut set: BTreeMap<&str, (Stamp, Value)> = BTreeMap::new();
-    let mut added: BTreeMap<&str, Vec<(Stamp, i64)>> = BTreeMap::new();
+    let mut added: BTreeMap<&str, Vec<Added>> = BTreeMap::new();
     for touch in touches {
         for (field, value) in touch.fields() {
             match (touch.kind(), increment(value)) {
@@ -85,19 +91,32 @@ fn row_of(touches: &[Touch<'_>]) -> BTreeMap<String, Value> {
         }
     }
     for (field, adds) in added {
-        let Some((base, value)) = set.get_mut(field) else { continue };
-        let sum: i64 = adds.iter().filter(|(on, _)| on == base).map(|(_, by)| by).sum();
+        let (base, value) = set.entry(field).or_insert((Stamp::ZERO, Value::Null));
+        // What was set may be still to come, where a state is sent again. Whoever adds to it tells what it was.
+        if let Some(add) = adds.iter().max_by_key(|add| add.base).filter(|add| add.base > *base) {
+            (*base, *value) = (add.base, Value::Int(add.from));
+        }
+        let sum: i64 = adds.iter().filter(|add| add.base == *base).map(|add| add.by).sum();
         *value = Value::Int(value.as_int().unwrap_or(0) + sum);
     }
     set.into_iter().map(|(field, (_, value))| (field.to_owned(), value)).collect()
 }
 
-/// On what an increment was made, and by how much.
-fn increment(value: &EntryValue) -> Option<(Stamp, i64)> {
+/// An increment.
+struct Added {
+    /// The stamp of the write that has set the number.
+    base: Stamp,
+    /// What it was set to.
+    from: i64,
+    by: i64,
+}
+
+fn increment(value: &EntryValue) -> Option<Added> {
     let EntryValue::Changed { change: Relative::Increment { by, counted }, .. } = value else {
         return None;
     };
-    Some((counted.as_ref()?.base, by.as_int()?))
+    let counted = counted.as_ref()?;
+    Some(Added { base: counted.base, from: counted.from.as_int()?, by: by.as_int()? })
 }
 
 /// A record as a row of the model.
