@@ -123,7 +123,7 @@ fn first_of_log(most: u64) -> Query {
 }
 
 /// The number up to which transactions were perhaps given to a log.
-fn offered(meta: &[Record]) -> i64 {
+pub(crate) fn offered(meta: &[Record]) -> i64 {
     let row = meta_row(meta, OFFERED).and_then(|row| row.try_into().ok());
     row.map_or(0, i64::from_be_bytes)
 }

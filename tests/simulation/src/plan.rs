@@ -54,8 +54,8 @@ pub(crate) struct Plan {
     pub(crate) power: bool,
     /// The shared log is in a storex backend.
     pub(crate) backend_log: bool,
-    /// Devices may begin new incarnations.
-    pub(crate) renewals: bool,
+    /// Databases are copied, or put back.
+    pub(crate) copied: bool,
     /// The log may be wiped.
     pub(crate) wiped: bool,
     /// In the order of time.
@@ -168,7 +168,7 @@ impl Plan {
             disk: Disk { slow, fails },
             sqlite: troubles.sqlite,
             power: troubles.power,
-            renewals: troubles.clones || troubles.restores || troubles.wiped,
+            copied: troubles.clones || troubles.restores,
             wiped: troubles.wiped,
             backend_log: random.chance(15),
             events,

@@ -28,6 +28,8 @@ pub(crate) struct Held {
 pub(crate) struct Taken {
     /// Who it is; `None`: it was not opened yet.
     pub(super) me: Option<Device>,
+    /// Up to which number its own transactions were perhaps given to a log.
+    pub(super) offered: u64,
     /// Up to which number, per device.
     pub(super) up_to: BTreeMap<Device, u64>,
     /// But for these, which are parked.
@@ -44,6 +46,7 @@ impl Taken {
         };
         let (mut bytes, mut head) = (row_of("devices"), row_of("head"));
         let me = number(&mut head, 4);
+        taken.offered = number(&mut row_of("offered"), 8).unwrap_or(0) as u64;
         for place in 1.. {
             if bytes.is_empty() {
                 break;

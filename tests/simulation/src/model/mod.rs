@@ -36,6 +36,8 @@ pub(crate) struct Model {
     pub(crate) renewals: bool,
     /// The log may be wiped: what is in it is not all, so it is followed what each database has taken.
     pub(crate) follows: bool,
+    /// What was not sent when a database was copied is both's in another log, so it counts twice.
+    pub(crate) counts_twice: bool,
     /// When a field got a value: the values of the workload are all different.
     stamps: HashMap<(String, String, String, String), Stamp>,
 }
@@ -163,7 +165,8 @@ impl Model {
         let held = self.held.entry(database).or_default();
         if let (Some(me), Some(former)) = (taken.me, held.taken.me.filter(|it| taken.me != Some(*it)))
         {
-            // In another log what was not sent is the new incarnation's, as a part of its state.
+            // In another log what no log was given is the new incarnation's, as a part of its state.
+            let queue = queue.filter(|number| *number > held.taken.offered);
             let queue: BTreeSet<Name> = queue.map(|number| (former, number)).collect();
             let unsent = held.own.iter().filter(|at| queue.contains(&self.committed[**at].name));
             let unsent: Vec<usize> = unsent.copied().collect();
@@ -317,7 +320,7 @@ impl Model {
             if let (Some((collection, key)), Some(write)) = (object, write)
                 && collection == TALLY
             {
-                touched.insert((write, key, if self.follows { part.0 } else { 0 }));
+                touched.insert((write, key, if self.counts_twice { part.0 } else { 0 }));
             }
         }
         let mut sums = BTreeMap::new();
