@@ -10,7 +10,7 @@ use crate::device::Habits;
 use crate::network::{Link, Weather};
 use crate::profile::Profile;
 use crate::random::Random;
-use crate::workload::{Edit, Write};
+use crate::workload::{Edit, NOTES, Write};
 
 /// What happens from outside.
 #[derive(Debug, Clone)]
@@ -267,12 +267,17 @@ impl Drawer<'_> {
         writes + self.copies(troubles, writes)
     }
 
-    /// Some now and then, some in bursts, some on several devices at one moment.
+    /// Some now and then, some in bursts, some on several devices at one moment, and some on all devices at one moment to one
+    /// object: where clocks agree, these have the same reading.
     fn writes(&mut self) -> u64 {
         let count = self.random.between(20, 120);
         let mut number = 1;
         while number < count {
             let (at, device) = (self.moment(), self.device());
+            if self.random.chance(10) {
+                number = self.rivals(number, at);
+                continue;
+            }
             let burst = if self.random.chance(20) { self.random.between(2, 8) } else { 1 };
             let everywhere = self.random.chance(15);
             for n in 0..burst {
@@ -284,6 +289,15 @@ impl Drawer<'_> {
             }
         }
         number
+    }
+
+    fn rivals(&mut self, last: u64, at: u64) -> u64 {
+        let note = self.random.below(NOTES);
+        for (device, number) in (0..self.devices).zip(last + 1..) {
+            let changes = vec![Edit::PutNote(note)];
+            self.at(at, Event::Write(device, Write { number, changes }));
+        }
+        last + self.devices as u64
     }
 
     fn users(&mut self) {
@@ -410,7 +424,7 @@ impl Drawer<'_> {
         // Who is not behind the end of such a log notices nothing until it writes.
         let devices = self.devices as u64;
         for (device, number) in (0..self.devices).zip(writes + 1..) {
-            let changes = vec![Edit::PutNote(number % devices)];
+            let changes = vec![Edit::PutNote(number % NOTES)];
             let write = Write { number, changes };
             self.at(BEGIN + self.lasts + 5_000, Event::Write(device, write));
         }

@@ -73,9 +73,7 @@ mod c68_a_hundred_fresh_seeds {
 /// What is in each profile is in some of the runs above too; here it is in every run.
 #[test]
 fn c68_each_profile() {
-    // Not yet: what the simulator says of copies and wiped logs is still to be looked into.
-    let open = [Profile::Clones, Profile::Restores, Profile::WipedLog];
-    for profile in Profile::EVERY.into_iter().filter(|profile| !open.contains(profile)) {
+    for profile in Profile::EVERY {
         let seeds = if profile == Profile::Sqlite { 2 } else { 8 };
         run(1000..1000 + seeds, &Options { profile, ..Options::default() });
     }

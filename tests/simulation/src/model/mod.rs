@@ -75,8 +75,11 @@ impl Model {
         write: Option<u64>,
         (database, before): (usize, &Rows),
     ) -> Result<String, String> {
-        if is_page(&payload) && self.follows {
-            return self.page(payload, database);
+        if is_page(&payload) {
+            return match self.follows {
+                true => self.page(payload, database),
+                false => Err("it sends its state again, without need".to_owned()),
+            };
         }
         let transaction = Transaction::decode(&payload)
             .map_err(|error| format!("what was logged cannot be read: {error}"))?;
