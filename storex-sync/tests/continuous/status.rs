@@ -3,12 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use storex_sync::{ContinuousSync, Phase, SyncEvent, SyncLog};
+use async_trait::async_trait;
+use serde_json::json;
+use storex_core::{
+    AutoPk, Backend, Batch, BatchOutcome, Capabilities, Query, Record, Registry, Storage,
+};
+use storex_memory::{MemoryBackend, TestRuntime};
+use storex_sync::{ContinuousSync, Phase, Sync, SyncEvent, SyncLog};
 use tokio::time::sleep;
 
 use crate::support::log::{Call, Fault, ScriptedLog};
 use crate::support::{Device, assert_in_step, count, open, schema, shared_log};
-use crate::{INTERVAL, SECOND, builder, exchanged, let_run};
+use crate::{INTERVAL, LONG, SECOND, builder, exchanged, let_run};
 
 /// Looks at every status while devices write, requests fail and connections go: "in step" is never said with something
 /// to send.
@@ -169,5 +175,77 @@ async fn events_reach_everybody_who_listens() {
         exchanged(&continuous).await;
     }
     assert!(matches!(slow.next().await, Some(SyncEvent::Exchanged(report)) if report.is_idle()));
+    continuous.stop().await;
+}
+
+/// A database that takes a second to note what is remembered of the status.
+#[derive(Debug)]
+struct Slow(MemoryBackend);
+
+#[async_trait]
+impl Backend for Slow {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn open(&self, registry: Arc<Registry>) -> storex_core::Result<()> {
+        self.0.open(registry).await
+    }
+
+    async fn find(&self, query: Query) -> storex_core::Result<Vec<Record>> {
+        self.0.find(query).await
+    }
+
+    async fn count(&self, query: Query) -> storex_core::Result<u64> {
+        self.0.count(query).await
+    }
+
+    async fn execute(&self, batch: Batch) -> storex_core::Result<BatchOutcome> {
+        if format!("{batch:?}").contains("\"status\"") {
+            sleep(SECOND).await;
+        }
+        self.0.execute(batch).await
+    }
+
+    async fn flush(&self) -> storex_core::Result<()> {
+        self.0.flush().await
+    }
+
+    async fn close(&self) -> storex_core::Result<()> {
+        self.0.close().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c69_what_is_written_while_the_status_is_noted_is_known_at_once() {
+    let runtime = Arc::new(TestRuntime::new(1));
+    let registry = schema().build().unwrap();
+    let storage = Storage::builder(Slow(MemoryBackend::new()), registry, Arc::clone(&runtime) as _)
+        .middleware(AutoPk::new())
+        .middleware(SyncLog::new());
+    let storage = storage.open().await.unwrap();
+    let sync = Sync::open(&storage, shared_log()).await.unwrap();
+    let continuous = ContinuousSync::builder(sync).intervals(LONG, LONG).start();
+    exchanged(&continuous).await;
+    sleep(SECOND * 5).await;
+    let in_step = || continuous.status().borrow().in_step;
+    assert!(in_step());
+    // Long enough for the status to be noted anew, although there was nothing to do.
+    runtime.advance(3_600_000);
+    let write = async {
+        sleep(SECOND / 2).await;
+        assert!(in_step(), "the note is being written");
+        let note = json!({"id": "n", "title": "x"});
+        storage.dynamic("note").unwrap().create(note).await.unwrap();
+        let_run().await;
+        assert!(!in_step(), "there is something to be sent");
+    };
+    tokio::join!(exchanged(&continuous), write);
+    sleep(SECOND * 5).await;
+    assert!(in_step(), "it was sent");
     continuous.stop().await;
 }

@@ -111,7 +111,8 @@ impl Troubles {
                 it.power = !it.processes && !it.sqlite && random.chance(30);
                 it.clones = random.chance(20);
                 it.restores = random.chance(20);
-                it.wiped = random.chance(20);
+                // Who is a copy of whom is found out by the log; what is promised where that is gone is little.
+                it.wiped = random.chance(25) && !(it.clones || it.restores);
             }
             Profile::Network => it.network = true,
             Profile::Partitions => it.partitions = true,

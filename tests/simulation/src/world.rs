@@ -41,11 +41,7 @@ impl World {
         let model: Arc<Mutex<Model>> = Arc::default();
         let log = shared_log(sim, seed, plan.backend_log)?;
         let network = Network::new(sim, log, &model, (plan.devices, Random::of(seed, 2)));
-        {
-            let mut model = lock(&model);
-            (model.renewals, model.follows) = (plan.copied || plan.wiped, plan.wiped);
-            model.counts_twice = plan.copied && plan.wiped;
-        }
+        (lock(&model).renewals, lock(&model).follows) = (plan.copied || plan.wiped, plan.wiped);
         let (sim, habits) = (Arc::clone(sim), plan.habits);
         let surroundings = Arc::new(Surroundings { sim, network, model, habits, seed });
         let mut folder = None;

@@ -11,10 +11,10 @@ use storex_sync::{Device, EntryKind, EntryValue, Relative, Stamp, Transaction};
 
 use crate::schema::TALLY;
 use crate::workload::Write;
-use held::{Part, is_page, objects_of_page};
 pub(crate) use held::{Held, Taken};
-use rows::{Touch, rows_of, text};
+use held::{Part, is_page, objects_of_page};
 pub(crate) use rows::{Rows, check_equal, row};
+use rows::{Touch, rows_of, text};
 
 /// The name of a transaction.
 pub(crate) type Name = (Device, u64);
@@ -24,6 +24,8 @@ pub(crate) type Name = (Device, u64);
 pub(crate) struct Model {
     /// What was committed on some device, in the order of time.
     committed: Vec<Committed>,
+    /// What was in a database when a copy was made of it: the copy may have sent it.
+    copied: BTreeSet<usize>,
     /// What is in each database.
     held: BTreeMap<usize, Held>,
     /// What the shared logs took.
@@ -36,8 +38,6 @@ pub(crate) struct Model {
     pub(crate) renewals: bool,
     /// The log may be wiped: what is in it is not all, so it is followed what each database has taken.
     pub(crate) follows: bool,
-    /// What was not sent when a database was copied is both's in another log, so it counts twice.
-    pub(crate) counts_twice: bool,
     /// When a field got a value: the values of the workload are all different.
     stamps: HashMap<(String, String, String, String), Stamp>,
 }
@@ -166,7 +166,8 @@ impl Model {
     /// Notes what a database says that it has taken of others. `queue`: the numbers of what was to be sent before.
     pub(crate) fn take(&mut self, database: usize, taken: Taken, queue: impl Iterator<Item = u64>) {
         let held = self.held.entry(database).or_default();
-        if let (Some(me), Some(former)) = (taken.me, held.taken.me.filter(|it| taken.me != Some(*it)))
+        if let (Some(me), Some(former)) =
+            (taken.me, held.taken.me.filter(|it| taken.me != Some(*it)))
         {
             // In another log what no log was given is the new incarnation's, as a part of its state.
             let queue = queue.filter(|number| *number > held.taken.offered);
@@ -262,13 +263,19 @@ impl Model {
         copy: Held,
         unsent: bool,
     ) -> Result<usize, String> {
+        let own = copy.own.clone();
         let before = self.held.insert(database, copy).unwrap_or_default();
-        let elsewhere = |at: &usize| self.held.values().any(|held| held.own.contains(at));
+        let elsewhere = |at: &usize| self.copied.contains(at) || own.contains(at);
         let gone: Vec<usize> = before.own.into_iter().filter(|at| !elsewhere(at)).collect();
         let gone_of = gone.iter().map(|at| &self.committed[*at]);
         match gone_of.filter(|_| unsent).find(|it| self.is_accepted(it)) {
             Some(sent) => Err(format!("{} was sent before it was durable", told(sent.name))),
-            None => Ok(gone.len()),
+            None => {
+                if !unsent {
+                    self.copied.extend(own);
+                }
+                Ok(gone.len())
+            }
         }
     }
 
@@ -316,18 +323,18 @@ impl Model {
 
     /// What the tallies come to, from what the application did where they were there.
     pub(crate) fn tallies(&self) -> BTreeMap<String, i64> {
-        let mut touched: BTreeSet<(u64, String, usize)> = BTreeSet::new();
+        let mut touched: BTreeSet<(u64, String)> = BTreeSet::new();
         for part in self.kept() {
             let (touch, write) = (touch(&self.committed, part), self.committed[part.0].write);
             let object = touch.object().filter(|_| touch.kind() == EntryKind::Update);
             if let (Some((collection, key)), Some(write)) = (object, write)
                 && collection == TALLY
             {
-                touched.insert((write, key, if self.counts_twice { part.0 } else { 0 }));
+                touched.insert((write, key));
             }
         }
         let mut sums = BTreeMap::new();
-        for (write, tally, _) in touched {
+        for (write, tally) in touched {
             let Some(state) = self.writes.get(&write) else { continue };
             let by = state.write.tallied().into_iter().filter(|(counted, _)| *counted == tally);
             *sums.entry(tally.clone()).or_default() += by.map(|(_, by)| by).sum::<i64>();
