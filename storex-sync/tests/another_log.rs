@@ -127,3 +127,18 @@ async fn what_is_changed_and_deleted_while_a_state_is_sent_parks_nothing() {
     assert_eq!(count(&b, "note").await, 1199);
     assert_eq!(support::parked_count(&b).await, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_older_than_sync_is_sent_to_the_log_that_there_is_then() {
+    let first = shared_log();
+    let a = Device::with_old_notes(1, &[json!({"id": "old", "title": "older than sync"})]).await;
+    a.note("new", "x").await;
+    a.sync(&first).await;
+    a.join(&first).await.send_state().await.unwrap();
+    let second = another_log();
+    a.sync(&second).await;
+    let b = Device::new(2).await;
+    b.sync(&second).await;
+    assert_eq!(b.title("old").await.as_deref(), Some("older than sync"));
+    assert_in_step(&[&a, &b]).await;
+}

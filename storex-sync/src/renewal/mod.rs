@@ -110,7 +110,7 @@ impl Replica {
         let look = Query::new(LOG).order_by("sequence", Direction::Ascending);
         let decide = Arc::clone(&renewing);
         let batch = Batch::new()
-            .step(read_meta(&[HEAD, DEVICES, FORMER, OFFERED, HOLDER]))
+            .step(read_meta(&[HEAD, DEVICES, FORMER, OFFERED, PROGRESS, HOLDER]))
             .find(look)
             .touching([CLOCK])
             .then(move |trace| decide.failure.keep(Arc::clone(&decide).begin(trace)));
@@ -127,6 +127,8 @@ struct Before {
     devices: Devices,
     formers: Formers,
     new: Device,
+    /// The state from its beginning.
+    state: Progress,
 }
 
 impl Before {
@@ -142,7 +144,8 @@ impl Before {
         let incarnation = next.and_then(|next| next.checked_add(passes));
         let incarnation = incarnation
             .ok_or_else(|| SyncError::corrupt("the device", "it has had too many incarnations"))?;
-        Ok(Self { head, devices, formers, new: Device { incarnation, ..me } })
+        let state = Progress::again(meta_row(meta, PROGRESS))?;
+        Ok(Self { head, devices, formers, new: Device { incarnation, ..me }, state })
     }
 
     /// The rows of `_storex_meta` behind it: the former incarnation was followed up to this number and reading.
@@ -301,6 +304,7 @@ impl Renewing {
         if !records.is_empty() {
             steps.push(Step::create_or(CLOCK, records, OnConflict::Replace));
         }
+        let state = before.state.encode();
         let mut meta = match self.is_replaced() {
             true => before.rows(sent, seen, 1, Since::State),
             false => {
@@ -316,7 +320,7 @@ impl Renewing {
         }
         if states || self.is_replaced() {
             // From the beginning: what was sent of it went out under the former name.
-            meta.push((PROGRESS, Progress::default().encode()));
+            meta.push((PROGRESS, state));
         }
         steps.push(write_meta(meta));
         Ok(steps)
