@@ -3,8 +3,8 @@
 //! ```text
 //! the log holds what this database never wrote          ──▶  Forked: what is unsent is the new incarnation's;
 //! (another transaction under a number, or more of them)       what the former one wrote elsewhere arrives as another device's
-//! the log is another one, or has lost what it had       ──▶  Replaced: a new incarnation, the log from its beginning, and the
-//!                                                             whole state is sent again
+//! the log is another one, or has lost what it had       ──▶  Replaced: a new incarnation, whose is what no log was given; the
+//!                                                             log from its beginning, and the whole state is sent again
 //! the clock was far ahead when something was written    ──▶  Ahead: a new incarnation, and the whole state is sent again, with
 //!                                                             what was far ahead dated anew
 //! ```

@@ -79,10 +79,34 @@ fn c68_each_profile() {
     }
 }
 
-#[test]
-fn c68_many_seeds_with_five_devices() {
-    if long() {
-        let first = fresh();
-        run(first..first + 2000, &Options { devices: Some(5), ..Options::default() });
+/// Two thousand, in parts that go on beside each other.
+mod c68_many_seeds_with_five_devices {
+    use super::{Options, fresh, long, run};
+
+    fn part(n: u64) {
+        if long() {
+            let first = fresh() + 500 * n;
+            run(first..first + 500, &Options { devices: Some(5), ..Options::default() });
+        }
+    }
+
+    #[test]
+    fn part_0() {
+        part(0);
+    }
+
+    #[test]
+    fn part_1() {
+        part(1);
+    }
+
+    #[test]
+    fn part_2() {
+        part(2);
+    }
+
+    #[test]
+    fn part_3() {
+        part(3);
     }
 }
