@@ -1,7 +1,8 @@
 //! Drives the [`Engine`] over a storage and a shared log.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -206,12 +207,15 @@ impl Driver {
             }
         }
         let mut goes_on = true;
-        let effects = self.engine.step(self.runtime.now(), event);
+        let mut effects = VecDeque::from(self.engine.step(self.runtime.now(), event));
         // Whoever gets an answer finds the status that belongs to it.
         self.publish();
-        for effect in effects {
+        while let Some(effect) = effects.pop_front() {
             goes_on &= !matches!(effect, Effect::Stopped);
-            self.perform(effect).await;
+            match effect {
+                Effect::Remember(remembered) => effects.extend(self.remember(remembered).await),
+                effect => self.perform(effect),
+            }
         }
         let phase = self.engine.status().phase;
         if !matches!(phase, Phase::Waiting | Phase::Sending | Phase::Receiving) {
@@ -239,7 +243,31 @@ impl Driver {
         });
     }
 
-    async fn perform(&mut self, effect: Effect) {
+    /// Writes what is remembered. The database may take its time, and what the application writes meanwhile is known at
+    /// once: the status does not say that all is in step. Gives what follows from that.
+    async fn remember(&mut self, remembered: Remembered) -> Vec<Effect> {
+        let storage = self.storage.clone();
+        let mut writing = pin!(remembered.write(&storage));
+        let mut effects = Vec::new();
+        loop {
+            let change = tokio::select! {
+                biased;
+                change = next_change(&mut self.changes) => change,
+                written = &mut writing => {
+                    if let Err(error) = written {
+                        tracing::debug!(error = %describe(&error), "the status is not remembered");
+                    }
+                    return effects;
+                }
+            };
+            if let Some(event) = self.change(change) {
+                effects.extend(self.engine.step(self.runtime.now(), event));
+                self.publish();
+            }
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Look => {
                 let storage = self.storage.clone();
@@ -258,11 +286,8 @@ impl Driver {
             Effect::Arm(timer, after) => self.arm(timer, Some(after)),
             Effect::Disarm(timer) => self.arm(timer, None),
             Effect::Answer(callers, result) => self.answer(callers, &result),
-            Effect::Remember(remembered) => {
-                if let Err(error) = remembered.write(&self.storage).await {
-                    tracing::debug!(error = %describe(&error), "the status is not remembered");
-                }
-            }
+            // It takes a while: see `remember`.
+            Effect::Remember(_) => {}
             Effect::Tell(event) => {
                 match &event {
                     SyncEvent::Failed { error, attempts } => {

@@ -683,11 +683,18 @@ fn write_clocks<'a>(
 /// is applied, so that it is applied whole or parked whole.
 fn missing(one: &IncomingTransaction, places: &[usize], works: &[Work]) -> Option<Refusal> {
     let mut life_of: HashMap<usize, u32> = HashMap::new();
+    let mut ends: HashMap<usize, u32> = HashMap::new();
+    for (entry, at) in one.transaction.entries.iter().zip(places) {
+        let life = ends.entry(*at).or_default();
+        *life = entry.life.max(*life);
+    }
     for (entry, at) in one.transaction.entries.iter().zip(places) {
         let Some(work) = works.get(*at) else { continue }; // it was taken out
         let stored = work.clock.as_ref().map_or(0, |clock| clock.life);
         let life = life_of.get(at).copied().unwrap_or(stored);
-        if entry.kind == EntryKind::Update && entry.life > life {
+        // What the same transaction deletes may be gone everywhere: a state that is sent again does not tell of it then.
+        let counts = ends.get(at) == Some(&entry.life);
+        if entry.kind == EntryKind::Update && entry.life > life && counts {
             let shape = &one.shapes[entry.shape];
             let key = Key::compound(
                 entry

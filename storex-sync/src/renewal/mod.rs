@@ -3,8 +3,8 @@
 //! ```text
 //! the log holds what this database never wrote          ──▶  Forked: what is unsent is the new incarnation's;
 //! (another transaction under a number, or more of them)       what the former one wrote elsewhere arrives as another device's
-//! the log is another one, or has lost what it had       ──▶  Replaced: a new incarnation, the log from its beginning, and the
-//!                                                             whole state is sent again
+//! the log is another one, or has lost what it had       ──▶  Replaced: a new incarnation, whose is what no log was given; the
+//!                                                             log from its beginning, and the whole state is sent again
 //! the clock was far ahead when something was written    ──▶  Ahead: a new incarnation, and the whole state is sent again, with
 //!                                                             what was far ahead dated anew
 //! ```
@@ -30,7 +30,8 @@ use crate::key_code;
 use crate::log::{
     AllNumbers, CLOCK, LOG, clock_key, clock_record, read_clock_rows, sort_clock_records,
 };
-use crate::meta::{DEVICES, Devices, HEAD, Head, meta_row, read_meta, write_meta};
+use crate::meta::{DEVICES, Devices, HEAD, Head, OFFERED, meta_row, read_meta, write_meta};
+use crate::outbox::offered;
 use crate::place::{CURSOR, Place};
 use crate::shared_log::{Cursor, LogId};
 use crate::stamp::{Device, Hlc};
@@ -41,6 +42,10 @@ pub(crate) use former::{FORMER, Formers, Since};
 use restamp::{Fields, Moved, ObjectId};
 
 const DURING: &str = "beginning a new incarnation";
+
+/// How many incarnations may be passed over in another log: so unlikely it is that two choose the same, and so often it can
+/// be done.
+const STRIDE: u32 = 1 << 16;
 
 /// Why a device begins a new incarnation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +80,8 @@ struct Renewing {
     registry: Arc<Registry>,
     numbers: Arc<AllNumbers>,
     now: Timestamp,
+    /// A number that was drawn.
+    drawn: u32,
     /// A reading that is later is not believed; none where the clock is no judge.
     farthest: Option<Hlc>,
     fence: Option<Fence>,
@@ -86,12 +93,15 @@ impl Replica {
     /// Begins a new incarnation; `None`: there is no reason any more, because another process has done so, or has sent what
     /// the log holds.
     pub(crate) async fn renew(&self, device: Device, renewal: Renewal) -> Result<Option<Device>> {
+        let mut drawn = [0; 4];
+        self.storage.runtime().fill_random(&mut drawn);
         let renewing = Arc::new(Renewing {
             device,
             renewal,
             registry: Arc::clone(self.storage.registry()),
             numbers: Arc::clone(&self.numbers),
             now: self.storage.runtime().now(),
+            drawn: u32::from_be_bytes(drawn),
             farthest: self.farthest(),
             fence: self.fence(),
             failure: Failure::default(),
@@ -100,7 +110,7 @@ impl Replica {
         let look = Query::new(LOG).order_by("sequence", Direction::Ascending);
         let decide = Arc::clone(&renewing);
         let batch = Batch::new()
-            .step(read_meta(&[HEAD, DEVICES, FORMER, HOLDER]))
+            .step(read_meta(&[HEAD, DEVICES, FORMER, OFFERED, PROGRESS, HOLDER]))
             .find(look)
             .touching([CLOCK])
             .then(move |trace| decide.failure.keep(Arc::clone(&decide).begin(trace)));
@@ -117,20 +127,25 @@ struct Before {
     devices: Devices,
     formers: Formers,
     new: Device,
+    /// The state from its beginning.
+    state: Progress,
 }
 
 impl Before {
-    fn read(meta: &[Record]) -> Result<Self> {
+    /// `passes`: so many incarnations are passed over.
+    fn read(meta: &[Record], passes: u32) -> Result<Self> {
         let (head, devices) = (Head::among(meta)?, Devices::among(meta)?);
         let formers = meta_row(meta, FORMER).map(Formers::decode).transpose()?.unwrap_or_default();
         let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
         // Copies of this database may have begun new incarnations, and their writes may have arrived here.
         let known = devices.iter().filter(|known| known.device.id == me.id);
         let last = known.map(|known| known.device.incarnation).max().unwrap_or_default();
-        let incarnation = last.max(me.incarnation).checked_add(1);
+        let next = last.max(me.incarnation).checked_add(1);
+        let incarnation = next.and_then(|next| next.checked_add(passes));
         let incarnation = incarnation
             .ok_or_else(|| SyncError::corrupt("the device", "it has had too many incarnations"))?;
-        Ok(Self { head, devices, formers, new: Device { incarnation, ..me } })
+        let state = Progress::again(meta_row(meta, PROGRESS))?;
+        Ok(Self { head, devices, formers, new: Device { incarnation, ..me }, state })
     }
 
     /// The rows of `_storex_meta` behind it: the former incarnation was followed up to this number and reading.
@@ -150,6 +165,8 @@ impl Before {
             (HEAD, head.encode()),
             (DEVICES, self.devices.encode()),
             (FORMER, self.formers.encode()),
+            // Under its numbers nothing was.
+            (OFFERED, 0_i64.to_be_bytes().to_vec()),
         ]
     }
 }
@@ -161,7 +178,10 @@ impl Renewing {
         if let Some(fence) = self.fence {
             fence.check(meta)?;
         }
-        let before = Before::read(meta)?;
+        // A database that was put back does not know who it was meanwhile, in a log that is gone, and others do: they would
+        // take what it writes for what they have. In one and the same log this is noticed, as a fork.
+        let passes = if self.is_replaced() { self.drawn % STRIDE } else { 0 };
+        let before = Before::read(meta, passes)?;
         if before.devices.device(before.head.me) != Some(self.device) {
             return Ok(Vec::new());
         }
@@ -173,14 +193,18 @@ impl Renewing {
                 self.fork(before, at, log)
             }
             Renewal::Forked { at } => self.fork(before, at, log),
-            Renewal::Replaced { log: id } => {
-                let place = Place { log: id, cursor: Cursor::default() };
-                let mut rows = self.state_again(before, log, Progress::default());
-                rows.push((CURSOR, place.encode()));
-                Ok(vec![drop_log(), write_meta(rows)])
+            Renewal::Replaced { .. } => {
+                // Nobody can tell any more whether this is a copy; if it is, its original has the same numbers, and perhaps
+                // the same stamps. What the former log was given, and perhaps others have got from it, keeps its name.
+                let given = u64::try_from(offered(meta)).unwrap_or(0);
+                self.fork(before, given.saturating_add(1), log)
             }
             Renewal::Ahead => Ok(self.ahead(before, log.to_vec())),
         }
+    }
+
+    fn is_replaced(&self) -> bool {
+        matches!(self.renewal, Renewal::Replaced { .. })
     }
 
     /// What is in the log and was not sent is in the state that is sent again.
@@ -220,7 +244,7 @@ impl Renewing {
         vec![Step::Find(Query::new(CLOCK)), next]
     }
 
-    /// What was written since is the new incarnation's.
+    /// What was written since is the new incarnation's: in another log as a part of the state.
     fn fork(self: Arc<Self>, before: Before, at: u64, log: &[Record]) -> Result<Vec<Step>> {
         let unsent = log.iter().filter(|row| sequence_of(row).is_some_and(|it| it >= at));
         let mut transactions = Vec::new();
@@ -235,6 +259,7 @@ impl Renewing {
         }
         let object = |transaction: &Transaction, n: usize| self.object(transaction, n);
         let moved = Moved::new(self.device, before.new, &transactions, object);
+        let moved = if self.is_replaced() { moved.in_another_log() } else { moved };
         let mut objects: Vec<ObjectId> = transactions
             .iter()
             .flat_map(|it| (0..it.entries.len()).filter_map(move |n| Some(object(it, n)?.0)))
@@ -242,9 +267,11 @@ impl Renewing {
         objects.sort();
         objects.dedup();
         let keys = objects.iter().map(|(number, code)| clock_key(*number, code.clone())).collect();
+        let first = log.first().and_then(sequence_of).unwrap_or(before.head.next);
+        let sent = if self.is_replaced() { first } else { at }.saturating_sub(1);
         let next = Step::then(move |trace| {
             let clocks = trace.found(0);
-            let steps = self.moved(before.clone(), at, &transactions, &moved, clocks, states);
+            let steps = self.moved(before.clone(), sent, &transactions, &moved, clocks, states);
             self.failure.keep(steps)
         });
         Ok(vec![Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))), next])
@@ -253,22 +280,12 @@ impl Renewing {
     fn moved(
         &self,
         before: Before,
-        at: u64,
+        sent: u64,
         transactions: &[Transaction],
         moved: &Moved,
         clocks: &[Record],
         states: bool,
     ) -> Result<Vec<Step>> {
-        let mut rows = Vec::new();
-        for (sequence, transaction) in (1..).zip(transactions) {
-            let mut transaction = transaction.clone();
-            moved.transaction(&mut transaction, sequence, |it, n| self.object(it, n));
-            rows.push(Record::new(vec![
-                Value::Int(i64::try_from(sequence).unwrap_or(i64::MAX)),
-                Value::Bytes(transaction.encode()),
-                Value::Int(i64::try_from(transaction.entries.len()).unwrap_or(i64::MAX)),
-            ]));
-        }
         let mut before = before;
         // The new incarnation needs its number before clocks can name it.
         before.devices.number(before.new);
@@ -283,21 +300,45 @@ impl Renewing {
         self.note(before.new);
         let first = transactions.first().map(|it| Hlc(it.header.hlc.0.saturating_sub(1)));
         let seen = first.unwrap_or(before.head.hlc);
-        let next = transactions.len() as u64 + 1;
-        let mut meta = before.rows(at.saturating_sub(1), seen, next, Since::Number(at));
-        if states {
-            // From the beginning: what was sent of it went out under the former name.
-            meta.push((PROGRESS, Progress::default().encode()));
-        }
         let mut steps = vec![drop_log()];
         if !records.is_empty() {
             steps.push(Step::create_or(CLOCK, records, OnConflict::Replace));
         }
-        if !rows.is_empty() {
-            steps.push(Step::create(LOG, rows));
+        let state = before.state.encode();
+        let mut meta = match self.is_replaced() {
+            true => before.rows(sent, seen, 1, Since::State),
+            false => {
+                let since = Since::Number(sent.saturating_add(1));
+                before.rows(sent, seen, transactions.len() as u64 + 1, since)
+            }
+        };
+        if let Renewal::Replaced { log } = self.renewal {
+            let place = Place { log, cursor: Cursor::default() };
+            meta.push((CURSOR, place.encode()));
+        } else if !transactions.is_empty() {
+            steps.push(Step::create(LOG, self.log(transactions, moved)));
+        }
+        if states || self.is_replaced() {
+            // From the beginning: what was sent of it went out under the former name.
+            meta.push((PROGRESS, state));
         }
         steps.push(write_meta(meta));
         Ok(steps)
+    }
+
+    /// The rows of the new incarnation's log.
+    fn log(&self, transactions: &[Transaction], moved: &Moved) -> Vec<Record> {
+        let mut rows = Vec::new();
+        for (sequence, transaction) in (1..).zip(transactions) {
+            let mut transaction = transaction.clone();
+            moved.transaction(&mut transaction, sequence, |it, n| self.object(it, n));
+            rows.push(Record::new(vec![
+                Value::Int(i64::try_from(sequence).unwrap_or(i64::MAX)),
+                Value::Bytes(transaction.encode()),
+                Value::Int(i64::try_from(transaction.entries.len()).unwrap_or(i64::MAX)),
+            ]));
+        }
+        rows
     }
 
     fn note(&self, device: Device) {

@@ -28,6 +28,8 @@ pub(super) struct Moved {
     /// What the former incarnation had added to a number before these writes: by object, field, and what the number was set
     /// to by.
     before: HashMap<(ObjectId, u32, Stamp), Amount>,
+    /// Whether nothing is left of what the former incarnation has sent, but what devices hold.
+    alone: bool,
 }
 
 impl Moved {
@@ -44,7 +46,7 @@ impl Moved {
             .filter(|it| !it.entries.is_empty())
             .map(|it| (it.header.hlc, it.header.hlc.plus(it.entries.len() as u64 - 1)))
             .collect();
-        let mut moved = Self { from, to, readings, before: HashMap::new() };
+        let mut moved = Self { from, to, readings, before: HashMap::new(), alone: false };
         for transaction in transactions {
             for (n, entry) in transaction.entries.iter().enumerate() {
                 let Some((object, fields)) = object(transaction, n) else { continue };
@@ -57,6 +59,16 @@ impl Moved {
             }
         }
         moved
+    }
+
+    /// The log has nothing more of the former incarnation.
+    pub(super) fn in_another_log(self) -> Self {
+        Self { alone: true, ..self }
+    }
+
+    /// The reading in front of all of them.
+    fn last_before(&self, or: Hlc) -> Hlc {
+        self.readings.first().map_or(or, |(first, _)| Hlc(first.0.saturating_sub(1)))
     }
 
     fn note(&mut self, object: &ObjectId, field: u32, value: &EntryValue) {
@@ -112,9 +124,9 @@ impl Moved {
         let header = &mut transaction.header;
         (header.device, header.sequence) = (self.to, sequence);
         // What was written before is of the former incarnation, and was seen.
-        let first = self.readings.first().map_or(header.hlc, |(first, _)| *first);
+        let before = self.last_before(Hlc(header.hlc.0.saturating_sub(1)));
         header.seen.retain(|(device, _)| *device != self.from);
-        header.seen.push((self.from, Hlc(first.0.saturating_sub(1))));
+        header.seen.push((self.from, before));
     }
 
     fn count(&self, counted: &mut Counted, object: &ObjectId, field: u32) {
@@ -148,8 +160,11 @@ impl Moved {
         let added = before.and_then(|before| own.amount.minus(before));
         counter.sums.retain(|sum| sum.at.device != self.from);
         if let (Some(before), Some(_)) = (before, added) {
-            // When that was is not known any more. The earliest that it can be gives way to whatever is known elsewhere.
-            let at = Stamp { hlc: base.hlc.plus(1), device: self.from };
+            // When that was is not known any more. The earliest that it can be gives way to whatever is still to come. Where
+            // nothing is, the latest that it can be does not give way to what others got before.
+            let earliest = base.hlc.plus(1);
+            let hlc = if self.alone { self.last_before(earliest).max(earliest) } else { earliest };
+            let at = Stamp { hlc, device: self.from };
             counter.note(Sum { at, amount: before });
         }
         let at = Stamp { device: self.to, ..own.at };

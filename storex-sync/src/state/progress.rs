@@ -56,6 +56,12 @@ impl Progress {
         Self { older: true, ..Self::default() }
     }
 
+    /// The same from the beginning, if something of it was still to be logged; else a whole state.
+    pub(crate) fn again(row: Option<&[u8]>) -> Result<Self> {
+        let known = row.map(Self::decode).transpose()?.unwrap_or_default();
+        Ok(known.at(Part::Deleted, String::new()))
+    }
+
     /// At the beginning of a part or collection.
     pub(super) fn at(&self, part: Part, collection: String) -> Self {
         Self { part, collection, after: Vec::new(), ..self.clone() }

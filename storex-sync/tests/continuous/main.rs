@@ -8,6 +8,7 @@ mod support;
 
 mod failures;
 mod obstacles;
+mod remembering;
 mod rounds;
 mod status;
 mod triggers;

@@ -13,12 +13,14 @@ use storex_core::{
 };
 use storex_memory::MemoryBackend;
 
-use crate::model::{Model, Rows, row};
+use crate::model::{Held, Model, Rows, Taken, check_equal, row};
 use crate::random::Random;
 use crate::schema::{COLLECTIONS, LEFT, RIGHT};
 use crate::sim::{Sim, lock};
 
 const LOG: &str = "_storex_log";
+const META: &str = "_storex_meta";
+pub(crate) const PARKED: &str = "_storex_parked";
 
 /// How the disk behaves.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,8 +35,7 @@ pub(crate) struct Disk {
 #[derive(Debug)]
 pub(crate) struct Backup {
     copy: MemoryBackend,
-    /// How many transactions there were in all.
-    since: usize,
+    held: Held,
 }
 
 /// The database of a device, and what is checked at each of its commits.
@@ -61,8 +62,7 @@ pub(crate) enum Place {
 #[derive(Debug, Default)]
 struct Durable {
     copy: MemoryBackend,
-    /// How many transactions there were in all.
-    since: usize,
+    held: Held,
     /// Whether there was one at all.
     flushed: bool,
 }
@@ -108,8 +108,8 @@ impl Database {
     /// Everything so far is durable.
     fn flushed(&self) {
         if let (Some(durable), Place::Memory(backend)) = (&self.durable, &*lock(&self.place)) {
-            let since = lock(&self.model).len();
-            *lock(durable) = Durable { copy: backend.copied(), since, flushed: true };
+            let held = lock(&self.model).held(self.number);
+            *lock(durable) = Durable { copy: backend.copied(), held, flushed: true };
         }
     }
 
@@ -117,24 +117,21 @@ impl Database {
     pub(crate) fn lose_power(&self) {
         let Some(durable) = &self.durable else { return };
         let durable = lock(durable);
-        let backup = Backup { copy: durable.copy.copied(), since: durable.since };
+        let backup = Backup { copy: durable.copy.copied(), held: durable.held.clone() };
         self.put_back(&backup, durable.flushed, true);
     }
 
     /// A copy of everything, if it can be copied.
     pub(crate) fn backup(&self) -> Option<Backup> {
         let Place::Memory(backend) = &*lock(&self.place) else { return None };
-        Some(Backup { copy: backend.copied(), since: lock(&self.model).len() })
+        Some(Backup { copy: backend.copied(), held: lock(&self.model).held(self.number) })
     }
 
-    /// Puts a copy in place of everything. No process may run.
+    /// Puts a copy, of this database or of another, in place of everything. No process may run.
     pub(crate) fn restore(&self, backup: &Backup) {
         self.put_back(backup, true, false);
-    }
-
-    /// Puts a copy of another database in place of everything. No process may run.
-    pub(crate) fn overwrite(&self, copy: &Backup) {
-        self.put_back(&Backup { copy: copy.copy.copied(), since: 0 }, true, false);
+        // What was copied is on the disk.
+        self.flushed();
     }
 
     /// `unsent`: nothing of what is lost can have been sent.
@@ -146,7 +143,7 @@ impl Database {
             state.logged.clear();
             state.unsent = 0;
         }
-        match lock(&self.model).take_back(self.number, backup.since, unsent) {
+        match lock(&self.model).put_back(self.number, backup.held.clone(), unsent) {
             Ok(gone) => self.sim.note(&self.name, format_args!("loses {gone} transactions")),
             Err(why) => self.sim.violate(format!("{}: {why}", self.name)),
         }
@@ -242,6 +239,7 @@ impl Database {
     fn look(&self) -> std::result::Result<(), String> {
         let logged = self.logged()?;
         let rows = self.show()?;
+        let taken = if lock(&self.model).follows { Some(self.taken()?) } else { None };
         let mut state = lock(&self.state);
         let mut model = lock(&self.model);
         for (sequence, payload) in &logged {
@@ -251,8 +249,15 @@ impl Database {
                 self.sim.note(&self.name, format_args!("commits {what}"));
             }
         }
+        if let Some(taken) = taken {
+            // A state that is sent again comes in pages, so what belongs together may be seen apart.
+            let queue = state.logged.keys().map(|number| number.unsigned_abs());
+            model.take(self.number, taken, queue);
+            check_equal(&rows, &model.must_hold(self.number))?;
+        } else {
+            check_pairs(&rows)?;
+        }
         drop(model);
-        check_pairs(&rows)?;
         state.unsent = logged.len() as u64;
         (state.logged, state.rows) = (logged, rows);
         Ok(())
@@ -266,6 +271,13 @@ impl Database {
             (row.get(0).as_int().unwrap_or(0), payload)
         });
         Ok(logged.collect())
+    }
+
+    /// What it says that it has taken of others.
+    fn taken(&self) -> std::result::Result<Taken, String> {
+        let read = |collection| self.read(collection).map_err(|error| error.to_string());
+        let taken = Taken::read(&read(META)?, &read(PARKED)?);
+        taken.ok_or_else(|| "what it has taken cannot be read".to_owned())
     }
 
     fn show(&self) -> std::result::Result<Rows, String> {

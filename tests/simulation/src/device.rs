@@ -161,13 +161,7 @@ impl Device {
     pub(crate) fn restore(&mut self, backup: &Backup) {
         self.crash();
         self.database.restore(backup);
-        self.start();
-    }
-
-    /// Puts a copy of another device's database in place of its own, of which nothing stays.
-    pub(crate) fn overwrite(&mut self, copy: &Backup) {
-        self.crash();
-        self.database.overwrite(copy);
+        self.surroundings.network.forget_delivered(self.number);
         self.start();
     }
 

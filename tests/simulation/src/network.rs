@@ -155,6 +155,16 @@ impl Network {
         lock(&self.state).delivered.iter_mut().for_each(Vec::clear);
     }
 
+    /// The connection that has delivered something to a device is gone with its processes, and its database is another one.
+    pub(crate) fn forget_delivered(&self, device: usize) {
+        lock(&self.state).delivered[device].clear();
+    }
+
+    /// What is under way to a log that is gone does not arrive.
+    fn still_has(&self, log: &Arc<dyn SharedSyncLog>) -> bool {
+        Arc::ptr_eq(log, &self.log())
+    }
+
     fn is_up(&self, device: usize) -> bool {
         lock(&self.state).links[device].up
     }
@@ -269,8 +279,9 @@ async fn travel<T: Send + 'static>(
     mut answer: oneshot::Sender<Result<T>>,
 ) {
     let note = |how: &str| network.sim.note("network", format_args!("{what} of {device} {how}"));
+    let log = network.log();
     network.sim.sleep(fate.there).await;
-    if fate.loses_request || !network.is_up(device) {
+    if fate.loses_request || !network.is_up(device) || !network.still_has(&log) {
         return note("is lost");
     }
     if let Some(after) = fate.again_after {
@@ -280,6 +291,9 @@ async fn travel<T: Send + 'static>(
             WORLD,
             Box::pin(async move {
                 network.sim.sleep(after).await;
+                if !network.still_has(&log) {
+                    return;
+                }
                 network.sim.note("network", format_args!("{what} of {device} arrives again"));
                 // Nobody waits for this answer.
                 drop(request().await);

@@ -36,7 +36,7 @@ pub(crate) enum Edit {
 }
 
 /// How many objects of a kind there are to write to: few, so that devices meet.
-const NOTES: u64 = 6;
+pub(crate) const NOTES: u64 = 6;
 const PAIRS: u64 = 3;
 pub(crate) const TALLIES: u64 = 3;
 const PARENTS: u64 = 2;

@@ -8,9 +8,9 @@ use storex_sqlite::SqliteBackend;
 use storex_sync::{BackendSharedLog, LogId, MemorySharedLog, SharedSyncLog};
 use tempfile::TempDir;
 
-use crate::database::{Backup, Database, Place, wait};
+use crate::database::{Backup, Database, PARKED, Place, wait};
 use crate::device::{Device, Surroundings};
-use crate::model::{Model, Rows};
+use crate::model::{Model, check_equal};
 use crate::network::Network;
 use crate::plan::{Event, Plan};
 use crate::random::Random;
@@ -41,7 +41,7 @@ impl World {
         let model: Arc<Mutex<Model>> = Arc::default();
         let log = shared_log(sim, seed, plan.backend_log)?;
         let network = Network::new(sim, log, &model, (plan.devices, Random::of(seed, 2)));
-        lock(&model).renewals = plan.renewals;
+        (lock(&model).renewals, lock(&model).follows) = (plan.copied || plan.wiped, plan.wiped);
         let (sim, habits) = (Arc::clone(sim), plan.habits);
         let surroundings = Arc::new(Surroundings { sim, network, model, habits, seed });
         let mut folder = None;
@@ -160,7 +160,7 @@ impl World {
                 if let Some(copy) = self.devices[from].database.backup() {
                     let who = self.devices[to].name();
                     sim.note(&who, format_args!("gets a copy of the database of device {from}"));
-                    self.devices[to].overwrite(&copy);
+                    self.devices[to].restore(&copy);
                 }
             }
             Event::BackUp(device) => {
@@ -179,12 +179,19 @@ impl World {
     }
 
     fn wipe(&mut self, other: bool) {
-        self.wipes += u8::from(other);
+        let network = &self.surroundings.network;
         let which = if other { "another identity" } else { "the same identity" };
         self.sim().note("log", format_args!("is wiped, and has {which}"));
-        let id = LogId([7 + self.wipes; 16]);
-        self.surroundings.network.replace_log(Arc::new(MemorySharedLog::new(id)));
-        lock(&self.surroundings.model).wiped = true;
+        self.wipes += 1;
+        let mut id = LogId([7 + self.wipes; 16]);
+        if !other {
+            // It is not the one that it is told, so it only tells which it has.
+            match wait(network.log().reidentify(id)) {
+                Ok(known) => id = known,
+                Err(error) => self.sim().violate(format!("the log has no identity: {error}")),
+            }
+        }
+        network.replace_log(Arc::new(MemorySharedLog::new(id)));
     }
 
     fn heal(&mut self) {
@@ -205,9 +212,9 @@ impl World {
         let expected = model.expected();
         for device in &self.devices {
             let name = device.name();
-            check_equal(&name, &device.database.rows(), &expected)?;
-            let parked =
-                device.database.read("_storex_parked").map_err(|error| error.to_string())?;
+            check_equal(&device.database.rows(), &expected)
+                .map_err(|why| format!("{name}: {why}"))?;
+            let parked = device.database.read(PARKED).map_err(|error| error.to_string())?;
             if let Some(parked) = parked.first() {
                 let reason = parked.get(4).as_text().unwrap_or_default();
                 return Err(format!("{name} has parked a transaction: {reason}"));
@@ -236,20 +243,4 @@ fn shared_log(sim: &Arc<Sim>, seed: u64, backend: bool) -> Result<Arc<dyn Shared
     let runtime = Arc::new(SimRuntime::new(sim, WORLD, &clock, Random::of(seed, 3)));
     let opened = wait(BackendSharedLog::open(MemoryBackend::new(), runtime));
     Ok(Arc::new(opened.map_err(|error| format!("the log cannot be opened: {error}"))?))
-}
-
-fn check_equal(name: &str, rows: &Rows, expected: &Rows) -> Result<(), String> {
-    let collections = rows.keys().chain(expected.keys());
-    for collection in collections {
-        let none = Default::default();
-        let here = rows.get(collection).unwrap_or(&none);
-        let must = expected.get(collection).unwrap_or(&none);
-        for key in here.keys().chain(must.keys()) {
-            let (here, must) = (here.get(key), must.get(key));
-            if here != must {
-                return Err(format!("{name}: {collection} {key} is {here:?} and must be {must:?}"));
-            }
-        }
-    }
-    Ok(())
 }

@@ -70,7 +70,6 @@ mod c68_a_planted_mistake_is_found {
     }
 
     #[test]
-    #[ignore = "it was not seen yet whether this is found"]
     fn the_arriving_write_wins_ties() {
         is_found(DeliberateFault::ArrivingWinsTies, Profile::Skew);
     }

@@ -1,188 +1,25 @@
-//! [`Plan`]: what happens in a run from outside, drawn from the seed before it begins.
+//! [`Drawer`]: draws what happens.
 
 use std::time::Duration;
 
 use storex_sync::Limits;
 use storex_sync::engine::Backoff;
 
-use crate::database::Disk;
+use super::{BEGIN, DAY, Event, Troubles};
 use crate::device::Habits;
 use crate::network::{Link, Weather};
-use crate::profile::Profile;
 use crate::random::Random;
-use crate::workload::Write;
+use crate::workload::{Edit, NOTES, Write};
 
-/// What happens from outside.
-#[derive(Debug, Clone)]
-pub(crate) enum Event {
-    Write(usize, Write),
-    Start(usize),
-    Crash(usize),
-    LosePower(usize),
-    Restart(usize),
-    Jump(usize, i64),
-    Link(usize, Link),
-    Online(usize, bool),
-    Weather(Weather),
-    SyncNow(usize),
-    Pause(usize, bool),
-    /// The user does what only a user can.
-    Help(usize),
-    Trim,
-    /// A copy of the first device's database takes the place of the second's.
-    Clone(usize, usize),
-    /// A device's database is copied, to be put back later.
-    BackUp(usize),
-    /// The copy is put back.
-    Restore(usize),
-    /// The shared log is gone, and there is an empty one; whether it has another identity.
-    Wipe(bool),
-    /// From here on nothing goes wrong any more.
-    Heal,
-}
-
-/// A run: what it is made of, and what happens in it.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) devices: usize,
-    pub(crate) habits: Habits,
-    pub(crate) clocks: Vec<Clock>,
-    pub(crate) disk: Disk,
-    /// The databases are SQLite files.
-    pub(crate) sqlite: bool,
-    /// Power may be lost.
-    pub(crate) power: bool,
-    /// The shared log is in a storex backend.
-    pub(crate) backend_log: bool,
-    /// Devices may begin new incarnations.
-    pub(crate) renewals: bool,
-    /// In the order of time.
-    pub(crate) events: Vec<(Duration, Event)>,
-    pub(crate) writes: u64,
-}
-
-/// A wall clock.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock {
-    pub(crate) offset: i64,
-    pub(crate) grain: i64,
-}
-
-/// What goes wrong.
-#[derive(Debug, Clone, Copy, Default)]
-struct Troubles {
-    network: bool,
-    partitions: bool,
-    crashes: bool,
-    skew: bool,
-    disk: bool,
-    processes: bool,
-    sqlite: bool,
-    trim: bool,
-    power: bool,
-    clones: bool,
-    restores: bool,
-    wiped: bool,
-}
-
-const DAY: u64 = 86_400_000;
-/// By then all devices have met their log.
-const BEGIN: u64 = 20_000;
-
-impl Troubles {
-    fn draw(profile: Profile, random: &mut Random) -> Self {
-        let mut it = Self::default();
-        match profile {
-            Profile::All => {
-                let mut half = || random.chance(50);
-                it.network = half();
-                it.partitions = half();
-                it.crashes = half();
-                it.skew = half();
-                it.disk = half();
-                it.trim = half();
-                it.processes = random.chance(20);
-                it.sqlite = random.chance(3);
-                // Files keep what was written, and processes share it.
-                it.power = !it.processes && !it.sqlite && random.chance(30);
-            }
-            Profile::Network => it.network = true,
-            Profile::Partitions => it.partitions = true,
-            Profile::Crashes => (it.crashes, it.disk) = (true, random.chance(50)),
-            Profile::Skew => it.skew = true,
-            Profile::Disk => it.disk = true,
-            Profile::Processes => (it.processes, it.crashes) = (true, random.chance(70)),
-            Profile::Sqlite => (it.sqlite, it.crashes, it.network) = (true, true, true),
-            Profile::Clones => (it.clones, it.crashes) = (true, random.chance(30)),
-            Profile::Restores => (it.restores, it.crashes) = (true, random.chance(30)),
-            Profile::WipedLog => (it.wiped, it.crashes) = (true, random.chance(30)),
-            Profile::Power => (it.power, it.trim) = (true, random.chance(50)),
-            Profile::Trim => (it.trim, it.crashes) = (true, random.chance(50)),
-        }
-        it
-    }
-}
-
-impl Plan {
-    pub(crate) fn draw(seed: u64, profile: Profile, devices: Option<usize>) -> Self {
-        let random = &mut Random::of(seed, 1);
-        let troubles = Troubles::draw(profile, random);
-        // Drawn in any case: the rest of the run is the same when the number is told.
-        let drawn = random.index(4) + 2;
-        let devices = devices.unwrap_or(drawn);
-        let lasts = random.between(60, 400) * 1000;
-        // All tell the same time for long: many writes have the same reading.
-        let coarse = troubles.skew && random.chance(40);
-        let common = Clock { offset: 0, grain: if random.chance(50) { 60_000 } else { 1 << 40 } };
-        let clocks = (0..devices).map(|_| clock(troubles.skew, random));
-        let clocks = clocks.map(|own| if coarse { common } else { own }).collect();
-        let slow = if random.chance(30) { 60 } else { random.between(0, 20) };
-        let fails = if troubles.disk { random.between(20, 400) } else { 0 };
-        let mut drawer = Drawer { random, devices, lasts, events: Vec::new() };
-        let habits = drawer.habits(troubles.processes);
-        let writes = drawer.all(troubles);
-        let mut events = drawer.events;
-        events.sort_by_key(|(at, _)| *at);
-        Self {
-            devices,
-            habits,
-            clocks,
-            disk: Disk { slow, fails },
-            sqlite: troubles.sqlite,
-            power: troubles.power,
-            renewals: troubles.clones || troubles.restores || troubles.wiped,
-            backend_log: random.chance(15),
-            events,
-            writes,
-        }
-    }
-}
-
-fn clock(skew: bool, random: &mut Random) -> Clock {
-    let grain = match random.below(10) {
-        0..6 => 1,
-        6 | 7 => 1000,
-        8 => 60_000,
-        // It stands still.
-        _ => 1 << 40,
-    };
-    let offset = match (skew, random.below(3)) {
-        (false, _) | (true, 0) => 0,
-        (true, 1) => random.either_way(5000),
-        (true, _) => random.either_way(DAY),
-    };
-    Clock { offset, grain: if skew { grain } else { 1 } }
-}
-
-struct Drawer<'a> {
-    random: &'a mut Random,
-    devices: usize,
-    lasts: u64,
-    events: Vec<(Duration, Event)>,
+pub(super) struct Drawer<'a> {
+    pub(super) random: &'a mut Random,
+    pub(super) devices: usize,
+    pub(super) lasts: u64,
+    pub(super) events: Vec<(Duration, Event)>,
 }
 
 impl Drawer<'_> {
-    fn habits(&mut self, shared: bool) -> Habits {
+    pub(super) fn habits(&mut self, shared: bool) -> Habits {
         let random = &mut *self.random;
         let small = random.chance(60);
         let limits = Limits {
@@ -216,7 +53,7 @@ impl Drawer<'_> {
         self.events.push((Duration::from_millis(at), event));
     }
 
-    fn all(&mut self, troubles: Troubles) -> u64 {
+    pub(super) fn all(&mut self, troubles: Troubles) -> u64 {
         for device in 0..self.devices {
             self.at(0, Event::Start(device));
         }
@@ -244,18 +81,22 @@ impl Drawer<'_> {
         if troubles.power {
             self.blackouts();
         }
-        self.copies(troubles);
         let end = BEGIN + self.lasts;
         self.at(end, Event::Heal);
-        writes
+        writes + self.copies(troubles, writes)
     }
 
-    /// Some now and then, some in bursts, some on several devices at one moment.
+    /// Some now and then, some in bursts, some on several devices at one moment, and some on all devices at one moment to one
+    /// object: where clocks agree, these have the same reading.
     fn writes(&mut self) -> u64 {
         let count = self.random.between(20, 120);
         let mut number = 1;
         while number < count {
             let (at, device) = (self.moment(), self.device());
+            if self.random.chance(10) {
+                number = self.rivals(number, at);
+                continue;
+            }
             let burst = if self.random.chance(20) { self.random.between(2, 8) } else { 1 };
             let everywhere = self.random.chance(15);
             for n in 0..burst {
@@ -267,6 +108,15 @@ impl Drawer<'_> {
             }
         }
         number
+    }
+
+    fn rivals(&mut self, last: u64, at: u64) -> u64 {
+        let note = self.random.below(NOTES);
+        for (device, number) in (0..self.devices).zip(last + 1..) {
+            let changes = vec![Edit::PutNote(note)];
+            self.at(at, Event::Write(device, Write { number, changes }));
+        }
+        last + self.devices as u64
     }
 
     fn users(&mut self) {
@@ -360,13 +210,16 @@ impl Drawer<'_> {
         }
     }
 
-    fn copies(&mut self, troubles: Troubles) {
+    /// Tells how many writes there are beside those that there were.
+    fn copies(&mut self, troubles: Troubles, writes: u64) -> u64 {
         if troubles.clones {
-            let at = self.moment();
-            let from = self.device();
-            // Another one than the first.
-            let to = (from + 1 + self.random.index(self.devices - 1)) % self.devices;
-            self.at(at, Event::Clone(from, to));
+            for _ in 0..self.random.between(1, 3) {
+                let at = self.moment();
+                let from = self.device();
+                // Another one than the first.
+                let to = (from + 1 + self.random.index(self.devices - 1)) % self.devices;
+                self.at(at, Event::Clone(from, to));
+            }
         }
         if troubles.restores {
             for _ in 0..self.random.between(1, 2) {
@@ -376,12 +229,25 @@ impl Drawer<'_> {
                 self.at(at.max(later), Event::Restore(device));
             }
         }
+        let mut seems_the_same = false;
         if troubles.wiped {
             for _ in 0..self.random.between(1, 2) {
                 let (at, other) = (self.moment(), self.random.chance(60));
                 self.at(at, Event::Wipe(other));
+                seems_the_same |= !other;
             }
         }
+        if !seems_the_same {
+            return 0;
+        }
+        // Who is not behind the end of such a log notices nothing until it writes.
+        let devices = self.devices as u64;
+        for (device, number) in (0..self.devices).zip(writes + 1..) {
+            let changes = vec![Edit::PutNote(number % NOTES)];
+            let write = Write { number, changes };
+            self.at(BEGIN + self.lasts + 5_000, Event::Write(device, write));
+        }
+        devices
     }
 
     fn blackouts(&mut self) {
