@@ -386,3 +386,29 @@ async fn what_is_sent_again_is_not_asked_about_again() {
     assert_eq!(b.title("n").await.as_deref(), Some("answer 1"));
     assert_eq!(a.title("n").await.as_deref(), Some("as written"));
 }
+
+/// A copy of a database that has given its writes to a log, and could not hear of it: under its new name they go as they were given.
+#[tokio::test(start_paused = true)]
+async fn what_a_new_incarnation_sends_is_asked_about_once_too() {
+    let log = shared_log();
+    let fickle = Fickle::default();
+    let (a, b) = (with(1, fickle.clone()).await, Device::new(2).await);
+    a.note("1", "x").await;
+    a.sync(&log).await;
+    let (runtime, backend) = (Arc::new(TestRuntime::new(3)), Arc::new(a.backend.copied()));
+    let asked = Fickle::default();
+    let storage = open(&backend, &runtime, schema(), SyncLog::new().hooks(asked.clone())).await;
+    let copy = Device { runtime, backend, storage };
+    a.note("of A", "x").await;
+    a.sync(&log).await;
+    let scripted = ScriptedLog::new(&log);
+    scripted.script(Call::Append, [Fault::Fail]);
+    copy.note("2", "x").await;
+    copy.join(&scripted).await.sync_once().await.unwrap_err();
+    copy.note("3", "x").await;
+    assert!(copy.sync(&log).await.incarnation.is_some());
+    settle(&[&copy, &b, &a], &log).await;
+    assert_eq!(*asked.0.lock().unwrap(), 2, "about each once, by its old name or its new one");
+    assert_eq!(b.title("2").await.as_deref(), Some("answer 1"));
+    assert_eq!(b.title("3").await.as_deref(), Some("answer 2"));
+}

@@ -129,6 +129,8 @@ struct Before {
     new: Device,
     /// The state from its beginning.
     state: Progress,
+    /// Up to where the application was asked about what is sent.
+    asked: i64,
 }
 
 impl Before {
@@ -145,7 +147,8 @@ impl Before {
         let incarnation = incarnation
             .ok_or_else(|| SyncError::corrupt("the device", "it has had too many incarnations"))?;
         let state = Progress::again(meta_row(meta, PROGRESS))?;
-        Ok(Self { head, devices, formers, new: Device { incarnation, ..me }, state })
+        let asked = offered(meta);
+        Ok(Self { head, devices, formers, new: Device { incarnation, ..me }, state, asked })
     }
 
     /// The rows of `_storex_meta` behind it: the former incarnation was followed up to this number and reading.
@@ -168,6 +171,13 @@ impl Before {
             // Under its numbers nothing was.
             (OFFERED, 0_i64.to_be_bytes().to_vec()),
         ]
+    }
+
+    /// Of these, how many are as the application wants them to be sent: it is not asked about them again.
+    fn asked_of(&self, transactions: &[Transaction]) -> (&'static str, Vec<u8>) {
+        let sequence = |it: &Transaction| i64::try_from(it.header.sequence).unwrap_or(i64::MAX);
+        let asked = transactions.iter().filter(|it| sequence(it) <= self.asked).count();
+        (OFFERED, i64::try_from(asked).unwrap_or(i64::MAX).to_be_bytes().to_vec())
     }
 }
 
@@ -309,7 +319,11 @@ impl Renewing {
             true => before.rows(sent, seen, 1, Since::State),
             false => {
                 let since = Since::Number(sent.saturating_add(1));
-                before.rows(sent, seen, transactions.len() as u64 + 1, since)
+                let asked = before.asked_of(transactions);
+                let mut rows = before.rows(sent, seen, transactions.len() as u64 + 1, since);
+                rows.retain(|(name, _)| *name != OFFERED);
+                rows.push(asked);
+                rows
             }
         };
         if let Renewal::Replaced { log } = self.renewal {
