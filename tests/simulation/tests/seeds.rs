@@ -79,34 +79,29 @@ fn c68_each_profile() {
     }
 }
 
-/// Two thousand, in parts that go on beside each other.
-mod c68_many_seeds_with_five_devices {
-    use super::{Options, fresh, long, run};
+macro_rules! long_parts {
+    ($($name:ident: $part:expr;)*) => {
+        /// Two thousand in all, in parts that go on beside each other and are not so long as to be taken for hanging.
+        mod c68_many_seeds_with_five_devices {
+            use super::{Options, fresh, long, run};
 
-    fn part(n: u64) {
-        if long() {
-            let first = fresh() + 500 * n;
-            run(first..first + 500, &Options { devices: Some(5), ..Options::default() });
+            $(#[test]
+            fn $name() {
+                if long() {
+                    let first = fresh() + 250 * $part;
+                    run(first..first + 250, &Options { devices: Some(5), ..Options::default() });
+                }
+            })*
         }
-    }
-
-    #[test]
-    fn part_0() {
-        part(0);
-    }
-
-    #[test]
-    fn part_1() {
-        part(1);
-    }
-
-    #[test]
-    fn part_2() {
-        part(2);
-    }
-
-    #[test]
-    fn part_3() {
-        part(3);
-    }
+    };
+}
+long_parts! {
+    part_0: 0;
+    part_1: 1;
+    part_2: 2;
+    part_3: 3;
+    part_4: 4;
+    part_5: 5;
+    part_6: 6;
+    part_7: 7;
 }
