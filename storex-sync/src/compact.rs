@@ -98,6 +98,14 @@ impl Sync {
         Ok(compacted)
     }
 
+    /// Whether the shared log has a snapshot.
+    pub(crate) async fn has_snapshot(&self) -> Result<bool> {
+        let Some(snapshots) = self.log.snapshots() else { return Ok(false) };
+        let published = snapshots.published();
+        let looking = "looking for a snapshot in the shared log";
+        Ok(self.in_time(looking, published).await?.is_some())
+    }
+
     async fn trim_shared(&self) -> Result<u64> {
         let Trimmed { transactions } =
             self.in_time("trimming the shared log", self.log.trim()).await?;

@@ -194,8 +194,10 @@ impl AllNumbers {
     }
 
     /// As [`AllNumbers::without_local`], of a page of a state.
-    pub(crate) fn without_local_state(&self, registry: &Registry, page: &mut StatePage) {
-        for place in self.local_places(registry, &page.shape).into_iter().rev() {
+    pub(crate) fn without_local_state(&self, registry: &Registry, page: &mut StatePage) -> bool {
+        let local = self.local_places(registry, &page.shape);
+        let any = !local.is_empty();
+        for place in local.into_iter().rev() {
             page.shape.fields.remove(place);
             if place < page.numbers.len() {
                 page.numbers.remove(place);
@@ -203,5 +205,6 @@ impl AllNumbers {
             let values = page.living.iter_mut().map(|(values, _)| values);
             values.filter(|it| place < it.len()).for_each(|it| drop(it.remove(place)));
         }
+        any
     }
 }

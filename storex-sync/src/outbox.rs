@@ -21,7 +21,7 @@ use crate::report::Limits;
 use crate::rules::Rules;
 use crate::shared_log::SealedTransaction;
 use crate::stamp::Device;
-use crate::state::{PROGRESS, is_state};
+use crate::state::{PROGRESS, StatePage, is_state};
 use crate::sync::{Sync, Turn};
 use crate::transaction::{Transaction, author};
 
@@ -50,7 +50,7 @@ impl Sync {
             more |= last_of(&noted) < last_of(&rows);
             rows = noted;
         }
-        if let Some(row) = rows.first() {
+        for row in rows.first().into_iter().chain(rows.last()) {
             let now = author(content(row)?.1)?;
             if now != device {
                 // Another program has begun a new incarnation; under the old one nobody would take this.
@@ -82,6 +82,11 @@ impl Replica {
             let query = beginning_of_log().filter(field("sequence").gt(last_of(&taken)));
             let rows = self.storage.find(query.limit(count as u64)).await.during(DURING)?;
             let full = rows.len() == count;
+            let begins = rows.first().map_or(0, sequence_of);
+            if !taken.is_empty() && !rows.is_empty() && begins != last_of(&taken) + 1 {
+                // Somebody else has sent and trimmed meanwhile.
+                return Ok((taken, true));
+            }
             for row in rows {
                 let size = content(&row)?.1.len();
                 if !taken.is_empty() && bytes + size > limits.bytes {
@@ -127,8 +132,11 @@ impl Replica {
 }
 
 /// How many rows of the log are read first, and how many at most at once.
-const FIRST_CHUNK: usize = 8;
+const FIRST_CHUNK: usize = 1;
 const MOST_CHUNK: usize = 1000;
+
+/// The bytes of a transaction, and how many entries it has.
+type Rewritten = (Vec<u8>, i64);
 
 /// Notes what is given to a log.
 struct Offer {
@@ -152,11 +160,11 @@ impl Offer {
         let Some((last, _)) = fresh.last() else { return Ok(Vec::new()) };
         let payloads: Vec<&[u8]> = fresh.iter().map(|(_, payload)| *payload).collect();
         let reduced = self.rules.as_ref().map(|rules| reduce(&payloads, rules));
-        let mut rewritten: BTreeMap<usize, (Vec<u8>, i64)> =
+        let mut rewritten: BTreeMap<usize, Rewritten> =
             self.outgoing(&payloads)?.into_iter().collect();
         // What is left out altogether holds nothing else.
         rewritten.extend(reduced.into_iter().flatten().map(|(at, payload)| (at, (payload, 0))));
-        let row = |(at, (payload, entries)): (usize, (Vec<u8>, i64))| {
+        let row = |(at, (payload, entries)): (usize, Rewritten)| {
             Record::new(vec![Value::Int(fresh[at].0), Value::Bytes(payload), Value::Int(entries)])
         };
         let rows: Vec<Record> = rewritten.into_iter().map(row).collect();
@@ -169,12 +177,21 @@ impl Offer {
 
     /// What is sent otherwise than it was logged, by place: without fields that are local by now, and as the application makes it.
     /// It is asked once: what is given to a log again must have the same bytes.
-    fn outgoing(&self, payloads: &[&[u8]]) -> Result<Vec<(usize, (Vec<u8>, i64))>> {
+    fn outgoing(&self, payloads: &[&[u8]]) -> Result<Vec<(usize, Rewritten)>> {
         if self.merging.hooks.is_none() && !self.numbers.has_local() {
             return Ok(Vec::new());
         }
         let mut outgoing = Vec::new();
-        for (at, payload) in payloads.iter().enumerate().filter(|(_, it)| !is_state(it)) {
+        for (at, payload) in payloads.iter().enumerate() {
+            if is_state(payload) {
+                let mut page = StatePage::decode(payload)?;
+                if self.numbers.without_local_state(&self.registry, &mut page) {
+                    let objects = (page.living.len() + page.deleted.len()) as u64;
+                    let objects = i64::try_from(objects).unwrap_or(i64::MAX);
+                    outgoing.push((at, (page.encode(), objects)));
+                }
+                continue;
+            }
             let mut transaction = Transaction::decode(payload)?;
             let stripped = self.numbers.without_local(&self.registry, &mut transaction);
             if self.merging.outgoing(&mut transaction) || stripped {
@@ -217,7 +234,11 @@ fn found(executed: &Executed) -> Option<&[Record]> {
 }
 
 fn last_of(rows: &[Record]) -> i64 {
-    rows.last().and_then(|row| row.get(0).as_int()).unwrap_or(0)
+    rows.last().map_or(0, sequence_of)
+}
+
+fn sequence_of(row: &Record) -> i64 {
+    row.get(0).as_int().unwrap_or(0)
 }
 
 fn content(row: &Record) -> Result<(i64, &[u8])> {

@@ -125,8 +125,16 @@ impl Sync {
         match self.in_time("reading the shared log", page).await {
             Ok(page) => Ok(Outcome::Page(page)),
             Err(SyncError::LogReplaced) => Ok(Outcome::LogReplaced),
-            Err(SyncError::BelowFloor { .. }) => {
-                lose_place(replica, after).await?;
+            Err(SyncError::BelowFloor { reader }) => {
+                let place = read_place(&replica.storage).await?;
+                let Some(place) = place.filter(|it| it.cursor != Cursor::default()) else {
+                    return Ok(Outcome::BelowFloor);
+                };
+                // A log that is read anew, and lacks its beginning: the gap may pass, unless there is something better.
+                if place.cursor != *after && !self.has_snapshot().await? {
+                    return Err(SyncError::BelowFloor { reader });
+                }
+                lose_place(replica, place).await?;
                 Ok(Outcome::BelowFloor)
             }
             Err(error) => Err(error),
@@ -207,10 +215,7 @@ async fn apply(
 }
 
 /// What followed our place is gone: an initial sync is to give us another.
-async fn lose_place(replica: &Replica, after: &Cursor) -> Result<()> {
-    let place = read_place(&replica.storage).await?;
-    // Unless it has just done so.
-    let Some(place) = place.filter(|place| place.cursor == *after) else { return Ok(()) };
+async fn lose_place(replica: &Replica, place: Place) -> Result<()> {
     let lost = Place { cursor: Cursor::default(), ..place.clone() };
     let lost = Move { from: Some(place), to: lost };
     replica.write(vec![lost.write()], "forgetting the place in the shared log").await

@@ -553,6 +553,20 @@ async fn a_log_that_was_put_back_and_has_grown_since_is_read_from_its_beginning(
     }
     b.sync(&log).await;
     assert_eq!(count(&b, "note").await, 14, "what B had, and all of C's");
+    // Its place is behind all that, in the database as in the log, which may be trimmed by it.
+    let scripted = ScriptedLog::new(&log);
+    assert!(b.sync(&scripted).await.is_idle());
+    assert_eq!(scripted.count(Call::Read), 1, "nothing is read anew");
+    let sync = b.join(&log).await;
+    let turn = sync.turn().await.unwrap();
+    let Ok(Outcome::Place { place: Some(place), device, .. }) =
+        sync.perform(&turn, Action::ReadPlace).await
+    else {
+        panic!("it has a place")
+    };
+    drop(turn);
+    let end = log.read(device, &Default::default(), usize::MAX).await.unwrap().cursor;
+    assert_eq!(place.cursor, end);
     // Its author brings what the log has lost.
     a.note("2", "after it").await;
     settle(&[&a, &b, &c], &log).await;

@@ -71,15 +71,17 @@ pub struct Round {
     /// The place may be further on than what the log has noted, by an initial sync or a snapshot.
     untold: bool,
     restored: u32,
-    /// Why the log was read from its beginning.
-    missed: Option<Gap>,
-    /// The place that stays noted while it is.
-    left: Option<Place>,
+    /// The place, and how far the log was read anew, when the page that is being applied is.
+    behind_apply: Option<(Place, Option<Cursor>)>,
+    /// How far the log was read anew from its beginning; the place stays where it is meanwhile.
+    reread: Option<Cursor>,
+    /// Whether it was, because something was missing.
+    missed: bool,
     report: SyncReport,
 }
 
 /// A transaction that is missing.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Gap {
     device: Device,
     expected: u64,
@@ -150,13 +152,12 @@ impl Round {
             Outcome::Renewed(device) => self.renewed(device)?,
             Outcome::Trimmed => return Ok(self.sent()),
             Outcome::Page(page) => return self.arrived(page),
-            Outcome::BelowFloor => match self.missed {
-                // It does not hold its beginning, and the place is the one that we had.
-                Some(gap) => return Err(gap.into()),
-                None => self.restore()?,
-            },
+            Outcome::BelowFloor => self.restore()?,
             Outcome::Restored(report) => self.go_on_from_snapshot(report),
             Outcome::Applied(applied) => {
+                if let Some((place, reread)) = self.behind_apply.take() {
+                    (self.place, self.reread) = (Some(place), reread);
+                }
                 self.take(applied);
                 return Ok(self.applied());
             }
@@ -187,6 +188,7 @@ impl Round {
         self.registered = place.is_some() && !self.first;
         self.untold |= first;
         (self.device, self.place) = (device, place);
+        (self.reread, self.behind_apply) = (None, None);
         match self.purpose {
             // Perhaps there is nothing to send.
             Purpose::Send => Action::ReadOutbox(device),
@@ -248,6 +250,8 @@ impl Round {
     /// Whoever this device is now is not known to the log yet.
     fn renewed(&mut self, device: Option<Device>) -> Result<Action> {
         if device.is_some() {
+            // In another log it is another gap.
+            self.missed = false;
             self.begun_anew += 1;
             self.first = true;
             self.report.incarnation = device;
@@ -293,13 +297,15 @@ impl Round {
         Action::Read(self.device, self.cursor())
     }
 
+    /// Where the log is read.
     fn cursor(&self) -> Cursor {
-        self.place.as_ref().map(|place| place.cursor.clone()).unwrap_or_default()
+        let place = || self.place.as_ref().map(|place| place.cursor.clone()).unwrap_or_default();
+        self.reread.clone().unwrap_or_else(place)
     }
 
     fn arrived(&mut self, page: Page) -> Result<Next> {
         let Page { log, transactions, cursor, more, own } = page;
-        let place = self.place.as_mut().ok_or_else(out_of_turn)?;
+        let place = self.place.as_ref().ok_or_else(out_of_turn)?;
         if log != place.log {
             return self.renew(Renewal::Replaced { log }).map(Next::Do);
         }
@@ -311,38 +317,37 @@ impl Round {
             }
             return self.renew(Renewal::Behind { last: own }).map(Next::Do);
         }
-        let moved = cursor != place.cursor;
+        let moved = cursor != self.cursor();
         (self.arrived, self.more_arrives) = (!transactions.is_empty(), more);
         if more && !self.arrived && !moved {
             let reason = "it says that more follows, and gives nothing".to_owned();
             return Err(SyncError::Protocol { during: "reading the shared log", reason });
         }
-        let left = match more {
-            true => self.left.clone(),
-            false => self.left.take(),
-        };
-        if !moved && !self.arrived && left.is_none() {
+        let ends_reread = self.reread.is_some() && !more;
+        if !moved && !self.arrived && !ends_reread {
             return Ok(self.page_done());
         }
-        let from = left.clone().unwrap_or_else(|| place.clone());
-        place.cursor = cursor;
-        let to = left.filter(|_| more).unwrap_or_else(|| place.clone());
+        let from = place.clone();
+        let reread = self.reread.as_ref().filter(|_| more).map(|_| cursor.clone());
+        let to = match reread {
+            Some(_) => from.clone(),
+            None => Place { cursor, ..from.clone() },
+        };
+        self.behind_apply = Some((to.clone(), reread));
         Ok(Next::Do(Action::Apply(transactions, Move { from: Some(from), to })))
     }
 
     /// A log that was put back, and has grown since, may hold what is missing in front of the place: it is read from its
     /// beginning, once. The place itself stays until that has come to the end: the gap may be one that passes.
     fn read_anew(&mut self, gap: Gap) -> Result<Action> {
-        let place = self.place.as_mut().ok_or_else(out_of_turn)?;
-        let stored = self.left.take().unwrap_or_else(|| place.clone());
-        if self.missed.is_some() || stored.cursor == Cursor::default() {
+        let place = self.place.as_ref().ok_or_else(out_of_turn)?;
+        let again = std::mem::replace(&mut self.missed, true);
+        if again || place.cursor == Cursor::default() {
             return Err(gap.into());
         }
         let Gap { device, expected, found } = gap;
         tracing::warn!(%device, expected, found, "the shared log is read from its beginning");
-        self.missed = Some(gap);
-        place.cursor = Cursor::default();
-        self.left = Some(stored);
+        self.reread = Some(Cursor::default());
         Ok(self.read())
     }
 
@@ -362,7 +367,7 @@ impl Round {
 
     fn applied(&mut self) -> Next {
         // What was read anew is behind the place that is noted.
-        if self.arrived && self.left.is_none() { self.acknowledge() } else { self.page_done() }
+        if self.arrived && self.reread.is_none() { self.acknowledge() } else { self.page_done() }
     }
 
     /// Only what cannot be lost any more may be acknowledged.

@@ -26,7 +26,7 @@ use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, read_meta, write_meta};
 use crate::parked::{PARKED, Parked, all_is_here, park_up_to};
 use crate::place::{Place, read_place};
 use crate::shared_log::Cursor;
-use crate::stamp::Hlc;
+use crate::stamp::{Device, Hlc};
 
 const DURING: &str = "receiving the initial sync";
 
@@ -314,7 +314,9 @@ impl<'a> Receiver<'a> {
             let me = devices.device(head.me);
             let unknown = parked.iter().filter(|parked| {
                 let known = devices.find(parked.device).map_or(0, |known| known.sequence);
-                Some(parked.device) != me && parked.sequence > known
+                // What is nobody's has no order.
+                let is_new = parked.device == Device::NOBODY || parked.sequence > known;
+                Some(parked.device) != me && is_new
             });
             let unknown: Vec<Parked> = unknown.cloned().collect();
             Ok(if unknown.is_empty() {

@@ -113,6 +113,7 @@ impl StatePage {
     pub(crate) fn sealed_as_nobodys(mut self) -> Result<SealedTransaction> {
         let mut objects = Packer::default();
         objects.str(&self.shape.collection);
+        self.shape.fields.iter().for_each(|field| objects.str(field));
         for (values, clock) in &self.living {
             values.iter().for_each(|value| objects.value(value));
             objects.bin(&self.named(clock)?);
