@@ -143,6 +143,7 @@ fn frame() -> impl Strategy<Value = Frame> {
     let hello = (any::<u64>(), devices(), any::<Option<[u8; 3]>>()).prop_map(
         |(schema, devices, cursor)| {
             Frame::Hello(Hello {
+                local: Vec::new(),
                 schema,
                 devices: stored(&devices),
                 place: cursor.map(|it| Place { log: LogId([9; 16]), cursor: Cursor(it.to_vec()) }),
@@ -764,6 +765,7 @@ fn key_codes_are_as_described() {
 fn frames_are_as_described() {
     let devices = known();
     let hello = Hello {
+        local: Vec::new(),
         schema: 1,
         devices: devices.clone(),
         place: Some(Place { log: LogId([0x70; 16]), cursor: Cursor(vec![0, 0, 0, 0, 0, 0, 0, 9]) }),

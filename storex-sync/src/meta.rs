@@ -13,6 +13,7 @@
 //! - `rules`: what the application wants done about rules that devices have broken together, see [`crate::rules`];
 //! - `cursor`: where this device is in its shared log;
 //! - `orphans`: what points to deleted objects is still to be judged, see [`crate::apply`];
+//! - `withheld`: what an initial sync has brought, and is not claimed as seen as long as some of it is parked;
 //! - `former`: who this device was before, see [`crate::renewal`];
 //! - `state`: how much of the state is sent again, see [`crate::state`];
 //! - `holder`: which of the programs that share the database may sync it, see [`crate::exclusive`];

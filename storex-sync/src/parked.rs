@@ -7,6 +7,7 @@ use storex_core::{
 
 use crate::error::{During, Result, SyncError};
 use crate::failure::Failure;
+use crate::shared_log::SealedTransaction;
 use crate::stamp::Device;
 
 pub(crate) const PARKED: &str = "_storex_parked";
@@ -35,7 +36,8 @@ pub enum WaitsFor {
     Change,
     /// Its time: its author's clock is far ahead of this device's. Tried when something has arrived.
     Time,
-    /// The rest of what it came with: an initial sync is under way, or was broken off. Tried when one has come to its end.
+    /// The rest of what it came with: an initial sync is under way, or was broken off. Judged when one has come to its end. When
+    /// sync begins it is tried whether it breaks no rule any more, because the shared log has brought the rest.
     InitialSync,
 }
 
@@ -73,6 +75,12 @@ impl WaitsFor {
 }
 
 impl Parked {
+    /// As it came.
+    pub(crate) fn sealed(self) -> SealedTransaction {
+        let Self { device, sequence, payload, .. } = self;
+        SealedTransaction { device, sequence, payload }
+    }
+
     fn record(self) -> Record {
         Record::new(vec![
             Value::Bytes(self.device.id.to_vec()),

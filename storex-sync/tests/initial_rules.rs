@@ -346,3 +346,47 @@ async fn what_an_initial_sync_has_parked_waits_for_its_end() {
     }
     assert!(waited > 0, "it broke off between the two");
 }
+
+/// One that broke off, and the shared log brings the rest.
+#[tokio::test(start_paused = true)]
+async fn what_an_initial_sync_has_left_behind_goes_in_when_the_log_has_brought_the_rest() {
+    let log = shared_log();
+    let (a, b) = (device(1).await, device(2).await);
+    login(&a, "1", "first").await;
+    login(&a, "2", "second").await;
+    settle(&[&a, &b], &log).await;
+    a.update("login", json!({"id": "1"}), json!({"name": "free"})).await;
+    a.update("login", json!({"id": "2"}), json!({"name": "first"})).await;
+    a.update("login", json!({"id": "1"}), json!({"name": "second"})).await;
+    for frames in 2..30 {
+        let (mut here, mut there) = support::channel::Watched::pair(frames);
+        let sender = InitialSync::open(&a.storage).await.unwrap().page(1);
+        let receiver = InitialSync::open(&b.storage).await.unwrap();
+        let _ = tokio::join!(sender.send(&mut here), receiver.receive(&mut there));
+        if parked_count(&b).await > 0 {
+            break;
+        }
+    }
+    assert_eq!(parked_count(&b).await, 1);
+    settle(&[&a, &b], &log).await;
+    assert_eq!(parked_count(&b).await, 0);
+    assert_in_step(&[&a, &b]).await;
+    assert_eq!(a.get("login", "1").await.unwrap()["name"], "second");
+}
+
+/// What came beside something that waited was seen, once that is in: a delete of it is no delete of something unseen.
+#[tokio::test(start_paused = true)]
+async fn what_came_beside_something_that_waited_was_seen() {
+    let log = shared_log();
+    let wins = || SyncLog::new().update_wins(["note"]);
+    let (a, b) = (device_with(1, wins()).await, device_with(2, wins()).await);
+    b.runtime.advance(1_000);
+    a.note("1", "x").await;
+    login(&a, "of A", "ada").await;
+    login(&b, "of B", "ada").await;
+    assert_eq!(pump(&a, &b).await.1.parked, 1);
+    b.delete("note", json!({})).await;
+    settle(&[&b, &a, &b], &log).await;
+    assert_in_step(&[&a, &b]).await;
+    assert_eq!(a.title("1").await, None, "nobody brings it back");
+}

@@ -20,7 +20,7 @@ use std::time::Duration;
 use storex_core::{Batch, ErrorKind, Name, Step, Storage, Timestamp};
 
 use self::bound::Bound;
-pub(crate) use self::orphans::ORPHANS;
+pub(crate) use self::orphans::{ORPHANS, WITHHELD};
 use self::page::{How, Page};
 use self::resolve::{IncomingTransaction, Refusal};
 pub use self::ruling::{Cause, Resolution, Ruling};

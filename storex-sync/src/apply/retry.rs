@@ -23,11 +23,12 @@ impl Replica {
     /// and got another one later, can only come as both.
     pub(crate) async fn retry_parked(&self, parked: Vec<Parked>) -> Result<Applied> {
         let mut applied = Applied::default();
-        let parked = parked.into_iter().filter(|it| it.waits_for != WaitsFor::InitialSync);
-        let waiting = parked.map(|parked| {
-            let Parked { device, sequence, payload, .. } = parked;
-            self.resolve(SealedTransaction { device, sequence, payload })
-        });
+        let (rest, parked): (Vec<Parked>, Vec<Parked>) =
+            parked.into_iter().partition(|it| it.waits_for == WaitsFor::InitialSync);
+        for one in rest {
+            self.retry_unjudged(one, &mut applied).await?;
+        }
+        let waiting = parked.into_iter().map(|parked| self.resolve(parked.sealed()));
         let mut waiting: Vec<IncomingTransaction> =
             waiting.filter(|incoming| incoming.refused.is_none()).collect();
         loop {
@@ -45,6 +46,18 @@ impl Replica {
             }
             waiting = still;
         }
+    }
+
+    /// What an initial sync has left behind that did not come to its end: it goes in when the shared log has brought what was in its
+    /// way, or it.
+    async fn retry_unjudged(&self, parked: Parked, applied: &mut Applied) -> Result<()> {
+        let one = self.resolve(parked.sealed());
+        match self.apply_page(vec![one], None, How::Arriving).await {
+            Ok(done) => applied.add(done),
+            Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Applies objects that an initial sync has brought, with a look at who had seen what.

@@ -37,6 +37,8 @@ pub(crate) struct Hello {
     /// Where the sender is in its shared log.
     pub(crate) place: Option<Place>,
     pub(crate) collections: Vec<CollectionHello>,
+    /// The fields that the sender keeps to itself, and that do not arrive: collection and field.
+    pub(crate) local: Vec<(Name, Name)>,
 }
 
 /// A collection that is to come.
@@ -77,7 +79,7 @@ impl Frame {
         let mut packer = Packer::default();
         match self {
             Self::Hello(hello) => {
-                packer.array(6);
+                packer.array(if hello.local.is_empty() { 6 } else { 7 });
                 packer.uint(0);
                 packer.uint(VERSION);
                 packer.uint(hello.schema);
@@ -85,6 +87,7 @@ impl Frame {
                 packer.bin(&hello.place.as_ref().map(Place::encode).unwrap_or_default());
                 packer.array(hello.collections.len());
                 hello.collections.iter().for_each(|collection| collection.encode(&mut packer));
+                hello.encode_local(&mut packer);
             }
             Self::Accept => bare(&mut packer, 1),
             Self::Rows(rows) => {
@@ -223,8 +226,9 @@ impl Hello {
             );
             return Err(SyncError::corrupt(WHAT, reason));
         }
-        if parts != 6 {
-            return Err(SyncError::corrupt(WHAT, "a hello has another number of parts than six"));
+        if !matches!(parts, 6 | 7) {
+            let reason = "a hello has another number of parts than six or seven";
+            return Err(SyncError::corrupt(WHAT, reason));
         }
         let schema = unpacker.uint()?;
         let devices = Devices::decode(unpacker.bin()?)?;
@@ -237,7 +241,26 @@ impl Hello {
         for _ in 0..count {
             collections.push(CollectionHello::decode(unpacker)?);
         }
-        Ok(Self { schema, devices, place, collections })
+        let mut local = Vec::new();
+        if parts == 7 {
+            for _ in 0..unpacker.array()? {
+                unpacker.tuple(2)?;
+                local.push((Name::from(unpacker.str()?), Name::from(unpacker.str()?)));
+            }
+        }
+        Ok(Self { schema, devices, place, collections, local })
+    }
+
+    fn encode_local(&self, packer: &mut Packer) {
+        if self.local.is_empty() {
+            return;
+        }
+        packer.array(self.local.len());
+        for (collection, field) in &self.local {
+            packer.array(2);
+            packer.str(collection);
+            packer.str(field);
+        }
     }
 }
 

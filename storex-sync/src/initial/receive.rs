@@ -11,7 +11,7 @@ use storex_core::{
 use super::frame::{CollectionHello, Frame, Hello, Rows, Tombstones, translate};
 use super::noted::Sight;
 use super::{InitialSync, InitialSyncReport};
-use crate::apply::ORPHANS;
+use crate::apply::{ORPHANS, WITHHELD};
 use crate::channel::Channel;
 use crate::clock::Clock;
 use crate::error::{During, Result, SyncError};
@@ -94,8 +94,6 @@ struct Target {
     translation: HashMap<u32, u32>,
     /// The numbers of our fields that do not arrive.
     others: Vec<u32>,
-    /// Those among them that are synced here.
-    lacks: Vec<usize>,
 }
 
 /// An object that arrives.
@@ -164,7 +162,6 @@ impl<'a> Receiver<'a> {
             return Err(refuse(reason));
         }
         let mut others = Vec::new();
-        let mut lacks = Vec::new();
         for (at, field) in collection.fields().iter().enumerate() {
             if positions.contains(&Some(at)) {
                 continue;
@@ -173,7 +170,6 @@ impl<'a> Receiver<'a> {
             if numbers.is_local(at) {
                 continue;
             }
-            lacks.push(at);
             let filled = !matches!(field.default, None | Some(FieldDefault::Null));
             if !field.nullable && !filled {
                 return Err(refuse(format!(
@@ -183,7 +179,7 @@ impl<'a> Receiver<'a> {
             }
         }
         let (collection, numbers) = (Arc::clone(collection), Arc::clone(numbers));
-        Ok(Target { collection, numbers, positions, translation, others, lacks })
+        Ok(Target { collection, numbers, positions, translation, others })
     }
 
     fn find(&self, at: usize) -> Result<&Target> {
@@ -331,12 +327,17 @@ impl<'a> Receiver<'a> {
 
     /// Goes on from where the sender was when it began: what it had applied is here now.
     ///
-    /// Where something was parked nobody is taken for seen, so that no write of ours claims it. A sender that keeps to itself what we
-    /// sync, although its schema is ours, knows less than the log: then we read that ourselves.
+    /// Where something was parked, nothing is taken for seen until that was let in, so that no write of ours claims it. A sender
+    /// that keeps to itself what we sync knows less than the log: then we read that ourselves.
     async fn take_over(&self, is_parked: bool) -> Result<()> {
         let replica = &self.sync.replica;
-        let is_ours = self.hello.schema == replica.storage.registry().fingerprint();
-        let is_complete = !is_ours || self.collections.iter().all(|it| it.lacks.is_empty());
+        let is_complete = !self.hello.local.iter().any(|(collection, field)| {
+            let known =
+                replica.storage.registry().find(collection).zip(replica.numbers.get(collection));
+            known.is_some_and(|(it, numbers)| {
+                it.position(field).is_some_and(|at| !numbers.is_local(at))
+            })
+        });
         let own_place = read_place(&replica.storage).await?;
         // One that has read on keeps its place: it knows what comes before it, and the sender may be behind.
         let theirs = self.hello.place.as_ref().filter(|place| match &own_place {
@@ -345,6 +346,8 @@ impl<'a> Receiver<'a> {
         });
         let place = theirs.filter(|_| is_complete).map(Place::write);
         let theirs = self.hello.devices.clone();
+        let mut mark = vec![0; 8];
+        replica.storage.runtime().fill_random(&mut mark);
         let failure = Failure::default();
         let kept = failure.clone();
         let begun = Batch::new().step(read_meta(&[HEAD, DEVICES])).touching([PARKED]);
@@ -354,13 +357,18 @@ impl<'a> Receiver<'a> {
             };
             let (mut head, mut devices) = kept.keep(read())?;
             let me = devices.device(head.me);
-            for known in theirs.iter().filter(|known| is_complete && Some(known.device) != me) {
+            let others =
+                theirs.iter().filter(|it| Some(it.device) != me && it.device != Device::NOBODY);
+            for known in others.filter(|_| is_complete) {
                 let seen = if is_parked { Hlc::ZERO } else { known.hlc };
                 devices.advance(known.device, known.sequence, seen);
                 head.hlc = head.hlc.max(known.hlc);
             }
-            let rows =
-                vec![(HEAD, head.encode()), (DEVICES, devices.encode()), (ORPHANS, Vec::new())];
+            let mut rows =
+                vec![(HEAD, head.encode()), (DEVICES, devices.encode()), (ORPHANS, mark.clone())];
+            if is_parked && is_complete {
+                rows.push((WITHHELD, theirs.encode()));
+            }
             Ok([write_meta(rows), all_is_here()].into_iter().chain(place.clone()).collect())
         });
         failure.or(replica.storage.apply(batch).await, "taking over from the sender").map(drop)

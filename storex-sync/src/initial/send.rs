@@ -73,8 +73,10 @@ async fn hello(sync: &InitialSync, all: &[(Arc<Collection>, Arc<Numbers>)]) -> R
     devices.advance(me, head.next - 1, head.hlc);
     // A receiver may tell others of what it got from us; it must not be lost here then.
     storage.flush().await.during("making the database durable")?;
-    let mut collections = Vec::new();
+    let (mut collections, mut local) = (Vec::new(), Vec::new());
     for (collection, numbers) in all {
+        let kept = numbers.local.iter().filter_map(|at| collection.fields().get(*at));
+        local.extend(kept.map(|it| (Arc::clone(collection.name()), Arc::clone(&it.name))));
         let query = Query::new(Arc::clone(collection.name()));
         let count = storage.count(query).await.during("counting objects")?;
         collections.push(CollectionHello {
@@ -84,7 +86,7 @@ async fn hello(sync: &InitialSync, all: &[(Arc<Collection>, Arc<Numbers>)]) -> R
             count,
         });
     }
-    Ok(Hello { schema: storage.registry().fingerprint(), devices, place, collections })
+    Ok(Hello { schema: storage.registry().fingerprint(), devices, place, collections, local })
 }
 
 impl Sender<'_> {

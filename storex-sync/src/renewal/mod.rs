@@ -135,7 +135,7 @@ struct Before {
 
 impl Before {
     /// `passes`: so many incarnations are passed over.
-    fn read(meta: &[Record], passes: u32) -> Result<Self> {
+    fn read(meta: &[Record], passes: u32, farthest: Option<Hlc>) -> Result<Self> {
         let (head, devices) = (Head::among(meta)?, Devices::among(meta)?);
         let formers = meta_row(meta, FORMER).map(Formers::decode).transpose()?.unwrap_or_default();
         let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
@@ -146,7 +146,7 @@ impl Before {
         let incarnation = next.and_then(|next| next.checked_add(passes));
         let incarnation = incarnation
             .ok_or_else(|| SyncError::corrupt("the device", "it has had too many incarnations"))?;
-        let state = Progress::again(meta_row(meta, PROGRESS))?;
+        let state = Progress::again(meta_row(meta, PROGRESS), farthest)?;
         let asked = offered(meta);
         Ok(Self { head, devices, formers, new: Device { incarnation, ..me }, state, asked })
     }
@@ -191,7 +191,7 @@ impl Renewing {
         // A database that was put back does not know who it was meanwhile, in a log that is gone, and others do: they would
         // take what it writes for what they have. In one and the same log this is noticed, as a fork.
         let passes = if self.is_replaced() { self.drawn % STRIDE } else { 0 };
-        let before = Before::read(meta, passes)?;
+        let before = Before::read(meta, passes, self.farthest)?;
         if before.devices.device(before.head.me) != Some(self.device) {
             return Ok(Vec::new());
         }

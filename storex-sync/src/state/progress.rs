@@ -57,8 +57,13 @@ impl Progress {
     }
 
     /// The same from the beginning, if something of it was still to be logged; else a whole state.
-    pub(crate) fn again(row: Option<&[u8]>) -> Result<Self> {
-        let known = row.map(Self::decode).transpose()?.unwrap_or_default();
+    ///
+    /// What is no longer far ahead, as the time that was believed has come, is not dated anew: others have it.
+    pub(crate) fn again(row: Option<&[u8]>, farthest: Option<Hlc>) -> Result<Self> {
+        let mut known = row.map(Self::decode).transpose()?.unwrap_or_default();
+        if let (Some(redated), Some(now)) = (&mut known.redated, farthest) {
+            redated.farthest = redated.farthest.max(now);
+        }
         Ok(known.at(Part::Deleted, String::new()))
     }
 
