@@ -331,7 +331,7 @@ impl Round {
         let reread = self.reread.as_ref().filter(|_| more).map(|_| cursor.clone());
         let to = match reread {
             Some(_) => from.clone(),
-            None => Place { cursor, ..from.clone() },
+            None => Place { cursor, log: from.log },
         };
         self.behind_apply = Some((to.clone(), reread));
         Ok(Next::Do(Action::Apply(transactions, Move { from: Some(from), to })))
