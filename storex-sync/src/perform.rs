@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use storex_core::{Batch, Direction, Query, Step, Value, field};
+use storex_core::{Batch, BoxFuture, Direction, Query, Step, Value, field};
 
 use crate::apply::Replica;
 use crate::engine::{Action, Outcome, Retry};
@@ -26,84 +26,95 @@ impl Sync {
     /// The storage's, the shared log's, [`SyncError::Timeout`], and [`SyncError::LeaseLost`] when another program has taken
     /// over meanwhile.
     pub async fn perform(&self, turn: &Turn, action: Action) -> Result<Outcome> {
-        let replica = self.replica.guarded(turn.guard());
-        let storage = &replica.storage;
-        Ok(match action {
-            Action::ReadPlace => {
-                let (head, devices) = replica.head().await?;
-                let device = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
-                let place = read_place(storage).await?;
-                let ahead = replica.farthest().is_some_and(|farthest| head.hlc > farthest);
-                let unsent = Query::new(LOG).order_by("sequence", Direction::Ascending).limit(1);
-                let unsent = storage.find(unsent.select(["sequence"])).await;
-                let unsent = unsent.during("looking for what is to be sent")?;
-                let first = unsent.first().and_then(|row| u64::try_from(row.get(0).as_int()?).ok());
-                let sent_to = first.unwrap_or(head.next);
-                Outcome::Place { device, sent_to, place, first: turn.is_first(), ahead }
-            }
-            Action::Register(device) => {
-                let registered = self.log.register(device);
-                Outcome::Registered(self.in_time("registering", registered).await?)
-            }
-            Action::Reidentify(known) => {
-                if self.keeps_log {
-                    return Err(SyncError::LogReplaced);
+        self.step(turn, action).await
+    }
+
+    /// In a box, so that it is compiled once for all that drive exchanges: it is the largest function there is.
+    fn step<'a>(&'a self, turn: &'a Turn, action: Action) -> BoxFuture<'a, Result<Outcome>> {
+        Box::pin(async move {
+            let replica = self.replica.guarded(turn.guard());
+            let storage = &replica.storage;
+            Ok(match action {
+                Action::ReadPlace => {
+                    let (head, devices) = replica.head().await?;
+                    let device = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
+                    let place = read_place(storage).await?;
+                    let ahead = replica.farthest().is_some_and(|farthest| head.hlc > farthest);
+                    let unsent =
+                        Query::new(LOG).order_by("sequence", Direction::Ascending).limit(1);
+                    let unsent = storage.find(unsent.select(["sequence"])).await;
+                    let unsent = unsent.during("looking for what is to be sent")?;
+                    let first =
+                        unsent.first().and_then(|row| u64::try_from(row.get(0).as_int()?).ok());
+                    let sent_to = first.unwrap_or(head.next);
+                    Outcome::Place { device, sent_to, place, first: turn.is_first(), ahead }
                 }
-                let identified = self.log.reidentify(known);
-                let during = "giving the shared log another identity";
-                Outcome::Registered(self.in_time(during, identified).await?)
-            }
-            Action::SavePlace(place) => {
-                replica.write(vec![place.write()], "noting the place in the shared log").await?;
-                Outcome::PlaceSaved
-            }
-            Action::ReadOutbox(device) => self.read_outbox(turn, device).await?,
-            Action::Flush => {
-                storage.flush().await.during("making the database durable")?;
-                Outcome::Durable
-            }
-            Action::Append(transactions) => {
-                #[cfg(feature = "deliberate-faults")]
-                replica.before_append(&transactions).await?;
-                self.append(&transactions).await?
-            }
-            Action::Trim(device, last) => trim(&replica, device, last).await?,
-            Action::Read(device, cursor) => self.read(&replica, device, &cursor).await?,
-            Action::Restore(device) => {
-                tracing::trace!(target: "storex::step", step = "sync.before_restore");
-                let report = self.restore(&replica, device).await?;
-                tracing::trace!(target: "storex::step", step = "sync.after_restore");
-                Outcome::Restored(report)
-            }
-            Action::Apply(transactions, cursor) => {
-                #[cfg(feature = "deliberate-faults")]
-                replica.before_apply(&cursor).await?;
-                apply(&replica, transactions, cursor).await?
-            }
-            Action::Acknowledge(device, cursor) => {
-                let acknowledged = self.log.acknowledge(device, &cursor);
-                self.in_time("acknowledging", acknowledged).await?;
-                tracing::trace!(target: "storex::step", step = "sync.after_acknowledge");
-                Outcome::Acknowledged
-            }
-            Action::Renew(device, renewal) => {
-                tracing::trace!(target: "storex::step", step = "sync.before_renew");
-                let renewed = self.renew(&replica, device, renewal).await?;
-                tracing::trace!(target: "storex::step", step = "sync.after_renew");
-                Outcome::Renewed(renewed)
-            }
-            Action::LogState => {
-                replica.log_state(self.limits.bytes).await?;
-                tracing::trace!(target: "storex::step", step = "sync.after_log_state");
-                Outcome::StateLogged
-            }
-            Action::RetryParked(which) => {
-                let parked = match which {
-                    Retry::All => parked(storage).await?,
-                    Retry::WaitingForChange => waiting(storage).await?,
-                };
-                Outcome::Retried(replica.retry_parked(parked).await?)
-            }
+                Action::Register(device) => {
+                    let registered = self.log.register(device);
+                    Outcome::Registered(self.in_time("registering", registered).await?)
+                }
+                Action::Reidentify(known) => {
+                    if self.keeps_log {
+                        return Err(SyncError::LogReplaced);
+                    }
+                    let identified = self.log.reidentify(known);
+                    let during = "giving the shared log another identity";
+                    Outcome::Registered(self.in_time(during, identified).await?)
+                }
+                Action::SavePlace(place) => {
+                    replica
+                        .write(vec![place.write()], "noting the place in the shared log")
+                        .await?;
+                    Outcome::PlaceSaved
+                }
+                Action::ReadOutbox(device) => self.read_outbox(turn, device).await?,
+                Action::Flush => {
+                    storage.flush().await.during("making the database durable")?;
+                    Outcome::Durable
+                }
+                Action::Append(transactions) => {
+                    #[cfg(feature = "deliberate-faults")]
+                    replica.before_append(&transactions).await?;
+                    self.append(&transactions).await?
+                }
+                Action::Trim(device, last) => trim(&replica, device, last).await?,
+                Action::Read(device, cursor) => self.read(&replica, device, &cursor).await?,
+                Action::Restore(device) => {
+                    tracing::trace!(target: "storex::step", step = "sync.before_restore");
+                    let report = self.restore(&replica, device).await?;
+                    tracing::trace!(target: "storex::step", step = "sync.after_restore");
+                    Outcome::Restored(report)
+                }
+                Action::Apply(transactions, cursor) => {
+                    #[cfg(feature = "deliberate-faults")]
+                    replica.before_apply(&cursor).await?;
+                    apply(&replica, transactions, cursor).await?
+                }
+                Action::Acknowledge(device, cursor) => {
+                    let acknowledged = self.log.acknowledge(device, &cursor);
+                    self.in_time("acknowledging", acknowledged).await?;
+                    tracing::trace!(target: "storex::step", step = "sync.after_acknowledge");
+                    Outcome::Acknowledged
+                }
+                Action::Renew(device, renewal) => {
+                    tracing::trace!(target: "storex::step", step = "sync.before_renew");
+                    let renewed = self.renew(&replica, device, renewal).await?;
+                    tracing::trace!(target: "storex::step", step = "sync.after_renew");
+                    Outcome::Renewed(renewed)
+                }
+                Action::LogState => {
+                    replica.log_state(self.limits.bytes).await?;
+                    tracing::trace!(target: "storex::step", step = "sync.after_log_state");
+                    Outcome::StateLogged
+                }
+                Action::RetryParked(which) => {
+                    let parked = match which {
+                        Retry::All => parked(storage).await?,
+                        Retry::WaitingForChange => waiting(storage).await?,
+                    };
+                    Outcome::Retried(replica.retry_parked(parked).await?)
+                }
+            })
         })
     }
 
