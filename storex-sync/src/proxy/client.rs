@@ -111,7 +111,10 @@ impl Client {
                 Next::Event(Some(event)) => {
                     self.send(&ToClient::Event { event: Bytes(encode(&event)) }).await?;
                 }
-                Next::Event(None) => self.end().await?,
+                Next::Event(None) => {
+                    self.tell_what_is_new().await?;
+                    self.end().await?;
+                }
                 Next::Answer(answered) => self.answer(answered).await?,
                 Next::Frame(Some(frame)) => self.take(&frame).await?,
             }
@@ -136,7 +139,7 @@ impl Client {
         Ok(true)
     }
 
-    /// What happens next. Whoever gets an answer has been told the status that belongs to it.
+    /// What happens next.
     async fn next(&mut self) -> Result<Next> {
         let Self { channel, status, events, answers, .. } = self;
         Ok(tokio::select! {
@@ -158,6 +161,13 @@ impl Client {
         self.send(&ToClient::Status { status: Bytes(now) }).await
     }
 
+    /// What is new in the status, whatever has been looked at before: it may have changed since.
+    async fn tell_what_is_new(&mut self) -> Result<()> {
+        let status = self.status.as_ref().map(watch::Receiver::has_changed);
+        // When nothing more will come, there may be a last one.
+        if matches!(status, None | Some(Ok(false))) { Ok(()) } else { self.tell_status().await }
+    }
+
     /// Tells that nothing more is told.
     async fn end(&mut self) -> Result<()> {
         if self.events.take().is_none() {
@@ -167,8 +177,10 @@ impl Client {
         self.send(&ToClient::Ended).await
     }
 
+    /// Whoever gets an answer has been told the status that belongs to it.
     async fn answer(&mut self, answered: Answered) -> Result<()> {
         let Answered { id, answer, stopped } = answered;
+        self.tell_what_is_new().await?;
         if stopped {
             self.say_farewell().await?;
         }

@@ -191,7 +191,7 @@ impl Pump {
             }
             Some(ToClient::Status { status }) => self.status(&status.0),
             Some(ToClient::Event { event }) => self.event(&event.0),
-            Some(ToClient::Ended) => self.told = None,
+            Some(ToClient::Ended) => self.ended(),
             Some(ToClient::Welcome { .. } | ToClient::Refused { .. }) => {
                 let reason = "it greets twice".to_owned();
                 return Err(SyncError::Protocol { during: "asking it", reason });
@@ -226,6 +226,12 @@ impl Pump {
                 status.send_modify(|known| known.in_step = false);
             }
         }
+    }
+
+    /// Nothing follows that could say that it is not in step any more.
+    fn ended(&mut self) {
+        let Some(Told { status, .. }) = self.told.take() else { return };
+        status.send_if_modified(|known| std::mem::take(&mut known.in_step));
     }
 
     fn event(&mut self, bytes: &[u8]) {

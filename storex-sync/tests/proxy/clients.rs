@@ -1,6 +1,9 @@
 //! Several clients of one host.
 
-use storex_sync::{MemoryChannel, Phase, SyncError, SyncEvent, SyncHandle, SyncHost, WriteState};
+use storex_sync::engine::Triggers;
+use storex_sync::{
+    ContinuousSync, MemoryChannel, Phase, SyncError, SyncEvent, SyncHandle, SyncHost, WriteState,
+};
 use tokio::time::sleep;
 
 use crate::line::Line;
@@ -180,4 +183,45 @@ async fn a_host_without_clients_syncs_all_the_same() {
     drop(here);
     let_run().await;
     assert_eq!(host.clients(), 0);
+}
+
+/// The sync goes on, on another thread, while a client is told of it.
+#[tokio::test]
+async fn an_answer_comes_behind_its_status_on_two_threads_too() {
+    let (tell, mut hosts) = tokio::sync::mpsc::channel(1);
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            for n in 0..20 {
+                let log = ScriptedLog::new(&shared_log());
+                let device = Device::new(n).await;
+                let sync = ContinuousSync::builder(device.join(&log).await);
+                let host = SyncHost::new(sync.triggers(Triggers::MANUAL).start());
+                tell.send(host).await.unwrap();
+            }
+            tell.closed().await;
+        });
+    });
+    // The tasks for the clients are on this thread.
+    for _ in 0..20 {
+        let host = hosts.recv().await.unwrap();
+        let (sync, other) = (client(&host).await, client(&host).await);
+        sync.sync_now().await.unwrap().unwrap();
+        // It looks first whether something was written before it began.
+        sync.status().wait_for(|status| status.in_step).await.unwrap();
+        for n in 0..200 {
+            sync.sync_now().await.unwrap().unwrap();
+            let status = sync.status().borrow().clone();
+            assert!(status.in_step && status.rounds >= n + 2, "{n}: {status:?}");
+        }
+        sync.stop().await;
+        assert_eq!(phase(&sync), Phase::Stopped);
+        let mut status = other.status();
+        host.stop().await;
+        while status.changed().await.is_ok() {}
+        let last = status.borrow().clone();
+        assert_eq!((last.phase, last.in_step), (Phase::Stopped, false));
+    }
+    drop(hosts);
+    thread.join().unwrap();
 }
