@@ -29,6 +29,42 @@ struct Answered {
     stopped: bool,
 }
 
+/// A request that is being carried out: whatever becomes of its task, it is answered, since nobody else would end the call.
+struct Unanswered {
+    id: u64,
+    stopped: bool,
+    /// `None` when nothing is to be said any more.
+    done: Option<mpsc::UnboundedSender<Answered>>,
+}
+
+impl Unanswered {
+    fn answer(mut self, answer: Vec<u8>) {
+        self.tell(answer);
+    }
+
+    /// Nobody waits for it any more.
+    fn give_up(mut self) {
+        self.done = None;
+    }
+
+    fn tell(&mut self, answer: Vec<u8>) {
+        let Self { id, stopped, .. } = *self;
+        if let Some(done) = self.done.take() {
+            // The client may be gone.
+            let _ = done.send(Answered { id, answer, stopped });
+        }
+    }
+}
+
+impl Drop for Unanswered {
+    /// It panicked, if it was not answered.
+    fn drop(&mut self) {
+        let reason = "what was asked of the place where sync runs ended without an answer";
+        let error = elsewhere(ErrorKind::Other, reason.to_owned());
+        self.tell(encode(&Result::<()>::Err(error)));
+    }
+}
+
 /// Serves one client.
 pub(super) struct Client {
     shared: Arc<Shared>,
@@ -136,6 +172,7 @@ impl Client {
         let now = encode(&*status.borrow_and_update());
         self.status = Some(status);
         self.send(&ToClient::Welcome { version: VERSION, status: Bytes(now) }).await?;
+        self.shared.greeted();
         Ok(true)
     }
 
@@ -196,7 +233,7 @@ impl Client {
         }
         let known = self.shared.sync.status().borrow().clone();
         let stopped =
-            SyncStatus { phase: Phase::Stopped, in_step: false, next_attempt: None, ..known };
+            SyncStatus { phase: Phase::Stopped, in_step: false, next_attempt: None, progress: None, ..known };
         self.send(&ToClient::Status { status: Bytes(encode(&stopped)) }).await?;
         self.end().await
     }
@@ -241,16 +278,13 @@ impl Client {
     fn start(&mut self, id: u64, request: Request) {
         let (running, given_up) = oneshot::channel();
         self.running.insert(id, running);
-        let (shared, left, done) =
-            (Arc::clone(&self.shared), self.left.subscribe(), self.done.clone());
+        let (shared, left) = (Arc::clone(&self.shared), self.left.subscribe());
+        let unanswered = self.unanswered(id, false);
         self.spawn(async move {
             tokio::select! {
                 biased;
-                _ = given_up => {}
-                answer = perform(&shared.sync, left, request) => {
-                    // The client may be gone.
-                    let _ = done.send(Answered { id, answer, stopped: false });
-                }
+                _ = given_up => unanswered.give_up(),
+                answer = perform(&shared.sync, left, request) => unanswered.answer(answer),
             }
         });
     }
@@ -258,15 +292,17 @@ impl Client {
     /// It is not given up, as stopping where sync runs is not.
     fn stop(&mut self, id: u64) {
         self.leave();
-        let (shared, done) = (Arc::clone(&self.shared), self.done.clone());
+        let (shared, unanswered) = (Arc::clone(&self.shared), self.unanswered(id, true));
         self.spawn(async move {
             if shared.is_over() {
                 shared.sync.stop().await;
             }
-            let answer = encode(&Result::Ok(()));
-            // The client may be gone.
-            let _ = done.send(Answered { id, answer, stopped: true });
+            unanswered.answer(encode(&Result::Ok(())));
         });
+    }
+
+    fn unanswered(&self, id: u64, stopped: bool) -> Unanswered {
+        Unanswered { id, stopped, done: Some(self.done.clone()) }
     }
 
     /// Whether that ends the sync.
