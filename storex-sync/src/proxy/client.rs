@@ -232,8 +232,13 @@ impl Client {
             return Ok(());
         }
         let known = self.shared.sync.status().borrow().clone();
-        let stopped =
-            SyncStatus { phase: Phase::Stopped, in_step: false, next_attempt: None, progress: None, ..known };
+        let stopped = SyncStatus {
+            phase: Phase::Stopped,
+            in_step: false,
+            next_attempt: None,
+            progress: None,
+            ..known
+        };
         self.send(&ToClient::Status { status: Bytes(encode(&stopped)) }).await?;
         self.end().await
     }

@@ -40,7 +40,10 @@ const GREETING: &str = "greeting the place where sync runs";
 /// [`stop`](SyncHandle::stop), and dropping the value, end the use of it by this client: its status says
 /// [`Phase::Stopped`](crate::Phase::Stopped), and the other clients go on. What needs no running sync can be asked after a `stop` too.
 ///
-/// A future that is dropped is given up where sync runs, with the exception of `stop`.
+/// A future that is dropped is given up where sync runs, with the exception of `stop`. At most 1000 calls of a client may be under way
+/// at once; one more fails, retryably, with [`SyncError::Elsewhere`] of the class [`ErrorKind::Busy`](storex_core::ErrorKind::Busy).
+///
+/// Only `stop` is a matter of one client: what it resumes, logs in, discards, undoes or compacts is so for all clients of the host.
 ///
 /// ```
 /// # use std::sync::Arc;

@@ -8,8 +8,8 @@ use storex_core::{BoxFuture, Runtime, Storage, Timestamp};
 use storex_memory::{MemoryBackend, TestRuntime};
 use storex_sync::engine::Triggers;
 use storex_sync::{
-    Channel, ContinuousSync, MemoryChannel, Phase, Sync, SyncError, SyncEvent, SyncHandle, SyncHost,
-    SyncLog, WriteState,
+    Channel, ContinuousSync, MemoryChannel, Phase, Sync, SyncError, SyncEvent, SyncHandle,
+    SyncHost, SyncLog, WriteState,
 };
 use tokio::time::{sleep, timeout};
 
@@ -249,10 +249,23 @@ async fn an_answer_comes_behind_its_status_on_many_threads_too() {
         sync.sync_now().await.unwrap().unwrap();
         // It looks first whether something was written before it began.
         sync.status().wait_for(|status| status.in_step).await.unwrap();
-        for n in 0..100 {
-            sync.sync_now().await.unwrap().unwrap();
-            let status = sync.status().borrow().clone();
-            assert!(status.in_step && status.rounds >= n + 2, "{n}: {status:?}");
+        let asks = async {
+            for n in 0..100 {
+                sync.sync_now().await.unwrap().unwrap();
+                let status = sync.status().borrow().clone();
+                assert!(status.in_step && status.rounds >= n + 2, "{n}: {status:?}");
+            }
+        };
+        // So that its task has something to do all the time.
+        let goes_on = async {
+            loop {
+                sync.device().await.unwrap();
+            }
+        };
+        tokio::select! {
+            biased;
+            () = asks => {}
+            () = goes_on => {}
         }
         sync.stop().await;
         assert_eq!(phase(&sync), Phase::Stopped);
