@@ -25,6 +25,13 @@ use crate::writes::{WriteId, WriteState};
 /// also fail with [`SyncError::Disconnected`](crate::SyncError::Disconnected), and errors that cannot be rebuilt here arrive
 /// as [`SyncError::Elsewhere`](crate::SyncError::Elsewhere), with class and message as they were.
 ///
+/// Several may have a handle on one sync (see [`SyncHost`](crate::SyncHost)), and on one database: [`stop`](Self::stop) is for
+/// one of them, and what changes something is for all. [`pause`](Self::pause), [`resume`](Self::resume),
+/// [`logged_in`](Self::logged_in), [`discard`](Self::discard), [`undo_conflict`](Self::undo_conflict),
+/// [`replace_conflict`](Self::replace_conflict), [`forget_conflict`](Self::forget_conflict), [`compact`](Self::compact) and
+/// [`send_state`](Self::send_state) act on what all of them see, whoever calls them. Through a proxy at most 1000 calls may be
+/// under way at once, see [`RemoteSync`](crate::RemoteSync).
+///
 /// ```
 /// # use std::sync::Arc;
 /// # use storex_core::{Definition, FieldType, Registry, Storage};

@@ -29,6 +29,42 @@ struct Answered {
     stopped: bool,
 }
 
+/// A request that is being carried out: whatever becomes of its task, it is answered, since nobody else would end the call.
+struct Unanswered {
+    id: u64,
+    stopped: bool,
+    /// `None` when nothing is to be said any more.
+    done: Option<mpsc::UnboundedSender<Answered>>,
+}
+
+impl Unanswered {
+    fn answer(mut self, answer: Vec<u8>) {
+        self.tell(answer);
+    }
+
+    /// Nobody waits for it any more.
+    fn give_up(mut self) {
+        self.done = None;
+    }
+
+    fn tell(&mut self, answer: Vec<u8>) {
+        let Self { id, stopped, .. } = *self;
+        if let Some(done) = self.done.take() {
+            // The client may be gone.
+            let _ = done.send(Answered { id, answer, stopped });
+        }
+    }
+}
+
+impl Drop for Unanswered {
+    /// It panicked, if it was not answered.
+    fn drop(&mut self) {
+        let reason = "what was asked of the place where sync runs ended without an answer";
+        let error = elsewhere(ErrorKind::Other, reason.to_owned());
+        self.tell(encode(&Result::<()>::Err(error)));
+    }
+}
+
 /// Serves one client.
 pub(super) struct Client {
     shared: Arc<Shared>,
@@ -111,7 +147,10 @@ impl Client {
                 Next::Event(Some(event)) => {
                     self.send(&ToClient::Event { event: Bytes(encode(&event)) }).await?;
                 }
-                Next::Event(None) => self.end().await?,
+                Next::Event(None) => {
+                    self.tell_what_is_new().await?;
+                    self.end().await?;
+                }
                 Next::Answer(answered) => self.answer(answered).await?,
                 Next::Frame(Some(frame)) => self.take(&frame).await?,
             }
@@ -133,10 +172,11 @@ impl Client {
         let now = encode(&*status.borrow_and_update());
         self.status = Some(status);
         self.send(&ToClient::Welcome { version: VERSION, status: Bytes(now) }).await?;
+        self.shared.greeted();
         Ok(true)
     }
 
-    /// What happens next. Whoever gets an answer has been told the status that belongs to it.
+    /// What happens next.
     async fn next(&mut self) -> Result<Next> {
         let Self { channel, status, events, answers, .. } = self;
         Ok(tokio::select! {
@@ -158,6 +198,13 @@ impl Client {
         self.send(&ToClient::Status { status: Bytes(now) }).await
     }
 
+    /// What is new in the status, whatever has been looked at before: it may have changed since.
+    async fn tell_what_is_new(&mut self) -> Result<()> {
+        let status = self.status.as_ref().map(watch::Receiver::has_changed);
+        // When nothing more will come, there may be a last one.
+        if matches!(status, None | Some(Ok(false))) { Ok(()) } else { self.tell_status().await }
+    }
+
     /// Tells that nothing more is told.
     async fn end(&mut self) -> Result<()> {
         if self.events.take().is_none() {
@@ -167,8 +214,10 @@ impl Client {
         self.send(&ToClient::Ended).await
     }
 
+    /// Whoever gets an answer has been told the status that belongs to it.
     async fn answer(&mut self, answered: Answered) -> Result<()> {
         let Answered { id, answer, stopped } = answered;
+        self.tell_what_is_new().await?;
         if stopped {
             self.say_farewell().await?;
         }
@@ -183,8 +232,13 @@ impl Client {
             return Ok(());
         }
         let known = self.shared.sync.status().borrow().clone();
-        let stopped =
-            SyncStatus { phase: Phase::Stopped, in_step: false, next_attempt: None, ..known };
+        let stopped = SyncStatus {
+            phase: Phase::Stopped,
+            in_step: false,
+            next_attempt: None,
+            progress: None,
+            ..known
+        };
         self.send(&ToClient::Status { status: Bytes(encode(&stopped)) }).await?;
         self.end().await
     }
@@ -229,16 +283,13 @@ impl Client {
     fn start(&mut self, id: u64, request: Request) {
         let (running, given_up) = oneshot::channel();
         self.running.insert(id, running);
-        let (shared, left, done) =
-            (Arc::clone(&self.shared), self.left.subscribe(), self.done.clone());
+        let (shared, left) = (Arc::clone(&self.shared), self.left.subscribe());
+        let unanswered = self.unanswered(id, false);
         self.spawn(async move {
             tokio::select! {
                 biased;
-                _ = given_up => {}
-                answer = perform(&shared.sync, left, request) => {
-                    // The client may be gone.
-                    let _ = done.send(Answered { id, answer, stopped: false });
-                }
+                _ = given_up => unanswered.give_up(),
+                answer = perform(&shared.sync, left, request) => unanswered.answer(answer),
             }
         });
     }
@@ -246,15 +297,17 @@ impl Client {
     /// It is not given up, as stopping where sync runs is not.
     fn stop(&mut self, id: u64) {
         self.leave();
-        let (shared, done) = (Arc::clone(&self.shared), self.done.clone());
+        let (shared, unanswered) = (Arc::clone(&self.shared), self.unanswered(id, true));
         self.spawn(async move {
             if shared.is_over() {
                 shared.sync.stop().await;
             }
-            let answer = encode(&Result::Ok(()));
-            // The client may be gone.
-            let _ = done.send(Answered { id, answer, stopped: true });
+            unanswered.answer(encode(&Result::Ok(())));
         });
+    }
+
+    fn unanswered(&self, id: u64, stopped: bool) -> Unanswered {
+        Unanswered { id, stopped, done: Some(self.done.clone()) }
     }
 
     /// Whether that ends the sync.

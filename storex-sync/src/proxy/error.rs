@@ -27,6 +27,9 @@ const KINDS: [ErrorKind; 11] = [
     ErrorKind::Other,
 ];
 
+/// Messages of an error and its causes, at most. A longer chain would be dropped cause by cause, each on the stack of the one before.
+const MOST_MESSAGES: usize = 32;
+
 /// An error of which some variants can be rebuilt with all that they hold.
 trait Rebuilt: Sized {
     /// A list of the variant's code and its fields; of 0 when it cannot be rebuilt.
@@ -150,7 +153,7 @@ impl Wire for SyncError {
         let joined = bool::read(unpacker)?;
         let kind = ErrorKind::read(unpacker)?;
         let retryable = bool::read(unpacker)?;
-        let mut messages = Vec::<String>::read(unpacker)?.into_iter();
+        let mut messages = Vec::<String>::read(unpacker)?.into_iter().take(MOST_MESSAGES);
         let whole = Self::read_whole(unpacker)?;
         let storage = Error::read_whole(unpacker)?;
         pass_over(unpacker, more)?;
@@ -164,7 +167,8 @@ impl Wire for SyncError {
 /// The message of an error, and those of its causes.
 fn messages(error: &SyncError) -> Vec<String> {
     let first: &dyn std::error::Error = error;
-    std::iter::successors(Some(first), |error| error.source()).map(ToString::to_string).collect()
+    let all = std::iter::successors(Some(first), |error| error.source());
+    all.take(MOST_MESSAGES).map(ToString::to_string).collect()
 }
 
 /// A cause of which only the message is left.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::watch;
 
@@ -59,6 +59,8 @@ pub struct SyncHost {
 pub(super) struct Shared {
     pub(super) sync: ContinuousSync,
     clients: AtomicUsize,
+    /// Whether there ever was one that was greeted.
+    had_client: AtomicBool,
     ends: Ends,
 }
 
@@ -82,7 +84,8 @@ impl SyncHost {
         Self::with(sync, Ends::Never)
     }
 
-    /// A host whose sync ends when its last client has stopped or gone (not before there was one). A client that comes later
+    /// A host whose sync ends when its last client has stopped or gone (not before there was one; who is refused, or gone before it was
+    /// greeted, is none). A client that comes later
     /// finds it stopped.
     ///
     /// A client is gone when its channel has ended. Where nothing tells of a client's end (a tab that crashed) it counts as being
@@ -94,7 +97,8 @@ impl SyncHost {
 
     fn with(sync: ContinuousSync, ends: Ends) -> Self {
         let (open, closed) = watch::channel(());
-        let shared = Shared { sync, clients: AtomicUsize::new(0), ends };
+        let (clients, had_client) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let shared = Shared { sync, clients, had_client, ends };
         Self { shared: Arc::new(shared), _open: open, closed }
     }
 
@@ -135,6 +139,11 @@ impl Shared {
         self.clients.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// One of the clients can be served.
+    pub(super) fn greeted(&self) {
+        self.had_client.store(true, Ordering::SeqCst);
+    }
+
     /// Whether that ends the sync.
     pub(super) fn leave(&self) -> bool {
         let was_last = self.clients.fetch_sub(1, Ordering::SeqCst) == 1;
@@ -143,6 +152,8 @@ impl Shared {
 
     /// Whether nobody is left for whom it runs.
     pub(super) fn is_over(&self) -> bool {
-        self.ends == Ends::WithLastClient && self.clients.load(Ordering::SeqCst) == 0
+        self.ends == Ends::WithLastClient
+            && self.had_client.load(Ordering::SeqCst)
+            && self.clients.load(Ordering::SeqCst) == 0
     }
 }

@@ -21,7 +21,7 @@ mod tests;
 pub use self::host::SyncHost;
 pub use self::remote::RemoteSync;
 
-/// Frames of a client that are under way, not taken in by the host yet. A channel takes at least so many small frames that
+/// Frames of a client that are under way, not taken in by the host yet. A channel takes at least so many frames that
 /// nobody reads, so a client never waits to send, but reads: of a host and a client that both waited to send, neither would
 /// go on.
 const WINDOW: usize = 4;

@@ -94,15 +94,8 @@ impl Pump {
             Err(error) => describe(&error),
         };
         tracing::debug!(reason, "the place where sync runs is not reached any more");
-        // Before those who wait are let go. It is set only here.
+        // It is set only here, and when it is dropped.
         let _ = self.lost.set(reason);
-        if let Some(Told { status, .. }) = self.told.take() {
-            status.send_modify(|status| {
-                status.phase = Phase::Disconnected;
-                status.in_step = false;
-                status.next_attempt = None;
-            });
-        }
     }
 
     async fn pump(&mut self) -> Result<()> {
@@ -128,24 +121,26 @@ impl Pump {
                     // Who listens to the status yet learns that it was stopped.
                     self.outgoing.push_back(Request::Stop {}.ask(FAREWELL));
                 }
-                Next::OutOfTime => {
-                    let during = "asking for a sign of life";
-                    return Err(SyncError::Timeout { during, after: PATIENCE });
-                }
+                Next::OutOfTime => return Err(out_of_time()),
                 Next::Heartbeat => self.asks_for_life = self.untaken == 0,
             }
         }
     }
 
-    /// Sends what may be sent: never so much that it would have to wait, see [`WINDOW`].
+    /// Sends what may be sent: never so much that it would have to wait, see [`WINDOW`]. A channel that makes it wait all the
+    /// same gives no sign of life.
     async fn send(&mut self) -> Result<()> {
         while self.untaken < WINDOW && (self.asks_for_life || !self.outgoing.is_empty()) {
             let together = self.outgoing.len().min(MOST_TOGETHER);
             let messages: Vec<Bytes> = self.outgoing.drain(..together).collect();
             self.asks_for_life = false;
-            self.channel.send(encode(&messages)).await?;
+            let deadline = self.deadline.get_or_insert_with(|| self.runtime.sleep(PATIENCE));
+            tokio::select! {
+                biased;
+                sent = self.channel.send(encode(&messages)) => sent?,
+                () = deadline => return Err(out_of_time()),
+            }
             self.untaken += 1;
-            self.deadline.get_or_insert_with(|| self.runtime.sleep(PATIENCE));
         }
         self.heartbeat.get_or_insert_with(|| self.runtime.sleep(HEARTBEAT));
         Ok(())
@@ -191,13 +186,15 @@ impl Pump {
             }
             Some(ToClient::Status { status }) => self.status(&status.0),
             Some(ToClient::Event { event }) => self.event(&event.0),
-            Some(ToClient::Ended) => self.told = None,
+            Some(ToClient::Ended) => self.ended(),
             Some(ToClient::Welcome { .. } | ToClient::Refused { .. }) => {
                 let reason = "it greets twice".to_owned();
                 return Err(SyncError::Protocol { during: "asking it", reason });
             }
             None => tracing::debug!("the place where sync runs says what is not known here"),
         }
+        // Whatever it says is a sign of life.
+        self.deadline = (self.untaken > 0).then(|| self.runtime.sleep(PATIENCE));
         Ok(false)
     }
 
@@ -206,7 +203,6 @@ impl Pump {
             during: "asking it",
             reason: "it has taken more than it was sent".to_owned(),
         })?;
-        self.deadline = (self.untaken > 0).then(|| self.runtime.sleep(PATIENCE));
         Ok(())
     }
 
@@ -228,6 +224,12 @@ impl Pump {
         }
     }
 
+    /// Nothing follows that could say that it is not in step any more.
+    fn ended(&mut self) {
+        let Some(Told { status, .. }) = self.told.take() else { return };
+        status.send_if_modified(|known| std::mem::take(&mut known.in_step));
+    }
+
     fn event(&mut self, bytes: &[u8]) {
         let Some(Told { events, .. }) = &self.told else { return };
         match decode(bytes) {
@@ -237,6 +239,25 @@ impl Pump {
             Err(error) => tracing::debug!(error = %describe(&error), "an event cannot be read"),
         }
     }
+}
+
+impl Drop for Pump {
+    /// Also of one whose task was dropped, with its runtime. Those who wait are let go after it.
+    fn drop(&mut self) {
+        let _ = self.lost.set("its task is gone".to_owned());
+        if let Some(Told { status, .. }) = self.told.take() {
+            status.send_modify(|status| {
+                status.phase = Phase::Disconnected;
+                status.in_step = false;
+                status.next_attempt = None;
+                status.progress = None;
+            });
+        }
+    }
+}
+
+fn out_of_time() -> SyncError {
+    SyncError::Timeout { during: "asking for a sign of life", after: PATIENCE }
 }
 
 async fn next_command(commands: &mut Option<mpsc::UnboundedReceiver<Command>>) -> Option<Command> {

@@ -17,7 +17,7 @@ use crate::compact::Compacted;
 use crate::continuous::{EVENTS_KEPT, SyncEvents};
 use crate::digest::Digest;
 use crate::engine::status::{SyncEvent, SyncStatus};
-use crate::error::{Result, SyncError};
+use crate::error::{Result, SyncError, describe};
 use crate::handle::SyncHandle;
 use crate::journal::{ConflictId, ConflictQuery, NotedConflict};
 use crate::parked::Parked;
@@ -40,7 +40,10 @@ const GREETING: &str = "greeting the place where sync runs";
 /// [`stop`](SyncHandle::stop), and dropping the value, end the use of it by this client: its status says
 /// [`Phase::Stopped`](crate::Phase::Stopped), and the other clients go on. What needs no running sync can be asked after a `stop` too.
 ///
-/// A future that is dropped is given up where sync runs, with the exception of `stop`.
+/// A future that is dropped is given up where sync runs, with the exception of `stop`. At most 1000 calls of a client may be under way
+/// at once; one more fails, retryably, with [`SyncError::Elsewhere`] of the class [`ErrorKind::Busy`](storex_core::ErrorKind::Busy).
+///
+/// Only `stop` is a matter of one client: what it resumes, logs in, discards, undoes or compacts is so for all clients of the host.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -96,8 +99,8 @@ impl RemoteSync {
     /// Connects to the host at the other end of a channel. The status is known when it returns, and no event is missed that
     /// happens after that. Cancel-safe: the channel is dropped.
     ///
-    /// The channel must take four small frames that the other side has not received yet, as an initial sync asks of it too; those
-    /// of this crate take eight.
+    /// The channel must take four frames of any size that the other side has not received yet; those of this crate take eight. One
+    /// that makes the client wait to send for 20 seconds counts as lost.
     ///
     /// # Errors
     /// [`SyncError::Timeout`] when nobody answers, [`SyncError::Protocol`] when the other side speaks another version or
@@ -144,7 +147,13 @@ async fn greet(channel: &mut dyn Channel) -> Result<SyncStatus> {
     let frame = channel.recv().await?.ok_or(closed)?;
     let wrong = |reason| SyncError::Protocol { during: GREETING, reason };
     match ToClient::read_message(&frame)? {
-        Some(ToClient::Welcome { version: VERSION, status }) => decode(&status.0),
+        Some(ToClient::Welcome { version: VERSION, status }) => {
+            // Of a later version, perhaps. It is not in step then.
+            Ok(decode(&status.0).unwrap_or_else(|error| {
+                tracing::debug!(error = %describe(&error), "the first status cannot be read");
+                SyncStatus::default()
+            }))
+        }
         Some(ToClient::Welcome { version, .. }) => {
             Err(wrong(format!("it speaks version {version}, and this program version {VERSION}")))
         }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use storex_sync::{MemoryChannel, Phase, RemoteSync, SyncError, SyncHandle, SyncHost, WriteState};
+use storex_sync::{
+    Channel, MemoryChannel, Phase, RemoteSync, SyncError, SyncHandle, SyncHost, WriteState,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::line::Line;
@@ -178,4 +180,62 @@ async fn a_call_that_is_dropped_is_given_up_at_the_host() {
     log.heal();
     sync.sync_now().await.unwrap().unwrap();
     sync.await_synced(write).await.unwrap();
+}
+
+/// A channel that takes nothing after the greeting, though less is under way than it must take.
+#[derive(Debug)]
+struct Clogged {
+    inner: MemoryChannel,
+    has_greeted: bool,
+}
+
+#[async_trait::async_trait]
+impl Channel for Clogged {
+    async fn send(&mut self, frame: Vec<u8>) -> storex_sync::Result<()> {
+        if std::mem::replace(&mut self.has_greeted, true) {
+            std::future::pending::<()>().await;
+        }
+        self.inner.send(frame).await
+    }
+
+    async fn recv(&mut self) -> storex_sync::Result<Option<Vec<u8>>> {
+        self.inner.recv().await
+    }
+
+    async fn close(&mut self) -> storex_sync::Result<()> {
+        self.inner.close().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_takes_nothing_counts_as_lost() {
+    let log = ScriptedLog::new(&shared_log());
+    let device = Device::new(1).await;
+    let host = host(&device, &log).await;
+    let (inner, there) = MemoryChannel::pair();
+    host.serve(there);
+    let sync = connect(Clogged { inner, has_greeted: false }).await.unwrap();
+    let begin = Instant::now();
+    let error = sync.unsent().await.unwrap_err();
+    assert_disconnected(&error);
+    assert!(error.to_string().contains("sign of life"), "{error}");
+    assert_eq!(begin.elapsed(), SECOND * 20);
+    assert_lost(&sync).await;
+}
+
+/// Nobody is left who would hear that it is not in step any more.
+#[test]
+fn when_the_runtime_is_shut_down_the_connection_is_lost() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime();
+    let (sync, _host) = first.block_on(async {
+        let log = ScriptedLog::new(&shared_log());
+        let device = Device::new(1).await;
+        let host = host(&device, &log).await;
+        let sync = client(&host).await;
+        sync.status().wait_for(|status| status.in_step).await.unwrap();
+        (sync, host)
+    });
+    drop(first);
+    runtime().block_on(assert_lost(&sync));
 }

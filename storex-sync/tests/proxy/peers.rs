@@ -1,8 +1,8 @@
 //! Peers that say what they should not, or what only later versions know. Their frames are written by hand here, as
 //! `docs/wire-format.md` describes them.
 
-use storex_sync::{Channel, MemoryChannel, Phase, SyncError, SyncHandle, SyncHost};
-use tokio::time::{sleep, timeout};
+use storex_sync::{Channel, MemoryChannel, Phase, SyncError, SyncHandle, SyncHost, SyncStatus};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::log::{Call, Fault, ScriptedLog};
 use crate::support::{Device, shared_log};
@@ -219,4 +219,37 @@ async fn a_client_survives_whatever_its_host_says() {
     let_run().await;
     assert!(!sync.status().borrow().in_step, "what cannot be read is not in step");
     assert_ne!(phase(&sync), Phase::Disconnected);
+}
+
+/// With a status that it cannot read.
+const WELCOME: [u8; 6] = [0x93, 0x00, 0x01, 0xc4, 0x01, 0xc0];
+
+#[tokio::test(start_paused = true)]
+async fn a_first_status_that_cannot_be_read_is_not_in_step() {
+    let (here, mut there) = MemoryChannel::pair();
+    there.send(WELCOME.to_vec()).await.unwrap();
+    let sync = connect(here).await.unwrap();
+    assert_eq!(*sync.status().borrow(), SyncStatus::default());
+    assert!(!sync.status().borrow().in_step);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_a_host_says_is_a_sign_of_life() {
+    let (here, mut there) = MemoryChannel::pair();
+    there.send(WELCOME.to_vec()).await.unwrap();
+    let sync = connect(here).await.unwrap();
+    let asks = async {
+        let begin = Instant::now();
+        let error = sync.unsent().await.unwrap_err();
+        assert_disconnected(&error);
+        assert_eq!(begin.elapsed(), SECOND * 80);
+    };
+    tokio::join!(asks, async {
+        for _ in 0..4 {
+            sleep(SECOND * 15).await;
+            // A kind that is not known.
+            there.send(vec![0x91, 0x3f]).await.unwrap();
+        }
+    });
+    assert_lost(&sync).await;
 }

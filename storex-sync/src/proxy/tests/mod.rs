@@ -8,7 +8,7 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use storex_core::{ErrorKind, Timestamp, Value};
+use storex_core::{ErrorKind, Source, Timestamp, Value};
 
 use self::samples::{
     compacted, digest, duration, errors, noted, parked, report, request, status, storage_errors,
@@ -215,4 +215,39 @@ fn null_is_a_value() {
         &Request::ReplaceConflict { conflict: ConflictId(1), value: Value::Null }.arguments(),
     );
     there_and_back(&Content::Value(Value::Null));
+}
+
+/// Each cause has the next; dropping so many would overflow the stack.
+#[test]
+fn of_an_endless_chain_of_causes_only_the_first_are_kept() {
+    let mut bytes = vec![0x96, 0, 3, 0, 0xdd];
+    bytes.extend(1_000_000_u32.to_be_bytes());
+    bytes.resize(bytes.len() + 1_000_000, 0xa0);
+    bytes.extend([0x91, 0, 0x91, 0]);
+    let error: SyncError = decode(&bytes).unwrap();
+    assert_eq!(describe(&error).matches(": ").count(), 31);
+
+    let deep = (0..100).fold(None, |cause, n| Some(Source::from(Deep(n, cause))));
+    let kind = ErrorKind::Other;
+    let message = "on top".to_owned();
+    let error = SyncError::Elsewhere { kind, retryable: false, message, source: deep };
+    let back: SyncError = decode(&encode(&error)).unwrap();
+    let told = describe(&back);
+    assert!(told.starts_with("on top: 99: 98: ") && told.ends_with(": 69"), "{told}");
+    assert!(encode(&error).len() < 200);
+}
+
+#[derive(Debug)]
+struct Deep(u32, Option<Source>);
+
+impl std::fmt::Display for Deep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl std::error::Error for Deep {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.1.as_ref().map(|cause| &**cause as _)
+    }
 }
