@@ -642,12 +642,9 @@ async fn what_a_new_incarnation_has_still_to_send_is_not_trimmed_as_the_former_o
     let former = sync.device().await.unwrap();
     let turn = sync.turn().await.unwrap();
     copy.retitle("1", "unsent").await;
-    let mut sealed = Vec::new();
-    for outcome in [sync.perform(&turn, Action::ReadOutbox(former)).await.unwrap()] {
-        let Outcome::Outbox(outbox) = outcome else { panic!("{outcome:?}") };
-        sealed = outbox.transactions;
-    }
-    let renewal = Renewal::Forked { at: sealed[0].sequence };
+    let read = sync.perform(&turn, Action::ReadOutbox(former)).await.unwrap();
+    let Outcome::Outbox(outbox) = read else { panic!("{read:?}") };
+    let renewal = Renewal::Forked { at: outbox.transactions[0].sequence };
     let renewed = sync.perform(&turn, Action::Renew(former, renewal)).await.unwrap();
     let Outcome::Renewed(Some(now)) = renewed else { panic!("{renewed:?}") };
     for late in [Action::Trim(former, 100), Action::ReadOutbox(former)] {
