@@ -101,6 +101,7 @@ mod key_code;
 mod local_fields;
 mod log;
 mod log_entries;
+mod log_writer;
 mod merge;
 mod merging;
 mod meta;

@@ -1,6 +1,7 @@
 //! Applying what other devices wrote: one transaction per page, with rows, clocks and cursor.
 
 mod bound;
+mod fold;
 mod held;
 mod links;
 mod noted;
@@ -13,6 +14,7 @@ mod revive;
 mod row;
 mod ruling;
 mod settle;
+mod writing;
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;

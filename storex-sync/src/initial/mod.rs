@@ -18,6 +18,7 @@
 //! arrives through the shared log: the receiver goes on from where the sender was *before* the first page, and what it
 //! has already is passed over by its clocks. So nothing falls between the two.
 
+mod arriving;
 pub(crate) mod frame;
 mod noted;
 mod receive;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use storex_core::{Filter, Key, Name, Query, Record, Step};
 
-use super::receive::ArrivingPage;
+use super::arriving::ArrivingPage;
 use crate::clock::Clock;
 use crate::journal::{Conflict, Content, Standing, Version, note, values_of};
 use crate::merge::{FieldConflict, object_conflicts};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use storex_core::{Error, ErrorKind, Name};
 
 use super::InitialSyncReport;
-use super::receive::{ArrivingPage, Receiver};
+use super::arriving::ArrivingPage;
+use super::receive::Receiver;
 use crate::apply::is_about_data;
 use crate::clock::Clock;
 use crate::error::{Result, SyncError};

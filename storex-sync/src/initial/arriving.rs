@@ -1,0 +1,161 @@
+//! [`ArrivingPage`]: objects that arrive, merged with what is here.
+
+use std::sync::Arc;
+
+use storex_core::{
+    Change, Changes, Collection, Filter, Key, Name, OnConflict, Record, Step, Timestamp, Trace,
+};
+
+use super::noted::Sight;
+use crate::clock::Clock;
+use crate::error::{Result, SyncError};
+use crate::hooks::WrittenAs;
+use crate::log::{CLOCK, clock_record, read_clock_rows, sort_clock_records};
+use crate::merge::{Action, Merged, merge_object};
+use crate::merging::Merging;
+use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, write_meta};
+
+/// An object that arrives.
+#[derive(Debug, Clone)]
+pub(super) struct Arriving {
+    pub(super) key: Key,
+    pub(super) code: Vec<u8>,
+    /// `None`: deleted.
+    pub(super) record: Option<Record>,
+    pub(super) clock: Option<Clock>,
+}
+
+/// Objects of one collection that arrive, to be committed in one transaction.
+#[derive(Debug, Clone)]
+pub(super) struct ArrivingPage {
+    pub(super) collection: Arc<Collection>,
+    pub(super) numbers: Arc<Numbers>,
+    /// Positions of the fields behind the key, and their numbers.
+    pub(super) values: Vec<usize>,
+    pub(super) fields: Vec<u32>,
+    /// The numbers of the fields that do not arrive.
+    pub(super) others: Vec<u32>,
+    pub(super) objects: Vec<Arriving>,
+    pub(super) merging: Arc<Merging>,
+    /// What the sender had applied of every device.
+    pub(super) theirs: Devices,
+    pub(super) now: Timestamp,
+}
+
+impl ArrivingPage {
+    /// Sets the fields that are newer, or that were incremented on both sides.
+    fn changes(&self, taken: &[usize], merged: &Merged, record: &Record) -> Changes {
+        let fields = taken.iter().filter_map(|n| self.values.get(*n).zip(self.fields.get(*n)));
+        fields.fold(Changes::new(), |changes, (at, number)| {
+            let counted = merged.value(&self.collection, *at, *number);
+            let value = counted.unwrap_or_else(|| record.get(*at).clone());
+            changes.set(Name::clone(&self.collection.fields()[*at].name), value)
+        })
+    }
+
+    /// Asks the application whether an object may be written.
+    fn ask(&self, object: &Arriving, merged: &Merged) -> Result<()> {
+        if self.merging.hooks.is_none() {
+            return Ok(());
+        }
+        let changes;
+        let written = match (&merged.action, &object.record) {
+            (Action::Put, Some(record)) => WrittenAs::Whole(record),
+            (Action::Set(taken), Some(record)) => {
+                changes = self.changes(taken, merged, record);
+                let fields = changes.iter().filter_map(|(name, change)| match change {
+                    Change::Set(value) => Some((name, value)),
+                    _ => None,
+                });
+                WrittenAs::Fields(fields.collect())
+            }
+            (Action::Delete, _) => WrittenAs::Deleted,
+            _ => return Ok(()),
+        };
+        self.merging.may_write(&self.collection, &object.key, written)
+    }
+
+    pub(super) fn merge(
+        self: Arc<Self>,
+        meta: &[Record],
+        trace: &Trace,
+    ) -> Result<(Vec<Step>, u64)> {
+        let mut devices = Devices::among(meta)?;
+        let mut head = Head::among(meta)?;
+        let last = head.hlc;
+        let mut own = read_clock_rows(trace.found(0), &devices)?;
+        let mut kept = 0;
+        let (mut news, mut puts, mut updates) = (Vec::new(), Vec::new(), Vec::new());
+        let mut deletes = Vec::new();
+        let mut clocks = Vec::new();
+        let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
+        let ours = devices.clone();
+        let sight = Sight { me, ours: &ours, theirs: &self.theirs };
+        let mut clashes = Vec::new();
+        for (n, object) in self.objects.iter().enumerate() {
+            let stored = own.remove(&(self.numbers.collection, object.code.clone()));
+            let unstamped = Clock::unstamped();
+            let arriving = object.clock.as_ref().unwrap_or(&unstamped);
+            // From here on this object has been seen: what is written to it is later.
+            head.hlc = head.hlc.max(arriving.newest().hlc);
+            let merged = merge_object(
+                stored.as_ref(),
+                arriving,
+                &self.fields,
+                &self.others,
+                &self.merging.joins,
+            );
+            if let Some(own) = &stored {
+                let conflicts = sight.conflicts(own, arriving, &self.fields);
+                clashes.extend(self.clashes(n, own, arriving, &conflicts));
+            }
+            self.ask(object, &merged)?;
+            match (&merged.action, &object.record) {
+                // Or it is older than sync here: what the sender does not say of it stays.
+                (Action::Put, Some(record)) if stored.is_none() => news.push(record.clone()),
+                (Action::Put, Some(record)) => puts.push(record.clone()),
+                (Action::Set(taken), Some(record)) => {
+                    let changes = self.changes(taken, &merged, record);
+                    let filter = Filter::Keys(vec![object.key.clone()]);
+                    let collection = Name::clone(self.collection.name());
+                    updates.push(Step::Update { collection, filter, changes });
+                }
+                (Action::Delete, _) => deletes.push(object.key.clone()),
+                _ => kept += 1,
+            }
+            // Older than sync on both sides: it stays without a clock.
+            let unclocked = stored.is_none() && object.clock.is_none();
+            if let Some(clock) = merged.clock.filter(|_| !unclocked) {
+                let clock = clock.encode(&mut devices);
+                clocks.push(clock_record(self.numbers.collection, object.code.clone(), clock));
+            }
+        }
+        let mut steps = Vec::new();
+        let name = || Name::clone(self.collection.name());
+        if !deletes.is_empty() {
+            steps.push(Step::Delete { collection: name(), filter: Filter::Keys(deletes) });
+        }
+        steps.extend(updates);
+        if !news.is_empty() {
+            steps.extend(self.numbers.put_fields(&self.collection, news, &self.values));
+        }
+        if !puts.is_empty() {
+            steps.extend(self.numbers.put(&self.collection, puts));
+        }
+        if !clocks.is_empty() {
+            sort_clock_records(&mut clocks);
+            steps.push(Step::create_or(CLOCK, clocks, OnConflict::Replace));
+        }
+        let mut rows = Vec::new();
+        if head.hlc > last {
+            rows.push((HEAD, head.encode()));
+        }
+        if devices.is_changed() {
+            rows.push((DEVICES, devices.encode()));
+        }
+        if !rows.is_empty() {
+            steps.push(write_meta(rows));
+        }
+        Ok((self.noting(clashes, me, steps), kept))
+    }
+}

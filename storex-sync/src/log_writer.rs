@@ -1,0 +1,152 @@
+//! [`LogWriter`]: the continuations that log what a batch has executed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use storex_core::{
+    Filter, OnConflict, Query, Record, Registry, Runtime, Step, StepOutcome, Trace, Value,
+};
+
+use crate::clock::Clock;
+use crate::error::{Result, SyncError};
+use crate::log_entries::{Known, Touched, Written, companions, rows_of, touched};
+use crate::merging::Merging;
+use crate::meta::{DEVICES, Devices, HEAD, Head, read_meta, write_meta};
+use crate::stamp::Hlc;
+use crate::transaction::Header;
+
+use crate::log::{
+    AllNumbers, CLOCK, LOG, clock_key, clock_record, read_clock_rows, refusal, sort_clock_records,
+};
+
+/// Writes the log of one transaction. Its functions are continuations: they may be called again.
+#[derive(Debug)]
+pub(crate) struct LogWriter {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) numbers: Arc<AllNumbers>,
+    pub(crate) schema: u64,
+    pub(crate) merging: Arc<Merging>,
+}
+
+/// Head and devices as they were read, and the stamp drawn for this transaction.
+#[derive(Debug, Clone)]
+struct Drawn {
+    head: Head,
+    devices: Devices,
+    hlc: Hlc,
+}
+
+impl LogWriter {
+    /// First part: is there anything to log? Then read where this device stands.
+    pub(crate) fn begin(self: Arc<Self>, trace: &Trace) -> storex_core::Result<Vec<Step>> {
+        if touched(trace, &self.registry, &self.numbers).next().is_none() {
+            return Ok(Vec::new());
+        }
+        let next = Step::then(move |trace| Arc::clone(&self).draw(trace).map_err(refusal));
+        Ok(vec![read_meta(&[HEAD, DEVICES]), next])
+    }
+
+    /// Second part: draws the stamp. A lone create needs no look at stored clocks, unless one turns out to be there.
+    fn draw(self: Arc<Self>, trace: &Trace) -> Result<Vec<Step>> {
+        let rows = trace.found(0);
+        let head = Head::among(rows)?;
+        let drawn =
+            Drawn { head, devices: Devices::among(rows)?, hlc: head.hlc.next(self.runtime.now()) };
+        let writer = Arc::clone(&self);
+        let mut all = touched(trace, &self.registry, &self.numbers);
+        let (first, second) = (all.next(), all.next());
+        let (Some(Touched::Created { numbers, records, collection, .. }), None) = (first, second)
+        else {
+            return writer.read_clocks(trace, drawn);
+        };
+        if self.merging.strategies.contains_key(collection.name()) {
+            return writer.read_clocks(trace, drawn);
+        }
+        let clocks = records
+            .iter()
+            .enumerate()
+            .map(|(n, record)| {
+                let hlc = drawn.hlc.plus(n as u64);
+                let key = collection.primary_key().iter().map(|at| record.get(*at));
+                clock_record(
+                    numbers.collection,
+                    crate::key_code::encode(key),
+                    Clock::encode_created(1, hlc, head.me),
+                )
+            })
+            .collect();
+        let next = Step::then(move |trace| {
+            let skipped = match trace.last().map(|last| &last.outcome) {
+                Some(StepOutcome::Created { skipped }) => skipped.len(),
+                _ => 0,
+            };
+            let steps = if skipped == 0 {
+                writer.finish(trace, drawn.clone(), None)
+            } else {
+                Arc::clone(&writer).read_clocks(trace, drawn.clone())
+            };
+            steps.map_err(refusal)
+        });
+        Ok(vec![Step::create_or(CLOCK, clocks, OnConflict::Skip), next])
+    }
+
+    /// In general: reads the clocks of everything that was touched.
+    fn read_clocks(self: Arc<Self>, trace: &Trace, drawn: Drawn) -> Result<Vec<Step>> {
+        let mut seen = HashSet::new();
+        let mut keys = Vec::new();
+        for touched in touched(trace, &self.registry, &self.numbers) {
+            for code in touched.codes() {
+                let object = (touched.numbers().collection, code);
+                if !seen.contains(&object) {
+                    keys.push(clock_key(object.0, object.1.clone()));
+                    seen.insert(object);
+                }
+            }
+        }
+        let all = touched(trace, &self.registry, &self.numbers);
+        let (mut steps, collections) = companions(&self.merging, all);
+        let others = steps.len();
+        let next = Step::then(move |trace| {
+            let clocks = read_clock_rows(trace.found(others), &drawn.devices);
+            let found = collections.iter().enumerate();
+            let rows = found.flat_map(|(n, it)| rows_of(it, trace.found(others - 1 - n)));
+            let known = clocks.map(|clocks| Known { clocks, rows: rows.collect() });
+            let steps = known.and_then(|known| self.finish(trace, drawn.clone(), Some(known)));
+            steps.map_err(refusal)
+        });
+        steps.insert(0, Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))));
+        steps.push(next);
+        Ok(steps)
+    }
+
+    /// Last part: the clocks (unless they are written already), the log row, the head.
+    fn finish(&self, trace: &Trace, drawn: Drawn, known: Option<Known>) -> Result<Vec<Step>> {
+        let Drawn { mut head, mut devices, hlc } = drawn;
+        let device = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
+        let seen = devices.seen_by(device);
+        let header = Header { device, sequence: head.next, hlc, seen, schema: self.schema };
+        let all: Vec<Touched<'_>> = touched(trace, &self.registry, &self.numbers).collect();
+        let written = crate::log_entries::write(&header, &all, known, &self.merging)?;
+        let Written { payload, entries, clocks, corrections } = written;
+        let mut steps = corrections.steps(&self.registry);
+        if let Some(folded) = clocks {
+            let mut records: Vec<Record> = folded
+                .into_iter()
+                .map(|((collection, code), clock)| {
+                    clock_record(collection, code, clock.encode(&mut devices))
+                })
+                .collect();
+            sort_clock_records(&mut records);
+            steps.push(Step::create_or(CLOCK, records, OnConflict::Replace));
+        }
+        let count = i64::try_from(entries).unwrap_or(i64::MAX);
+        let sequence = i64::try_from(head.next).unwrap_or(i64::MAX);
+        let row = vec![Value::Int(sequence), Value::Bytes(payload), Value::Int(count)];
+        steps.push(Step::create(LOG, vec![Record::new(row)]));
+        head.next += 1;
+        head.hlc = hlc.plus(entries.saturating_sub(1) as u64);
+        steps.push(write_meta(vec![(HEAD, head.encode())]));
+        Ok(steps)
+    }
+}
