@@ -24,10 +24,12 @@ mod action;
 mod backoff;
 mod config;
 mod event;
+mod exchanging;
 mod obstacles;
 mod pace;
 mod round;
 pub(crate) mod status;
+mod telling;
 mod tidying;
 
 pub use action::{Action, Outbox, Outcome, Retry};
@@ -44,15 +46,13 @@ use storex_core::Timestamp;
 
 use self::obstacles::Obstacles;
 use self::pace::Pace;
-use self::status::{ExchangeProgress, Phase, SyncEvent, SyncStatus};
+use self::status::{SyncEvent, SyncStatus};
 use self::tidying::Tidying;
 use crate::compact::Compacted;
-use crate::error::{Result, SyncError, describe};
+use crate::error::{Result, describe};
 pub use crate::place::Move;
-use crate::recovery::Recovery;
 pub use crate::remembered::{Look, Remembered};
 pub use crate::renewal::Renewal;
-use crate::report::SyncReport;
 
 /// How old the remembered time of the last success may be while there is nothing to do.
 const REMEMBERED_MILLISECONDS: u64 = 60_000;
@@ -308,137 +308,6 @@ impl Engine {
         triggers.local_change && self.status.unsent > 0 && !hindered
     }
 
-    fn begin(&mut self, now: Timestamp) {
-        if self.stopping || self.obstacles.refusal(now).is_some() {
-            return;
-        }
-        (self.due, self.news, self.logged_in) = (false, false, false);
-        self.disarm(Timer::Round);
-        self.disarm(Timer::Gather);
-        let callers = std::mem::take(&mut self.callers);
-        self.activity = Activity::Exchanging(Box::new(Round::new()), callers);
-        self.effects.push(Effect::Perform(Action::ReadPlace));
-        self.status.next_attempt = None;
-    }
-
-    fn performed(&mut self, now: Timestamp, performed: Result<Outcome>) {
-        let Activity::Exchanging(round, callers) = &mut self.activity else { return };
-        match performed.and_then(|outcome| round.step(outcome)) {
-            Ok(Next::Do(action)) => {
-                match &action {
-                    Action::Apply(transactions, _) => self.reached &= transactions.is_empty(),
-                    // What it leads to is to be sent.
-                    Action::Renew(..) | Action::LogState => self.reached = false,
-                    Action::Restore(_) => self.reached = false,
-                    // It is this program's turn.
-                    Action::Register(_) | Action::ReadOutbox(_) => {
-                        self.status.phase = Phase::Sending
-                    }
-                    Action::Read(..) => self.status.phase = Phase::Receiving,
-                    _ => {}
-                }
-                let ((sent, received), unsent) = (round.carried(), self.status.unsent);
-                let before = self.status.progress.get_or_insert_default();
-                let to_send = before.to_send.max(unsent).max(sent);
-                self.status.progress = Some(ExchangeProgress { sent, to_send, received });
-                return self.effects.push(Effect::Perform(action));
-            }
-            Ok(Next::Finished(report)) => {
-                let callers = std::mem::take(callers);
-                self.status.progress = None;
-                self.activity = Activity::Idle;
-                self.went_through(now, callers, report);
-            }
-            Err(error) => {
-                let callers = std::mem::take(callers);
-                self.status.progress = None;
-                self.activity = Activity::Idle;
-                self.effects.push(Effect::RoundOver { went_through: false });
-                self.failed(now, callers, Arc::new(error));
-            }
-        }
-        if !self.stopping {
-            self.look(After::Nothing);
-        }
-    }
-
-    fn went_through(&mut self, now: Timestamp, callers: Vec<Caller>, report: SyncReport) {
-        self.effects.push(Effect::RoundOver { went_through: true });
-        self.standing_by = false;
-        // Another process may have written meanwhile.
-        self.unseen |= !self.status.in_step;
-        let idle = report.is_idle();
-        self.idle = idle;
-        if idle {
-            self.pace.slow_down();
-        } else {
-            self.pace.quicken();
-        }
-        let status = &mut self.status;
-        status.rounds += 1;
-        status.failures = 0;
-        status.last_success = Some(now);
-        let had_failed = status.last_error.take().is_some();
-        status.last_error_at = None;
-        self.reached = true;
-        let age = self.remembered_at.map_or(u64::MAX, |at| at.0.abs_diff(now.0));
-        if !idle || had_failed || age >= REMEMBERED_MILLISECONDS {
-            self.remember(now);
-        }
-        let report = Arc::new(report);
-        if !callers.is_empty() {
-            self.effects.push(Effect::Answer(callers, Ok(Arc::clone(&report))));
-        }
-        self.effects.push(Effect::Tell(SyncEvent::Exchanged(report)));
-    }
-
-    /// An exchange, or a look before one, has failed.
-    fn failed(&mut self, now: Timestamp, callers: Vec<Caller>, error: Arc<SyncError>) {
-        self.disarm(Timer::Round);
-        self.reached = false;
-        if error.recovery() == Recovery::StandBy {
-            // No failure: the other one keeps the database in step.
-            (self.standing_by, self.due) = (true, !self.callers.is_empty());
-            self.status.failures = 0;
-            if !callers.is_empty() {
-                self.effects.push(Effect::Answer(callers, Err(error)));
-            }
-            return;
-        }
-        self.standing_by = false;
-        self.status.failures = self.status.failures.saturating_add(1);
-        self.status.last_error = Some(describe(&*error));
-        self.status.last_error_at = Some(now);
-        let random = self.random();
-        let backoff = self.config.backoff;
-        self.retry_delay = backoff.delay(self.status.failures, random);
-        let recovery = error.recovery();
-        // It was due, and was tried.
-        self.due = !self.callers.is_empty();
-        match recovery {
-            Recovery::Retry | Recovery::GoOn | Recovery::StandBy => {}
-            Recovery::Wait(wait) => {
-                // A log that asks for a moment, again and again, is not asked without end.
-                let wait = wait.max(self.retry_delay);
-                self.obstacles.hold = Some(later(now, wait));
-                self.arm(Timer::Hold, wait);
-            }
-            // Who asked was known by the old login.
-            Recovery::LogIn if std::mem::take(&mut self.logged_in) => self.due = true,
-            Recovery::LogIn => self.obstacles.login = Some(Arc::clone(&error)),
-            Recovery::Intervene => self.retry_delay = backoff.longest(random),
-            Recovery::Nothing => self.stopping = true,
-        }
-        self.remember(now);
-        if !callers.is_empty() {
-            self.effects.push(Effect::Answer(callers, Err(Arc::clone(&error))));
-        }
-        let attempts = self.status.failures;
-        if recovery != Recovery::Retry || attempts > backoff.quiet_attempts {
-            self.effects.push(Effect::Tell(SyncEvent::Failed { error, attempts }));
-        }
-    }
-
     /// With nothing under way: begins what is due, and else sees to it that it wakes up.
     fn settle(&mut self, now: Timestamp) {
         if self.stopping {
@@ -500,49 +369,6 @@ impl Engine {
     fn disarm(&mut self, timer: Timer) {
         if self.armed.remove(&timer) {
             self.effects.push(Effect::Disarm(timer));
-        }
-    }
-
-    fn tell_status(&mut self, now: Timestamp) {
-        self.tell_next_attempt(now);
-        let refused = self.obstacles.refusal(now).is_some();
-        self.status.in_step = self.reached
-            && !refused
-            && !self.stopping
-            && !self.changed
-            && !self.unseen
-            && !self.standing_by
-            && self.status.unsent == 0
-            && self.status.failures == 0;
-        let until = self.status.next_attempt;
-        self.status.phase = match (&self.activity, until) {
-            (Activity::Stopped, _) => Phase::Stopped,
-            (Activity::Exchanging(..) | Activity::Looking(_), _) => self.status.phase,
-            _ if self.obstacles.offline => Phase::Offline,
-            _ if self.obstacles.paused => Phase::Paused,
-            _ if self.obstacles.login.is_some() => Phase::NeedsLogin,
-            (_, Some(until)) if self.obstacles.hold.is_some() || self.status.failures > 0 => {
-                Phase::BackingOff { until }
-            }
-            _ if self.standing_by => Phase::StandingBy,
-            _ => Phase::Waiting,
-        };
-        if self.tidying.under_way && (refused || self.stopping || self.standing_by) {
-            self.tidying.break_off();
-            self.effects.push(Effect::StopCompacting);
-        }
-    }
-
-    /// As the timers were armed in this step.
-    fn tell_next_attempt(&mut self, now: Timestamp) {
-        for effect in &self.effects {
-            match effect {
-                Effect::Arm(Timer::Round | Timer::Hold, after) => {
-                    self.status.next_attempt = Some(later(now, *after));
-                }
-                Effect::Disarm(Timer::Round) | Effect::Stopped => self.status.next_attempt = None,
-                _ => {}
-            }
         }
     }
 
