@@ -7,8 +7,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use storex_core::Timestamp;
 use storex_sync::engine::{
-    Action, Backoff, Caller, Config, Effect, Engine, Event, Look, Outbox, Outcome, Remembered,
-    Timer, Triggers,
+    Action, Backoff, Caller, Config, Effect, Engine, Event, Look, Next, Outbox, Outcome,
+    Remembered, Round, Timer, Triggers,
 };
 use storex_sync::{
     Applied, Compacted, Cursor, Device, InitialSyncReport, LogId, Page, Phase, Place,
@@ -501,4 +501,19 @@ fn c74_a_look_from_before_a_resume_does_not_overrule_it() {
     engine.step(NOW, Event::Resumed);
     let effects = looked(&mut engine, true);
     assert!(matches!(effects[..], [Effect::Perform(Action::ReadPlace)]), "{effects:?}");
+}
+
+/// Another program has sent and trimmed what was read, before it was noted as given to the log: what is behind it is read.
+#[test]
+fn an_outbox_that_is_empty_for_now_is_read_again() {
+    let mut round = Round::new();
+    let place = Some(Place { log: LogId([1; 16]), cursor: Cursor::default() });
+    let device = Device::default();
+    let begun = Outcome::Place { device, sent_to: 1, place, first: false, ahead: false };
+    assert_eq!(round.step(begun).unwrap(), Next::Do(Action::ReadOutbox(device)));
+    let empty = Outbox { more: true, next: 3, ..Outbox::default() };
+    let next = round.step(Outcome::Outbox(empty)).unwrap();
+    assert_eq!(next, Next::Do(Action::ReadOutbox(device)));
+    let next = round.step(Outcome::Outbox(Outbox { next: 3, ..Outbox::default() })).unwrap();
+    assert!(matches!(next, Next::Do(Action::Read(..))), "{next:?}");
 }

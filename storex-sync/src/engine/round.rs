@@ -262,6 +262,10 @@ impl Round {
     fn send(&mut self, outbox: Outbox) -> Next {
         let Outbox { transactions, entries, more, next, state } = outbox;
         let Some(last) = transactions.last() else {
+            if more {
+                // Somebody else has sent and trimmed meanwhile what was read; there is something behind it.
+                return Next::Do(Action::ReadOutbox(self.device));
+            }
             self.sent_to = next;
             return if state { Next::Do(Action::LogState) } else { self.all_sent() };
         };
