@@ -118,13 +118,11 @@ pub(crate) fn parked_name(row: &Record) -> Result<(Device, u64)> {
     Ok((Device { id, incarnation }, number(2)?))
 }
 
-/// A step that finds the names of so many transactions of a device.
-pub(crate) fn find_parked_of(device: Device, most: u64) -> Step {
+/// What finds the names of so many transactions of a device.
+pub(crate) fn parked_of(device: Device, most: u64) -> Query {
     let of =
         field("device").eq(device.id.as_slice()).and(field("incarnation").eq(device.incarnation));
-    Step::Find(
-        Query::new(PARKED).filter(of).select(["device", "incarnation", "sequence"]).limit(most),
-    )
+    Query::new(PARKED).filter(of).select(["device", "incarnation", "sequence"]).limit(most)
 }
 
 /// A step after which what waits for the rest of an initial sync waits for nothing else any more.

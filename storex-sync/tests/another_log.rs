@@ -10,22 +10,7 @@ use serde_json::json;
 use storex_core::{Batch, Changes, Filter};
 use storex_sync::{LogId, MemorySharedLog};
 use support::log::{Call, Fault, ScriptedLog};
-use support::{Device, assert_in_step, count, settle, shared_log};
-
-fn another_log() -> Arc<MemorySharedLog> {
-    Arc::new(MemorySharedLog::new(LogId([8; 16])))
-}
-
-/// A device in step with another one, and a copy of it.
-async fn cloned() -> (Device, Device, Device, Arc<MemorySharedLog>) {
-    let log = shared_log();
-    let (a, b) = (Device::new(1).await, Device::new(2).await);
-    a.note("1", "before").await;
-    a.create("note", json!({"id": "n", "title": "a number", "stars": 10})).await;
-    settle(&[&a, &b], &log).await;
-    let copy = a.copied(3).await;
-    (a, b, copy, log)
-}
+use support::{Device, another_log, assert_in_step, cloned, count, settle, shared_log};
 
 /// Nobody has found out that one of them is a copy, and the log that would have told is gone.
 #[tokio::test(start_paused = true)]

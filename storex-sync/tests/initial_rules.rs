@@ -40,6 +40,13 @@ async fn login(device: &Device, id: &str, name: &str) {
     device.create("login", json!({"id": id, "name": name})).await;
 }
 
+/// The logins 1 ("first") and 2 ("second") exchange their names.
+async fn exchange_names(device: &Device) {
+    device.update("login", json!({"id": "1"}), json!({"name": "free"})).await;
+    device.update("login", json!({"id": "2"}), json!({"name": "first"})).await;
+    device.update("login", json!({"id": "1"}), json!({"name": "second"})).await;
+}
+
 /// With pages so small that what belongs together is in several.
 async fn pump_slowly(from: &Device, to: &Device, page: u64) -> InitialSyncReport {
     let (mut here, mut there) = MemoryChannel::pair();
@@ -302,9 +309,7 @@ async fn one_that_waits_does_not_keep_others_from_exchanging_values() {
     login(&a, "1", "first").await;
     login(&a, "2", "second").await;
     settle(&[&a, &b], &log).await;
-    a.update("login", json!({"id": "1"}), json!({"name": "free"})).await;
-    a.update("login", json!({"id": "2"}), json!({"name": "first"})).await;
-    a.update("login", json!({"id": "1"}), json!({"name": "second"})).await;
+    exchange_names(&a).await;
     a.create("seat", json!({"id": "of A", "number": 1})).await;
     b.create("seat", json!({"id": "of B", "number": 1})).await;
     pump_slowly(&a, &b, 1).await;
@@ -324,9 +329,7 @@ async fn what_an_initial_sync_has_parked_waits_for_its_end() {
         login(&a, "1", "first").await;
         login(&a, "2", "second").await;
         settle(&[&a, &b], &log).await;
-        a.update("login", json!({"id": "1"}), json!({"name": "free"})).await;
-        a.update("login", json!({"id": "2"}), json!({"name": "first"})).await;
-        a.update("login", json!({"id": "1"}), json!({"name": "second"})).await;
+        exchange_names(&a).await;
         let (mut here, mut there) = support::channel::Watched::pair(frames);
         let sender = InitialSync::open(&a.storage).await.unwrap().page(1);
         let receiver = InitialSync::open(&b.storage).await.unwrap();
@@ -355,9 +358,7 @@ async fn what_an_initial_sync_has_left_behind_goes_in_when_the_log_has_brought_t
     login(&a, "1", "first").await;
     login(&a, "2", "second").await;
     settle(&[&a, &b], &log).await;
-    a.update("login", json!({"id": "1"}), json!({"name": "free"})).await;
-    a.update("login", json!({"id": "2"}), json!({"name": "first"})).await;
-    a.update("login", json!({"id": "1"}), json!({"name": "second"})).await;
+    exchange_names(&a).await;
     for frames in 2..30 {
         let (mut here, mut there) = support::channel::Watched::pair(frames);
         let sender = InitialSync::open(&a.storage).await.unwrap().page(1);

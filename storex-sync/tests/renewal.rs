@@ -13,22 +13,9 @@ use storex_sync::{
     BackendSharedLog, LogId, MemorySharedLog, SharedSyncLog, SyncError, SyncLog, WriteState,
 };
 use support::log::{Call, Fault, ScriptedLog};
-use support::{Device, assert_in_step, count, dump, dump_all, settle, shared_log};
-
-fn another_log() -> Arc<MemorySharedLog> {
-    Arc::new(MemorySharedLog::new(LogId([8; 16])))
-}
-
-/// A device in step with another one, and a copy of it.
-async fn cloned() -> (Device, Device, Device, Arc<MemorySharedLog>) {
-    let log = shared_log();
-    let (a, b) = (Device::new(1).await, Device::new(2).await);
-    a.note("1", "before").await;
-    a.create("note", json!({"id": "n", "title": "a number", "stars": 10})).await;
-    settle(&[&a, &b], &log).await;
-    let copy = a.copied(3).await;
-    (a, b, copy, log)
-}
+use support::{
+    Device, another_log, assert_in_step, cloned, count, dump, dump_all, settle, shared_log,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_clone_that_wrote_keeps_its_writes_and_gets_the_originals() {

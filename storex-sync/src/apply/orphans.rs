@@ -1,7 +1,7 @@
 //! Objects whose parents are gone, after an initial sync: it brings parents and children in an order of its own, so no rule
 //! could be judged on the way.
 
-use storex_core::{Batch, Filter, Query, Step, field};
+use storex_core::{Batch, Filter, Step, field};
 
 use super::page::How;
 use super::{Applied, Replica, is_about_data};
@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::meta::{
     DEVICES, Devices, HEAD, Head, META, Numbers, meta_query, meta_row, read_meta, write_meta,
 };
-use crate::parked::PARKED;
+use crate::parked::parked_of;
 use crate::stamp::Device;
 use crate::state::StatePage;
 use crate::tombstones::{Deleted, Tombstones};
@@ -62,9 +62,7 @@ impl Replica {
 
     /// Once nothing of nobody's is parked any more, this device has seen what its initial sync has brought.
     async fn claim_withheld(&self) -> Result<()> {
-        let names = ["device", "incarnation", "sequence"];
-        let parked = Query::new(PARKED).filter(field("device").eq(&Device::NOBODY.id[..]));
-        let parked = self.storage.find(parked.select(names).limit(1)).await.during(DURING)?;
+        let parked = self.storage.find(parked_of(Device::NOBODY, 1)).await.during(DURING)?;
         if !parked.is_empty() {
             return Ok(());
         }

@@ -18,7 +18,7 @@ use crate::key_code;
 use crate::log::{AllNumbers, CLOCK, LOG, clock_key, read_clock_rows};
 use crate::merging::Merging;
 use crate::meta::{Devices, Head};
-use crate::parked::{PARKED, Parked, find_parked_of, parked_name};
+use crate::parked::{PARKED, Parked, parked_name, parked_of};
 use crate::place::Move;
 use crate::rules::Rules;
 use crate::stamp::Device;
@@ -174,7 +174,8 @@ impl Page {
         let handing_over = self.incoming.iter().filter(|one| !one.handed_over.is_empty());
         let authors: BTreeSet<Device> = handing_over.map(|one| one.sealed.device).collect();
         let most = self.incoming.len() as u64 + 1;
-        let mut steps: Vec<Step> = authors.iter().map(|it| find_parked_of(*it, most)).collect();
+        let mut steps: Vec<Step> =
+            authors.iter().map(|it| Step::Find(parked_of(*it, most))).collect();
         steps.push(Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))));
         steps.push(Step::then(move |trace| {
             self.note_owing((1..=authors.len()).flat_map(|n| trace.found(n)));

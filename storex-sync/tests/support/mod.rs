@@ -65,6 +65,22 @@ pub fn shared_log() -> Arc<MemorySharedLog> {
     Arc::new(MemorySharedLog::new(LogId([7; 16])))
 }
 
+/// A log with another identity than [`shared_log`].
+pub fn another_log() -> Arc<MemorySharedLog> {
+    Arc::new(MemorySharedLog::new(LogId([8; 16])))
+}
+
+/// A device in step with another one, and a copy of it.
+pub async fn cloned() -> (Device, Device, Device, Arc<MemorySharedLog>) {
+    let log = shared_log();
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    a.note("1", "before").await;
+    a.create("note", json!({"id": "n", "title": "a number", "stars": 10})).await;
+    settle(&[&a, &b], &log).await;
+    let copy = a.copied(3).await;
+    (a, b, copy, log)
+}
+
 /// A storage with a clock of its own. The data is in `backend`, so the storage can be opened a second time.
 #[derive(Debug, Clone)]
 pub struct Device {
