@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use storex_core::{BoxFuture, ChangeEvent, ChangeStream, Origin, Runtime, Storage};
+use storex_core::{BoxFuture, ChangeEvent, ChangeSet, ChangeStream, Origin, Runtime};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::compact::Compacted;
@@ -14,6 +14,7 @@ use crate::engine::status::{Phase, SyncEvent, SyncStatus};
 use crate::engine::{Action, Caller, Config, Effect, Engine, Event, Look, Remembered, Timer};
 use crate::error::{Result, SyncError, describe};
 use crate::exclusive::Guard;
+use crate::lane::Lane;
 use crate::place::read_place;
 use crate::recovery::Recovery;
 use crate::report::SyncReport;
@@ -79,7 +80,7 @@ pub(crate) async fn run(sync: Sync, config: Config, wires: Wires) {
 
 struct Driver {
     sync: Sync,
-    storage: Storage,
+    storage: Lane,
     runtime: Arc<dyn Runtime>,
     engine: Engine,
     wires: Wires,
@@ -188,6 +189,8 @@ impl Driver {
         match change {
             // What sync has applied is not to be sent.
             Some(ChangeEvent::Changed(set)) if set.origin == Origin::Sync => None,
+            // Nor is what another lane sends, or nobody.
+            Some(ChangeEvent::Changed(set)) if !self.sends(&set) => None,
             Some(_) => Some(Event::Changed),
             // The storage is closed.
             None => {
@@ -195,6 +198,11 @@ impl Driver {
                 Some(Event::Stop)
             }
         }
+    }
+
+    fn sends(&self, set: &ChangeSet) -> bool {
+        let numbers = &self.sync.replica.numbers;
+        set.changes.iter().any(|change| numbers.get(&change.collection).is_some())
     }
 
     /// Whether it goes on.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use storex_core::{Error, ErrorKind, Source};
+use storex_core::{Error, ErrorKind, Name, Source};
 
 use crate::stamp::Device;
 
@@ -143,6 +143,12 @@ pub enum SyncError {
     /// There is no connection, as far as the application has said.
     #[error("there is no connection; the exchange is made when there is one")]
     Offline,
+    /// The sync log of this storage makes no such lane.
+    #[error("there is no lane `{lane}`; make it with `SyncLog::lane` where the storage is opened")]
+    UnknownLane {
+        /// The name that was asked for.
+        lane: Name,
+    },
     /// Sync of this database was paused.
     #[error("sync is paused; `ContinuousSync::resume` goes on with it")]
     Paused,
@@ -205,7 +211,7 @@ impl SyncError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Storage { source, .. } => source.kind(),
-            Self::NoSyncLog => ErrorKind::Invalid,
+            Self::NoSyncLog | Self::UnknownLane { .. } => ErrorKind::Invalid,
             Self::NoSnapshots => ErrorKind::Unsupported,
             Self::Transport { .. } | Self::LockFile { .. } => ErrorKind::Io,
             Self::HeldElsewhere | Self::LeaseLost => ErrorKind::Busy,

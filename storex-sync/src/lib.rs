@@ -98,6 +98,8 @@ mod hooks;
 mod initial;
 mod journal;
 mod key_code;
+mod lane;
+mod lanes;
 mod local_fields;
 mod log;
 mod log_entries;
@@ -151,6 +153,7 @@ pub use initial::{InitialSync, InitialSyncReport, Progress};
 pub use journal::{
     Conflict, ConflictId, ConflictJournal, ConflictQuery, Content, NotedConflict, Version,
 };
+pub use lane::Lane;
 pub use log::SyncLog;
 pub use merge::{Action, FieldConflict, Incoming, Merged, merge, merge_object};
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]

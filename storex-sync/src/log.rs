@@ -24,11 +24,13 @@ use storex_core::{
 use crate::clock::Clock;
 use crate::error::{Result, SyncError, abort};
 use crate::hooks::SyncHooks;
+use crate::lane::Names;
+use crate::lanes::{Lanes, reach};
 use crate::local_fields::LocalFields;
 use crate::log_writer::LogWriter;
 use crate::merging::Merging;
 use crate::meta::{
-    CATALOGUE, Catalogue, DEVICES, Devices, FOLLOWED, Followed, HEAD, Head, LOCAL_FIELDS,
+    CATALOGUE, Catalogue, DEVICES, Devices, FOLLOWED, Followed, HEAD, Head, LANES, LOCAL_FIELDS,
     LOCAL_ONLY, META, Numbers, RULES, decode_names, encode_names, meta_definition, meta_query,
     meta_row, read_meta, write_meta,
 };
@@ -59,13 +61,15 @@ pub struct SyncLog {
     local_fields: LocalFields,
     merging: Merging,
     rules: Chosen,
+    lanes: Lanes,
     opened: OnceLock<Opened>,
 }
 
 /// What is the same for every transaction.
 #[derive(Debug, Clone)]
 struct Opened {
-    numbers: Arc<AllNumbers>,
+    /// Each lane's names, and the numbers of its collections; first the one that is always there.
+    lanes: Arc<[(Names, Arc<AllNumbers>)]>,
     schema: u64,
     merging: Arc<Merging>,
 }
@@ -112,6 +116,23 @@ impl SyncLog {
     #[must_use]
     pub fn local_only<N: Into<Name>>(mut self, collections: impl IntoIterator<Item = N>) -> Self {
         self.local_only.extend(collections.into_iter().map(Into::into));
+        self
+    }
+
+    /// Makes a lane: these collections are logged and kept in step on their own, by a [`Sync`](crate::Sync) of the lane, so that what is
+    /// urgent never waits for them; see [`Lane`](crate::Lane). Those that are in no lane so made are in the one without a name.
+    ///
+    /// A transaction that writes to collections of several lanes is one here; others get the part of each lane whole, but perhaps not
+    /// at the same time. No rule holds for a relation from one lane to another: an object may arrive before what it points to, and
+    /// stay when that is deleted. All devices make the same lanes, and collections are not moved from one to another later; both
+    /// names and collections are checked when the storage is opened.
+    #[must_use]
+    pub fn lane<N: Into<Name>>(
+        mut self,
+        lane: impl Into<Name>,
+        collections: impl IntoIterator<Item = N>,
+    ) -> Self {
+        self.lanes.add(lane.into(), collections.into_iter().map(Into::into));
         self
     }
 
@@ -248,17 +269,26 @@ impl SyncLog {
     }
 
     /// Makes what is missing: an identity for this database, numbers for new collections and fields.
-    async fn prepare(&self, cx: &OpenContext<'_>) -> storex_core::Result<()> {
+    async fn prepare(&self, cx: &OpenContext<'_>, names: &Names) -> storex_core::Result<()> {
         let mut id = [0; 16];
         cx.runtime.fill_random(&mut id);
         let registry = Arc::clone(cx.registry);
-        let local = [
-            (LOCAL_ONLY, encode_names(&self.local_only)),
-            (LOCAL_FIELDS, self.local_fields.encode()),
-        ];
+        let left_out = self.lanes.left_out(names, &registry, &self.local_only);
+        let lanes = names.lane().is_none().then(|| self.lanes.clone());
+        let are_local = self.local_only.clone();
+        let local =
+            [(LOCAL_ONLY, encode_names(&left_out)), (LOCAL_FIELDS, self.local_fields.encode())];
         let rules = self.rules.encode();
-        let read =
-            read_meta(&[HEAD, DEVICES, CATALOGUE, LOCAL_ONLY, LOCAL_FIELDS, FOLLOWED, RULES]);
+        let read = read_meta(&[
+            HEAD,
+            DEVICES,
+            CATALOGUE,
+            LOCAL_ONLY,
+            LOCAL_FIELDS,
+            FOLLOWED,
+            RULES,
+            LANES,
+        ]);
         let batch = Batch::new().step(read).then(move |trace| {
             let rows = trace.found(0);
             let mut write = Vec::new();
@@ -277,6 +307,13 @@ impl SyncLog {
                 None => Followed::default(),
             };
             let followed = catalogue.follow(&registry, &known);
+            let stored = meta_row(rows, LANES).unwrap_or_default();
+            if let Some(lanes) = &lanes {
+                let local = decode_names(meta_row(rows, LOCAL_ONLY).unwrap_or_default());
+                let checked =
+                    local.and_then(|it| lanes.check_stored(stored, &catalogue, [&it, &are_local]));
+                checked.map_err(|error| abort(&error))??;
+            }
             let extended = catalogue.extend(&registry);
             let now = catalogue.followed(&registry, &known);
             if now != known {
@@ -288,13 +325,36 @@ impl SyncLog {
             let changed =
                 local.iter().filter(|(name, it)| meta_row(rows, name).unwrap_or_default() != *it);
             write.extend(changed.cloned());
+            let chosen = lanes.as_ref().map(|lanes| lanes.encode(&catalogue));
+            write.extend(chosen.filter(|it| it != stored).map(|it| (LANES, it)));
             if meta_row(rows, RULES).unwrap_or_default() != rules {
                 write.push((RULES, rules.clone()));
             }
             Ok(if write.is_empty() { Vec::new() } else { vec![write_meta(write)] })
         });
-        cx.backend.execute(batch).await?;
+        cx.backend.execute(names.batch(batch)).await?;
         Ok(())
+    }
+
+    /// The lane's own collections.
+    fn collections(names: &Names) -> [Definition; 5] {
+        [
+            meta_definition(names),
+            Definition::new(names.own(LOG))
+                .reserved()
+                .field("sequence", FieldType::Int)
+                .field("transaction", FieldType::Binary)
+                .field("entries", FieldType::Int)
+                .primary_key(["sequence"]),
+            Definition::new(names.own(CLOCK))
+                .reserved()
+                .field("collection", FieldType::Int)
+                .field("key", FieldType::Binary)
+                .field("clock", FieldType::Binary)
+                .primary_key(["collection", "key"]),
+            crate::parked::parked_definition(names),
+            crate::journal::conflicts_definition(names),
+        ]
     }
 }
 
@@ -321,23 +381,7 @@ pub(crate) fn catalogue_query() -> Query {
 impl Middleware for SyncLog {
     fn module(&self) -> Module {
         Module::new("storex-sync")
-            .collections([
-                meta_definition(),
-                Definition::new(LOG)
-                    .reserved()
-                    .field("sequence", FieldType::Int)
-                    .field("transaction", FieldType::Binary)
-                    .field("entries", FieldType::Int)
-                    .primary_key(["sequence"]),
-                Definition::new(CLOCK)
-                    .reserved()
-                    .field("collection", FieldType::Int)
-                    .field("key", FieldType::Binary)
-                    .field("clock", FieldType::Binary)
-                    .primary_key(["collection", "key"]),
-                crate::parked::parked_definition(),
-                crate::journal::conflicts_definition(),
-            ])
+            .collections(self.lanes.names().flat_map(|names| Self::collections(&names)))
             .extension(Arc::new(self.merging.clone()))
     }
 
@@ -348,13 +392,17 @@ impl Middleware for SyncLog {
         self.merging.check(cx.registry, &self.local_only)?;
         self.local_fields.check(cx.registry, &self.local_only, &self.merging)?;
         self.rules.check(cx.registry)?;
-        self.prepare(cx).await?;
-        let numbers = read_numbers(cx.backend.find(catalogue_query()), cx.registry).await.map_err(
-            // Its class must not be lost: a lock, say, may be free later.
-            refusal,
-        )?;
+        self.lanes.check(cx.registry, &self.local_only, &self.rules)?;
+        let mut lanes = Vec::new();
+        for names in self.lanes.names() {
+            self.prepare(cx, &names).await?;
+            let catalogue = cx.backend.find(names.query(catalogue_query()));
+            // The class of an error must not be lost: a lock, say, may be free later.
+            let numbers = read_numbers(catalogue, cx.registry).await.map_err(refusal)?;
+            lanes.push((names, Arc::new(numbers)));
+        }
         let opened = Opened {
-            numbers: Arc::new(numbers),
+            lanes: lanes.into(),
             schema: cx.registry.fingerprint(),
             merging: Arc::new(self.merging.clone()),
         };
@@ -373,19 +421,27 @@ impl Middleware for SyncLog {
         if batch.origin != Origin::Local {
             return next.run(cx, Operation::Execute(batch)).await;
         }
-        let Opened { numbers, schema, merging } =
-            self.opened.get().cloned().ok_or(Error::Closed)?;
+        let Opened { lanes, schema, merging } = self.opened.get().cloned().ok_or(Error::Closed)?;
         merging.adapt(&mut batch);
         let own_steps = batch.steps.len();
-        let writer = Arc::new(LogWriter {
-            registry: Arc::clone(cx.registry()),
-            runtime: Arc::clone(cx.runtime()),
-            numbers,
-            schema,
-            merging,
-        });
-        batch =
-            batch.touching([META, CLOCK, LOG]).then(move |trace| Arc::clone(&writer).begin(trace));
+        // One that the batch has nothing to do with is not to wait for it.
+        let reached = (lanes.len() > 1).then(|| reach(cx.registry(), &batch));
+        let written = |numbers: &AllNumbers| {
+            reached.as_ref().is_none_or(|names| names.iter().any(|it| numbers.get(it).is_some()))
+        };
+        for (names, numbers) in lanes.iter().filter(|(_, numbers)| written(numbers)) {
+            let writer = Arc::new(LogWriter {
+                registry: Arc::clone(cx.registry()),
+                runtime: Arc::clone(cx.runtime()),
+                numbers: Arc::clone(numbers),
+                schema,
+                merging: Arc::clone(&merging),
+            });
+            let own = names.clone();
+            batch = batch
+                .touching([META, CLOCK, LOG].map(|name| names.own(name)))
+                .then(move |trace| Ok(own.steps(Arc::clone(&writer).begin(trace)?)));
+        }
         let outcome = next.run(cx, Operation::Execute(batch)).await?;
         Ok(match outcome {
             Outcome::Executed(mut executed) => {

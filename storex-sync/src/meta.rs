@@ -8,6 +8,7 @@
 //! - `catalogue`: collections and fields by number, so that clocks need no names; it only grows too;
 //! - `followed`: the versions of the schema that the catalogue's names are of;
 //! - `local_only`: the collections that this device keeps to itself;
+//! - `lanes`: which collections are in which lane, see [`crate::lane`]; only where no lane is named;
 //! - `local_fields`: the fields that it keeps to itself, see [`crate::local_fields`];
 //! - `offered`: up to where this device's transactions were perhaps given to a shared log, see [`crate::reduce`];
 //! - `rules`: what the application wants done about rules that devices have broken together, see [`crate::rules`];
@@ -30,6 +31,7 @@ use storex_core::{
 
 use crate::bytes::{Reader, write_varint};
 use crate::error::{Result, SyncError};
+use crate::lane::Names;
 use crate::stamp::{Device, Hlc, Stamp};
 
 pub(crate) const META: &str = "_storex_meta";
@@ -41,11 +43,13 @@ pub(crate) const LOCAL_FIELDS: &str = "local_fields";
 /// The number up to which this device's transactions were perhaps given to a shared log.
 pub(crate) const OFFERED: &str = "offered";
 pub(crate) const RULES: &str = "rules";
+/// Which collections are in which lane.
+pub(crate) const LANES: &str = "lanes";
 /// The schema versions up to which the catalogue has followed renames.
 pub(crate) const FOLLOWED: &str = "followed";
 
-pub(crate) fn meta_definition() -> Definition {
-    Definition::new(META)
+pub(crate) fn meta_definition(names: &Names) -> Definition {
+    Definition::new(names.own(META))
         .reserved()
         .field("name", FieldType::String)
         .field("value", FieldType::Binary)
@@ -297,6 +301,17 @@ impl Catalogue {
             each: self.collections.iter().enumerate().map(version).collect(),
             all: registry.version(),
         }
+    }
+
+    /// The number of a collection that is there.
+    pub(crate) fn number(&self, collection: &str) -> Option<u64> {
+        self.by_name.get(collection).map(|at| *at as u64)
+    }
+
+    /// The collections that are there, and their numbers.
+    pub(crate) fn living(&self) -> impl Iterator<Item = (&Name, u64)> {
+        let all = self.collections.iter().zip(0_u64..).filter(|(it, _)| !it.is_gone());
+        all.map(|(it, number)| (&it.name, number))
     }
 
     /// The numbers of a collection of the registry.

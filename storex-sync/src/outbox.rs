@@ -121,13 +121,36 @@ impl Replica {
         let batch = Batch::new().step(read_meta(&[OFFERED, HOLDER])).step(Step::Find(first));
         let batch = batch.then(move |trace| offer.failure.keep(offer.steps(trace)));
         let outcome = failure.or(self.storage.apply(batch).await, DURING)?;
-        let mut rows: Vec<Record> =
-            outcome.executed().iter().filter_map(found).next_back().unwrap_or_default().to_vec();
-        for changed in outcome.executed().iter().flat_map(rewritten) {
+        let mut rows: Vec<Record> = outcome
+            .executed()
+            .iter()
+            .filter_map(|it| self.found(it))
+            .next_back()
+            .unwrap_or_default()
+            .to_vec();
+        for changed in outcome.executed().iter().flat_map(|it| self.rewritten(it)) {
             let same = rows.iter_mut().find(|row| row.get(0) == changed.get(0));
             same.into_iter().for_each(|row| row.clone_from(changed));
         }
         Ok(rows)
+    }
+
+    /// The rows of the log that a step has read.
+    fn found<'a>(&self, executed: &'a Executed) -> Option<&'a [Record]> {
+        match &executed.outcome {
+            StepOutcome::Found(records) if self.storage.is_about(&executed.step, LOG) => {
+                Some(records)
+            }
+            _ => None,
+        }
+    }
+
+    /// The rows that a step has written into the log.
+    fn rewritten<'a>(&self, executed: &'a Executed) -> &'a [Record] {
+        match &executed.step {
+            step @ Step::Create(create) if self.storage.is_about(step, LOG) => &create.records,
+            _ => &[],
+        }
     }
 }
 
@@ -208,29 +231,10 @@ fn beginning_of_log() -> Query {
     Query::new(LOG).order_by("sequence", Direction::Ascending)
 }
 
-/// The rows that a step has written into the log.
-fn rewritten(executed: &Executed) -> &[Record] {
-    match &executed.step {
-        Step::Create(create) if *create.collection == *LOG => &create.records,
-        _ => &[],
-    }
-}
-
 /// The number up to which transactions were perhaps given to a log.
 pub(crate) fn offered(meta: &[Record]) -> i64 {
     let row = meta_row(meta, OFFERED).and_then(|row| row.try_into().ok());
     row.map_or(0, i64::from_be_bytes)
-}
-
-fn found(executed: &Executed) -> Option<&[Record]> {
-    match &executed.outcome {
-        StepOutcome::Found(records)
-            if executed.step.collection().is_some_and(|it| **it == *LOG) =>
-        {
-            Some(records)
-        }
-        _ => None,
-    }
 }
 
 fn last_of(rows: &[Record]) -> i64 {

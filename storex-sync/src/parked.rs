@@ -1,12 +1,12 @@
 //! What cannot be applied is parked with its reason; everything else flows on.
 
 use storex_core::{
-    Changes, Definition, FieldType, Key, OnConflict, Query, Record, Step, StepOutcome, Storage,
-    Value, field,
+    Changes, Definition, FieldType, Key, OnConflict, Query, Record, Step, StepOutcome, Value, field,
 };
 
 use crate::error::{During, Result, SyncError};
 use crate::failure::Failure;
+use crate::lane::{Lane, Names};
 use crate::shared_log::SealedTransaction;
 use crate::stamp::Device;
 
@@ -41,8 +41,8 @@ pub enum WaitsFor {
     InitialSync,
 }
 
-pub(crate) fn parked_definition() -> Definition {
-    Definition::new(PARKED)
+pub(crate) fn parked_definition(names: &Names) -> Definition {
+    Definition::new(names.own(PARKED))
         .reserved()
         .field("device", FieldType::Binary)
         .field("incarnation", FieldType::Int)
@@ -175,12 +175,12 @@ pub(crate) fn parked_key(device: Device, sequence: u64) -> Key {
 ///
 /// # Errors
 /// [`SyncError::Storage`].
-pub async fn parked(storage: &Storage) -> Result<Vec<Parked>> {
-    find(storage, Query::new(PARKED)).await
+pub async fn parked(storage: impl Into<Lane>) -> Result<Vec<Parked>> {
+    find(&storage.into(), Query::new(PARKED)).await
 }
 
 /// What is parked and may be applied by this same program.
-pub(crate) async fn waiting(storage: &Storage) -> Result<Vec<Parked>> {
+pub(crate) async fn waiting(storage: &Lane) -> Result<Vec<Parked>> {
     let never =
         [WaitsFor::Update, WaitsFor::InitialSync].map(|it| field("waits_for").ne(it.code()));
     let [update, rest] = never;
@@ -188,7 +188,7 @@ pub(crate) async fn waiting(storage: &Storage) -> Result<Vec<Parked>> {
     find(storage, Query::new(PARKED).filter(filter)).await
 }
 
-pub(crate) async fn find(storage: &Storage, query: Query) -> Result<Vec<Parked>> {
+pub(crate) async fn find(storage: &Lane, query: Query) -> Result<Vec<Parked>> {
     let rows = storage.find(query).await.during("reading what is parked")?;
     let mut parked = rows.iter().map(Parked::from_record).collect::<Result<Vec<_>>>()?;
     parked.sort_by_key(|parked| (parked.device, parked.sequence));

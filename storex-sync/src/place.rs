@@ -1,8 +1,9 @@
 //! [`Place`]: where a database is in its shared log.
 
-use storex_core::{Changes, OnConflict, Record, Step, Storage, Value, field};
+use storex_core::{Changes, OnConflict, Record, Step, Value, field};
 
 use crate::error::{During, Result, SyncError};
+use crate::lane::Lane;
 use crate::meta::{META, meta_query, meta_row, write_meta};
 use crate::pack::{Packer, Unpacker};
 use crate::shared_log::{Cursor, LogId};
@@ -70,7 +71,7 @@ impl Move {
 }
 
 /// Where a storage is in its shared log; `None` before its first exchange.
-pub(crate) async fn read_place(storage: &Storage) -> Result<Option<Place>> {
+pub(crate) async fn read_place(storage: &Lane) -> Result<Option<Place>> {
     let rows = storage.find(meta_query(&[CURSOR])).await;
     let rows = rows.during("reading the place in the shared log")?;
     meta_row(&rows, CURSOR).map(Place::decode).transpose()

@@ -1,8 +1,9 @@
 //! What continuous sync remembers in the database: that it is paused, when it last went through, and the last error.
 
-use storex_core::{Batch, Query, Record, Storage, Timestamp};
+use storex_core::{Batch, Query, Record, Timestamp};
 
 use crate::error::{During, Result};
+use crate::lane::Lane;
 use crate::log::LOG;
 use crate::meta::{meta_query, meta_row, write_meta};
 use crate::pack::{Packer, Unpacker};
@@ -59,19 +60,19 @@ impl Remembered {
         Ok(Self { last_success, last_error, last_compaction })
     }
 
-    pub(crate) async fn read(storage: &Storage) -> Result<Self> {
+    pub(crate) async fn read(storage: &Lane) -> Result<Self> {
         let rows = read(storage, &[STATUS]).await?;
         // A later version may remember more; what cannot be read is forgotten.
         Ok(meta_row(&rows, STATUS).map(Self::decode).transpose().ok().flatten().unwrap_or_default())
     }
 
-    pub(crate) async fn write(&self, storage: &Storage) -> Result<()> {
+    pub(crate) async fn write(&self, storage: &Lane) -> Result<()> {
         write(storage, STATUS, self.encode()).await
     }
 }
 
 impl Look {
-    pub(crate) async fn at(storage: &Storage) -> Result<Self> {
+    pub(crate) async fn at(storage: &Lane) -> Result<Self> {
         let count = |collection| storage.count(Query::new(collection));
         Ok(Self {
             unsent: count(LOG).await.during("counting what is to be sent")?,
@@ -81,24 +82,24 @@ impl Look {
     }
 }
 
-pub(crate) async fn is_paused(storage: &Storage) -> Result<bool> {
+pub(crate) async fn is_paused(storage: &Lane) -> Result<bool> {
     let rows = read(storage, &[PAUSED]).await?;
     Ok(meta_row(&rows, PAUSED).is_some_and(|value| value == [1]))
 }
 
-pub(crate) async fn pause(storage: &Storage) -> Result<()> {
+pub(crate) async fn pause(storage: &Lane) -> Result<()> {
     write(storage, PAUSED, vec![1]).await
 }
 
-pub(crate) async fn resume(storage: &Storage) -> Result<()> {
+pub(crate) async fn resume(storage: &Lane) -> Result<()> {
     write(storage, PAUSED, vec![0]).await
 }
 
-async fn read(storage: &Storage, names: &[&str]) -> Result<Vec<Record>> {
+async fn read(storage: &Lane, names: &[&str]) -> Result<Vec<Record>> {
     storage.find(meta_query(names)).await.during("reading what sync remembers")
 }
 
-async fn write(storage: &Storage, name: &'static str, value: Vec<u8>) -> Result<()> {
+async fn write(storage: &Lane, name: &'static str, value: Vec<u8>) -> Result<()> {
     let batch = Batch::new().step(write_meta(vec![(name, value)]));
     storage.apply(batch).await.during("writing what sync remembers")?;
     Ok(())

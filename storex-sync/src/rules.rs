@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use storex_core::{Collection, Error, Field, FieldType, Name, OnDelete, Registry, Storage};
+use storex_core::{Collection, Error, Field, FieldType, Name, OnDelete, Registry};
 
 use crate::bytes::{Reader, write_varint};
 use crate::error::{During, Result, SyncError};
+use crate::lane::Lane;
 use crate::log::AllNumbers;
 use crate::meta::{Numbers, RULES, meta_query, meta_row, read_name, write_name};
 
@@ -111,7 +112,7 @@ impl Chosen {
         }
         for ((name, fields), rule) in &self.relations {
             let collection = registry.collection(name)?;
-            if !is_reference(collection, fields, registry) {
+            if parents(collection, fields, registry).is_empty() {
                 return Err(refuse(name, fields, "is no relation or foreign key of it"));
             }
             let positions = fields.iter().filter_map(|field| collection.position(field));
@@ -122,6 +123,21 @@ impl Chosen {
             }
         }
         self.update_wins.iter().try_for_each(|name| registry.collection(name).map(drop))
+    }
+
+    /// Refuses rules of relations between collections that do not belong together.
+    pub(crate) fn between(
+        &self,
+        registry: &Registry,
+        together: impl Fn(&Name, &Name) -> bool,
+    ) -> storex_core::Result<()> {
+        for (name, fields) in self.relations.keys() {
+            let parents = parents(registry.collection(name)?, fields, registry);
+            if !parents.iter().all(|parent| together(name, parent)) {
+                return Err(refuse(name, fields, "points to a collection in another lane"));
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -191,7 +207,7 @@ const RELATION: u8 = 1;
 const UPDATE_WINS: u8 = 2;
 
 impl Rules {
-    pub(crate) async fn read(storage: &Storage, numbers: &AllNumbers) -> Result<Self> {
+    pub(crate) async fn read(storage: &Lane, numbers: &AllNumbers) -> Result<Self> {
         let rows =
             storage.find(meta_query(&[RULES])).await.during("reading the rules of the merge")?;
         let chosen = Chosen::decode(meta_row(&rows, RULES).unwrap_or_default())?;
@@ -377,18 +393,20 @@ fn may_be_null(collection: &Collection, at: usize) -> bool {
     !collection.is_key(at) && collection.fields().get(at).is_some_and(|field| field.nullable)
 }
 
-fn is_reference(collection: &Collection, fields: &[Name], registry: &Registry) -> bool {
-    let relation = collection.relations().iter().any(|it| [Name::clone(&it.alias)] == *fields);
-    relation
-        || registry
-            .collections()
-            .iter()
-            .flat_map(|it| it.referrers().iter().map(move |r| (it, r)))
-            .any(|(parent, it)| {
-                it.child == *collection.name()
-                    && it.fields == *fields
-                    && it.target == parent.primary_key()
-            })
+/// The collections that these fields point to.
+fn parents(collection: &Collection, fields: &[Name], registry: &Registry) -> Vec<Name> {
+    let relations = collection.relations().iter().filter(|it| [Name::clone(&it.alias)] == *fields);
+    let all = registry.collections().iter();
+    let keys = all.filter(|parent| {
+        let mut referrers = parent.referrers().iter();
+        referrers.any(|it| {
+            it.child == *collection.name()
+                && it.fields == *fields
+                && it.target == parent.primary_key()
+        })
+    });
+    let relations = relations.map(|relation| Name::clone(&relation.parent));
+    relations.chain(keys.map(|parent| Name::clone(parent.name()))).collect()
 }
 
 fn names(collection: &Collection, positions: &[usize]) -> Vec<Name> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use storex_core::{Query, Storage};
+use storex_core::Query;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::apply::Replica;
@@ -11,6 +11,7 @@ use crate::compact::Compaction;
 use crate::engine::{Action, Next, Purpose, Round};
 use crate::error::{During, Result, SyncError};
 use crate::exclusive::{Exclusive, Guard};
+use crate::lane::Lane;
 use crate::log::LOG;
 use crate::report::{Limits, SyncReport};
 use crate::shared_log::SharedSyncLog;
@@ -98,8 +99,8 @@ impl Sync {
     ///
     /// # Errors
     /// [`SyncError::NoSyncLog`], [`SyncError::Storage`].
-    pub async fn open(storage: &Storage, log: Arc<dyn SharedSyncLog>) -> Result<Self> {
-        let replica = Replica::open(storage).await?;
+    pub async fn open(storage: impl Into<Lane>, log: Arc<dyn SharedSyncLog>) -> Result<Self> {
+        let replica = Replica::open(storage.into()).await?;
         let limits = Limits::default();
         let (exclusive, running) = (None, Arc::default());
         let compaction = Compaction::default();

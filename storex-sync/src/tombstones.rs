@@ -35,7 +35,7 @@ pub(crate) struct Deleted {
 impl Tombstones {
     /// Looks at so many clocks at once.
     pub(crate) fn of(replica: &Replica, numbers: &Numbers, page: u64) -> Result<Self> {
-        let clocks = Arc::clone(replica.storage.registry().collection(CLOCK).during(DURING)?);
+        let clocks = Arc::clone(replica.storage.collection(CLOCK)?);
         let own = field("collection").eq(numbers.collection);
         let query = Query::new(CLOCK).filter(own).limit(page);
         Ok(Self { clocks, query, is_through: false })

@@ -19,7 +19,7 @@ mod writing;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use storex_core::{Batch, ErrorKind, Name, Step, Storage, Timestamp};
+use storex_core::{Batch, ErrorKind, Name, Step, Timestamp};
 
 use self::bound::Bound;
 pub(crate) use self::orphans::{ORPHANS, WITHHELD};
@@ -30,6 +30,7 @@ use crate::error::{During, Result, SyncError};
 use crate::exclusive::{Fence, Guard, HOLDER};
 use crate::failure::Failure;
 use crate::journal::Conflict;
+use crate::lane::Lane;
 use crate::log::{AllNumbers, CLOCK, catalogue_query, read_numbers};
 use crate::merging::Merging;
 use crate::meta::{DEVICES, Devices, HEAD, Head, meta_query, read_meta};
@@ -69,7 +70,7 @@ impl Applied {
 /// A storage with a sync log, and the numbers of its collections.
 #[derive(Debug, Clone)]
 pub(crate) struct Replica {
-    pub(crate) storage: Storage,
+    pub(crate) storage: Lane,
     pub(crate) numbers: Arc<AllNumbers>,
     /// How far another device's clock may be ahead.
     pub(crate) skew: Duration,
@@ -93,14 +94,12 @@ const PLAUSIBLE: Timestamp = Timestamp(1_767_225_600_000);
 const SKEW: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Replica {
-    pub(crate) async fn open(storage: &Storage) -> Result<Self> {
-        if storage.registry().find(CLOCK).is_none() {
-            return Err(SyncError::NoSyncLog);
-        }
+    pub(crate) async fn open(storage: Lane) -> Result<Self> {
+        storage.collection(CLOCK)?;
         let numbers = read_numbers(storage.find(catalogue_query()), storage.registry()).await?;
-        let rules = Arc::new(Rules::read(storage, &numbers).await?);
-        let merging = Merging::of(storage);
-        let (storage, numbers) = (storage.clone(), Arc::new(numbers));
+        let rules = Arc::new(Rules::read(&storage, &numbers).await?);
+        let merging = Merging::of(storage.storage());
+        let numbers = Arc::new(numbers);
         Ok(Self {
             storage,
             numbers,

@@ -5,11 +5,12 @@ use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use storex_core::{Runtime, Storage, Timestamp};
+use storex_core::{Runtime, Timestamp};
 use tokio::sync::watch;
 
 use super::lease::{self, Fence, LeaseTimes};
 use crate::error::Result;
+use crate::lane::Lane;
 
 /// Holds what [`Exclusive`](super::Exclusive) gave. Clones hold it together; it is released with the last one.
 ///
@@ -31,7 +32,7 @@ pub(super) struct Held {
 #[derive(Debug)]
 enum Means {
     SingleProcess,
-    Lease(Storage),
+    Lease(Lane),
     /// Closing the file releases the lock.
     #[cfg(not(target_family = "wasm"))]
     File(#[allow(dead_code)] File),
@@ -104,7 +105,7 @@ impl Held {
     }
 
     /// A lease, which is renewed for as long as it is held.
-    pub(super) fn lease(storage: &Storage, fence: Fence, times: LeaseTimes) -> Arc<Self> {
+    pub(super) fn lease(storage: &Lane, fence: Fence, times: LeaseTimes) -> Arc<Self> {
         let held = Arc::new(Self::new(Some(fence), Means::Lease(storage.clone())));
         let runtime = Arc::clone(storage.runtime());
         let task = renew(Arc::downgrade(&held), storage.clone(), fence, times);
@@ -156,7 +157,7 @@ impl Drop for Held {
 
 /// Renews a lease until nobody holds it any more. One that cannot be renewed (the database is busy, say) is lost when it
 /// has ended, not before.
-async fn renew(held: Weak<Held>, storage: Storage, fence: Fence, times: LeaseTimes) {
+async fn renew(held: Weak<Held>, storage: Lane, fence: Fence, times: LeaseTimes) {
     let runtime = Arc::clone(storage.runtime());
     let mut ends = end(&*runtime, times);
     loop {

@@ -6,10 +6,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use storex_core::{Batch, MaybeSend, MaybeSync, Record, Runtime, Step, Storage, Timestamp};
+use storex_core::{Batch, MaybeSend, MaybeSync, Record, Runtime, Step, Timestamp};
 
 use crate::bytes::{Reader, write_varint};
 use crate::error::{During, Result, SyncError, abort};
+use crate::lane::Lane;
 use crate::meta::{META, meta_query, meta_row, read_meta, write_meta};
 
 /// The name of the row.
@@ -124,17 +125,15 @@ pub(super) enum Taken {
 }
 
 /// The token as it is now; 0: nobody has held it yet.
-pub(super) async fn token(storage: &Storage) -> Result<u64> {
-    if storage.registry().find(META).is_none() {
-        return Err(SyncError::NoSyncLog);
-    }
+pub(super) async fn token(storage: &Lane) -> Result<u64> {
+    storage.collection(META)?;
     let rows = storage.find(meta_query(&[HOLDER])).await.during("reading who syncs")?;
     Ok(Row::among(&rows)?.map_or(0, |row| row.fence.token))
 }
 
 /// Takes the row if it is free; for a time, or (`None`) for as long as something else protects it.
 pub(super) async fn take(
-    storage: &Storage,
+    storage: &Lane,
     holder: HolderId,
     times: Option<LeaseTimes>,
 ) -> Result<Taken> {
@@ -161,7 +160,7 @@ pub(super) async fn take(
 }
 
 /// Makes the lease last from now on. `false`: it is another's by now.
-pub(super) async fn renew(storage: &Storage, fence: Fence, times: LeaseTimes) -> Result<bool> {
+pub(super) async fn renew(storage: &Lane, fence: Fence, times: LeaseTimes) -> Result<bool> {
     let runtime = Arc::clone(storage.runtime());
     decide(storage, move |row| match row {
         Some(row) if row.fence == fence => (true, Some(Row::leased(fence, times, runtime.now()))),
@@ -171,7 +170,7 @@ pub(super) async fn renew(storage: &Storage, fence: Fence, times: LeaseTimes) ->
 }
 
 /// Lets others have it at once.
-pub(super) async fn release(storage: &Storage, fence: Fence) -> Result<()> {
+pub(super) async fn release(storage: &Lane, fence: Fence) -> Result<()> {
     decide(storage, move |row| match row {
         Some(row) if row.fence == fence => {
             // A renewal that is under way does not find it any more.
@@ -185,7 +184,7 @@ pub(super) async fn release(storage: &Storage, fence: Fence) -> Result<()> {
 
 /// Reads the row and decides in one transaction: what to answer, and what to write.
 async fn decide<T: Copy + MaybeSend + 'static>(
-    storage: &Storage,
+    storage: &Lane,
     decide: impl Fn(Option<Row>) -> (T, Option<Row>) + MaybeSend + MaybeSync + 'static,
 ) -> Result<T> {
     let answer = Arc::new(Mutex::new(None));

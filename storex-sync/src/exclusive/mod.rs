@@ -15,11 +15,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use storex_core::Storage;
-
 use self::guard::Held;
 use self::lease::{HolderId, Taken};
 use crate::error::{Result, SyncError};
+use crate::lane::Lane;
 
 /// Lets one of the programs that share a database sync it, and takes over when that one is gone.
 ///
@@ -59,7 +58,7 @@ pub struct Exclusive {
 
 #[derive(Debug)]
 struct Inner {
-    storage: Storage,
+    storage: Lane,
     holder: HolderId,
     means: Means,
     /// What this instance holds now, and the fencing token of what it held last (or found when it was made).
@@ -92,8 +91,8 @@ const LOOK: Duration = Duration::from_millis(50);
 impl Exclusive {
     /// For a program that has the database to itself: always held, without a read or a write.
     #[must_use]
-    pub fn single_process(storage: &Storage) -> Self {
-        Self::with(storage, Means::SingleProcess, State::default())
+    pub fn single_process(storage: impl Into<Lane>) -> Self {
+        Self::with(storage.into(), Means::SingleProcess, State::default())
     }
 
     /// By a row in the database that the holder renews: works on every backend. Somebody who dies without releasing it
@@ -101,8 +100,8 @@ impl Exclusive {
     ///
     /// # Errors
     /// [`SyncError::NoSyncLog`], [`SyncError::Storage`].
-    pub async fn lease(storage: &Storage, times: LeaseTimes) -> Result<Self> {
-        Self::noted(storage, Means::Lease(times)).await
+    pub async fn lease(storage: impl Into<Lane>, times: LeaseTimes) -> Result<Self> {
+        Self::noted(storage.into(), Means::Lease(times)).await
     }
 
     /// By a lock on a file beside the database, which the operating system releases as soon as the holder is gone. It
@@ -114,18 +113,18 @@ impl Exclusive {
     /// # Errors
     /// [`SyncError::NoSyncLog`], [`SyncError::Storage`].
     #[cfg(not(target_family = "wasm"))]
-    pub async fn file(storage: &Storage, path: impl Into<PathBuf>) -> Result<Self> {
-        Self::noted(storage, Means::File(path.into())).await
+    pub async fn file(storage: impl Into<Lane>, path: impl Into<PathBuf>) -> Result<Self> {
+        Self::noted(storage.into(), Means::File(path.into())).await
     }
 
-    async fn noted(storage: &Storage, means: Means) -> Result<Self> {
-        let seen = lease::token(storage).await?;
+    async fn noted(storage: Lane, means: Means) -> Result<Self> {
+        let seen = lease::token(&storage).await?;
         Ok(Self::with(storage, means, State { seen, ..State::default() }))
     }
 
-    fn with(storage: &Storage, means: Means, state: State) -> Self {
+    fn with(storage: Lane, means: Means, state: State) -> Self {
         let holder = HolderId::draw(&**storage.runtime());
-        let inner = Inner { storage: storage.clone(), holder, means, state: state.into() };
+        let inner = Inner { storage, holder, means, state: state.into() };
         Self { inner: Arc::new(inner) }
     }
 

@@ -28,11 +28,12 @@ mod send;
 use std::fmt;
 use std::sync::Arc;
 
-use storex_core::{MaybeSend, MaybeSync, Name, Storage};
+use storex_core::{MaybeSend, MaybeSync, Name};
 
 use crate::apply::Replica;
 use crate::channel::Channel;
 use crate::error::{Result, describe};
+use crate::lane::Lane;
 use crate::parked::parked;
 
 /// How far an initial sync has come.
@@ -131,8 +132,8 @@ impl InitialSync {
     ///
     /// # Errors
     /// [`SyncError::NoSyncLog`](crate::SyncError::NoSyncLog), [`SyncError::Storage`](crate::SyncError::Storage).
-    pub async fn open(storage: &Storage) -> Result<Self> {
-        Ok(Self::of(Replica::open(storage).await?))
+    pub async fn open(storage: impl Into<Lane>) -> Result<Self> {
+        Ok(Self::of(Replica::open(storage.into()).await?))
     }
 
     pub(crate) fn of(replica: Replica) -> Self {

@@ -177,8 +177,7 @@ impl Sender<'_> {
     /// parked there too, and tried at the end.
     async fn send_parked(&mut self) -> Result<()> {
         let storage = &self.sync.replica.storage;
-        let collection = storage.registry().collection(PARKED);
-        let collection = Arc::clone(collection.during("reading what is parked")?);
+        let collection = Arc::clone(storage.collection(PARKED)?);
         let mut query = Query::new(PARKED).limit(PARKED_PAGE);
         loop {
             let rows = storage.find(query.clone()).await.during("reading what is parked")?;

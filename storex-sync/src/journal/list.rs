@@ -1,12 +1,13 @@
 //! [`ConflictJournal`]: reading the journal, and forgetting.
 
-use storex_core::{Batch, Direction, Filter, Key, Name, Query, Step, Storage, Value, field};
+use storex_core::{Batch, Direction, Filter, Key, Name, Query, Step, Value, field};
 
 use super::row::read;
 use super::{CONFLICTS, ConflictId, NotedConflict};
 use crate::apply::Replica;
 use crate::error::{During, Result};
 use crate::key_code;
+use crate::lane::Lane;
 
 /// The conflicts that this database has noted: what was lost when two devices had written at once.
 ///
@@ -127,8 +128,8 @@ impl ConflictJournal {
     ///
     /// # Errors
     /// [`SyncError::NoSyncLog`](crate::SyncError::NoSyncLog), [`SyncError::Storage`](crate::SyncError::Storage).
-    pub async fn open(storage: &Storage) -> Result<Self> {
-        Ok(Self { replica: Replica::open(storage).await? })
+    pub async fn open(storage: impl Into<Lane>) -> Result<Self> {
+        Ok(Self { replica: Replica::open(storage.into()).await? })
     }
 
     pub(crate) fn of(replica: Replica) -> Self {

@@ -15,6 +15,7 @@ use storex_core::{Collection, Definition, FieldType, Key, Name, Record, Timestam
 
 pub use self::list::{ConflictJournal, ConflictQuery};
 pub(crate) use self::note::note;
+use crate::lane::Names;
 use crate::stamp::{Device, Stamp};
 
 pub(crate) const CONFLICTS: &str = "_storex_conflicts";
@@ -112,8 +113,8 @@ pub(crate) enum Standing {
     Asked,
 }
 
-pub(crate) fn conflicts_definition() -> Definition {
-    Definition::new(CONFLICTS)
+pub(crate) fn conflicts_definition(names: &Names) -> Definition {
+    Definition::new(names.own(CONFLICTS))
         .reserved()
         .field("number", FieldType::Int)
         .field("noted_at", FieldType::Timestamp)

@@ -1,0 +1,139 @@
+//! [`Lanes`]: which collections are in which lane, as the application has chosen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use storex_core::{Batch, Error, Name, Registry, Step};
+
+use crate::bytes::{Reader, write_varint};
+use crate::error::Result;
+use crate::lane::Names;
+use crate::meta::{Catalogue, read_name, write_name};
+use crate::rules::Chosen;
+
+/// By the lane's name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lanes(BTreeMap<Name, BTreeSet<Name>>);
+
+impl Lanes {
+    pub(crate) fn add(&mut self, lane: Name, collections: impl Iterator<Item = Name>) {
+        self.0.entry(lane).or_default().extend(collections);
+    }
+
+    /// What the reserved collections are called in each lane, beginning with the one that is always there.
+    pub(crate) fn names(&self) -> impl Iterator<Item = Names> {
+        std::iter::once(Names::default()).chain(self.0.keys().map(|lane| Names::of(lane)))
+    }
+
+    /// The lane of a collection; none for the one that is always there.
+    fn of(&self, collection: &str) -> Option<&Name> {
+        self.0.iter().find(|(_, members)| members.contains(collection)).map(|(lane, _)| lane)
+    }
+
+    /// The collections that are not kept in step by a lane.
+    pub(crate) fn left_out(
+        &self,
+        lane: &Names,
+        registry: &Registry,
+        local_only: &BTreeSet<Name>,
+    ) -> BTreeSet<Name> {
+        let all = registry.collections().iter().filter(|it| !it.is_reserved()).map(|it| it.name());
+        let others = all.filter(|name| self.of(name).map(|it| &**it) != lane.lane());
+        others.chain(local_only).cloned().collect()
+    }
+
+    /// Refuses lanes that cannot be.
+    pub(crate) fn check(
+        &self,
+        registry: &Registry,
+        local_only: &BTreeSet<Name>,
+        rules: &Chosen,
+    ) -> storex_core::Result<()> {
+        for (lane, members) in &self.0 {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            if lane.is_empty() || !lane.chars().all(plain) {
+                let reason = "the name of a lane is made of a to z, digits and _";
+                return Err(Error::Aborted { reason: format!("`{lane}`: {reason}") });
+            }
+            for name in members {
+                if registry.collection(name)?.is_reserved() {
+                    return Err(Error::invalid(name, "storex's own collections are in no lane"));
+                }
+                if self.of(name) != Some(lane) {
+                    return Err(Error::invalid(name, "it is in two lanes"));
+                }
+                if local_only.contains(name) {
+                    return Err(Error::invalid(name, "it is local only, and in a lane"));
+                }
+            }
+        }
+        rules.between(registry, |child, parent| self.of(child) == self.of(parent))
+    }
+
+    /// The lanes as they are stored: by the numbers of the collections, which they keep when they are renamed.
+    pub(crate) fn encode(&self, catalogue: &Catalogue) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (lane, members) in &self.0 {
+            write_name(&mut out, lane);
+            let numbers: BTreeSet<u64> =
+                members.iter().filter_map(|name| catalogue.number(name)).collect();
+            write_varint(&mut out, numbers.len() as u64);
+            numbers.into_iter().for_each(|number| write_varint(&mut out, number));
+        }
+        out
+    }
+
+    /// Refuses a collection that was in another lane before: what is known of its objects, and what waits to be sent, is there.
+    /// Those that were local only have nothing there yet, and those that now are need it no more.
+    pub(crate) fn check_stored(
+        &self,
+        stored: &[u8],
+        known: &Catalogue,
+        [were_local, are_local]: [&BTreeSet<Name>; 2],
+    ) -> Result<storex_core::Result<()>> {
+        let before = decode(stored)?;
+        for (name, number) in known.living() {
+            let (was, is) = (before.get(&number), self.of(name));
+            let was_local = was.is_none() && were_local.contains(name);
+            if was != is && !was_local && !are_local.contains(name) {
+                let lane = |lane: Option<&Name>| match lane {
+                    Some(lane) => format!("the lane `{lane}`"),
+                    None => "no lane".to_owned(),
+                };
+                let (was, is) = (lane(was), lane(is));
+                let reason = format!("it was in {was} and cannot be moved to {is}");
+                return Ok(Err(Error::invalid(name, reason)));
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// By the numbers of collections.
+fn decode(bytes: &[u8]) -> Result<BTreeMap<u64, Name>> {
+    let what = "the lanes";
+    let (mut reader, mut lanes) = (Reader::new(bytes, what), BTreeMap::new());
+    while !reader.is_empty() {
+        let lane = read_name(&mut reader, what)?;
+        for _ in 0..reader.varint_usize()? {
+            lanes.insert(reader.varint()?, Name::clone(&lane));
+        }
+    }
+    Ok(lanes)
+}
+
+/// The collections that a batch may touch: those that it names, and those whose objects go with theirs.
+pub(crate) fn reach(registry: &Registry, batch: &Batch) -> BTreeSet<Name> {
+    let named = batch.steps.iter().filter_map(Step::collection);
+    let mut reached: BTreeSet<Name> = named.chain(&batch.touching).cloned().collect();
+    let deleted = batch.steps.iter().filter(|step| matches!(step, Step::Delete { .. }));
+    let mut fresh: Vec<Name> =
+        deleted.filter_map(Step::collection).chain(&batch.touching).cloned().collect();
+    while let Some(name) = fresh.pop() {
+        for child in registry.find(&name).into_iter().flat_map(|it| it.referrers()) {
+            if reached.insert(Name::clone(&child.child)) {
+                fresh.push(Name::clone(&child.child));
+            }
+        }
+    }
+    reached
+}
