@@ -46,9 +46,9 @@ impl Sync {
         let (mut rows, mut more) = replica.first_of_log(self.limits).await?;
         if last_of(&rows) > offered(&meta) {
             // Nothing may be given to a log before it is noted.
-            let noted = replica.offer(last_of(&rows)).await?;
-            more |= last_of(&noted) < last_of(&rows);
-            rows = noted;
+            let last = last_of(&rows);
+            rows = replica.offer(rows, &meta).await?;
+            more |= last_of(&rows) < last;
         }
         for row in rows.first().into_iter().chain(rows.last()) {
             let now = author(content(row)?.1)?;
@@ -104,11 +104,13 @@ impl Replica {
         }
     }
 
-    /// Reduces what was never given to a log, up to this number, has the application look at it, and notes that it is given to
-    /// one now. Gives it as it is now.
-    async fn offer(&self, last: i64) -> Result<Vec<Record>> {
+    /// Reduces what was never given to a log, among these rows, has the application look at it, and notes that it is given to
+    /// one now. Gives it as it is now; `meta` was read before the rows.
+    async fn offer(&self, rows: Vec<Record>, meta: &[Record]) -> Result<Vec<Record>> {
         let failure = Failure::default();
-        let offer = Offer {
+        let offer = Arc::new(Offer {
+            known: Known::among(meta)?,
+            rows,
             fence: self.fence(),
             // What overwrites another may be dropped by the application before it is sent.
             rules: (self.reduces && self.merging.hooks.is_none()).then(|| Arc::clone(&self.rules)),
@@ -116,18 +118,19 @@ impl Replica {
             numbers: Arc::clone(&self.numbers),
             registry: Arc::clone(self.storage.registry()),
             failure: failure.clone(),
+        });
+        let begun = Batch::new().step(read_meta(&[HEAD, OFFERED, HOLDER])).touching([LOG]);
+        let batch = {
+            let offer = Arc::clone(&offer);
+            begun.then(move |trace| offer.failure.keep(Arc::clone(&offer).begin(trace)))
         };
-        let first = beginning_of_log().filter(field("sequence").lte(last));
-        let batch = Batch::new().step(read_meta(&[OFFERED, HOLDER])).step(Step::Find(first));
-        let batch = batch.then(move |trace| offer.failure.keep(offer.steps(trace)));
         let outcome = failure.or(self.storage.apply(batch).await, DURING)?;
-        let mut rows: Vec<Record> = outcome
-            .executed()
-            .iter()
-            .filter_map(|it| self.found(it))
-            .next_back()
-            .unwrap_or_default()
-            .to_vec();
+        let found = outcome.executed().iter().find_map(|it| self.found(it));
+        let mut rows = match found {
+            Some(found) => found.to_vec(),
+            // Usually nobody else holds them any more.
+            None => Arc::try_unwrap(offer).map_or_else(|it| it.rows.clone(), |it| it.rows),
+        };
         for changed in outcome.executed().iter().flat_map(|it| self.rewritten(it)) {
             let same = rows.iter_mut().find(|row| row.get(0) == changed.get(0));
             same.into_iter().for_each(|row| row.clone_from(changed));
@@ -161,8 +164,23 @@ const MOST_CHUNK: usize = 1000;
 /// The bytes of a transaction, and how many entries it has.
 type Rewritten = (Vec<u8>, i64);
 
+/// Whose the rows of the log are, and how many of them were given to a log. As long as that stays, so do the others.
+#[derive(Debug, PartialEq, Eq)]
+struct Known {
+    me: u32,
+    offered: i64,
+}
+
+impl Known {
+    fn among(meta: &[Record]) -> Result<Self> {
+        Ok(Self { me: Head::among(meta)?.me, offered: offered(meta) })
+    }
+}
+
 /// Notes what is given to a log.
 struct Offer {
+    known: Known,
+    rows: Vec<Record>,
     fence: Option<Fence>,
     rules: Option<Arc<Rules>>,
     merging: Arc<Merging>,
@@ -172,11 +190,22 @@ struct Offer {
 }
 
 impl Offer {
-    fn steps(&self, trace: &Trace) -> Result<Vec<Step>> {
-        let (meta, rows) = (trace.found(1), trace.found(0));
+    /// Reads the rows once more, if another program has sent some of them since, or has begun a new incarnation.
+    fn begin(self: Arc<Self>, trace: &Trace) -> Result<Vec<Step>> {
+        let meta = trace.found(0);
         if let Some(fence) = self.fence {
             fence.check(meta)?;
         }
+        if Known::among(meta)? == self.known {
+            return self.steps(meta, &self.rows);
+        }
+        let first = beginning_of_log().filter(field("sequence").lte(last_of(&self.rows)));
+        let steps =
+            Step::then(move |trace| self.failure.keep(self.steps(trace.found(1), trace.found(0))));
+        Ok(vec![Step::Find(first), steps])
+    }
+
+    fn steps(&self, meta: &[Record], rows: &[Record]) -> Result<Vec<Step>> {
         let known = offered(meta);
         let content = rows.iter().map(content).collect::<Result<Vec<_>>>()?;
         let fresh: Vec<(i64, &[u8])> = content.into_iter().filter(|(n, _)| *n > known).collect();

@@ -28,13 +28,17 @@ type Sets = BTreeMap<(Name, Key, u32), BTreeSet<Name>>;
 /// What a device had seen when it wrote.
 type Seen = Vec<(Device, Hlc)>;
 
+/// What is larger was no edit, but a batch: nobody writes it again, and to look whether somebody has costs as much as to send it.
+const LARGEST: usize = 16 * 1024;
+
 /// Which of some transactions in a row are overwritten whole by the next: their bytes without values, by place.
 pub(crate) fn reduce(payloads: &[&[u8]], rules: &Rules) -> Vec<(usize, Vec<u8>)> {
     let mut reduced = Vec::new();
     let mut next: Option<(Sets, Seen)> = None;
     for (at, payload) in payloads.iter().enumerate().rev() {
         // Whatever is no transaction of writes overwrites nothing.
-        let Ok(transaction) = Transaction::decode(payload) else {
+        let small = payload.len() <= LARGEST;
+        let Some(transaction) = small.then(|| Transaction::decode(payload).ok()).flatten() else {
             next = None;
             continue;
         };

@@ -164,10 +164,10 @@ impl Replica {
         sealed: Vec<SealedTransaction>,
         cursor: Option<Move>,
     ) -> Result<Applied> {
-        let incoming: Vec<IncomingTransaction> =
+        let incoming: Arc<[IncomingTransaction]> =
             sealed.into_iter().map(|sealed| self.resolve(sealed)).collect();
         for how in [How::Together, How::Settled] {
-            match self.apply_page(incoming.clone(), cursor.clone(), how).await {
+            match self.apply_page(Arc::clone(&incoming), cursor.clone(), how).await {
                 Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
                     tracing::debug!(error = %source, ?how, "a page was refused");
                 }
@@ -188,12 +188,12 @@ impl Replica {
 
     async fn apply_singly(
         &self,
-        incoming: Vec<IncomingTransaction>,
+        incoming: Arc<[IncomingTransaction]>,
         cursor: Option<Move>,
     ) -> Result<Applied> {
         let mut applied = Applied::default();
-        for mut one in incoming {
-            match self.apply_page(vec![one.clone()], None, How::Settled).await {
+        for one in &*incoming {
+            match self.apply_page([one.clone()].into(), None, How::Settled).await {
                 Ok(done) => applied.add(done),
                 Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
                     // What is in its way may go; a value that no rule allows stays what it is.
@@ -201,19 +201,20 @@ impl Replica {
                         ErrorKind::Conflict => WaitsFor::Change,
                         _ => WaitsFor::Update,
                     };
-                    one.refused = Some(Refusal { reason: source.to_string(), waits_for });
-                    applied.add(self.apply_page(vec![one], None, How::Settled).await?);
+                    let refused = Some(Refusal { reason: source.to_string(), waits_for });
+                    let refused = IncomingTransaction { refused, ..one.clone() };
+                    applied.add(self.apply_page([refused].into(), None, How::Settled).await?);
                 }
                 Err(error) => return Err(error),
             }
         }
-        applied.add(self.apply_page(Vec::new(), cursor, How::Together).await?);
+        applied.add(self.apply_page([].into(), cursor, How::Together).await?);
         Ok(applied)
     }
 
     async fn apply_page(
         &self,
-        incoming: Vec<IncomingTransaction>,
+        incoming: Arc<[IncomingTransaction]>,
         cursor: Option<Move>,
         how: How,
     ) -> Result<Applied> {

@@ -106,7 +106,7 @@ impl Replica {
                 deleted: first.clone(),
             };
             let one = self.resolve(page.sealed_as_nobodys()?);
-            match self.apply_page(vec![one], None, How::Again).await {
+            match self.apply_page([one].into(), None, How::Again).await {
                 Ok(judged) => applied.add(judged),
                 Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
                     let second = first.split_off(first.len() / 2);

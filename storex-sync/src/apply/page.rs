@@ -41,7 +41,7 @@ pub(super) enum How {
 /// A page of transactions on its way into the database. Its functions are continuations: they may be called again.
 #[derive(Debug)]
 pub(super) struct Page {
-    pub(super) incoming: Vec<IncomingTransaction>,
+    pub(super) incoming: Arc<[IncomingTransaction]>,
     pub(super) cursor: Option<Move>,
     pub(super) how: How,
     pub(super) bound: Bound,
@@ -80,7 +80,7 @@ pub(super) struct Folded {
 impl Page {
     pub(super) fn new(
         replica: &Replica,
-        incoming: Vec<IncomingTransaction>,
+        incoming: Arc<[IncomingTransaction]>,
         cursor: Option<Move>,
         how: How,
         bound: Bound,
@@ -89,7 +89,7 @@ impl Page {
         let mut objects: Vec<Object> = Vec::new();
         let mut known: HashMap<(i64, Vec<u8>), usize> = HashMap::new();
         let mut object_of = Vec::new();
-        for one in &incoming {
+        for one in &*incoming {
             let mut places = Vec::new();
             if one.refused.is_none() {
                 for entry in &one.transaction.entries {

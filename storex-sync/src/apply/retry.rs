@@ -52,7 +52,7 @@ impl Replica {
     /// way, or it.
     async fn retry_unjudged(&self, parked: Parked, applied: &mut Applied) -> Result<()> {
         let one = self.resolve(parked.sealed());
-        match self.apply_page(vec![one], None, How::Arriving).await {
+        match self.apply_page([one].into(), None, How::Arriving).await {
             Ok(done) => applied.add(done),
             Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {}
             Err(error) => return Err(error),
@@ -64,7 +64,7 @@ impl Replica {
     pub(crate) async fn apply_objects(&self, sealed: SealedTransaction) -> Result<()> {
         let one = self.resolve(sealed);
         let why = one.refused.as_ref().map(|refusal| refusal.reason.clone());
-        let applied = self.apply_page(vec![one], None, How::Arriving).await?;
+        let applied = self.apply_page([one].into(), None, How::Arriving).await?;
         if applied.transactions > 0 {
             return Ok(());
         }
@@ -99,7 +99,7 @@ impl Replica {
         group: Vec<IncomingTransaction>,
         applied: &mut Applied,
     ) -> Result<bool> {
-        match self.apply_page(group, None, How::Again).await {
+        match self.apply_page(group.into(), None, How::Again).await {
             Ok(done) => {
                 let helped = done.transactions > 0;
                 applied.add(done);
