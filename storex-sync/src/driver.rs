@@ -286,6 +286,13 @@ impl Driver {
             }
             Effect::Perform(action) => self.doing = Some(self.act(action)),
             Effect::RoundOver { went_through } => self.round_over(went_through),
+            Effect::Acknowledge => {
+                let sync = self.sync.clone();
+                self.doing = Some(Box::pin(async move {
+                    sync.acknowledge_quickly().await;
+                    Done { event: Event::Acknowledged, turn: None }
+                }));
+            }
             Effect::Compact => {
                 let sync = self.sync.clone();
                 self.compacting = Some(Box::pin(async move { sync.compact_in_step().await }));

@@ -168,7 +168,7 @@ pub use rules::{RelationRule, UniqueRule};
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use shared_log::ObjectSharedLog;
 pub use shared_log::{
-    BackendSharedLog, Cursor, LogId, Member, MemorySharedLog, Page, SealedTransaction,
+    BackendSharedLog, Cursor, LogId, LogRequest, Member, MemorySharedLog, Page, SealedTransaction,
     SharedSyncLog, Snapshot, SnapshotId, Snapshots, Trimmed, Usage,
 };
 pub use stamp::{Device, Hlc, Stamp};

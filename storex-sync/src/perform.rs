@@ -15,7 +15,7 @@ use crate::meta::{DEVICES, Devices, HEAD, Head, read_meta};
 use crate::parked::{parked, waiting};
 use crate::place::{Move, Place, read_place};
 use crate::renewal::Renewal;
-use crate::shared_log::{Cursor, SealedTransaction};
+use crate::shared_log::{Cursor, LogRequest, SealedTransaction};
 use crate::stamp::Device;
 use crate::sync::{Sync, Turn};
 
@@ -47,7 +47,8 @@ impl Sync {
                     let first =
                         unsent.first().and_then(|row| u64::try_from(row.get(0).as_int()?).ok());
                     let sent_to = first.unwrap_or(head.next);
-                    Outcome::Place { device, sent_to, place, first: turn.is_first(), ahead }
+                    let (first, untold) = (turn.is_first(), turn.owes_acknowledgement());
+                    Outcome::Place { device, sent_to, place, first, ahead, untold }
                 }
                 Action::Register(device) => {
                     let registered = self.log.register(device);
@@ -72,13 +73,12 @@ impl Sync {
                     storage.flush().await.during("making the database durable")?;
                     Outcome::Durable
                 }
-                Action::Append(transactions) => {
+                Action::Exchange(request) => {
                     #[cfg(feature = "deliberate-faults")]
-                    replica.before_append(&transactions).await?;
-                    self.append(&transactions).await?
+                    replica.before_append(&request.append).await?;
+                    self.ask(turn, &replica, &request).await?
                 }
                 Action::Trim(device, last) => trim(&replica, device, last).await?,
-                Action::Read(device, cursor) => self.read(&replica, device, &cursor).await?,
                 Action::Restore(device) => {
                     tracing::trace!(target: "storex::step", step = "sync.before_restore");
                     let report = self.restore(&replica, device).await?;
@@ -88,13 +88,11 @@ impl Sync {
                 Action::Apply(transactions, cursor) => {
                     #[cfg(feature = "deliberate-faults")]
                     replica.before_apply(&cursor).await?;
+                    if !transactions.is_empty() {
+                        // Before it is: whoever gives up waiting does not learn whether it was.
+                        turn.applies();
+                    }
                     apply(&replica, transactions, cursor).await?
-                }
-                Action::Acknowledge(device, cursor) => {
-                    let acknowledged = self.log.acknowledge(device, &cursor);
-                    self.in_time("acknowledging", acknowledged).await?;
-                    tracing::trace!(target: "storex::step", step = "sync.after_acknowledge");
-                    Outcome::Acknowledged
                 }
                 Action::Renew(device, renewal) => {
                     tracing::trace!(target: "storex::step", step = "sync.before_renew");
@@ -118,38 +116,57 @@ impl Sync {
         })
     }
 
-    async fn append(&self, transactions: &[SealedTransaction]) -> Result<Outcome> {
-        tracing::trace!(target: "storex::step", step = "sync.before_append");
-        let appended = self.in_time("sending", self.log.append(transactions)).await;
-        tracing::trace!(target: "storex::step", step = "sync.after_append");
-        Ok(match appended {
-            Ok(()) => Outcome::Appended,
-            Err(SyncError::Forked { sequence, .. }) => Outcome::Forked(sequence),
-            // It does not have what it had confirmed: it was put back to an older state.
-            Err(SyncError::LogReplaced | SyncError::Gap { .. }) => Outcome::LogReplaced,
-            Err(error) => return Err(error),
-        })
-    }
-
-    async fn read(&self, replica: &Replica, device: Device, after: &Cursor) -> Result<Outcome> {
-        let page = self.log.read(device, after, self.limits.bytes);
-        match self.in_time("reading the shared log", page).await {
-            Ok(page) => Ok(Outcome::Page(page)),
-            Err(SyncError::LogReplaced) => Ok(Outcome::LogReplaced),
-            Err(SyncError::BelowFloor { reader }) => {
-                let place = read_place(&replica.storage).await?;
-                let Some(place) = place.filter(|it| it.cursor != Cursor::default()) else {
-                    return Ok(Outcome::BelowFloor);
-                };
-                // A log that is read anew, and lacks its beginning: the gap may pass, unless there is something better.
-                if place.cursor != *after && !self.has_snapshot().await? {
-                    return Err(SyncError::BelowFloor { reader });
+    async fn ask(&self, turn: &Turn, replica: &Replica, request: &LogRequest) -> Result<Outcome> {
+        let LogRequest { acknowledge, append, read, .. } = request;
+        let sends = !append.is_empty();
+        let during = match (sends, read) {
+            (true, _) => "sending",
+            (false, Some(_)) => "reading the shared log",
+            (false, None) => "acknowledging",
+        };
+        if sends {
+            tracing::trace!(target: "storex::step", step = "sync.before_append");
+        }
+        let answer = self.in_time(during, self.log.exchange(request, self.limits.bytes)).await;
+        if sends {
+            tracing::trace!(target: "storex::step", step = "sync.after_append");
+        }
+        match answer {
+            Ok(page) => {
+                if acknowledge.is_some() {
+                    turn.acknowledged();
+                    tracing::trace!(target: "storex::step", step = "sync.after_acknowledge");
                 }
-                lose_place(replica, place).await?;
-                Ok(Outcome::BelowFloor)
+                Ok(Outcome::Exchanged(page))
             }
+            Err(SyncError::Forked { sequence, .. }) if sends => Ok(Outcome::Forked(sequence)),
+            // It does not have what it had confirmed: it was put back to an older state.
+            Err(SyncError::Gap { .. }) if sends => Ok(Outcome::LogReplaced),
+            Err(SyncError::LogReplaced) => Ok(Outcome::LogReplaced),
+            Err(error @ SyncError::BelowFloor { .. }) => match read {
+                Some(after) => self.below_floor(replica, after, error).await,
+                None => Err(error),
+            },
             Err(error) => Err(error),
         }
+    }
+
+    async fn below_floor(
+        &self,
+        replica: &Replica,
+        after: &Cursor,
+        error: SyncError,
+    ) -> Result<Outcome> {
+        let place = read_place(&replica.storage).await?;
+        let Some(place) = place.filter(|it| it.cursor != Cursor::default()) else {
+            return Ok(Outcome::BelowFloor);
+        };
+        // A log that is read anew, and lacks its beginning: the gap may pass, unless there is something better.
+        if place.cursor != *after && !self.has_snapshot().await? {
+            return Err(error);
+        }
+        lose_place(replica, place).await?;
+        Ok(Outcome::BelowFloor)
     }
 
     async fn renew(

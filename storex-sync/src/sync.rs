@@ -1,6 +1,7 @@
 //! [`Sync`]: one exchange with a shared log.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use storex_core::Query;
@@ -9,7 +10,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use crate::apply::Replica;
 use crate::compact::Compaction;
 use crate::engine::{Action, Next, Purpose, Round};
-use crate::error::{During, Result, SyncError};
+use crate::error::{During, Result, SyncError, describe};
 use crate::exclusive::{Exclusive, Guard};
 use crate::lane::Lane;
 use crate::log::LOG;
@@ -19,6 +20,9 @@ use crate::stamp::Device;
 
 /// How long one request may take.
 const DEADLINE: Duration = Duration::from_secs(120);
+
+/// How long whoever pauses or stops waits for an acknowledgement.
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Keeps a storage in step with a shared log, one exchange at a time.
 ///
@@ -60,10 +64,15 @@ pub struct Sync {
     running: Arc<Mutex<Begun>>,
 }
 
-/// Whether an exchange has gone through since this sync was opened: the log knows this device, and is the right one; what
-/// waited for an update of the program was tried.
+/// What is known of the shared log from one exchange to the next.
 #[derive(Debug, Default)]
-struct Begun(bool);
+struct Begun {
+    /// An exchange has gone through since this sync was opened: the log knows this device, and is the right one; what waited for
+    /// an update of the program was tried.
+    through: bool,
+    /// Something was applied that the log was not told of.
+    untold: AtomicBool,
+}
 
 /// That an exchange may be made: no other is going on here, and this is the program that syncs the database. The next one
 /// can be made when it is dropped.
@@ -76,17 +85,32 @@ pub struct Turn {
 impl Turn {
     /// Notes that the exchange went through.
     pub fn went_through(&mut self) {
-        self.begun.0 = true;
+        self.begun.through = true;
     }
 
     /// Notes that it did not: the log may be another one by now, so the next exchange begins by asking for it.
     pub fn failed(&mut self) {
-        self.begun.0 = false;
+        self.begun.through = false;
     }
 
     /// Whether no exchange has gone through since this sync was opened, or since one has failed.
     pub(crate) fn is_first(&self) -> bool {
-        !self.begun.0
+        !self.begun.through
+    }
+
+    /// Whether the log may not have been told of all that was applied here.
+    pub(crate) fn owes_acknowledgement(&self) -> bool {
+        self.is_first() || self.begun.untold.load(Ordering::Relaxed)
+    }
+
+    /// Notes that something is applied.
+    pub(crate) fn applies(&self) {
+        self.begun.untold.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that the log was told of it.
+    pub(crate) fn acknowledged(&self) {
+        self.begun.untold.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn guard(&self) -> Option<&Guard> {
@@ -191,7 +215,7 @@ impl Sync {
         let guard = exclusive.try_acquire().await?.ok_or(SyncError::HeldElsewhere)?;
         if guard.is_dirty() {
             // The other program may know another shared log, or less of the schema.
-            begun.0 = false;
+            begun.through = false;
             guard.clear_dirty();
         }
         Ok(Turn { begun, guard: Some(guard) })
@@ -248,7 +272,7 @@ impl Sync {
         self.exchange(Purpose::Receive).await
     }
 
-    async fn exchange(&self, purpose: Purpose) -> Result<SyncReport> {
+    pub(crate) async fn exchange(&self, purpose: Purpose) -> Result<SyncReport> {
         let mut turn = self.turn().await?;
         let result = self.make_round(&turn, purpose).await;
         match &result {
@@ -258,6 +282,19 @@ impl Sync {
             Err(_) => turn.failed(),
         }
         result
+    }
+
+    /// Tells the shared log what was applied here. Whoever pauses or stops does not wait long for it: the first exchange
+    /// afterwards tells it too.
+    pub(crate) async fn acknowledge_quickly(&self) {
+        let acknowledged = tokio::select! {
+            biased;
+            acknowledged = self.exchange(Purpose::Acknowledge) => acknowledged.map(|_| ()),
+            () = self.replica.storage.runtime().sleep(ACKNOWLEDGE_WITHIN) => return,
+        };
+        if let Err(error) = acknowledged {
+            tracing::debug!(error = %describe(&error), "what was applied is acknowledged later");
+        }
     }
 
     pub(crate) async fn make_round(&self, turn: &Turn, purpose: Purpose) -> Result<SyncReport> {

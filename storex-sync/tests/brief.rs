@@ -64,7 +64,8 @@ async fn c39_a_log_that_does_not_answer_costs_no_more_than_the_time_that_there_i
     b.note("b", "of B").await;
     b.sync(&log).await;
     a.note("a", "of A").await;
-    for call in [Call::Register, Call::Append, Call::Read, Call::Acknowledge] {
+    // The last of them when there is nothing to send any more.
+    for call in [Call::Register, Call::Append, Call::Acknowledge, Call::Read] {
         scripted.script(call, [Fault::Delay(Duration::from_secs(3600))]);
         let begun = Instant::now();
         let brief = Brief { within: THREE_SECONDS, when_busy: WhenBusy::Skip };

@@ -92,6 +92,7 @@ struct World {
     looking: bool,
     action: Option<Action>,
     compacting: bool,
+    acknowledging: bool,
     /// To be sent; how many of them the log has already.
     unsent: u64,
     arrived: u64,
@@ -127,6 +128,7 @@ impl World {
             looking: false,
             action: None,
             compacting: false,
+            acknowledging: false,
             unsent: 0,
             arrived: 0,
             paused: false,
@@ -157,11 +159,11 @@ impl World {
         assert!(!self.stopped || ends, "after its end: {effect:?}");
         match effect {
             Effect::Look => {
-                assert!(!self.looking && self.action.is_none(), "two things at once");
+                assert!(!self.is_busy(), "two things at once");
                 self.looking = true;
             }
             Effect::Perform(action) => {
-                assert!(!self.looking && self.action.is_none(), "two things at once");
+                assert!(!self.is_busy(), "two things at once");
                 if action == Action::ReadPlace {
                     assert!(self.online, "an exchange without a connection");
                     assert!(!self.login, "an exchange without a login");
@@ -169,6 +171,11 @@ impl World {
                     assert!(self.now >= self.hold_until, "an exchange that the log does not want");
                 }
                 self.action = Some(action);
+            }
+            Effect::Acknowledge => {
+                assert!(!self.is_busy(), "two things at once");
+                assert!(self.online && !self.login && self.now >= self.hold_until);
+                self.acknowledging = true;
             }
             Effect::RoundOver { went_through } => self.failed = !went_through,
             Effect::Arm(timer, after) => {
@@ -200,9 +207,13 @@ impl World {
         }
     }
 
+    fn is_busy(&self) -> bool {
+        self.looking || self.acknowledging || self.action.is_some()
+    }
+
     fn check(&self) {
         let status = self.engine.status();
-        let busy = self.looking || self.action.is_some();
+        let busy = self.is_busy();
         assert_eq!(self.engine.is_busy(), busy);
         let may = self.online && !self.login && self.now >= self.hold_until && !self.stopped;
         assert!(!self.compacting || may, "it is compacted where nothing may be asked of the log");
@@ -280,11 +291,21 @@ impl World {
             let look = Look { unsent: self.unsent, parked: 0, paused: self.paused };
             return self.tell(Event::Looked(Ok(look)));
         }
+        if std::mem::take(&mut self.acknowledging) {
+            return self.tell(Event::Acknowledged);
+        }
         let Some(action) = self.action.take() else { return };
         let outcome = match action {
             Action::ReadPlace => {
                 let (device, place) = (Device::default(), self.place.clone());
-                Outcome::Place { device, sent_to: 1, place, first: false, ahead: false }
+                Outcome::Place {
+                    device,
+                    sent_to: 1,
+                    place,
+                    first: false,
+                    ahead: false,
+                    untold: false,
+                }
             }
             Action::Register(_) | Action::Reidentify(_) => Outcome::Registered(LogId([1; 16])),
             Action::SavePlace(place) => {
@@ -293,18 +314,16 @@ impl World {
             }
             Action::ReadOutbox(device) => Outcome::Outbox(self.outbox(device)),
             Action::Flush => Outcome::Durable,
-            Action::Append(_) => Outcome::Appended,
+            Action::Exchange(request) => Outcome::Exchanged(request.read.map(|at| self.page(at))),
             Action::Trim(_, count) => {
                 self.unsent -= count;
                 Outcome::Trimmed
             }
-            Action::Read(_, cursor) => Outcome::Page(self.page(cursor)),
             Action::Apply(transactions, cursor) => {
                 self.place = Some(cursor.to);
                 let transactions = transactions.len() as u64;
                 Outcome::Applied(Applied { transactions, ..Applied::default() })
             }
-            Action::Acknowledge(..) => Outcome::Acknowledged,
             Action::Renew(..) => Outcome::Renewed(None),
             Action::LogState => Outcome::StateLogged,
             Action::Restore(_) => Outcome::Restored(InitialSyncReport::default()),
@@ -376,7 +395,7 @@ impl World {
         self.happens(Happens::Online(true));
         self.happens(Happens::Pause(false));
         for _ in 0..500 {
-            if self.looking || self.action.is_some() {
+            if self.is_busy() {
                 self.done();
             } else if self.settled() {
                 return;
@@ -509,11 +528,12 @@ fn an_outbox_that_is_empty_for_now_is_read_again() {
     let mut round = Round::new();
     let place = Some(Place { log: LogId([1; 16]), cursor: Cursor::default() });
     let device = Device::default();
-    let begun = Outcome::Place { device, sent_to: 1, place, first: false, ahead: false };
+    let begun =
+        Outcome::Place { device, sent_to: 1, place, first: false, ahead: false, untold: false };
     assert_eq!(round.step(begun).unwrap(), Next::Do(Action::ReadOutbox(device)));
     let empty = Outbox { more: true, next: 3, ..Outbox::default() };
     let next = round.step(Outcome::Outbox(empty)).unwrap();
     assert_eq!(next, Next::Do(Action::ReadOutbox(device)));
     let next = round.step(Outcome::Outbox(Outbox { next: 3, ..Outbox::default() })).unwrap();
-    assert!(matches!(next, Next::Do(Action::Read(..))), "{next:?}");
+    assert!(matches!(next, Next::Do(Action::Exchange(..))), "{next:?}");
 }

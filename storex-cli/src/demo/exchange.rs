@@ -10,8 +10,8 @@ use storex_core::{Runtime, Storage};
 use storex_sqlite::SqliteBackend;
 use storex_sync::{
     BackendSharedLog, ContinuousSync, Cursor, Device, InitialSync, InitialSyncReport, LogId,
-    Member, MemoryChannel, Page, SealedTransaction, SharedSyncLog, Snapshots, Sync, SyncStatus,
-    Transaction, Trimmed, parked,
+    LogRequest, Member, MemoryChannel, Page, SealedTransaction, SharedSyncLog, Snapshots, Sync,
+    SyncStatus, Transaction, Trimmed, parked,
 };
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
@@ -135,6 +135,17 @@ impl SharedSyncLog for Counted {
 
     async fn acknowledge(&self, reader: Device, cursor: &Cursor) -> storex_sync::Result<()> {
         self.log.acknowledge(reader, cursor).await
+    }
+
+    async fn exchange(
+        &self,
+        request: &LogRequest,
+        limit: usize,
+    ) -> storex_sync::Result<Option<Page>> {
+        let page = self.log.exchange(request, limit).await?;
+        self.sent.add(&request.append);
+        self.received.add(page.as_ref().map_or(&[], |page| &page.transactions));
+        Ok(page)
     }
 
     async fn changed(&self, reader: Device, after: &Cursor) -> storex_sync::Result<()> {

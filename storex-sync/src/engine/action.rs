@@ -4,7 +4,7 @@ use crate::apply::Applied;
 use crate::initial::InitialSyncReport;
 use crate::place::{Move, Place};
 use crate::renewal::Renewal;
-use crate::shared_log::{Cursor, LogId, Page, SealedTransaction};
+use crate::shared_log::{LogId, LogRequest, Page, SealedTransaction};
 use crate::stamp::Device;
 
 /// One step of an exchange. Between any two of them the program may be killed: the next exchange begins anew, what was sent
@@ -21,18 +21,14 @@ pub enum Action {
     ReadOutbox(Device),
     /// Make everything that was written so far safe from a loss of power: [`Outcome::Durable`].
     Flush,
-    /// Append transactions to the shared log: [`Outcome::Appended`].
-    Append(Vec<SealedTransaction>),
+    /// Ask the shared log for this: [`Outcome::Exchanged`].
+    Exchange(LogRequest),
     /// Drop from this device's log what the shared log has, up to this number: [`Outcome::Trimmed`].
     Trim(Device, u64),
-    /// Read a page that follows this place: [`Outcome::Page`].
-    Read(Device, Cursor),
     /// Apply transactions, and note the place behind them, in one transaction: [`Outcome::Applied`].
     Apply(Vec<SealedTransaction>, Move),
     /// Take the shared log's snapshot: [`Outcome::Restored`].
     Restore(Device),
-    /// Tell the shared log what is durable here: [`Outcome::Acknowledged`].
-    Acknowledge(Device, Cursor),
     /// Give the log another identity, because it does not hold what it held: [`Outcome::Registered`].
     Reidentify(LogId),
     /// Begin a new incarnation of the device: [`Outcome::Renewed`].
@@ -67,6 +63,8 @@ pub enum Outcome {
         first: bool,
         /// Whether this device has stamped writes far ahead of what its clock says now.
         ahead: bool,
+        /// Whether the log may not have been told of the place.
+        untold: bool,
     },
     /// Of [`Action::Register`] and [`Action::Reidentify`]: the log's identity.
     Registered(LogId),
@@ -76,12 +74,12 @@ pub enum Outcome {
     Outbox(Outbox),
     /// Of [`Action::Flush`].
     Durable,
-    /// Of [`Action::Append`].
-    Appended,
-    /// Of [`Action::Append`]: the log holds another transaction of this device under this number, or more of them than it was
-    /// given.
+    /// Of [`Action::Exchange`]: what follows the place, if that was asked for.
+    Exchanged(Option<Page>),
+    /// Of [`Action::Exchange`]: the log holds another transaction of this device under this number, or more of them than it was
+    /// given. Nothing was appended or read.
     Forked(u64),
-    /// Of [`Action::Append`] and [`Action::Read`]: the log is another one than before, or does not hold what it held.
+    /// Of [`Action::Exchange`]: the log is another one than before, or does not hold what it held.
     LogReplaced,
     /// Of [`Action::Renew`]: the new incarnation; `None` when there was no reason any more. Of [`Action::ReadOutbox`] and
     /// [`Action::Trim`]: another program has begun it meanwhile.
@@ -90,9 +88,7 @@ pub enum Outcome {
     StateLogged,
     /// Of [`Action::Trim`].
     Trimmed,
-    /// Of [`Action::Read`].
-    Page(Page),
-    /// Of [`Action::Read`]: what follows the place is gone, and the place was given up.
+    /// Of [`Action::Exchange`]: what follows the place is gone, and the place was given up. Nothing was read.
     BelowFloor,
     /// Of [`Action::Restore`]: the place is the snapshot's now.
     Restored(InitialSyncReport),
@@ -107,8 +103,6 @@ pub enum Outcome {
         /// The number that came.
         found: u64,
     },
-    /// Of [`Action::Acknowledge`].
-    Acknowledged,
     /// Of [`Action::RetryParked`].
     Retried(Applied),
 }

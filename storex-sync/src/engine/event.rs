@@ -39,6 +39,8 @@ pub enum Event {
     Looked(Result<Look>),
     /// What came of an [`Effect::Perform`].
     Performed(Result<Outcome>),
+    /// An [`Effect::Acknowledge`] is over, whatever came of it.
+    Acknowledged,
     /// What came of an [`Effect::Compact`].
     Compacted(Result<Compacted>),
     /// Continuous sync is to end, after what is under way.
@@ -57,6 +59,9 @@ pub enum Effect {
         /// Whether it went through.
         went_through: bool,
     },
+    /// Tell the shared log what was applied, if that is quickly done: no exchange follows for now. Answered by
+    /// [`Event::Acknowledged`].
+    Acknowledge,
     /// Compact the shared log, beside everything else; answered by [`Event::Compacted`].
     Compact,
     /// Give up compacting the shared log, without an answer.

@@ -22,7 +22,9 @@ impl Engine {
         self.disarm(Timer::Round);
         self.disarm(Timer::Gather);
         let callers = std::mem::take(&mut self.callers);
-        self.activity = Activity::Exchanging(Box::new(Round::new()), callers);
+        self.untold = false;
+        let round = Round::new().in_a_series();
+        self.activity = Activity::Exchanging(Box::new(round), callers);
         self.effects.push(Effect::Perform(Action::ReadPlace));
         self.status.next_attempt = None;
     }
@@ -32,7 +34,10 @@ impl Engine {
         match performed.and_then(|outcome| round.step(outcome)) {
             Ok(Next::Do(action)) => {
                 match &action {
-                    Action::Apply(transactions, _) => self.reached &= transactions.is_empty(),
+                    Action::Apply(transactions, _) => {
+                        self.reached &= transactions.is_empty();
+                        self.status.phase = Phase::Receiving;
+                    }
                     // What it leads to is to be sent.
                     Action::Renew(..) | Action::LogState => self.reached = false,
                     Action::Restore(_) => self.reached = false,
@@ -40,7 +45,9 @@ impl Engine {
                     Action::Register(_) | Action::ReadOutbox(_) => {
                         self.status.phase = Phase::Sending
                     }
-                    Action::Read(..) => self.status.phase = Phase::Receiving,
+                    Action::Exchange(request) if request.append.is_empty() => {
+                        self.status.phase = Phase::Receiving;
+                    }
                     _ => {}
                 }
                 let ((sent, received), unsent) = (round.carried(), self.status.unsent);
@@ -50,6 +57,7 @@ impl Engine {
                 return self.effects.push(Effect::Perform(action));
             }
             Ok(Next::Finished(report)) => {
+                self.untold = round.owes_acknowledgement();
                 let callers = std::mem::take(callers);
                 self.status.progress = None;
                 self.activity = Activity::Idle;

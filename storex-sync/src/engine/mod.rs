@@ -28,6 +28,7 @@ mod exchanging;
 mod obstacles;
 mod pace;
 mod round;
+mod settling;
 pub(crate) mod status;
 mod telling;
 mod tidying;
@@ -93,6 +94,10 @@ pub struct Engine {
     remembered_at: Option<Timestamp>,
     /// The last exchange carried nothing.
     idle: bool,
+    /// It has left something unacknowledged, for the next one to tell.
+    untold: bool,
+    /// It was paused here since nothing was under way.
+    pausing: bool,
     tidying: Tidying,
     status: SyncStatus,
     effects: Vec<Effect>,
@@ -103,6 +108,8 @@ enum Activity {
     Idle,
     Looking(After),
     Exchanging(Box<Round>, Vec<Caller>),
+    /// Telling the shared log what was applied, before a pause or the end.
+    Acknowledging,
     Stopped,
 }
 
@@ -143,6 +150,8 @@ impl Engine {
             pause_told: false,
             remembered_at: None,
             idle: false,
+            untold: false,
+            pausing: false,
             tidying: Tidying::new(config.compact_every, last_compaction),
             status: SyncStatus { last_success, last_error, last_error_at, ..SyncStatus::default() },
             effects: Vec::new(),
@@ -155,10 +164,10 @@ impl Engine {
         &self.status
     }
 
-    /// Whether a look or an exchange is under way.
+    /// Whether a look or a request is under way.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        matches!(self.activity, Activity::Looking(_) | Activity::Exchanging(..))
+        !matches!(self.activity, Activity::Idle | Activity::Stopped)
     }
 
     /// Takes what has happened and says what is to be done, in this order. `now` is the wall clock; it is told and not relied
@@ -175,7 +184,10 @@ impl Engine {
                 self.callers.push(caller);
                 self.due = true;
             }
-            Event::Paused => (self.obstacles.paused, self.pause_told) = (true, true),
+            Event::Paused => {
+                (self.obstacles.paused, self.pause_told) = (true, true);
+                self.pausing = true;
+            }
             Event::Resumed => {
                 (self.obstacles.paused, self.pause_told) = (false, true);
                 self.due = true;
@@ -186,6 +198,10 @@ impl Engine {
             }
             Event::Looked(looked) => self.looked(now, looked),
             Event::Performed(performed) => self.performed(now, performed),
+            Event::Acknowledged if matches!(self.activity, Activity::Acknowledging) => {
+                self.activity = Activity::Idle;
+            }
+            Event::Acknowledged => {}
             Event::Compacted(compacted) => self.compacted(now, compacted),
             Event::Stop => self.stopping = true,
         }
@@ -306,44 +322,6 @@ impl Engine {
         let Config { triggers, .. } = &self.config;
         let hindered = self.status.failures > 0 || self.standing_by;
         triggers.local_change && self.status.unsent > 0 && !hindered
-    }
-
-    /// With nothing under way: begins what is due, and else sees to it that it wakes up.
-    fn settle(&mut self, now: Timestamp) {
-        if self.stopping {
-            self.activity = Activity::Stopped;
-            self.effects.push(Effect::Stopped);
-            return;
-        }
-        if let Some(refusal) = self.obstacles.refusal(now) {
-            if !self.callers.is_empty() {
-                let callers = std::mem::take(&mut self.callers);
-                self.effects.push(Effect::Answer(callers, Err(refusal)));
-            }
-            // Somebody else may take away a pause, and nobody tells of it everywhere.
-            if self.obstacles.only_paused() && self.config.triggers.timer {
-                self.arm_unless_armed(Timer::Round, self.pace.interval());
-            } else {
-                self.disarm(Timer::Round);
-            }
-        } else if self.due {
-            return self.look(After::Round);
-        } else if self.status.failures > 0 {
-            self.arm_unless_armed(Timer::Round, self.retry_delay);
-        } else if self.standing_by {
-            self.arm_unless_armed(Timer::Round, STAND_BY);
-        } else {
-            if self.config.triggers.timer {
-                self.arm_unless_armed(Timer::Round, self.pace.interval());
-            }
-            if self.is_eager() {
-                // Written during the exchange, or by somebody who does not tell.
-                self.arm_unless_armed(Timer::Gather, self.config.gather);
-            }
-        }
-        if self.changed || self.news {
-            self.arm_unless_armed(Timer::Gather, self.config.gather);
-        }
     }
 
     fn remember(&mut self, now: Timestamp) {

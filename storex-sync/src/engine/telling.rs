@@ -21,7 +21,9 @@ impl Engine {
         let until = self.status.next_attempt;
         self.status.phase = match (&self.activity, until) {
             (Activity::Stopped, _) => Phase::Stopped,
-            (Activity::Exchanging(..) | Activity::Looking(_), _) => self.status.phase,
+            (Activity::Exchanging(..) | Activity::Looking(_) | Activity::Acknowledging, _) => {
+                self.status.phase
+            }
             _ if self.obstacles.offline => Phase::Offline,
             _ if self.obstacles.paused => Phase::Paused,
             _ if self.obstacles.login.is_some() => Phase::NeedsLogin,

@@ -6,12 +6,14 @@ mod memory;
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 mod objects;
 mod position;
+mod request;
 mod snapshots;
 
 pub use backend::BackendSharedLog;
 pub use memory::MemorySharedLog;
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use objects::ObjectSharedLog;
+pub use request::LogRequest;
 pub use snapshots::{Snapshot, SnapshotId, Snapshots, Usage};
 
 use std::fmt;
@@ -76,6 +78,32 @@ pub trait SharedSyncLog: fmt::Debug + MaybeSend + MaybeSync + 'static {
     /// # Errors
     /// [`SyncError::Corrupt`](crate::SyncError::Corrupt) for a cursor of another kind of log.
     async fn acknowledge(&self, reader: Device, cursor: &Cursor) -> Result<()>;
+
+    /// Acknowledges, appends and reads, in this order and as far as it is asked for. Gives the page, if one is asked for; `limit` is
+    /// that of [`read`](Self::read). This is what devices call.
+    ///
+    /// This default does one after the other. A log that is reached over a network makes one request of it.
+    ///
+    /// Dropped while it waits, it has done some of its parts, and each of them whole or not at all.
+    ///
+    /// # Errors
+    /// Those of its parts, each of which means what it means there. What is in front of the part that has failed was done, and what is
+    /// behind it was not: [`SyncError::BelowFloor`](crate::SyncError::BelowFloor) says that the transactions were appended, and after
+    /// [`SyncError::Forked`](crate::SyncError::Forked) or [`SyncError::Gap`](crate::SyncError::Gap) nothing was read. Where the answer is
+    /// lost, nobody knows how much was done.
+    async fn exchange(&self, request: &LogRequest, limit: usize) -> Result<Option<Page>> {
+        let LogRequest { device, acknowledge, append, read } = request;
+        if let Some(cursor) = acknowledge {
+            self.acknowledge(*device, cursor).await?;
+        }
+        if !append.is_empty() {
+            self.append(append).await?;
+        }
+        match read {
+            Some(after) => Ok(Some(self.read(*device, after, limit).await?)),
+            None => Ok(None),
+        }
+    }
 
     /// Returns when something for this reader may follow the cursor; at once when something does. It may return without
     /// news, so read and wait again.

@@ -51,10 +51,10 @@ async fn exchanged(continuous: &Arc<dyn SyncHandle>) -> SyncReport {
     continuous.sync_now().await.expect("it runs").expect("it goes through")
 }
 
-/// When the next so many requests of a kind begin.
-fn times(log: &ScriptedLog, call: Call, count: usize) -> Arc<Mutex<Vec<Instant>>> {
+/// When the next so many requests of each of these kinds begin.
+fn times(log: &ScriptedLog, calls: &[Call], count: usize) -> Arc<Mutex<Vec<Instant>>> {
     let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
-    for _ in 0..count {
+    for call in calls.iter().flat_map(|call| std::iter::repeat_n(*call, count)) {
         let times = Arc::clone(&times);
         log.before(call, move || {
             times.lock().unwrap().push(Instant::now());

@@ -70,11 +70,17 @@ async fn c69_in_step_is_true_whenever_it_is_said(place: Place) {
 
 async fn c69_the_phases_of_an_exchange_are_told(place: Place) {
     let log = ScriptedLog::new(&shared_log());
-    let device = Device::new(1).await;
+    let (device, other) = (Device::new(1).await, Device::new(2).await);
+    for n in ["1", "2"] {
+        other.note(n, "a page of its own").await;
+    }
+    other.sync(&log).await;
     device.note("n", "x").await;
     log.script(Call::Append, [Fault::Delay(SECOND)]);
     log.script(Call::Read, [Fault::Delay(SECOND)]);
-    let continuous = builder(&device, &log).await.start_in(place).await;
+    let small = Limits { bytes: 1, ..Limits::default() };
+    let sync = device.join(&log).await.limits(small);
+    let continuous = every(sync, crate::LONG).start_in(place).await;
     let phase = || continuous.status().borrow().phase;
     let_run().await;
     assert_eq!(phase(), Phase::Sending);

@@ -8,11 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use storex_core::BoxFuture;
 use storex_sync::{
-    Cursor, Device, LogId, Member, Page, Result, SealedTransaction, SharedSyncLog, Snapshot,
-    SnapshotId, Snapshots, SyncError, Trimmed, Usage,
+    Cursor, Device, LogId, LogRequest, Member, Page, Result, SealedTransaction, SharedSyncLog,
+    Snapshot, SnapshotId, Snapshots, SyncError, Trimmed, Usage,
 };
 
-/// A kind of request.
+/// A kind of request. One that does several things is of the kind that comes first of append, read, acknowledge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
     Register,
@@ -68,6 +68,7 @@ struct State {
     running: usize,
     most_running: usize,
     appended: Vec<Vec<(Device, u64)>>,
+    requests: Vec<LogRequest>,
     delivered: Vec<(Device, Vec<SealedTransaction>)>,
     place: HashMap<Device, Cursor>,
     left_out: Option<(Device, u64)>,
@@ -133,7 +134,13 @@ impl ScriptedLog {
         let mut state = self.lock();
         state.calls.clear();
         state.appended.clear();
+        state.requests.clear();
         state.delivered.clear();
+    }
+
+    /// Those that append, read or acknowledge, with what they asked for.
+    pub fn requests(&self) -> Vec<LogRequest> {
+        self.lock().requests.clone()
     }
 
     /// How many requests of a kind there were.
@@ -222,22 +229,33 @@ impl SharedSyncLog for ScriptedLog {
     }
 
     async fn append(&self, transactions: &[SealedTransaction]) -> Result<()> {
-        let names = transactions.iter().map(|it| (it.device, it.sequence)).collect();
-        self.lock().appended.push(names);
         self.through(Call::Append, || self.inner.append(transactions)).await
     }
 
     async fn read(&self, reader: Device, after: &Cursor, limit: usize) -> Result<Page> {
-        let mut page = self.through(Call::Read, || self.inner.read(reader, after, limit)).await?;
-        let mut state = self.lock();
-        page.transactions.retain(|it| Some((it.device, it.sequence)) != state.left_out);
-        state.delivered.push((reader, page.transactions.clone()));
-        state.place.insert(reader, page.cursor.clone());
-        Ok(page)
+        self.through(Call::Read, || self.inner.read(reader, after, limit)).await
     }
 
     async fn acknowledge(&self, reader: Device, cursor: &Cursor) -> Result<()> {
         self.through(Call::Acknowledge, || self.inner.acknowledge(reader, cursor)).await
+    }
+
+    async fn exchange(&self, request: &LogRequest, limit: usize) -> Result<Option<Page>> {
+        let call = match request {
+            LogRequest { append, .. } if !append.is_empty() => Call::Append,
+            LogRequest { read: Some(_), .. } => Call::Read,
+            _ => Call::Acknowledge,
+        };
+        let names: Vec<_> = request.append.iter().map(|it| (it.device, it.sequence)).collect();
+        self.lock().appended.extend((!names.is_empty()).then_some(names));
+        self.lock().requests.push(request.clone());
+        let page = self.through(call, || self.inner.exchange(request, limit)).await?;
+        let Some(mut page) = page else { return Ok(None) };
+        let mut state = self.lock();
+        page.transactions.retain(|it| Some((it.device, it.sequence)) != state.left_out);
+        state.delivered.push((request.device, page.transactions.clone()));
+        state.place.insert(request.device, page.cursor.clone());
+        Ok(Some(page))
     }
 
     async fn changed(&self, reader: Device, after: &Cursor) -> Result<()> {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use storex_core::BoxFuture;
 use storex_sync::{
-    Cursor, Device, LogId, Member, Page, Result, SealedTransaction, SharedSyncLog, SyncError,
-    Trimmed,
+    Cursor, Device, LogId, LogRequest, Member, Page, Result, SealedTransaction, SharedSyncLog,
+    SyncError, Trimmed,
 };
 use tokio::sync::oneshot;
 
@@ -325,6 +325,18 @@ fn failed() -> SyncError {
     SyncError::Transport { during: "a request", reason: "the connection was refused".to_owned() }
 }
 
+/// What is asked for, in words.
+fn told_of(request: &LogRequest) -> String {
+    let appends = match &request.append[..] {
+        [] => None,
+        [first, .., last] => Some(format!("append {} to {}", first.sequence, last.sequence)),
+        [one] => Some(format!("append {}", one.sequence)),
+    };
+    let acknowledges = request.acknowledge.as_ref().map(|_| "acknowledge".to_owned());
+    let reads = request.read.as_ref().map(|_| "read".to_owned());
+    [acknowledges, appends, reads].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
 #[async_trait]
 impl SharedSyncLog for Remote {
     async fn register(&self, device: Device) -> Result<LogId> {
@@ -337,48 +349,54 @@ impl SharedSyncLog for Remote {
     }
 
     async fn append(&self, transactions: &[SealedTransaction]) -> Result<()> {
-        let network = Arc::clone(&self.network);
-        let what = match transactions {
-            [] => "append nothing".to_owned(),
-            [first, .., last] => format!("append {} to {}", first.sequence, last.sequence),
-            [one] => format!("append {}", one.sequence),
-        };
-        let transactions = Arc::new(transactions.to_vec());
-        let request: Request<()> = Arc::new(move || {
-            let (network, transactions) = (Arc::clone(&network), Arc::clone(&transactions));
-            Box::pin(async move {
-                network.log().append(&transactions).await?;
-                network.accepted(&transactions);
-                Ok(())
-            })
-        });
-        self.ask(&what, request).await
+        let [first, ..] = transactions else { return Ok(()) };
+        let append = transactions.to_vec();
+        let request = LogRequest { device: first.device, append, ..LogRequest::default() };
+        self.exchange(&request, 0).await.map(drop)
     }
 
     async fn read(&self, reader: Device, after: &Cursor, limit: usize) -> Result<Page> {
-        let (network, after) = (Arc::clone(&self.network), after.clone());
-        let at = self.device;
-        let request: Request<Page> = Arc::new(move || {
-            let (network, after) = (Arc::clone(&network), after.clone());
-            Box::pin(async move {
-                let mut page = network.log().read(reader, &after, limit).await?;
-                network.spoil(at, &mut page);
-                Ok(page)
-            })
-        });
-        let page = self.ask("read", request).await?;
-        let (count, more) = (page.transactions.len(), if page.more { ", more follow" } else { "" });
-        self.network.sim.note(&self.name(), format_args!("gets {count} transactions{more}"));
-        Ok(page)
+        let read = Some(after.clone());
+        let request = LogRequest { device: reader, read, ..LogRequest::default() };
+        self.exchange(&request, limit).await?.ok_or_else(failed)
     }
 
     async fn acknowledge(&self, reader: Device, cursor: &Cursor) -> Result<()> {
-        let (network, cursor) = (Arc::clone(&self.network), cursor.clone());
-        let request: Request<()> = Arc::new(move || {
-            let (log, cursor) = (network.log(), cursor.clone());
-            Box::pin(async move { log.acknowledge(reader, &cursor).await })
+        let acknowledge = Some(cursor.clone());
+        let request = LogRequest { device: reader, acknowledge, ..LogRequest::default() };
+        self.exchange(&request, 0).await.map(drop)
+    }
+
+    /// One request, whose parts are done one after the other: what was appended stays where the reading fails.
+    async fn exchange(&self, request: &LogRequest, limit: usize) -> Result<Option<Page>> {
+        let network = Arc::clone(&self.network);
+        let what = told_of(request);
+        let (at, asked) = (self.device, Arc::new(request.clone()));
+        let request: Request<Option<Page>> = Arc::new(move || {
+            let (network, asked) = (Arc::clone(&network), Arc::clone(&asked));
+            Box::pin(async move {
+                let log = network.log();
+                let LogRequest { device, acknowledge, append, read } = &*asked;
+                if let Some(cursor) = acknowledge {
+                    log.acknowledge(*device, cursor).await?;
+                }
+                if !append.is_empty() {
+                    log.append(append).await?;
+                    network.accepted(append);
+                }
+                let Some(after) = read else { return Ok(None) };
+                let mut page = log.read(*device, after, limit).await?;
+                network.spoil(at, &mut page);
+                Ok(Some(page))
+            })
         });
-        self.ask("acknowledge", request).await
+        let page = self.ask(&what, request).await?;
+        if let Some(page) = &page {
+            let (count, more) =
+                (page.transactions.len(), if page.more { ", more follow" } else { "" });
+            self.network.sim.note(&self.name(), format_args!("gets {count} transactions{more}"));
+        }
+        Ok(page)
     }
 
     async fn changed(&self, reader: Device, after: &Cursor) -> Result<()> {

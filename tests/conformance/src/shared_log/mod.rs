@@ -2,6 +2,7 @@
 #![allow(missing_docs)] // see above
 
 pub mod appending;
+pub mod exchanging;
 pub mod members;
 pub mod news;
 pub mod places;
@@ -227,6 +228,16 @@ macro_rules! shared_log_conformance {
                 transactions_of_several_devices_are_refused
                 many_devices_append_while_others_read
                 one_that_was_given_up_may_be_repeated
+            }
+            exchanging {
+                everything_at_once
+                only_what_is_asked_for_is_done
+                its_page_has_the_limit
+                where_appending_is_refused_nothing_is_read
+                where_reading_is_refused_it_has_appended
+                twice_is_once
+                one_that_was_given_up_may_be_repeated
+                a_place_of_another_kind_is_refused
             }
             members {
                 who_registered_is_one

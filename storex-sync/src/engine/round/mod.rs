@@ -1,36 +1,36 @@
 //! [`Round`]: one exchange with a shared log, step by step.
 //!
 //! ```text
-//!   ReadPlace ─▶ (Register ─▶ SavePlace) ─▶ ReadOutbox ─▶ Flush ─▶ Append ─▶ Trim ─┐
-//!    ▲                                        ▲  ├─ LogState ◀─┐   more            │
-//!    └─ Renew ◀─ forked, replaced             └──┼─────────────┼───────────────────┤
-//!                                                └ nothing ─┐  │                   │
-//!                                                           ▼  └ state to be sent ─┘
-//!               RetryParked ◀── through ── Acknowledge ◀ Flush ◀ Apply ◀── Read
-//!
-//!   Read ── below the floor ─▶ Restore ─▶ ReadPlace
-//!   Apply ── something is missing ─▶ Read, from the log's beginning
+//!   ReadPlace ─▶ (Register ─▶ SavePlace) ─▶ ReadOutbox ─▶ (Flush) ─▶ Exchange ─▶ (Trim) ─▶ (Apply) ─▶ RetryParked
+//!    ▲                                      ▲  │ ▲          ▲                      │          │
+//!    │                     state to be sent │  ▼ │          │                      │          │
+//!    │                                      │ LogState      └──────── more ────────┼──────────┤
+//!    │                                      └──────────────── more to be sent ─────┘          │
+//!    └─ Renew ◀─ forked, replaced      Exchange ── below the floor ─▶ Restore ─▶ ReadPlace    │
+//!                                      Exchange, from the log's beginning ◀─ something is missing
 //! ```
+//!
+//! **A request carries what there is to be carried.** The last of what is sent goes with the first reading, and each request also
+//! acknowledges what was applied before it. So where little is pending on either side, an exchange is one request. What the last page has
+//! brought is acknowledged by a request of its own, or, where another exchange is to follow ([`Round::in_a_series`]), by that one.
 //!
 //! What the rules of the merge have made this device write meanwhile is sent before it is through.
 
+mod receiving;
+
+use self::receiving::Gap;
 use super::action::{Action, Outbox, Outcome, Retry};
 use crate::apply::Applied;
 use crate::error::{Result, SyncError};
-use crate::initial::InitialSyncReport;
 use crate::place::{Move, Place};
 use crate::renewal::Renewal;
 use crate::report::SyncReport;
-use crate::shared_log::{Cursor, LogId, Page};
+use crate::shared_log::{Cursor, LogId, LogRequest, Page, SealedTransaction};
 use crate::stamp::Device;
 
 /// How often an exchange begins anew for another reason than that it is through: a log that is another one at each look
 /// is not followed without end.
 const BEGINNINGS: u32 = 4;
-
-/// How often an exchange takes the shared log's snapshot: a log that drops what follows it meanwhile is not followed without
-/// end.
-const RESTORES: u32 = 3;
 
 /// What an exchange is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,6 +42,8 @@ pub enum Purpose {
     Send,
     /// Applies what others wrote.
     Receive,
+    /// Acknowledges what was applied, if the log was not told of it.
+    Acknowledge,
 }
 
 /// One exchange: sends what was written here and applies what others wrote, until both are through. It says what to do;
@@ -54,7 +56,10 @@ pub struct Round {
     /// The log knows this device, and is the right one.
     registered: bool,
     place: Option<Place>,
-    sending: Sending,
+    /// What was sent and is still in the own log.
+    sending: Option<Sending>,
+    /// What came with the answer to it.
+    page: Option<Page>,
     /// The number behind the last transaction that the log is known to have of this device.
     sent_to: u64,
     /// What follows when everything is durable.
@@ -68,8 +73,10 @@ pub struct Round {
     asked_ahead: bool,
     /// Whether something was written here while it was applied, that is to be sent.
     owes: bool,
-    /// The place may be further on than what the log has noted, by an initial sync or a snapshot.
+    /// The place may be further on than what the log was told.
     untold: bool,
+    /// The next exchange tells what this one leaves untold.
+    in_a_series: bool,
     restored: u32,
     /// The place, and how far the log was read anew, when the page that is being applied is.
     behind_apply: Option<(Place, Option<Cursor>)>,
@@ -80,22 +87,8 @@ pub struct Round {
     report: SyncReport,
 }
 
-/// A transaction that is missing.
+/// What a request has carried.
 #[derive(Debug)]
-struct Gap {
-    device: Device,
-    expected: u64,
-    found: u64,
-}
-
-impl From<Gap> for SyncError {
-    fn from(Gap { device, expected, found }: Gap) -> Self {
-        Self::Gap { device, expected, found }
-    }
-}
-
-/// What the request carries that is under way.
-#[derive(Debug, Default)]
 struct Sending {
     transactions: u64,
     entries: u64,
@@ -125,6 +118,12 @@ impl Round {
         Self { purpose, ..Self::default() }
     }
 
+    /// One of several: what it applies last is acknowledged by the next, so that it costs no request of its own.
+    #[must_use]
+    pub fn in_a_series(self) -> Self {
+        Self { in_a_series: true, ..self }
+    }
+
     /// Takes what came of the last step, and says what follows.
     ///
     /// # Errors
@@ -133,45 +132,53 @@ impl Round {
     /// anew.
     pub fn step(&mut self, outcome: Outcome) -> Result<Next> {
         Ok(Next::Do(match outcome {
-            Outcome::Place { device, sent_to, place, first, ahead } => {
+            Outcome::Place { device, sent_to, place, first, ahead, untold } => {
                 self.sent_to = sent_to;
+                self.untold |= untold;
                 let begun = self.begin(device, place, first);
                 // Asked once: it may be that this device's clock is behind.
                 let asked = std::mem::replace(&mut self.asked_ahead, true);
-                let renews = ahead && !asked && self.purpose != Purpose::Receive;
-                if renews { self.renew(Renewal::Ahead)? } else { begun }
+                if !ahead || asked || !self.sends() {
+                    return Ok(begun);
+                }
+                self.renew(Renewal::Ahead)?
             }
-            Outcome::Registered(log) => self.registered(log)?,
-            Outcome::PlaceSaved => self.known(),
+            Outcome::Registered(log) => return self.registered(log),
+            Outcome::PlaceSaved => return Ok(self.known()),
             Outcome::StateLogged => Action::ReadOutbox(self.device),
             Outcome::Outbox(outbox) => return Ok(self.send(outbox)),
             Outcome::Durable => self.behind_flush.take().ok_or_else(out_of_turn)?,
-            Outcome::Appended => Action::Trim(self.device, self.sending.last),
+            Outcome::Exchanged(page) => {
+                self.page = page;
+                match &self.sending {
+                    Some(sending) => Action::Trim(self.device, sending.last),
+                    None => return self.answered(),
+                }
+            }
             Outcome::Forked(at) => self.renew(Renewal::Forked { at })?,
             Outcome::LogReplaced => self.replaced()?,
             Outcome::Renewed(device) => self.renewed(device)?,
-            Outcome::Trimmed => return Ok(self.sent()),
-            Outcome::Page(page) => return self.arrived(page),
+            Outcome::Trimmed => return self.sent(),
             Outcome::BelowFloor => self.restore()?,
             Outcome::Restored(report) => self.go_on_from_snapshot(report),
             Outcome::Applied(applied) => {
                 if let Some((place, reread)) = self.behind_apply.take() {
                     (self.place, self.reread) = (Some(place), reread);
                 }
+                // What was read anew is behind the place that is noted.
+                self.untold |= self.arrived && self.reread.is_none();
                 self.take(applied);
-                return Ok(self.applied());
+                return Ok(self.page_done());
             }
             Outcome::Missed { device, expected, found } => {
                 self.read_anew(Gap { device, expected, found })?
             }
-            Outcome::Acknowledged => return Ok(self.page_done()),
             Outcome::Retried(applied) => {
                 self.take(applied);
-                return Ok(if std::mem::take(&mut self.owes) {
-                    Next::Do(Action::ReadOutbox(self.device))
-                } else {
-                    Next::Finished(std::mem::take(&mut self.report))
-                });
+                if !std::mem::take(&mut self.owes) {
+                    return Ok(self.finish());
+                }
+                Action::ReadOutbox(self.device)
             }
         }))
     }
@@ -182,46 +189,54 @@ impl Round {
         (self.report.sent_transactions, received.transactions + received.parked)
     }
 
+    /// Whether something is applied here that the log was not told of.
+    pub(super) fn owes_acknowledgement(&self) -> bool {
+        // While the log is read anew something may be missing in front of the place.
+        self.untold && self.reread.is_none() && self.noted() != Cursor::default()
+    }
+
+    fn sends(&self) -> bool {
+        matches!(self.purpose, Purpose::Both | Purpose::Send)
+    }
+
     /// A device that got its place by initial sync is not known to the log yet.
-    fn begin(&mut self, device: Device, place: Option<Place>, first: bool) -> Action {
+    fn begin(&mut self, device: Device, place: Option<Place>, first: bool) -> Next {
         self.first |= first;
         self.registered = place.is_some() && !self.first;
-        self.untold |= first;
         (self.device, self.place) = (device, place);
-        (self.reread, self.behind_apply) = (None, None);
+        (self.reread, self.behind_apply, self.sending, self.page) = (None, None, None, None);
         match self.purpose {
             // Perhaps there is nothing to send.
-            Purpose::Send => Action::ReadOutbox(device),
+            Purpose::Send => Next::Do(Action::ReadOutbox(device)),
             _ if self.registered => self.known(),
-            _ => Action::Register(device),
+            _ => Next::Do(Action::Register(device)),
         }
     }
 
     /// What follows when the log knows this device.
-    fn known(&mut self) -> Action {
+    fn known(&mut self) -> Next {
         self.registered = true;
         match self.purpose {
-            Purpose::Receive => self.read(),
-            Purpose::Both | Purpose::Send => Action::ReadOutbox(self.device),
+            Purpose::Receive => Next::Do(self.read()),
+            Purpose::Both | Purpose::Send => Next::Do(Action::ReadOutbox(self.device)),
+            Purpose::Acknowledge => self.finish(),
         }
     }
 
-    fn registered(&mut self, log: LogId) -> Result<Action> {
+    fn registered(&mut self, log: LogId) -> Result<Next> {
         let replaced = std::mem::take(&mut self.replaced);
-        match &self.place {
-            Some(place) if place.log == log && !replaced => Ok(self.known()),
+        Ok(Next::Do(match &self.place {
+            Some(place) if place.log == log && !replaced => return Ok(self.known()),
             // It calls itself the same, and is not: others must hear of it too.
-            Some(place) if place.log == log && self.purpose != Purpose::Receive => {
-                Ok(Action::Reidentify(log))
-            }
-            Some(_) => self.renew(Renewal::Replaced { log }),
+            Some(place) if place.log == log && self.sends() => Action::Reidentify(log),
+            Some(_) => self.renew(Renewal::Replaced { log })?,
             None => {
                 // Noted before anything is sent: what one log has got must not be sought in another.
                 let place = Place { log, cursor: Cursor::default() };
                 self.place = Some(place.clone());
-                Ok(Action::SavePlace(place))
+                Action::SavePlace(place)
             }
-        }
+        }))
     }
 
     /// Asks the log who it is now.
@@ -236,7 +251,7 @@ impl Round {
 
     fn renew(&mut self, renewal: Renewal) -> Result<Action> {
         // Whoever only receives may be beside the program that syncs.
-        if self.begun_anew <= BEGINNINGS && self.purpose != Purpose::Receive {
+        if self.begun_anew <= BEGINNINGS && self.sends() {
             return Ok(Action::Renew(self.device, renewal));
         }
         Err(match renewal {
@@ -254,6 +269,7 @@ impl Round {
             self.missed = false;
             self.begun_anew += 1;
             self.first = true;
+            self.untold = true;
             self.report.incarnation = device;
         }
         Ok(Action::ReadPlace)
@@ -267,123 +283,75 @@ impl Round {
                 return Next::Do(Action::ReadOutbox(self.device));
             }
             self.sent_to = next;
-            return if state { Next::Do(Action::LogState) } else { self.all_sent() };
+            if state {
+                return Next::Do(Action::LogState);
+            }
+            return if self.purpose == Purpose::Send {
+                self.finish()
+            } else {
+                Next::Do(self.read())
+            };
         };
         if !self.registered {
             return Next::Do(Action::Register(self.device));
         }
-        let count = transactions.len() as u64;
+        let (last, count) = (last.sequence, transactions.len() as u64);
         let more = more || state;
-        self.sent_to = next.max(last.sequence.saturating_add(1));
-        self.sending = Sending { transactions: count, entries, last: last.sequence, more };
-        // Nobody may hear of a write that a loss of power could still take back.
-        self.behind_flush = Some(Action::Append(transactions));
-        Next::Do(Action::Flush)
+        self.sent_to = next.max(last.saturating_add(1));
+        let reads = self.purpose != Purpose::Send && !more;
+        let asked = self.ask(transactions, reads.then(|| self.cursor()));
+        self.sending = Some(Sending { transactions: count, entries, last, more });
+        Next::Do(asked)
     }
 
-    fn sent(&mut self) -> Next {
-        self.report.sent_transactions += self.sending.transactions;
-        self.report.sent_entries += self.sending.entries;
-        match self.sending.more {
-            true => Next::Do(Action::ReadOutbox(self.device)),
-            false => self.all_sent(),
+    fn sent(&mut self) -> Result<Next> {
+        let Sending { transactions, entries, more, .. } =
+            self.sending.take().ok_or_else(out_of_turn)?;
+        self.report.sent_transactions += transactions;
+        self.report.sent_entries += entries;
+        if more { Ok(Next::Do(Action::ReadOutbox(self.device))) } else { self.answered() }
+    }
+
+    /// What follows an answer, when what was sent with the request is done with.
+    fn answered(&mut self) -> Result<Next> {
+        match self.page.take() {
+            Some(page) => self.arrived(page),
+            None => Ok(self.finish()),
         }
     }
 
-    fn all_sent(&mut self) -> Next {
-        match self.purpose {
-            Purpose::Send => Next::Finished(std::mem::take(&mut self.report)),
-            Purpose::Both | Purpose::Receive => Next::Do(self.read()),
-        }
+    fn read(&mut self) -> Action {
+        let cursor = self.cursor();
+        self.ask(Vec::new(), Some(cursor))
     }
 
-    fn read(&self) -> Action {
-        Action::Read(self.device, self.cursor())
+    /// A request; it acknowledges what the log was not told of.
+    fn ask(&mut self, append: Vec<SealedTransaction>, read: Option<Cursor>) -> Action {
+        let tells = self.owes_acknowledgement();
+        (self.untold, self.sending) = (self.untold && !tells, None);
+        let acknowledge = tells.then(|| self.noted());
+        let must_last = tells || !append.is_empty();
+        let request = LogRequest { device: self.device, acknowledge, append, read };
+        if !must_last {
+            return Action::Exchange(request);
+        }
+        // Nobody may hear of a write, or of what was applied, that a loss of power could still take back.
+        self.behind_flush = Some(Action::Exchange(request));
+        Action::Flush
     }
 
     /// Where the log is read.
     fn cursor(&self) -> Cursor {
-        let place = || self.place.as_ref().map(|place| place.cursor.clone()).unwrap_or_default();
-        self.reread.clone().unwrap_or_else(place)
+        self.reread.clone().unwrap_or_else(|| self.noted())
     }
 
-    fn arrived(&mut self, page: Page) -> Result<Next> {
-        let Page { log, transactions, cursor, more, own } = page;
-        let place = self.place.as_ref().ok_or_else(out_of_turn)?;
-        if log != place.log {
-            return self.renew(Renewal::Replaced { log }).map(Next::Do);
-        }
-        if own >= self.sent_to {
-            // Before the page is applied: its cursor is behind what the log takes for ours. Perhaps it is, and its answer was
-            // lost; whoever does not send cannot tell.
-            if self.purpose == Purpose::Receive {
-                return Ok(Next::Finished(std::mem::take(&mut self.report)));
-            }
-            return self.renew(Renewal::Behind { last: own }).map(Next::Do);
-        }
-        let moved = cursor != self.cursor();
-        (self.arrived, self.more_arrives) = (!transactions.is_empty(), more);
-        if more && !self.arrived && !moved {
-            let reason = "it says that more follows, and gives nothing".to_owned();
-            return Err(SyncError::Protocol { during: "reading the shared log", reason });
-        }
-        let ends_reread = self.reread.is_some() && !more;
-        if !moved && !self.arrived && !ends_reread {
-            return Ok(self.page_done());
-        }
-        let from = place.clone();
-        let reread = self.reread.as_ref().filter(|_| more).map(|_| cursor.clone());
-        let to = match reread {
-            Some(_) => from.clone(),
-            None => Place { cursor, log: from.log },
-        };
-        self.behind_apply = Some((to.clone(), reread));
-        Ok(Next::Do(Action::Apply(transactions, Move { from: Some(from), to })))
-    }
-
-    /// A log that was put back, and has grown since, may hold what is missing in front of the place: it is read from its
-    /// beginning, once. The place itself stays until that has come to the end: the gap may be one that passes.
-    fn read_anew(&mut self, gap: Gap) -> Result<Action> {
-        let place = self.place.as_ref().ok_or_else(out_of_turn)?;
-        let again = std::mem::replace(&mut self.missed, true);
-        if again || place.cursor == Cursor::default() {
-            return Err(gap.into());
-        }
-        let Gap { device, expected, found } = gap;
-        tracing::warn!(%device, expected, found, "the shared log is read from its beginning");
-        self.reread = Some(Cursor::default());
-        Ok(self.read())
-    }
-
-    fn restore(&mut self) -> Result<Action> {
-        self.restored += 1;
-        match self.restored > RESTORES {
-            true => Err(SyncError::BelowFloor { reader: self.device }),
-            false => Ok(Action::Restore(self.device)),
-        }
-    }
-
-    fn go_on_from_snapshot(&mut self, report: InitialSyncReport) -> Action {
-        self.report.restored = Some(report);
-        self.untold = true;
-        Action::ReadPlace
-    }
-
-    fn applied(&mut self) -> Next {
-        // What was read anew is behind the place that is noted.
-        if self.arrived && self.reread.is_none() { self.acknowledge() } else { self.page_done() }
-    }
-
-    /// Only what cannot be lost any more may be acknowledged.
-    fn acknowledge(&mut self) -> Next {
-        self.untold = false;
-        self.behind_flush = Some(Action::Acknowledge(self.device, self.cursor()));
-        Next::Do(Action::Flush)
+    /// The place that is noted here.
+    fn noted(&self) -> Cursor {
+        self.place.as_ref().map(|place| place.cursor.clone()).unwrap_or_default()
     }
 
     fn take(&mut self, applied: Applied) {
-        let sends = self.purpose != Purpose::Receive;
-        self.owes |= sends && !applied.resolutions.is_empty();
+        self.owes |= self.sends() && !applied.resolutions.is_empty();
         self.report.received.add(applied);
     }
 
@@ -394,16 +362,22 @@ impl Round {
         if std::mem::take(&mut self.owes) {
             return Next::Do(Action::ReadOutbox(self.device));
         }
-        if self.untold && self.cursor() != Cursor::default() {
-            return self.acknowledge();
-        }
         let arrived = self.report.received.transactions > 0;
         // What a snapshot has left parked is judged when what follows it is here.
         match (self.first || self.report.restored.is_some(), arrived) {
             (true, _) => Next::Do(Action::RetryParked(Retry::All)),
             (false, true) => Next::Do(Action::RetryParked(Retry::WaitingForChange)),
-            (false, false) => Next::Finished(std::mem::take(&mut self.report)),
+            (false, false) => self.finish(),
         }
+    }
+
+    /// Nobody knows when the next exchange comes, unless there is a series of them.
+    fn finish(&mut self) -> Next {
+        let tells = self.owes_acknowledgement() && self.purpose != Purpose::Send;
+        if tells && !self.in_a_series {
+            return Next::Do(self.ask(Vec::new(), None));
+        }
+        Next::Finished(std::mem::take(&mut self.report))
     }
 }
 
