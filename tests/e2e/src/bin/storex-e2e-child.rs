@@ -16,7 +16,8 @@ use storex_e2e::steps::{self, phase, step};
 use storex_e2e::{block_on, migration, schema, story};
 use storex_sqlite::{Durability, SqliteBackend};
 use storex_sync::{
-    BackendSharedLog, Exclusive, InitialSync, LeaseTimes, MemoryChannel, SharedSyncLog as _, Sync,
+    BackendSharedLog, Exclusive, InitialSync, LeaseTimes, MemoryChannel, ObjectSharedLog,
+    SharedSyncLog as _, Sync, SyncError,
 };
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -45,6 +46,10 @@ fn main() -> Outcome {
         ["hold-sync", dir, means] => block_on(hold_sync(Path::new(dir), means)),
         // Writes to A without an end, and syncs it when no other does.
         ["share", dir, name, means] => block_on(share(Path::new(dir), name, means)),
+        // Writes to a database without an end, and syncs it with a folder when no other does.
+        ["share-folder", dir, database, name] => {
+            block_on(share_folder(Path::new(dir), database, name))
+        }
         // Writes, whatever fails.
         ["go-on", dir, count] => block_on(fail_and_go_on(Path::new(dir), count.parse()?)),
         // Opens a device and says how that went.
@@ -252,8 +257,41 @@ async fn share(dir: &Path, name: &str, means: &str) -> Outcome {
     }
 }
 
+async fn share_folder(dir: &Path, database: &str, name: &str) -> Outcome {
+    let storage = schema::open_sqlite(&dir.join(database), runtime()).await?;
+    let accounts = storage.dynamic("account")?;
+    let log = Arc::new(ObjectSharedLog::in_folder(dir.join("folder"), runtime()).await?);
+    let exclusive = exclusive(&storage, dir, "lease").await?;
+    let sync = Sync::open(&storage, log).await?.exclusive(exclusive);
+    say("opened");
+    let mut rng = Rng::new(name.bytes().map(u64::from).sum());
+    for number in 0_u64.. {
+        let said: Outcome<String> = match rng.below(4) {
+            0 => sync.sync_once().await.map(|_| "synced".to_owned()).map_err(Into::into),
+            1 => {
+                let add = json!({"balance": {"$inc": 1}});
+                let added = accounts.update(&json!({"name": "common"}), &add).await;
+                added.map(|_| "added".to_owned()).map_err(Into::into)
+            }
+            _ => {
+                let account = format!("{name}-{number}");
+                let created = accounts.create(json!({"name": account, "balance": 0})).await;
+                created.map(|_| format!("created {account}")).map_err(Into::into)
+            }
+        };
+        match said {
+            Ok(said) => say(&said),
+            Err(error) if is_busy(&*error) => say("busy"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 fn is_busy(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.downcast_ref::<storex_core::Error>().is_some_and(|it| it.kind() == ErrorKind::Busy)
+    let storage = error.downcast_ref::<storex_core::Error>().map(storex_core::Error::kind);
+    let sync = error.downcast_ref::<SyncError>().map(SyncError::kind);
+    storage.or(sync) == Some(ErrorKind::Busy)
 }
 
 async fn accounts(dir: &Path, count: u64) -> Outcome {
