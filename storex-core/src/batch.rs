@@ -1,5 +1,6 @@
 //! [`Batch`]: writes as data, all or nothing.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crate::observe::{Observer, Observers};
 use crate::query::Query;
 use crate::record::{Key, Record};
 use crate::run::Trace;
+use crate::schema::Registry;
 use crate::value::Name;
 
 /// Writes (and the reads that they depend on) as data. **A batch is all or nothing.**
@@ -306,6 +308,13 @@ impl Batch {
     #[must_use]
     pub fn require(self, query: Query, count: u64) -> Self {
         self.step(Step::Require { query, count })
+    }
+
+    /// The collections that its transaction covers: those that its steps name and filter by, those that continuations touch, and
+    /// those that a delete brings with it.
+    #[must_use]
+    pub fn collections(&self, registry: &Registry) -> BTreeSet<Name> {
+        crate::scope::of(self, registry)
     }
 
     /// Names collections that continuations touch beside those that the steps name. A continuation that goes beyond is

@@ -149,6 +149,16 @@ pub enum SyncError {
         /// The name that was asked for.
         lane: Name,
     },
+    /// The lock is not of the lane that is kept in step.
+    #[error(
+        "the lock is of the lane `{lock}` and sync of the lane `{lane}`: make both of the same `Lane`"
+    )]
+    LockOfAnotherLane {
+        /// The lane that the lock is of; empty: the one without a name.
+        lock: String,
+        /// The lane that is kept in step.
+        lane: String,
+    },
     /// Sync of this database was paused.
     #[error("sync is paused; `ContinuousSync::resume` goes on with it")]
     Paused,
@@ -211,7 +221,9 @@ impl SyncError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Storage { source, .. } => source.kind(),
-            Self::NoSyncLog | Self::UnknownLane { .. } => ErrorKind::Invalid,
+            Self::NoSyncLog | Self::UnknownLane { .. } | Self::LockOfAnotherLane { .. } => {
+                ErrorKind::Invalid
+            }
             Self::NoSnapshots => ErrorKind::Unsupported,
             Self::Transport { .. } | Self::LockFile { .. } => ErrorKind::Io,
             Self::HeldElsewhere | Self::LeaseLost => ErrorKind::Busy,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use storex_core::{Batch, Error, Name, Registry, Step};
+use storex_core::{Error, Name, Registry};
 
 use crate::bytes::{Reader, write_varint};
 use crate::error::Result;
@@ -69,32 +69,21 @@ impl Lanes {
         rules.between(registry, |child, parent| self.of(child) == self.of(parent))
     }
 
-    /// The lanes as they are stored: by the numbers of the collections, which they keep when they are renamed.
-    pub(crate) fn encode(&self, catalogue: &Catalogue) -> Vec<u8> {
-        let mut out = Vec::new();
-        for (lane, members) in &self.0 {
-            write_name(&mut out, lane);
-            let numbers: BTreeSet<u64> =
-                members.iter().filter_map(|name| catalogue.number(name)).collect();
-            write_varint(&mut out, numbers.len() as u64);
-            numbers.into_iter().for_each(|number| write_varint(&mut out, number));
-        }
-        out
-    }
-
     /// Refuses a collection that was in another lane before: what is known of its objects, and what waits to be sent, is there.
-    /// Those that were local only have nothing there yet, and those that now are need it no more.
     pub(crate) fn check_stored(
         &self,
         stored: &[u8],
         known: &Catalogue,
+        registry: &Registry,
         [were_local, are_local]: [&BTreeSet<Name>; 2],
     ) -> Result<storex_core::Result<()>> {
-        let before = decode(stored)?;
+        let lanes = decode(stored)?;
         for (name, number) in known.living() {
-            let (was, is) = (before.get(&number), self.of(name));
-            let was_local = was.is_none() && were_local.contains(name);
-            if was != is && !was_local && !are_local.contains(name) {
+            if registry.find(name).is_none() || are_local.contains(name) {
+                continue;
+            }
+            let (was, is) = (lanes.get(&number), self.of(name));
+            if was != is && !(was.is_none() && were_local.contains(name)) {
                 let lane = |lane: Option<&Name>| match lane {
                     Some(lane) => format!("the lane `{lane}`"),
                     None => "no lane".to_owned(),
@@ -106,6 +95,22 @@ impl Lanes {
         }
         Ok(Ok(()))
     }
+
+    /// The lanes as they are to be stored: by the numbers of the collections, which they keep when they are renamed. Of a collection that
+    /// is not kept in step now, or that only another program knows, the lane that it was in.
+    pub(crate) fn store(&self, stored: &[u8], catalogue: &Catalogue) -> Result<Vec<u8>> {
+        let mut lanes = decode(stored)?;
+        for (lane, members) in &self.0 {
+            let numbers = members.iter().filter_map(|name| catalogue.number(name));
+            lanes.extend(numbers.map(|number| (number, Name::clone(lane))));
+        }
+        let mut out = Vec::new();
+        for (number, lane) in &lanes {
+            write_varint(&mut out, *number);
+            write_name(&mut out, lane);
+        }
+        Ok(out)
+    }
 }
 
 /// By the numbers of collections.
@@ -113,27 +118,7 @@ fn decode(bytes: &[u8]) -> Result<BTreeMap<u64, Name>> {
     let what = "the lanes";
     let (mut reader, mut lanes) = (Reader::new(bytes, what), BTreeMap::new());
     while !reader.is_empty() {
-        let lane = read_name(&mut reader, what)?;
-        for _ in 0..reader.varint_usize()? {
-            lanes.insert(reader.varint()?, Name::clone(&lane));
-        }
+        lanes.insert(reader.varint()?, read_name(&mut reader, what)?);
     }
     Ok(lanes)
-}
-
-/// The collections that a batch may touch: those that it names, and those whose objects go with theirs.
-pub(crate) fn reach(registry: &Registry, batch: &Batch) -> BTreeSet<Name> {
-    let named = batch.steps.iter().filter_map(Step::collection);
-    let mut reached: BTreeSet<Name> = named.chain(&batch.touching).cloned().collect();
-    let deleted = batch.steps.iter().filter(|step| matches!(step, Step::Delete { .. }));
-    let mut fresh: Vec<Name> =
-        deleted.filter_map(Step::collection).chain(&batch.touching).cloned().collect();
-    while let Some(name) = fresh.pop() {
-        for child in registry.find(&name).into_iter().flat_map(|it| it.referrers()) {
-            if reached.insert(Name::clone(&child.child)) {
-                fresh.push(Name::clone(&child.child));
-            }
-        }
-    }
-    reached
 }

@@ -25,8 +25,9 @@ use crate::clock::Clock;
 use crate::error::{Result, SyncError, abort};
 use crate::hooks::SyncHooks;
 use crate::lane::Names;
-use crate::lanes::{Lanes, reach};
+use crate::lanes::Lanes;
 use crate::local_fields::LocalFields;
+use crate::log_entries::touched;
 use crate::log_writer::LogWriter;
 use crate::merging::Merging;
 use crate::meta::{
@@ -310,8 +311,9 @@ impl SyncLog {
             let stored = meta_row(rows, LANES).unwrap_or_default();
             if let Some(lanes) = &lanes {
                 let local = decode_names(meta_row(rows, LOCAL_ONLY).unwrap_or_default());
-                let checked =
-                    local.and_then(|it| lanes.check_stored(stored, &catalogue, [&it, &are_local]));
+                let checked = local.and_then(|it| {
+                    lanes.check_stored(stored, &catalogue, &registry, [&it, &are_local])
+                });
                 checked.map_err(|error| abort(&error))??;
             }
             let extended = catalogue.extend(&registry);
@@ -325,7 +327,8 @@ impl SyncLog {
             let changed =
                 local.iter().filter(|(name, it)| meta_row(rows, name).unwrap_or_default() != *it);
             write.extend(changed.cloned());
-            let chosen = lanes.as_ref().map(|lanes| lanes.encode(&catalogue));
+            let chosen = lanes.as_ref().map(|lanes| lanes.store(stored, &catalogue));
+            let chosen = chosen.transpose().map_err(|error| abort(&error))?;
             write.extend(chosen.filter(|it| it != stored).map(|it| (LANES, it)));
             if meta_row(rows, RULES).unwrap_or_default() != rules {
                 write.push((RULES, rules.clone()));
@@ -424,12 +427,13 @@ impl Middleware for SyncLog {
         let Opened { lanes, schema, merging } = self.opened.get().cloned().ok_or(Error::Closed)?;
         merging.adapt(&mut batch);
         let own_steps = batch.steps.len();
-        // One that the batch has nothing to do with is not to wait for it.
-        let reached = (lanes.len() > 1).then(|| reach(cx.registry(), &batch));
-        let written = |numbers: &AllNumbers| {
+        // A lane that the batch has nothing to do with is not to wait for it.
+        let reached = (lanes.len() > 1).then(|| batch.collections(cx.registry()));
+        let written = |(_, numbers): &&(Names, Arc<AllNumbers>)| {
             reached.as_ref().is_none_or(|names| names.iter().any(|it| numbers.get(it).is_some()))
         };
-        for (names, numbers) in lanes.iter().filter(|(_, numbers)| written(numbers)) {
+        let (writing, others): (Vec<_>, Vec<_>) = lanes.iter().partition(written);
+        for (names, numbers) in writing {
             let writer = Arc::new(LogWriter {
                 registry: Arc::clone(cx.registry()),
                 runtime: Arc::clone(cx.runtime()),
@@ -442,6 +446,14 @@ impl Middleware for SyncLog {
                 .touching([META, CLOCK, LOG].map(|name| names.own(name)))
                 .then(move |trace| Ok(own.steps(Arc::clone(&writer).begin(trace)?)));
         }
+        if !others.is_empty() {
+            let others: Vec<_> = others.into_iter().map(|(_, it)| Arc::clone(it)).collect();
+            let registry = Arc::clone(cx.registry());
+            batch = batch.then(move |trace| {
+                let all = others.iter().flat_map(|numbers| touched(trace, &registry, numbers));
+                all.map(|it| Err(unnamed(it.collection().name()))).next().unwrap_or(Ok(Vec::new()))
+            });
+        }
         let outcome = next.run(cx, Operation::Execute(batch)).await?;
         Ok(match outcome {
             Outcome::Executed(mut executed) => {
@@ -451,6 +463,13 @@ impl Middleware for SyncLog {
             other => other,
         })
     }
+}
+
+/// A step was added further in, past all lanes that log.
+fn unnamed(collection: &Name) -> Error {
+    let reason = "it is written by a step that was added behind the sync log, and is in a lane of which the batch names no \
+                  collection; name it with `Batch::touching`";
+    Error::invalid(collection, reason)
 }
 
 /// What the storage is told: its own error, with its class, or why the log gives up.

@@ -120,7 +120,7 @@ impl Touched<'_> {
         }
     }
 
-    fn collection(&self) -> &Collection {
+    pub(crate) fn collection(&self) -> &Collection {
         match self {
             Self::Created { collection, .. }
             | Self::Updated { collection, .. }

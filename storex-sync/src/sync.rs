@@ -212,6 +212,7 @@ impl Sync {
     pub async fn turn(&self) -> Result<Turn> {
         let mut begun = Arc::clone(&self.running).lock_owned().await;
         let Some(exclusive) = &self.exclusive else { return Ok(Turn { begun, guard: None }) };
+        exclusive.check(&self.replica.storage)?;
         let guard = exclusive.try_acquire().await?.ok_or(SyncError::HeldElsewhere)?;
         if guard.is_dirty() {
             // The other program may know another shared log, or less of the schema.

@@ -8,10 +8,11 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde_json::json;
 use storex_core::{
-    AutoPk, Batch, Error, ErrorKind, Filter, Query, RegistryBuilder, Storage, StorageBuilder,
-    Timestamp,
+    AutoPk, Batch, Changes, Context, Error, ErrorKind, Filter, Middleware, Next, Operation,
+    Outcome, Query, RegistryBuilder, Step, Storage, StorageBuilder, Timestamp,
 };
 use storex_memory::{MemoryBackend, TestRuntime};
 use storex_sync::{
@@ -346,8 +347,109 @@ async fn a_collection_stays_in_its_lane() {
     refused(lanes().lane("bulk", ["extra"]), "`other` and cannot be moved").await;
     let local = SyncLog::new().lane("other", ["extra"]).local_only(["sample"]);
     let storage = reopened(&device, local).await.unwrap();
+    refused(SyncLog::new().lane("other", ["extra"]), "`bulk` and cannot be moved to no lane").await;
     assert_eq!(storage.count(Query::new("sample").filter(Filter::All)).await.unwrap(), 1);
     reopened(&device, lanes().lane("other", ["extra"])).await.unwrap();
+}
+
+/// An older program, or a smaller one beside it, does not know a collection that has a lane.
+#[tokio::test]
+async fn a_program_with_fewer_collections_opens_the_database() {
+    let device = device(1).await;
+    let storage = reopened(&device, lanes().lane("other", ["extra"])).await.unwrap();
+    let extra = json!({"id": "e", "text": "new"});
+    storage.dynamic("extra").unwrap().create(extra).await.unwrap();
+    let older = builder(&device.backend, &device.runtime, schema(), lanes()).open().await.unwrap();
+    older.dynamic("note").unwrap().create(json!({"title": "of the older one"})).await.unwrap();
+    let copy = Device { backend: Arc::new(device.backend.copied()), ..device.clone() };
+    let error = reopened(&copy, lanes()).await.map(drop).unwrap_err();
+    assert!(
+        error.to_string().contains("`other` and cannot be moved"),
+        "it is not forgotten: {error}"
+    );
+    let storage = reopened(&device, lanes().lane("other", ["extra"])).await.unwrap();
+    let lane = Lane::named(&storage, "other").unwrap();
+    let sync = Sync::open(&lane, another_log() as _).await.unwrap();
+    assert_eq!(sync.unsent().await.unwrap(), 1);
+}
+
+/// A step that comes only while the batch is executed.
+#[tokio::test]
+async fn what_a_continuation_writes_is_logged_in_its_lane() {
+    let (runtime, backend) = (Arc::new(TestRuntime::new(1)), Arc::default());
+    let log = SyncLog::new().lane("bulk", ["email"]);
+    let storage = builder(&backend, &runtime, cascading(), log).open().await.unwrap();
+    let device = Device { runtime, backend, storage };
+    device.create("user", json!({"id": "u", "name": "Ada"})).await;
+    let email = device.storage.registry().collection("email").unwrap();
+    let object = json!({"id": "e", "address": "a@b.c", "user": "u"});
+    let record = email.record_from_json(Timestamp(0), object.as_object().unwrap()).unwrap();
+    let batch = Batch::new().create("email", vec![record]).then(|_| {
+        let changes = Changes::new().set("name", "Lovelace");
+        Ok(vec![Step::Update { collection: "user".into(), filter: Filter::key("u"), changes }])
+    });
+    device.storage.execute(batch).await.unwrap();
+    assert_eq!(
+        (count(&device, "_storex_log").await, count(&device, "_storex_log_bulk").await),
+        (2, 1)
+    );
+}
+
+/// Adds a step to every batch, past what stands in front of it.
+#[derive(Debug)]
+struct AddsStep;
+
+#[async_trait]
+impl Middleware for AddsStep {
+    async fn process(
+        &self,
+        cx: &mut Context,
+        operation: Operation,
+        next: Next<'_>,
+    ) -> storex_core::Result<Outcome> {
+        let operation = match operation {
+            Operation::Execute(mut batch) => {
+                let changes = Changes::new().set("text", "changed behind the log");
+                let filter = Filter::All;
+                batch
+                    .steps
+                    .insert(0, Step::Update { collection: "sample".into(), filter, changes });
+                Operation::Execute(batch)
+            }
+            other => other,
+        };
+        next.run(cx, operation).await
+    }
+}
+
+#[tokio::test]
+async fn what_no_lane_would_log_is_refused() {
+    let a = device(1).await;
+    a.create("sample", json!({"id": "s", "text": "before"})).await;
+    let registry = schema().build().unwrap();
+    let storage = Storage::builder(Arc::clone(&a.backend), registry, Arc::clone(&a.runtime) as _)
+        .middleware(lanes())
+        .middleware(AddsStep)
+        .open()
+        .await
+        .unwrap();
+    let before = support::dump_all(&a).await;
+    let note = storage.dynamic("note").unwrap();
+    let error = note.create(json!({"id": "n", "title": "x"})).await.unwrap_err();
+    assert!(error.to_string().contains("Batch::touching"), "{error}");
+    assert_eq!(support::dump_all(&a).await, before);
+    storage.dynamic("sample").unwrap().create(json!({"id": "t"})).await.unwrap();
+    assert_eq!(count(&a, "_storex_log_bulk").await, 2, "where the lane is named it is logged");
+}
+
+#[tokio::test]
+async fn a_lock_of_another_lane_is_refused() {
+    let a = device(1).await;
+    let lock = Exclusive::lease(&a.storage, LeaseTimes::default()).await.unwrap();
+    let sync = join_bulk(&a, &another_log()).await.exclusive(lock);
+    let error = sync.sync_once().await.unwrap_err();
+    assert!(matches!(error, SyncError::LockOfAnotherLane { .. }), "{error}");
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Invalid, false));
 }
 
 /// A device whose storage was there before there were lanes.

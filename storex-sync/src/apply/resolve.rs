@@ -136,10 +136,9 @@ impl Replica {
             .find(&shape.collection)
             .filter(|collection| !collection.is_reserved())
             .ok_or_else(|| format!("collection `{}` is not known here", shape.collection))?;
-        let numbers = self
-            .numbers
-            .get(&shape.collection)
-            .ok_or_else(|| format!("collection `{}` is kept local here", shape.collection))?;
+        let numbers = self.numbers.get(&shape.collection).ok_or_else(|| {
+            format!("collection `{}` is kept local here, or is in another lane", shape.collection)
+        })?;
         let positions = shape
             .fields
             .iter()

@@ -117,6 +117,13 @@ impl Exclusive {
         Self::noted(storage.into(), Means::File(path.into())).await
     }
 
+    /// Refuses a lock that is another lane's: it would be lost as soon as it is taken.
+    pub(crate) fn check(&self, lane: &Lane) -> Result<()> {
+        let name = |lane: &Lane| lane.name().unwrap_or_default().to_owned();
+        let (lock, lane) = (name(&self.inner.storage), name(lane));
+        if lock == lane { Ok(()) } else { Err(SyncError::LockOfAnotherLane { lock, lane }) }
+    }
+
     async fn noted(storage: Lane, means: Means) -> Result<Self> {
         let seen = lease::token(&storage).await?;
         Ok(Self::with(storage, means, State { seen, ..State::default() }))

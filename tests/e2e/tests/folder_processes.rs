@@ -130,7 +130,8 @@ fn c31_processes_on_one_file_and_one_folder_lose_nothing_and_do_nothing_twice() 
             let names: Vec<&str> = accounts.iter().filter_map(|it| it["name"].as_str()).collect();
             let known: BTreeSet<&str> = names.iter().copied().collect();
             assert_eq!(known.len(), names.len(), "nothing is there twice");
-            let lost: Vec<_> = created.iter().filter(|name| !known.contains(name.as_str())).collect();
+            let lost: Vec<_> =
+                created.iter().filter(|name| !known.contains(name.as_str())).collect();
             assert!(lost.is_empty(), "{lost:?}");
             let common = accounts.iter().find(|it| it["name"] == "common").unwrap();
             let balance = common["balance"].as_u64().unwrap();
