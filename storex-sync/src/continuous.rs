@@ -211,7 +211,8 @@ impl ContinuousSync {
     }
 
     /// Pauses sync of this database, here and wherever else it is kept in step, until somebody resumes it; a restart does not.
-    /// Returns when nothing is under way here any more. Others learn of it before their next exchange. Pausing twice is
+    /// Returns when nothing is under way here any more, and the shared log was told what was applied, if it answers within five seconds.
+    /// Others learn of it before their next exchange. Pausing twice is
     /// harmless. Writes go on, and are kept for later.
     ///
     /// # Errors
@@ -243,7 +244,8 @@ impl ContinuousSync {
         let _ = self.commands.send(Command::LoggedIn);
     }
 
-    /// Stops it and waits for the exchange that is running. Stopping twice is harmless.
+    /// Stops it and waits for the exchange that is running. What the shared log was not told of is acknowledged first, if it answers
+    /// within five seconds; else the next start does that. Stopping twice is harmless.
     pub async fn stop(&self) {
         let (answer, stopped) = oneshot::channel();
         if self.commands.send(Command::Stop(answer)).is_ok() {
