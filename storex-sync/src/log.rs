@@ -21,6 +21,7 @@ use storex_core::{
     Operation, Origin, Outcome, Query, Record, Registry, Value,
 };
 
+use crate::before::{BEFORE, Witness};
 use crate::clock::Clock;
 use crate::error::{Result, SyncError, abort};
 use crate::hooks::SyncHooks;
@@ -188,6 +189,25 @@ impl SyncLog {
         self
     }
 
+    /// Keeps what was there before each write until it is sent, so that a write which the shared log refuses for good
+    /// ([`SyncError::Rejected`]) is taken back here too: the objects are as if it had never been written. Without this it is kept aside and
+    /// told, and stays here.
+    ///
+    /// It costs two reads of the objects with each write, and room for as much as is still to be sent; nothing is
+    /// [reduced](crate::Sync::unreduced) then.
+    ///
+    /// ```
+    /// use storex_sync::SyncLog;
+    ///
+    /// let log = SyncLog::new().reversible();
+    /// # let _ = log;
+    /// ```
+    #[must_use]
+    pub fn reversible(mut self) -> Self {
+        self.merging.reversible = true;
+        self
+    }
+
     /// How many conflicts the [journal](crate::ConflictJournal) holds, the oldest ones making room; 1,000 unless told
     /// otherwise. None at all with 0.
     #[must_use]
@@ -335,7 +355,9 @@ impl Middleware for SyncLog {
                     .field("key", FieldType::Binary)
                     .field("clock", FieldType::Binary)
                     .primary_key(["collection", "key"]),
+                crate::before::before_definition(),
                 crate::parked::parked_definition(),
+                crate::rejected::rejected_definition(),
                 crate::journal::conflicts_definition(),
             ])
             .extension(Arc::new(self.merging.clone()))
@@ -377,7 +399,12 @@ impl Middleware for SyncLog {
             self.opened.get().cloned().ok_or(Error::Closed)?;
         merging.adapt(&mut batch);
         let own_steps = batch.steps.len();
+        let witness = merging.reversible.then(|| Witness::new(Arc::clone(&numbers)));
+        if let Some(witness) = &witness {
+            batch = batch.observed_by(Arc::new(witness.clone())).touching([BEFORE]);
+        }
         let writer = Arc::new(LogWriter {
+            witness,
             registry: Arc::clone(cx.registry()),
             runtime: Arc::clone(cx.runtime()),
             numbers,

@@ -120,6 +120,11 @@ impl Touched<'_> {
         }
     }
 
+    /// The name of the collection.
+    pub(crate) fn name(&self) -> &Name {
+        self.collection().name()
+    }
+
     fn collection(&self) -> &Collection {
         match self {
             Self::Created { collection, .. }

@@ -25,6 +25,8 @@ pub struct SyncStatus {
     pub unsent: u64,
     /// Transactions of others that wait for something, as of the last look.
     pub parked: u64,
+    /// Own transactions that the shared log has refused for good, as of the last look; see [`rejected`](crate::rejected()).
+    pub rejected: u64,
     /// When the last exchange went through; remembered over restarts (exactly to a minute while there is nothing to do).
     pub last_success: Option<Timestamp>,
     /// Why the last exchange failed; `None` when it went through. Remembered over restarts.
