@@ -1,8 +1,8 @@
 //! What the shared log has refused for good: it is kept aside with the reason, and the application may retry or discard it.
 
 use storex_core::{
-    Batch, Change, Changes, Definition, FieldType, Filter, Key, Name, Query, Record, Step,
-    StepOutcome, Storage, Value,
+    Batch, Change, Changes, Definition, Error, FieldType, Filter, Key, Name, OnConflict, Query,
+    Record, Step, StepOutcome, Storage, Value,
 };
 
 use crate::error::{During, Result, SyncError};
@@ -88,14 +88,13 @@ impl Sync {
     ///
     /// # Errors
     /// [`SyncError::UnknownWrite`] when it is not listed; [`SyncError::Storage`] when it cannot be written: an object that it changes is
-    /// not there, say. Nothing was written then, and it stays listed.
+    /// not there, say, or an increment was not taken back here. Nothing was written then, and it stays listed.
     pub async fn retry_rejected(&self, write: WriteId) -> Result<()> {
         let rejected = self.rejected_one(write).await?;
         let transaction = Transaction::decode(&rejected.payload)?;
-        let steps = transaction
-            .entries
-            .iter()
-            .map(|entry| again(&self.replica.storage, &transaction.shapes, entry));
+        let steps = transaction.entries.iter().map(|entry| {
+            again(&self.replica.storage, &transaction.shapes, entry, rejected.is_reverted)
+        });
         let steps = steps.collect::<Result<Vec<_>>>()?;
         let failure = Failure::default();
         let mut batch = Batch::new();
@@ -107,7 +106,7 @@ impl Sync {
                     _ => false,
                 };
                 let reason = "an object that it changes is not there".to_owned();
-                let refused = storex_core::Error::Aborted { reason };
+                let refused = Error::Aborted { reason };
                 failure.keep(match missed {
                     true => Err(SyncError::Storage { during: DURING, source: refused }),
                     false => Ok(Vec::new()),
@@ -151,7 +150,12 @@ fn forget(WriteId { device, sequence }: WriteId) -> Step {
 }
 
 /// What writes an entry again.
-fn again(storage: &Storage, shapes: &[Shape], entry: &Entry) -> Result<Option<Step>> {
+fn again(
+    storage: &Storage,
+    shapes: &[Shape],
+    entry: &Entry,
+    is_reverted: bool,
+) -> Result<Option<Step>> {
     let Some(shape) = shapes.get(entry.shape).filter(|_| !entry.is_taken_out()) else {
         return Ok(None);
     };
@@ -168,7 +172,16 @@ fn again(storage: &Storage, shapes: &[Shape], entry: &Entry) -> Result<Option<St
                     record.set(at, value.value().clone());
                 }
             }
-            Step::create(collection, vec![record])
+            // What was not taken back is there.
+            let there = if is_reverted { OnConflict::Fail } else { OnConflict::Replace };
+            Step::create_or(collection, vec![record], there)
+        }
+        EntryKind::Update
+            if !is_reverted && entry.values.iter().any(|it| it.counted().is_some()) =>
+        {
+            let reason = "it is part of what this device adds next".to_owned();
+            let source = Error::Precondition { collection, reason };
+            return Err(SyncError::Storage { during: DURING, source });
         }
         EntryKind::Update => {
             let changes =
