@@ -21,7 +21,7 @@ use storex_core::{
     Operation, Origin, Outcome, Query, Record, Registry, Value,
 };
 
-use crate::before::{BEFORE, Witness};
+use crate::before::{BEFORE, Witness, forget_all};
 use crate::clock::Clock;
 use crate::error::{Result, SyncError, abort};
 use crate::hooks::SyncHooks;
@@ -279,7 +279,11 @@ impl SyncLog {
         let rules = self.rules.encode();
         let read =
             read_meta(&[HEAD, DEVICES, CATALOGUE, LOCAL_ONLY, LOCAL_FIELDS, FOLLOWED, RULES]);
-        let batch = Batch::new().step(read).then(move |trace| {
+        let reversible = self.merging.reversible;
+        let kept = Query::new(BEFORE).limit(1);
+        let batch = Batch::new().find(kept).step(read).then(move |trace| {
+            // Nobody has folded into it what has arrived meanwhile.
+            let forget = (!reversible && !trace.found(1).is_empty()).then(forget_all);
             let rows = trace.found(0);
             let mut write = Vec::new();
             if meta_row(rows, HEAD).is_none() {
@@ -311,7 +315,8 @@ impl SyncLog {
             if meta_row(rows, RULES).unwrap_or_default() != rules {
                 write.push((RULES, rules.clone()));
             }
-            Ok(if write.is_empty() { Vec::new() } else { vec![write_meta(write)] })
+            let write = (!write.is_empty()).then(|| write_meta(write));
+            Ok(forget.into_iter().chain(write).collect())
         });
         cx.backend.execute(batch).await?;
         Ok(())

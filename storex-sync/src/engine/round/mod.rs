@@ -20,7 +20,7 @@ mod receiving;
 
 use self::receiving::Gap;
 use super::action::{Action, Outbox, Outcome, Retry};
-use crate::apply::{Applied, Refused};
+use crate::apply::Applied;
 use crate::error::{Result, SyncError};
 use crate::place::{Move, Place};
 use crate::renewal::Renewal;
@@ -315,18 +315,6 @@ impl Round {
         self.report.sent_transactions += transactions;
         self.report.sent_entries += entries;
         if more { Ok(Next::Do(Action::ReadOutbox(self.device))) } else { self.answered() }
-    }
-
-    /// Each time one transaction less is sent.
-    fn refused(&mut self, refused: Refused) -> Result<Action> {
-        let sent = self.sending.take().map_or(0..=0, |sending| {
-            sending.last.saturating_sub(sending.transactions.saturating_sub(1))..=sending.last
-        });
-        if sent.contains(&refused.write.sequence) && refused.write.device == self.device {
-            return Ok(Action::PutAside(refused));
-        }
-        let reason = format!("it refuses transaction {}, which was not sent", refused.write);
-        Err(SyncError::Protocol { during: "sending", reason })
     }
 
     /// What follows an answer, when what was sent with the request is done with.
