@@ -25,8 +25,6 @@ pub struct SyncStatus {
     pub unsent: u64,
     /// Transactions of others that wait for something, as of the last look.
     pub parked: u64,
-    /// Own transactions that the shared log has refused for good, as of the last look; see [`rejected`](crate::rejected()).
-    pub rejected: u64,
     /// When the last exchange went through; remembered over restarts (exactly to a minute while there is nothing to do).
     pub last_success: Option<Timestamp>,
     /// Why the last exchange failed; `None` when it went through. Remembered over restarts.
@@ -37,6 +35,8 @@ pub struct SyncStatus {
     pub next_attempt: Option<Timestamp>,
     /// How far the exchange has come that is under way; `None` between exchanges.
     pub progress: Option<ExchangeProgress>,
+    /// Own transactions that the shared log has refused for good, as of the last look; see [`rejected`](crate::rejected()).
+    pub rejected: u64,
 }
 
 /// How far an exchange has come. Its numbers only grow while it lasts.

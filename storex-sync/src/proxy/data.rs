@@ -22,12 +22,12 @@ fields!(SyncStatus {
     failures,
     unsent,
     parked,
-    rejected,
     last_success,
     last_error,
     last_error_at,
     next_attempt,
-    progress
+    progress,
+    rejected
 });
 fields!(ExchangeProgress { sent, to_send, received });
 variants!(Phase {

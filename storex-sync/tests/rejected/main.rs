@@ -130,24 +130,22 @@ async fn in_step_without(a: &Device, b: &Device, log: &Arc<Guarded>, write: Writ
     one
 }
 
+async fn write(a: &Device, kind: &str) {
+    let it = || json!({"id": "n"});
+    match kind {
+        "create" => a.note("new", "refused").await,
+        "update" => a.retitle("n", "refused").await,
+        "delete" => a.delete("note", it()).await,
+        "increment" => a.update("note", it(), json!({"stars": {"$inc": 5}})).await,
+        _ => a.update("note", json!({}), json!({"body": "refused"})).await,
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn c59_what_is_refused_is_taken_back_and_told() {
-    let kinds: [(&str, fn(Device) -> std::pin::Pin<Box<dyn Future<Output = ()>>>); 5] = [
-        ("create", |a| Box::pin(async move { a.note("new", "refused").await })),
-        ("update", |a| Box::pin(async move { a.retitle("n", "refused").await })),
-        ("delete", |a| Box::pin(async move { a.delete("note", json!({"id": "n"})).await })),
-        ("increment", |a| {
-            Box::pin(async move {
-                a.update("note", json!({"id": "n"}), json!({"stars": {"$inc": 5}})).await;
-            })
-        }),
-        ("many", |a| {
-            Box::pin(async move { a.update("note", json!({}), json!({"body": "refused"})).await })
-        }),
-    ];
-    for (kind, write) in kinds {
+    for kind in ["create", "update", "delete", "increment", "many"] {
         let (a, b, log) = two().await;
-        write(a.clone()).await;
+        write(&a, kind).await;
         let refused = refuse_last(&a, &log).await;
         b.note("b", "goes on").await;
         b.sync(&log).await;
