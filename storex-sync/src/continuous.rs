@@ -183,7 +183,7 @@ impl ContinuousSync {
     /// write of another device: when it is applied here.) Cancel-safe.
     ///
     /// # Errors
-    /// [`SyncError::UnknownWrite`]; [`SyncError::Stopped`]; when the last exchange has failed with an error that does not pass
+    /// [`SyncError::UnknownWrite`]; [`SyncError::Rejected`] when the shared log refuses it for good; [`SyncError::Stopped`]; when the last exchange has failed with an error that does not pass
     /// by itself ([`Recovery::Intervene`]) that one, as [`SyncError::Joined`]. The write is kept and may still be sent then.
     pub async fn await_synced(&self, write: WriteId) -> Result<()> {
         // Listen first, then look.
@@ -195,6 +195,7 @@ impl ContinuousSync {
                     let WriteId { device, sequence } = write;
                     return Err(SyncError::UnknownWrite { device, sequence });
                 }
+                WriteState::Rejected => return Err(self.sync.rejection(write).await?),
                 WriteState::Waiting | WriteState::Parked => {}
             }
             let failed = failure.borrow_and_update().clone();

@@ -181,7 +181,7 @@ impl Amount {
         }
     }
 
-    fn plus(self, other: Self) -> Option<Self> {
+    pub(crate) fn plus(self, other: Self) -> Option<Self> {
         if let (Self::Int(a), Self::Int(b)) = (self, other) {
             return a.checked_add(b).map(Self::Int);
         }

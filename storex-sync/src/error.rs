@@ -165,6 +165,17 @@ pub enum SyncError {
     /// Continuous sync was stopped.
     #[error("continuous sync was stopped")]
     Stopped,
+    /// The shared log refuses a transaction for good, and says why: trying again does not help. Nothing of the request was appended. The
+    /// exchange puts it aside ([`rejected`](crate::rejected())) and goes on; whoever waits for the write is told so.
+    #[error("the shared log refuses transaction {sequence} of device {device}: {reason}")]
+    Rejected {
+        /// The device that wrote it.
+        device: Device,
+        /// Its number.
+        sequence: u64,
+        /// What the log says.
+        reason: String,
+    },
     /// This database knows no such write.
     #[error("transaction {sequence} of device {device} is not known to this database")]
     UnknownWrite {
@@ -240,6 +251,7 @@ impl SyncError {
             Self::Unauthorized { .. } => ErrorKind::Other,
             Self::Stopped | Self::Disconnected { .. } => ErrorKind::Closed,
             Self::Elsewhere { kind, .. } => *kind,
+            Self::Rejected { .. } => ErrorKind::Other,
             Self::UnknownWrite { .. } => ErrorKind::NotFound,
             Self::ParkingFull { .. } => ErrorKind::Full,
             Self::Joined(error) => error.kind(),

@@ -17,14 +17,16 @@ use storex_core::{
     Storage, Trace,
 };
 
+use crate::before::BEFORE;
 use crate::error::{Result, SyncError};
 use crate::journal::CONFLICTS;
 use crate::log::{CLOCK, LOG};
 use crate::meta::META;
 use crate::parked::PARKED;
+use crate::rejected::REJECTED;
 
 /// The collections of which each lane has its own.
-const OWN: [&str; 5] = [META, LOG, CLOCK, PARKED, CONFLICTS];
+const OWN: [&str; 7] = [META, LOG, CLOCK, BEFORE, PARKED, REJECTED, CONFLICTS];
 
 /// One of the independent streams in which a storage is kept in step: some of its collections, with a log, a place in a shared
 /// log, a lock and a status of their own, so that none has to wait for another. Where no lanes are made there is one, and a

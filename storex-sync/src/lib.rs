@@ -69,6 +69,7 @@
 #![cfg_attr(target_family = "wasm", allow(clippy::arc_with_non_send_sync))]
 
 mod apply;
+mod before;
 mod brief;
 mod bytes;
 mod channel;
@@ -116,6 +117,8 @@ mod proxy;
 mod quarantine;
 mod recovery;
 mod reduce;
+mod refused;
+mod rejected;
 mod relative;
 mod remembered;
 mod renewal;
@@ -162,6 +165,7 @@ pub use parked::{Parked, WaitsFor, parked};
 pub use place::Place;
 pub use proxy::{RemoteSync, SyncHost};
 pub use recovery::Recovery;
+pub use rejected::{Rejected, rejected};
 pub use relative::Relative;
 pub use report::{Limits, SyncReport};
 pub use rules::{RelationRule, UniqueRule};

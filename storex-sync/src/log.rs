@@ -21,6 +21,7 @@ use storex_core::{
     Operation, Origin, Outcome, Query, Record, Registry, Value,
 };
 
+use crate::before::{BEFORE, Witness, forget_all};
 use crate::clock::Clock;
 use crate::error::{Result, SyncError, abort};
 use crate::hooks::SyncHooks;
@@ -210,6 +211,25 @@ impl SyncLog {
         self
     }
 
+    /// Keeps what was there before each write until it is sent, so that a write which the shared log refuses for good
+    /// ([`SyncError::Rejected`]) is taken back here too: the objects are as if it had never been written. Without this it is kept aside and
+    /// told, and stays here.
+    ///
+    /// It costs two reads of the objects with each write, and room for as much as is still to be sent; nothing is
+    /// [reduced](crate::Sync::unreduced) then.
+    ///
+    /// ```
+    /// use storex_sync::SyncLog;
+    ///
+    /// let log = SyncLog::new().reversible();
+    /// # let _ = log;
+    /// ```
+    #[must_use]
+    pub fn reversible(mut self) -> Self {
+        self.merging.reversible = true;
+        self
+    }
+
     /// How many conflicts the [journal](crate::ConflictJournal) holds, the oldest ones making room; 1,000 unless told
     /// otherwise. None at all with 0.
     #[must_use]
@@ -290,7 +310,11 @@ impl SyncLog {
             RULES,
             LANES,
         ]);
-        let batch = Batch::new().step(read).then(move |trace| {
+        let reversible = self.merging.reversible;
+        let kept = Query::new(BEFORE).limit(1);
+        let batch = Batch::new().find(kept).step(read).then(move |trace| {
+            // Nobody has folded into it what has arrived meanwhile.
+            let forget = (!reversible && !trace.found(1).is_empty()).then(forget_all);
             let rows = trace.found(0);
             let mut write = Vec::new();
             if meta_row(rows, HEAD).is_none() {
@@ -333,14 +357,15 @@ impl SyncLog {
             if meta_row(rows, RULES).unwrap_or_default() != rules {
                 write.push((RULES, rules.clone()));
             }
-            Ok(if write.is_empty() { Vec::new() } else { vec![write_meta(write)] })
+            let write = (!write.is_empty()).then(|| write_meta(write));
+            Ok(forget.into_iter().chain(write).collect())
         });
         cx.backend.execute(names.batch(batch)).await?;
         Ok(())
     }
 
     /// The lane's own collections.
-    fn collections(names: &Names) -> [Definition; 5] {
+    fn collections(names: &Names) -> [Definition; 7] {
         [
             meta_definition(names),
             Definition::new(names.own(LOG))
@@ -355,7 +380,9 @@ impl SyncLog {
                 .field("key", FieldType::Binary)
                 .field("clock", FieldType::Binary)
                 .primary_key(["collection", "key"]),
+            crate::before::before_definition(names),
             crate::parked::parked_definition(names),
+            crate::rejected::rejected_definition(names),
             crate::journal::conflicts_definition(names),
         ]
     }
@@ -434,7 +461,13 @@ impl Middleware for SyncLog {
         };
         let (writing, others): (Vec<_>, Vec<_>) = lanes.iter().partition(written);
         for (names, numbers) in writing {
+            let witness = merging.reversible.then(|| Witness::new(Arc::clone(numbers)));
+            if let Some(witness) = &witness {
+                let before = names.own(BEFORE);
+                batch = batch.observed_by(Arc::new(witness.clone())).touching([before]);
+            }
             let writer = Arc::new(LogWriter {
+                witness,
                 registry: Arc::clone(cx.registry()),
                 runtime: Arc::clone(cx.runtime()),
                 numbers: Arc::clone(numbers),
@@ -451,7 +484,7 @@ impl Middleware for SyncLog {
             let registry = Arc::clone(cx.registry());
             batch = batch.then(move |trace| {
                 let all = others.iter().flat_map(|numbers| touched(trace, &registry, numbers));
-                all.map(|it| Err(unnamed(it.collection().name()))).next().unwrap_or(Ok(Vec::new()))
+                all.map(|it| Err(unnamed(it.name()))).next().unwrap_or(Ok(Vec::new()))
             });
         }
         let outcome = next.run(cx, Operation::Execute(batch)).await?;

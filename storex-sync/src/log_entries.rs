@@ -120,7 +120,12 @@ impl Touched<'_> {
         }
     }
 
-    pub(crate) fn collection(&self) -> &Collection {
+    /// The name of the collection.
+    pub(crate) fn name(&self) -> &Name {
+        self.collection().name()
+    }
+
+    fn collection(&self) -> &Collection {
         match self {
             Self::Created { collection, .. }
             | Self::Updated { collection, .. }

@@ -7,6 +7,7 @@ use storex_core::{
     Filter, OnConflict, Query, Record, Registry, Runtime, Step, StepOutcome, Trace, Value,
 };
 
+use crate::before::{BEFORE, Before, Witness};
 use crate::clock::Clock;
 use crate::error::{Result, SyncError};
 use crate::log_entries::{Known, Touched, Written, companions, rows_of, touched};
@@ -27,6 +28,8 @@ pub(crate) struct LogWriter {
     pub(crate) numbers: Arc<AllNumbers>,
     pub(crate) schema: u64,
     pub(crate) merging: Arc<Merging>,
+    /// Who has seen what was before, where own writes can be taken back.
+    pub(crate) witness: Option<Witness>,
 }
 
 /// Head and devices as they were read, and the stamp drawn for this transaction.
@@ -120,6 +123,31 @@ impl LogWriter {
         Ok(steps)
     }
 
+    /// What was before the transaction.
+    fn before(
+        &self,
+        all: &[Touched<'_>],
+        known: Option<&Known>,
+        sequence: u64,
+    ) -> Result<Vec<Before>> {
+        let Some(witness) = &self.witness else { return Ok(Vec::new()) };
+        let (mut seen, mut before) = (HashSet::new(), Vec::new());
+        for touched in all {
+            let (collection, name) = (touched.numbers().collection, touched.name());
+            for code in touched.codes() {
+                if !seen.insert((collection, code.clone())) {
+                    continue;
+                }
+                let object = (collection, code);
+                let clock = known.and_then(|known| known.clocks.get(&object).cloned());
+                let (collection, code) = object;
+                let values = witness.before(name, &crate::key_code::decode(&code)?);
+                before.push(Before { sequence, collection, code, values, clock });
+            }
+        }
+        Ok(before)
+    }
+
     /// Last part: the clocks (unless they are written already), the log row, the head.
     fn finish(&self, trace: &Trace, drawn: Drawn, known: Option<Known>) -> Result<Vec<Step>> {
         let Drawn { mut head, mut devices, hlc } = drawn;
@@ -127,6 +155,7 @@ impl LogWriter {
         let seen = devices.seen_by(device);
         let header = Header { device, sequence: head.next, hlc, seen, schema: self.schema };
         let all: Vec<Touched<'_>> = touched(trace, &self.registry, &self.numbers).collect();
+        let before = self.before(&all, known.as_ref(), head.next)?;
         let written = crate::log_entries::write(&header, &all, known, &self.merging)?;
         let Written { payload, entries, clocks, corrections } = written;
         let mut steps = corrections.steps(&self.registry);
@@ -139,6 +168,10 @@ impl LogWriter {
                 .collect();
             sort_clock_records(&mut records);
             steps.push(Step::create_or(CLOCK, records, OnConflict::Replace));
+        }
+        if !before.is_empty() {
+            let records = before.iter().map(|it| it.record(&mut devices)).collect();
+            steps.push(Step::create_or(BEFORE, records, OnConflict::Replace));
         }
         let count = i64::try_from(entries).unwrap_or(i64::MAX);
         let sequence = i64::try_from(head.next).unwrap_or(i64::MAX);

@@ -25,6 +25,8 @@ pub(crate) struct Merging {
     /// Per collection the fields that change together.
     pub(crate) groups: BTreeMap<Name, Vec<Vec<Name>>>,
     pub(crate) hooks: Option<Arc<dyn SyncHooks>>,
+    /// Whether own writes can be taken back until they are sent.
+    pub(crate) reversible: bool,
 }
 
 impl Default for Merging {
@@ -35,6 +37,7 @@ impl Default for Merging {
             joins: Joins::default(),
             groups: BTreeMap::new(),
             hooks: None,
+            reversible: false,
         }
     }
 }

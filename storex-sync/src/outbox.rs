@@ -113,7 +113,8 @@ impl Replica {
             rows,
             fence: self.fence(),
             // What overwrites another may be dropped by the application before it is sent.
-            rules: (self.reduces && self.merging.hooks.is_none()).then(|| Arc::clone(&self.rules)),
+            rules: (self.reduces && !self.merging.reversible && self.merging.hooks.is_none())
+                .then(|| Arc::clone(&self.rules)),
             merging: Arc::clone(&self.merging),
             numbers: Arc::clone(&self.numbers),
             registry: Arc::clone(self.storage.registry()),

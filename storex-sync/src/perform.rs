@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use storex_core::{Batch, BoxFuture, Direction, Query, Step, Value, field};
 
-use crate::apply::Replica;
+use crate::apply::{PutAside, Refused, Replica};
+use crate::before::{BEFORE, forget_up_to};
 use crate::engine::{Action, Outcome, Retry};
 use crate::error::{During, Result, SyncError};
 use crate::exclusive::HOLDER;
@@ -18,6 +19,7 @@ use crate::renewal::Renewal;
 use crate::shared_log::{Cursor, LogRequest, SealedTransaction};
 use crate::stamp::Device;
 use crate::sync::{Sync, Turn};
+use crate::writes::WriteId;
 
 impl Sync {
     /// Does one step of an exchange. For drivers of one's own.
@@ -100,6 +102,15 @@ impl Sync {
                     tracing::trace!(target: "storex::step", step = "sync.after_renew");
                     Outcome::Renewed(renewed)
                 }
+                Action::PutAside(refused) => {
+                    tracing::warn!(write = %refused.write, reason = refused.reason, "the shared log refuses a write");
+                    let aside = replica.put_aside(refused).await?;
+                    tracing::trace!(target: "storex::step", step = "sync.after_put_aside");
+                    match aside {
+                        PutAside::Done(rejected) => Outcome::PutAside(rejected),
+                        PutAside::Renewed(now) => Outcome::Renewed(Some(now)),
+                    }
+                }
                 Action::LogState => {
                     replica.log_state(self.limits.bytes).await?;
                     tracing::trace!(target: "storex::step", step = "sync.after_log_state");
@@ -140,6 +151,10 @@ impl Sync {
                 Ok(Outcome::Exchanged(page))
             }
             Err(SyncError::Forked { sequence, .. }) if sends => Ok(Outcome::Forked(sequence)),
+            Err(SyncError::Rejected { device, sequence, reason }) if sends => {
+                let write = WriteId { device, sequence };
+                Ok(Outcome::Refused(Refused { write, reason }))
+            }
             // It does not have what it had confirmed: it was put back to an older state.
             Err(SyncError::Gap { .. }) if sends => Ok(Outcome::LogReplaced),
             Err(SyncError::LogReplaced) => Ok(Outcome::LogReplaced),
@@ -207,7 +222,7 @@ pub(crate) async fn trim(replica: &Replica, device: Device, last: u64) -> Result
     let last = i64::try_from(last).unwrap_or(i64::MAX);
     let (failure, now) = (Failure::default(), Arc::new(Mutex::new(device)));
     let (kept, found, fence) = (failure.clone(), Arc::clone(&now), replica.fence());
-    let begun = Batch::new().step(read_meta(&[HEAD, DEVICES, HOLDER])).touching([LOG]);
+    let begun = Batch::new().step(read_meta(&[HEAD, DEVICES, HOLDER])).touching([LOG, BEFORE]);
     let batch = begun.then(move |trace| {
         let meta = trace.found(0);
         let me = fence.map_or(Ok(()), |fence| fence.check(meta)).and_then(|()| {
@@ -218,7 +233,8 @@ pub(crate) async fn trim(replica: &Replica, device: Device, last: u64) -> Result
         *found.lock().unwrap_or_else(PoisonError::into_inner) = me;
         let sent = field("sequence").lte(Value::Int(last));
         let delete = Step::Delete { collection: LOG.into(), filter: sent };
-        Ok((me == device).then_some(delete).into_iter().collect())
+        let steps = [delete, forget_up_to(last)];
+        Ok(steps.into_iter().filter(|_| me == device).collect())
     });
     failure.or(replica.storage.apply(batch).await, "trimming the log")?;
     tracing::trace!(target: "storex::step", step = "sync.after_trim");

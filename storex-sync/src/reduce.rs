@@ -50,7 +50,7 @@ pub(crate) fn reduce(payloads: &[&[u8]], rules: &Rules) -> Vec<(usize, Vec<u8>)>
                     && covers(next, sets)
                     && !is_watched(sets, rules) =>
             {
-                reduced.push((at, without_values(transaction).encode()));
+                reduced.push((at, transaction.without_entries().encode()));
             }
             _ => next = sets.map(|sets| (sets, transaction.header.seen)),
         }
@@ -90,11 +90,4 @@ fn is_watched(sets: &Sets, rules: &Rules) -> bool {
     sets.iter().any(|((collection, ..), fields)| {
         fields.iter().any(|field| rules.is_about(collection, field))
     })
-}
-
-fn without_values(mut transaction: Transaction) -> Transaction {
-    transaction.header.seen.clear();
-    transaction.shapes.clear();
-    transaction.entries.clear();
-    transaction
 }

@@ -8,6 +8,7 @@ use crate::log::LOG;
 use crate::meta::{meta_query, meta_row, write_meta};
 use crate::pack::{Packer, Unpacker};
 use crate::parked::PARKED;
+use crate::rejected::REJECTED;
 
 const PAUSED: &str = "paused";
 const STATUS: &str = "sync_status";
@@ -30,6 +31,8 @@ pub struct Look {
     pub unsent: u64,
     /// Transactions of others that wait.
     pub parked: u64,
+    /// Own transactions that the shared log has refused for good.
+    pub rejected: u64,
     /// Whether sync is paused.
     pub paused: bool,
 }
@@ -77,6 +80,7 @@ impl Look {
         Ok(Self {
             unsent: count(LOG).await.during("counting what is to be sent")?,
             parked: count(PARKED).await.during("counting what is parked")?,
+            rejected: count(REJECTED).await.during("counting what was refused")?,
             paused: is_paused(storage).await?,
         })
     }

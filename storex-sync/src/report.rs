@@ -2,6 +2,7 @@
 
 use crate::apply::Applied;
 use crate::initial::InitialSyncReport;
+use crate::rejected::Rejected;
 use crate::stamp::Device;
 
 /// How much one request carries.
@@ -33,6 +34,8 @@ pub struct SyncReport {
     pub incarnation: Option<Device>,
     /// What the shared log's snapshot held, where this device lacked what the log had dropped.
     pub restored: Option<InitialSyncReport>,
+    /// Transactions that the shared log has refused for good; they are kept, see [`rejected`](crate::rejected()).
+    pub rejected: Vec<Rejected>,
 }
 
 impl SyncReport {
@@ -44,5 +47,6 @@ impl SyncReport {
             && self.received.parked == 0
             && self.incarnation.is_none()
             && self.restored.is_none()
+            && self.rejected.is_empty()
     }
 }

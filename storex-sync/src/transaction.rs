@@ -164,6 +164,12 @@ impl Transaction {
         Stamp { hlc: self.header.hlc.plus(entry as u64), device: self.header.device }
     }
 
+    /// What is left of it where its values are not sent: its number and its reading.
+    pub(crate) fn without_entries(&self) -> Self {
+        let header = Header { seen: Vec::new(), ..self.header.clone() };
+        Self { header, ..Self::default() }
+    }
+
     /// Whether the device had seen a write with this stamp.
     #[must_use]
     pub fn had_seen(&self, stamp: Stamp) -> bool {

@@ -7,7 +7,8 @@ use storex_core::{Filter, Key, Query, Value};
 use crate::error::{During, Result, SyncError};
 use crate::log::LOG;
 use crate::meta::{META, meta_query, meta_row};
-use crate::parked::PARKED;
+use crate::parked::{PARKED, parked_key};
+use crate::rejected::REJECTED;
 use crate::renewal::{FORMER, Formers, Since};
 use crate::stamp::Device;
 use crate::state::PROGRESS;
@@ -28,7 +29,8 @@ impl fmt::Display for WriteId {
     }
 }
 
-/// What has become of a write. It only moves downwards in this list, but that what is parked may be applied or discarded.
+/// What has become of a write. It only moves downwards in this list, but that what is parked may be applied or discarded, and what
+/// was refused may be discarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum WriteState {
@@ -42,6 +44,8 @@ pub enum WriteState {
     Parked,
     /// It was made by another device, and is applied here.
     Applied,
+    /// It was made here, and the shared log refuses it for good; see [`rejected`](crate::rejected()).
+    Rejected,
 }
 
 impl Sync {
@@ -128,6 +132,9 @@ impl Sync {
     /// # Errors
     /// [`SyncError::Storage`].
     pub async fn write_state(&self, write: WriteId) -> Result<WriteState> {
+        if self.is_there(REJECTED, parked_key(write.device, write.sequence)).await? {
+            return Ok(WriteState::Rejected);
+        }
         let WriteId { device, sequence } = match self.former_state(write).await? {
             Ok(state) => return Ok(state),
             Err(write) => write,

@@ -288,7 +288,7 @@ impl World {
 
     fn done(&mut self) {
         if std::mem::take(&mut self.looking) {
-            let look = Look { unsent: self.unsent, parked: 0, paused: self.paused };
+            let look = Look { unsent: self.unsent, paused: self.paused, ..Look::default() };
             return self.tell(Event::Looked(Ok(look)));
         }
         if std::mem::take(&mut self.acknowledging) {
@@ -326,6 +326,7 @@ impl World {
             }
             Action::Renew(..) => Outcome::Renewed(None),
             Action::LogState => Outcome::StateLogged,
+            Action::PutAside(_) => Outcome::PutAside(Vec::new()),
             Action::Restore(_) => Outcome::Restored(InitialSyncReport::default()),
             Action::RetryParked(_) => Outcome::Retried(Applied::default()),
         };

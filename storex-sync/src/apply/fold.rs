@@ -170,6 +170,7 @@ impl Page {
             else {
                 continue; // it was taken out
             };
+            self.fold_into_images(one, n, *at);
             let stamp = transaction.stamp(n);
             #[cfg(feature = "deliberate-faults")]
             let stamp = self.fault.map_or(stamp, |it| it.stamp(stamp, work.clock.as_ref(), entry));

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use storex_core::{Collection, Filter, Key, Name, Query, Record, Registry, Runtime, Step, Trace};
 
 use super::bound::Bound;
+use super::image::Kept;
 use super::resolve::IncomingTransaction;
 use super::row::{Object, Work};
 use super::{Applied, Replica};
+use crate::before::{BEFORE, before_from};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::exclusive::Fence;
@@ -59,6 +61,8 @@ pub(super) struct Page {
     pub(super) owing: Mutex<BTreeSet<Device>>,
     pub(super) applied: Mutex<Applied>,
     pub(super) conflicts: Mutex<Vec<Conflict>>,
+    /// What was before own writes to the objects.
+    pub(super) kept: Mutex<Vec<Kept>>,
     pub(super) failure: Failure,
     #[cfg(feature = "deliberate-faults")]
     pub(super) fault: Option<crate::deliberate::DeliberateFault>,
@@ -138,6 +142,7 @@ impl Page {
             owing,
             applied,
             conflicts,
+            kept: Mutex::default(),
             failure,
             #[cfg(feature = "deliberate-faults")]
             fault: replica.fault,
@@ -153,7 +158,7 @@ impl Page {
     pub(super) fn collections(&self) -> BTreeSet<Name> {
         let own = self.objects.iter().map(|object| Name::clone(object.collection.name()));
         let mut all = self.rules.reach(own.collect());
-        all.extend([CLOCK.into(), PARKED.into(), CONFLICTS.into()]);
+        all.extend([CLOCK, PARKED, CONFLICTS, BEFORE].map(Name::from));
         if self.how != How::Together {
             all.insert(LOG.into());
         }
@@ -174,11 +179,16 @@ impl Page {
         let handing_over = self.incoming.iter().filter(|one| !one.handed_over.is_empty());
         let authors: BTreeSet<Device> = handing_over.map(|one| one.sealed.device).collect();
         let most = self.incoming.len() as u64 + 1;
-        let mut steps: Vec<Step> =
-            authors.iter().map(|it| Step::Find(parked_of(*it, most))).collect();
+        let keeps = self.merging.reversible;
+        let mut steps: Vec<Step> = keeps.then(|| Step::Find(before_from(0))).into_iter().collect();
+        steps.extend(authors.iter().map(|it| Step::Find(parked_of(*it, most))));
         steps.push(Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))));
         steps.push(Step::then(move |trace| {
             self.note_owing((1..=authors.len()).flat_map(|n| trace.found(n)));
+            if keeps {
+                let devices = self.failure.keep(Devices::among(&meta))?;
+                self.failure.keep(self.keep_images(trace.found(authors.len() + 1), &devices))?;
+            }
             self.failure.keep(Arc::clone(&self).read_rows(&meta, trace))
         }));
         Ok(steps)

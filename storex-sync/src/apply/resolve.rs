@@ -65,13 +65,30 @@ impl IncomingTransaction {
 impl Replica {
     /// Finds out what a transaction is about in this schema. Whatever is wrong with it becomes the reason to park it.
     pub(super) fn resolve(&self, sealed: SealedTransaction) -> IncomingTransaction {
+        let content = self.decode(&sealed.payload).map(|mut content| {
+            if content.state.is_none() {
+                self.merging.arriving(&mut content.transaction);
+            }
+            content
+        });
+        self.resolve_content(sealed, content)
+    }
+
+    /// As [`Replica::resolve`], of a transaction of this device: the application is not asked.
+    pub(super) fn resolve_own(&self, sealed: SealedTransaction) -> IncomingTransaction {
+        let content = self.decode(&sealed.payload);
+        self.resolve_content(sealed, content)
+    }
+
+    fn resolve_content(
+        &self,
+        sealed: SealedTransaction,
+        content: Result<Content>,
+    ) -> IncomingTransaction {
         let mut shapes = Vec::new();
         let (mut clocks, mut handed_over) = (None, Vec::new());
-        let (transaction, refused) = match self.decode(&sealed.payload) {
+        let (transaction, refused) = match content {
             Ok(Content { mut transaction, state }) => {
-                if state.is_none() {
-                    self.merging.arriving(&mut transaction);
-                }
                 let resolved = self.resolve_transaction(&sealed, &mut transaction, &mut shapes);
                 let resolved = resolved.and_then(|()| {
                     let Some((state, shape)) = state.zip(shapes.first()) else { return Ok(()) };

@@ -51,8 +51,8 @@ impl Page {
 
     /// What is parked and is no longer, and the small rows.
     pub(super) fn conclude(self: &Arc<Self>, folded: Folded) -> Vec<Step> {
-        let Folded { head, devices, applied, parked, taken, redated, .. } = folded;
-        let mut steps = Vec::new();
+        let Folded { head, mut devices, applied, parked, taken, redated, .. } = folded;
+        let mut steps: Vec<Step> = self.write_images(&mut devices).into_iter().collect();
         if self.is_again() {
             steps.push(unpark(taken.into_iter()));
         }

@@ -1,8 +1,9 @@
 //! [`Action`] and [`Outcome`]: the steps of an exchange, as data.
 
-use crate::apply::Applied;
+use crate::apply::{Applied, Refused};
 use crate::initial::InitialSyncReport;
 use crate::place::{Move, Place};
+use crate::rejected::Rejected;
 use crate::renewal::Renewal;
 use crate::shared_log::{LogId, LogRequest, Page, SealedTransaction};
 use crate::stamp::Device;
@@ -33,6 +34,8 @@ pub enum Action {
     Reidentify(LogId),
     /// Begin a new incarnation of the device: [`Outcome::Renewed`].
     Renew(Device, Renewal),
+    /// Put aside what the shared log refuses for good, and take it back: [`Outcome::PutAside`].
+    PutAside(Refused),
     /// Log the next page of the state, where it is to be sent again: [`Outcome::StateLogged`].
     LogState,
     /// Try again what is parked: [`Outcome::Retried`].
@@ -79,6 +82,10 @@ pub enum Outcome {
     /// Of [`Action::Exchange`]: the log holds another transaction of this device under this number, or more of them than it was
     /// given. Nothing was appended or read.
     Forked(u64),
+    /// Of [`Action::Exchange`]: the log refuses this transaction for good. Nothing was appended or read.
+    Refused(Refused),
+    /// Of [`Action::PutAside`]: what was put aside.
+    PutAside(Vec<Rejected>),
     /// Of [`Action::Exchange`]: the log is another one than before, or does not hold what it held.
     LogReplaced,
     /// Of [`Action::Renew`]: the new incarnation; `None` when there was no reason any more. Of [`Action::ReadOutbox`] and

@@ -39,7 +39,9 @@ impl Engine {
                         self.status.phase = Phase::Receiving;
                     }
                     // What it leads to is to be sent.
-                    Action::Renew(..) | Action::LogState => self.reached = false,
+                    Action::Renew(..) | Action::LogState | Action::PutAside(_) => {
+                        self.reached = false;
+                    }
                     Action::Restore(_) => self.reached = false,
                     // It is this program's turn.
                     Action::Register(_) | Action::ReadOutbox(_) => {

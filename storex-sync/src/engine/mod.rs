@@ -49,6 +49,7 @@ use self::obstacles::Obstacles;
 use self::pace::Pace;
 use self::status::{SyncEvent, SyncStatus};
 use self::tidying::Tidying;
+pub use crate::apply::Refused;
 use crate::compact::Compacted;
 use crate::error::{Result, describe};
 pub use crate::place::Move;
@@ -267,6 +268,7 @@ impl Engine {
         };
         self.unseen = false;
         (self.status.unsent, self.status.parked) = (look.unsent, look.parked);
+        self.status.rejected = look.rejected;
         if !self.pause_told {
             let was_paused = std::mem::replace(&mut self.obstacles.paused, look.paused);
             self.due |= was_paused && !look.paused;

@@ -35,6 +35,8 @@ pub struct SyncStatus {
     pub next_attempt: Option<Timestamp>,
     /// How far the exchange has come that is under way; `None` between exchanges.
     pub progress: Option<ExchangeProgress>,
+    /// Own transactions that the shared log has refused for good, as of the last look; see [`rejected`](crate::rejected()).
+    pub rejected: u64,
 }
 
 /// How far an exchange has come. Its numbers only grow while it lasts.

@@ -384,6 +384,7 @@ async fn await_synced(
             let WriteId { device, sequence } = write;
             Err(SyncError::UnknownWrite { device, sequence })
         }
+        WriteState::Rejected => Err(sync.sync().rejection(write).await?),
         WriteState::Waiting | WriteState::Parked => Err(SyncError::Stopped),
     }
 }

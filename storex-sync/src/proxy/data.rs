@@ -10,6 +10,7 @@ use crate::initial::InitialSyncReport;
 use crate::journal::{Conflict, ConflictId, ConflictQuery, Content, NotedConflict, Version};
 use crate::pack::{Packer, Unpacker};
 use crate::parked::{Parked, WaitsFor};
+use crate::rejected::Rejected;
 use crate::report::SyncReport;
 use crate::shared_log::{Cursor, Snapshot, SnapshotId};
 use crate::writes::{WriteId, WriteState};
@@ -25,7 +26,8 @@ fields!(SyncStatus {
     last_error,
     last_error_at,
     next_attempt,
-    progress
+    progress,
+    rejected
 });
 fields!(ExchangeProgress { sent, to_send, received });
 variants!(Phase {
@@ -46,7 +48,7 @@ variants!(SyncEvent {
     2 Failed { error: error, attempts: attempts }
 });
 
-fields!(SyncReport { sent_transactions, sent_entries, received, incarnation, restored });
+fields!(SyncReport { sent_transactions, sent_entries, received, incarnation, restored, rejected });
 fields!(Applied { transactions, entries, parked, conflicts, resolutions });
 fields!(InitialSyncReport { objects, tombstones, kept, parked });
 fields!(Resolution { collection, key, ruling, cause });
@@ -79,6 +81,7 @@ variants!(WriteState {
     2 Sent {}
     3 Parked {}
     4 Applied {}
+    5 Rejected {}
 });
 
 fields!(Digest { collections });
@@ -129,5 +132,27 @@ impl Wire for Parked {
         };
         pass_over(unpacker, more)?;
         Ok(parked)
+    }
+}
+
+impl Wire for Rejected {
+    fn write(&self, packer: &mut Packer) {
+        packer.array(4);
+        self.write.write(packer);
+        packer.str(&self.reason);
+        self.is_reverted.write(packer);
+        packer.bin(&self.payload);
+    }
+
+    fn read(unpacker: &mut Unpacker<'_>) -> Result<Self> {
+        let more = begin(unpacker, 4)?;
+        let rejected = Self {
+            write: Wire::read(unpacker)?,
+            reason: Wire::read(unpacker)?,
+            is_reverted: Wire::read(unpacker)?,
+            payload: unpacker.bin()?.to_vec(),
+        };
+        pass_over(unpacker, more)?;
+        Ok(rejected)
     }
 }

@@ -23,6 +23,7 @@ use storex_core::{
 };
 
 use crate::apply::Replica;
+use crate::before::{BEFORE, forget_all};
 use crate::error::{Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
@@ -112,7 +113,7 @@ impl Replica {
         let batch = Batch::new()
             .step(read_meta(&[HEAD, DEVICES, FORMER, OFFERED, PROGRESS, HOLDER]))
             .find(look)
-            .touching([CLOCK])
+            .touching([CLOCK, BEFORE])
             .then(move |trace| decide.failure.keep(Arc::clone(&decide).begin(trace)));
         let executed = self.storage.apply(batch).await;
         renewing.failure.or(executed, DURING)?;
@@ -249,7 +250,7 @@ impl Renewing {
             let mut before = before.clone();
             before.head.hlc = believed.max(last).next(self.now);
             let progress = Progress::dating_anew(self.device, farthest);
-            Ok(vec![drop_log(), write_meta(self.state_again(before, &log, progress))])
+            Ok(vec![drop_log(), forget_all(), write_meta(self.state_again(before, &log, progress))])
         });
         vec![Step::Find(Query::new(CLOCK)), next]
     }
@@ -310,7 +311,8 @@ impl Renewing {
         self.note(before.new);
         let first = transactions.first().map(|it| Hlc(it.header.hlc.0.saturating_sub(1)));
         let seen = first.unwrap_or(before.head.hlc);
-        let mut steps = vec![drop_log()];
+        // Numbers are others then.
+        let mut steps = vec![drop_log(), forget_all()];
         if !records.is_empty() {
             steps.push(Step::create_or(CLOCK, records, OnConflict::Replace));
         }

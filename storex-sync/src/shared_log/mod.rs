@@ -58,6 +58,8 @@ pub trait SharedSyncLog: fmt::Debug + MaybeSend + MaybeSync + 'static {
     /// # Errors
     /// [`SyncError::Forked`](crate::SyncError::Forked) when another transaction is there under the same number, or nobody
     /// can tell; [`SyncError::Gap`](crate::SyncError::Gap) when a number is left out;
+    /// [`SyncError::Rejected`](crate::SyncError::Rejected) for one that the log refuses for good (never an empty one: see
+    /// [`Transaction::entries`](crate::Transaction::entries));
     /// [`SyncError::Protocol`](crate::SyncError::Protocol) for transactions of several devices. Nothing was appended then.
     async fn append(&self, transactions: &[SealedTransaction]) -> Result<()>;
 

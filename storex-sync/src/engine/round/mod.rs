@@ -156,6 +156,11 @@ impl Round {
                 }
             }
             Outcome::Forked(at) => self.renew(Renewal::Forked { at })?,
+            Outcome::Refused(refused) => self.refused(refused)?,
+            Outcome::PutAside(rejected) => {
+                self.report.rejected.extend(rejected);
+                Action::ReadOutbox(self.device)
+            }
             Outcome::LogReplaced => self.replaced()?,
             Outcome::Renewed(device) => self.renewed(device)?,
             Outcome::Trimmed => return self.sent(),

@@ -1,6 +1,7 @@
-//! What a page leads to.
+//! What an answer of the shared log leads to.
 
 use super::{Action, Move, Next, Round, out_of_turn};
+use crate::apply::Refused;
 use crate::error::{Result, SyncError};
 use crate::initial::InitialSyncReport;
 use crate::place::Place;
@@ -27,6 +28,18 @@ impl From<Gap> for SyncError {
 }
 
 impl Round {
+    /// Each time one transaction less is sent.
+    pub(super) fn refused(&mut self, refused: Refused) -> Result<Action> {
+        let sent = self.sending.take().map_or(0..=0, |sending| {
+            sending.last.saturating_sub(sending.transactions.saturating_sub(1))..=sending.last
+        });
+        if sent.contains(&refused.write.sequence) && refused.write.device == self.device {
+            return Ok(Action::PutAside(refused));
+        }
+        let reason = format!("it refuses transaction {}, which was not sent", refused.write);
+        Err(SyncError::Protocol { during: "sending", reason })
+    }
+
     pub(super) fn arrived(&mut self, page: Page) -> Result<Next> {
         let Page { log, transactions, cursor, more, own } = page;
         let place = self.place.as_ref().ok_or_else(out_of_turn)?;

@@ -124,6 +124,7 @@ fn the_state_of_a_write_arrives_as_it_was() {
         WriteState::Sent,
         WriteState::Parked,
         WriteState::Applied,
+        WriteState::Rejected,
     ] {
         there_and_back(&state);
     }

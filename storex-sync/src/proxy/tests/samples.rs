@@ -18,6 +18,7 @@ use crate::error::SyncError;
 use crate::initial::InitialSyncReport;
 use crate::journal::{Conflict, ConflictId, ConflictQuery, Content, NotedConflict, Version};
 use crate::parked::{Parked, WaitsFor};
+use crate::rejected::Rejected;
 use crate::report::SyncReport;
 use crate::shared_log::{Cursor, Snapshot, SnapshotId};
 use crate::stamp::{Hlc, Stamp};
@@ -114,10 +115,18 @@ pub(super) fn report() -> impl Strategy<Value = SyncReport> {
         kept,
         parked,
     });
+    let rejected = vec(rejected(), 0..3);
     let parts = (any::<u64>(), any::<u64>(), applied(), option::of(device()), option::of(restored));
-    parts.prop_map(|(sent_transactions, sent_entries, received, incarnation, restored)| {
-        SyncReport { sent_transactions, sent_entries, received, incarnation, restored }
+    (parts, rejected).prop_map(|(parts, rejected)| {
+        let (sent_transactions, sent_entries, received, incarnation, restored) = parts;
+        SyncReport { sent_transactions, sent_entries, received, incarnation, restored, rejected }
     })
+}
+
+fn rejected() -> impl Strategy<Value = Rejected> {
+    (write_id(), any::<String>(), any::<bool>(), any::<Vec<u8>>()).prop_map(
+        |(write, reason, is_reverted, payload)| Rejected { write, reason, is_reverted, payload },
+    )
 }
 
 pub(super) fn parked() -> impl Strategy<Value = Parked> {
@@ -149,7 +158,7 @@ fn phase() -> impl Strategy<Value = Phase> {
 }
 
 pub(super) fn status() -> impl Strategy<Value = SyncStatus> {
-    let numbers = any::<(bool, u64, u32, u64, u64)>();
+    let numbers = any::<(bool, u64, u32, u64, u64, u64)>();
     let moments = (option::of(at()), option::of(at()), option::of(at()));
     let progress = option::of(
         any::<(u64, u64, u64)>().prop_map(|(sent, to_send, received)| ExchangeProgress {
@@ -160,7 +169,7 @@ pub(super) fn status() -> impl Strategy<Value = SyncStatus> {
     );
     (phase(), numbers, moments, any::<Option<String>>(), progress).prop_map(
         |(phase, numbers, (last_success, last_error_at, next_attempt), last_error, progress)| {
-            let (in_step, rounds, failures, unsent, parked) = numbers;
+            let (in_step, rounds, failures, unsent, parked, rejected) = numbers;
             SyncStatus {
                 phase,
                 in_step,
@@ -168,6 +177,7 @@ pub(super) fn status() -> impl Strategy<Value = SyncStatus> {
                 failures,
                 unsent,
                 parked,
+                rejected,
                 last_success,
                 last_error,
                 last_error_at,

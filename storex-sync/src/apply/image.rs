@@ -1,0 +1,124 @@
+//! [`Image`]: an object as it would be without writes that are still to be sent.
+
+use std::sync::PoisonError;
+
+use storex_core::{Record, Step};
+
+use super::page::Page;
+use super::resolve::IncomingTransaction;
+use super::revive::brought_back;
+use super::row::{Object, Row};
+use crate::before::{BEFORE, Before};
+use crate::clock::Clock;
+use crate::merge::{Incoming, Merged, merge, merge_object};
+use crate::meta::{Devices, Numbers};
+use crate::strategy::Joins;
+use crate::transaction::EntryKind;
+
+/// An object as it would be without writes that are still to be sent.
+#[derive(Debug, Clone)]
+pub(super) struct Image {
+    pub(super) object: Option<Record>,
+    pub(super) clock: Option<Clock>,
+}
+
+impl Image {
+    /// Folds an entry into it, as a device does that knows no more than this.
+    pub(super) fn fold(&mut self, one: &IncomingTransaction, n: usize, joins: &Joins) {
+        let entry = one.transaction.entries.get(n);
+        let Some((entry, shape)) = entry.and_then(|it| Some((it, one.shapes.get(it.shape)?)))
+        else {
+            return; // it was taken out
+        };
+        let stamp = one.transaction.stamp(n);
+        let arriving = one.clocks.as_ref().and_then(|clocks| clocks.get(n).cloned());
+        let with_clock = arriving.or_else(|| brought_back(shape, entry, stamp, joins));
+        // One that is older than sync.
+        let older = self.object.is_some().then(Clock::unstamped);
+        let own = self.clock.clone().or(older);
+        let is_whole = with_clock.is_some();
+        let merged: Merged = match with_clock {
+            Some(clock) => merge_object(own.as_ref(), &clock, &shape.fields, &shape.others, joins),
+            None => {
+                let incoming = Incoming {
+                    kind: entry.kind,
+                    life: entry.life,
+                    stamp,
+                    fields: &shape.fields,
+                    counted: &shape.counted(entry),
+                    joined: &shape.joined(entry),
+                    joins,
+                };
+                merge(own.as_ref(), incoming, |_| true)
+            }
+        };
+        let mut row = Row::Keep;
+        row.act(&merged, shape, entry);
+        self.object = row.over(self.object.as_ref());
+        if let Some(mut clock) = merged.clock.filter(|clock| *clock != Clock::unstamped()) {
+            if entry.kind == EntryKind::Create && !is_whole {
+                shape.settle(&merged.action, &mut clock);
+            }
+            self.clock = Some(clock);
+        }
+    }
+}
+
+/// What was before an own write, and the object that it is about.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    before: Before,
+    at: usize,
+    image: Image,
+    is_changed: bool,
+}
+
+impl Page {
+    /// Notes what was before own writes to the objects of the page.
+    pub(super) fn keep_images(
+        &self,
+        rows: &[Record],
+        devices: &Devices,
+    ) -> crate::error::Result<()> {
+        let mut kept = Vec::new();
+        for row in rows {
+            let before = Before::read(row, devices)?;
+            let is_it = |it: &Object| it.number == before.collection && it.code == before.code;
+            let Some(at) = self.objects.iter().position(is_it) else { continue };
+            let Some(numbers) = self.numbers_of(at) else { continue };
+            let object = before.object(&self.objects[at].collection, numbers);
+            let image = Image { object, clock: before.clock.clone() };
+            kept.push(Kept { before, at, image, is_changed: false });
+        }
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+        Ok(())
+    }
+
+    /// Folds an entry into what was before own writes.
+    pub(super) fn fold_into_images(&self, one: &IncomingTransaction, n: usize, object: usize) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        for kept in kept.iter_mut().filter(|it| it.at == object) {
+            kept.image.fold(one, n, &self.merging.joins);
+            kept.is_changed = true;
+        }
+    }
+
+    /// Writes what was before own writes, as it is now.
+    pub(super) fn write_images(&self, devices: &mut Devices) -> Option<Step> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = kept.iter().filter(|it| it.is_changed).filter_map(|it| {
+            let mut before = it.before.clone();
+            let Image { object, clock } = &it.image;
+            before.set(object.as_ref(), clock.as_ref(), self.numbers_of(it.at)?);
+            Some(before.record(devices))
+        });
+        let changed: Vec<Record> = changed.collect();
+        let replace = storex_core::OnConflict::Replace;
+        (!changed.is_empty()).then(|| Step::create_or(BEFORE, changed, replace))
+    }
+
+    fn numbers_of(&self, object: usize) -> Option<&Numbers> {
+        let object = self.objects.get(object)?;
+        self.numbers.get(object.collection.name()).map(|numbers| &**numbers)
+    }
+}

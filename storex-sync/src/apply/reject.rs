@@ -1,0 +1,343 @@
+//! Taking out of the own log, and taking back, what the shared log refuses for good.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use storex_core::{
+    Batch, Collection, Direction, Filter, Key, Name, OnConflict, Query, Record, Step, Trace, Value,
+    field,
+};
+
+use super::image::Image;
+use super::resolve::IncomingTransaction;
+use super::{Replica, is_about_data};
+use crate::before::{BEFORE, Before, before_from};
+use crate::error::{Result, SyncError};
+use crate::exclusive::HOLDER;
+use crate::failure::Failure;
+use crate::key_code;
+use crate::log::{CLOCK, LOG, clock_key, clock_record, sort_clock_records};
+use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, read_meta, write_meta};
+use crate::refused::{Fate, Named, object_of};
+use crate::rejected::{REJECTED, Rejected};
+use crate::shared_log::SealedTransaction;
+use crate::stamp::Device;
+use crate::state::is_state;
+use crate::transaction::Transaction;
+use crate::writes::WriteId;
+
+const DURING: &str = "taking back what the shared log refuses";
+
+/// What the shared log says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Which transaction it refuses.
+    pub write: WriteId,
+    /// Why.
+    pub reason: String,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum PutAside {
+    /// These were put aside.
+    Done(Vec<Rejected>),
+    /// Another program has begun a new incarnation.
+    Renewed(Device),
+}
+
+/// A transaction in the own log.
+struct Unsent {
+    sequence: u64,
+    payload: Vec<u8>,
+    entries: Value,
+    /// `None`: a page of the state.
+    transaction: Option<Transaction>,
+}
+
+/// An object that is as it would have been without what was refused.
+struct Reverted {
+    collection: Arc<Collection>,
+    numbers: Arc<Numbers>,
+    key: Key,
+    image: Image,
+}
+
+/// What is to be taken back.
+#[derive(Default)]
+struct Revert {
+    objects: Vec<Reverted>,
+    /// What was before the writes behind it.
+    before: Vec<Before>,
+    /// Objects of which it is not known what they were.
+    unknown: BTreeSet<Named>,
+}
+
+impl Replica {
+    /// Takes a transaction out of the own log and puts it aside, with those that build on it. Where it is known what was before, it is
+    /// taken back too; unless that breaks a rule of the database, which comes first.
+    pub(crate) async fn put_aside(&self, refused: Refused) -> Result<PutAside> {
+        match self.put_aside_as(&refused, Self::revert).await {
+            Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
+                tracing::warn!(error = %source, write = %refused.write, "what is refused cannot be taken back");
+                self.put_aside_as(&refused, Self::keep).await
+            }
+            result => result,
+        }
+    }
+
+    async fn put_aside_as(
+        &self,
+        refused: &Refused,
+        revert: impl Fn(&Self, &[Unsent], &Fate, Vec<Before>) -> Result<Revert>
+        + storex_core::MaybeSend
+        + storex_core::MaybeSync
+        + 'static,
+    ) -> Result<PutAside> {
+        let (failure, done) = (Failure::default(), Arc::new(Mutex::new(None)));
+        let first = i64::try_from(refused.write.sequence).unwrap_or(i64::MAX);
+        let log = Query::new(LOG).order_by("sequence", Direction::Ascending);
+        let log = log.filter(field("sequence").gte(Value::Int(first)));
+        let synced = self.storage.registry().collections().iter();
+        let touched = synced.filter(|it| self.numbers.get(it.name()).is_some());
+        let touched = touched.map(|it| Name::clone(it.name()));
+        let batch = {
+            let (this, refused, kept, told) =
+                (self.clone(), refused.clone(), failure.clone(), Arc::clone(&done));
+            Batch::new()
+                .step(read_meta(&[HEAD, DEVICES, HOLDER]))
+                .find(log)
+                .find(before_from(refused.write.sequence))
+                .touching([CLOCK, REJECTED].map(Name::from).into_iter().chain(touched))
+                .then(move |trace| {
+                    let (steps, came) = kept.keep(this.aside(&refused, &revert, trace))?;
+                    *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(came);
+                    Ok(steps)
+                })
+        };
+        failure.or(self.storage.apply(batch).await, DURING)?;
+        let done = done.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(done.unwrap_or(PutAside::Done(Vec::new())))
+    }
+
+    fn aside(
+        &self,
+        refused: &Refused,
+        revert: &impl Fn(&Self, &[Unsent], &Fate, Vec<Before>) -> Result<Revert>,
+        trace: &Trace,
+    ) -> Result<(Vec<Step>, PutAside)> {
+        let (meta, log, before) = (trace.found(2), trace.found(1), trace.found(0));
+        if let Some(fence) = self.fence() {
+            fence.check(meta)?;
+        }
+        let (head, mut devices) = (Head::among(meta)?, Devices::among(meta)?);
+        let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
+        if me != refused.write.device {
+            return Ok((Vec::new(), PutAside::Renewed(me)));
+        }
+        let unsent = log.iter().map(Unsent::read).collect::<Result<Vec<_>>>()?;
+        let Some(first) = unsent.first().filter(|it| it.sequence == refused.write.sequence) else {
+            // Another program has sent it, or put it aside.
+            return Ok((Vec::new(), PutAside::Done(Vec::new())));
+        };
+        let WriteId { device, sequence } = refused.write;
+        let Some(transaction) = &first.transaction else {
+            // A part of the state is no write: somebody has to look.
+            let reason = refused.reason.clone();
+            return Err(SyncError::Rejected { device, sequence, reason });
+        };
+        if transaction.entries.is_empty() {
+            let reason = "it refuses a transaction that is empty".to_owned();
+            return Err(SyncError::Protocol { during: "sending", reason });
+        }
+        let decoded: Vec<Option<Transaction>> =
+            unsent.iter().map(|it| it.transaction.clone()).collect();
+        let fate = Fate::of(&decoded);
+        let before = before.iter().map(|row| Before::read(row, &devices));
+        let before = before.collect::<Result<Vec<_>>>()?;
+        let forgotten: Vec<Key> = before
+            .iter()
+            .filter(|it| fate.refused.iter().any(|at| unsent[*at].sequence == it.sequence))
+            .map(Before::key)
+            .collect();
+        let revert = revert(self, &unsent, &fate, before)?;
+        let rejected = rejected(refused, &unsent, &fate, &revert.unknown);
+        let mut steps = rows(&revert.objects);
+        steps.extend(clocks(&revert.objects, &mut devices));
+        steps.push(Step::create_or(LOG, logged(&unsent, &fate), OnConflict::Replace));
+        let put = rejected.iter().map(Rejected::record).collect();
+        steps.push(Step::create_or(REJECTED, put, OnConflict::Replace));
+        let filter = Filter::Keys(forgotten);
+        steps.push(Step::Delete { collection: BEFORE.into(), filter });
+        let images: Vec<Record> = revert.before.iter().map(|it| it.record(&mut devices)).collect();
+        if !images.is_empty() {
+            steps.push(Step::create_or(BEFORE, images, OnConflict::Replace));
+        }
+        if devices.is_changed() {
+            steps.push(write_meta(vec![(DEVICES, devices.encode())]));
+        }
+        Ok((steps, PutAside::Done(rejected)))
+    }
+
+    /// Takes nothing back.
+    fn keep(&self, unsent: &[Unsent], fate: &Fate, _: Vec<Before>) -> Result<Revert> {
+        Ok(Revert { unknown: touched(unsent, fate).into_keys().collect(), ..Revert::default() })
+    }
+
+    /// What the objects are without what is refused: what was before it, and over that what is written behind it.
+    fn revert(&self, unsent: &[Unsent], fate: &Fate, before: Vec<Before>) -> Result<Revert> {
+        let incoming: Vec<Option<IncomingTransaction>> = (0..unsent.len())
+            .map(|at| {
+                (!fate.refused.contains(&at)).then(|| self.resolve_unsent(&unsent[at], fate, at))
+            })
+            .collect();
+        let mut revert = Revert::default();
+        for (named, first) in touched(unsent, fate) {
+            let known = self.storage.registry().find(&named.0).zip(self.numbers.get(&named.0));
+            let Some((collection, numbers)) = known else {
+                revert.unknown.insert(named);
+                continue;
+            };
+            let code = key_code::encode(named.1.values());
+            let of_it = |it: &&Before| it.collection == numbers.collection && it.code == code;
+            let mut kept: HashMap<u64, &Before> =
+                before.iter().filter(of_it).map(|it| (it.sequence, it)).collect();
+            let Some(base) = kept.remove(&unsent[first].sequence) else {
+                revert.unknown.insert(named);
+                continue;
+            };
+            let object = base.object(collection, numbers);
+            let mut image = Image { object, clock: base.clock.clone() };
+            for (at, one) in incoming.iter().enumerate().skip(first) {
+                let Some(one) = one else { continue };
+                if let Some(before) = kept.get(&unsent[at].sequence) {
+                    let mut before = (*before).clone();
+                    before.set(image.object.as_ref(), image.clock.as_ref(), numbers);
+                    revert.before.push(before);
+                }
+                for (n, entry) in one.transaction.entries.iter().enumerate() {
+                    if object_of(&one.transaction.shapes, entry).as_ref() == Some(&named) {
+                        image.fold(one, n, &self.merging.joins);
+                    }
+                }
+            }
+            revert.objects.push(Reverted {
+                collection: Arc::clone(collection),
+                numbers: Arc::clone(numbers),
+                key: named.1,
+                image,
+            });
+        }
+        Ok(revert)
+    }
+
+    fn resolve_unsent(&self, unsent: &Unsent, fate: &Fate, at: usize) -> IncomingTransaction {
+        let payload = fate.corrected.get(&at).map(Transaction::encode);
+        let device = unsent.transaction.as_ref().map(|it| it.header.device).unwrap_or_default();
+        let payload = payload.unwrap_or_else(|| unsent.payload.clone());
+        self.resolve_own(SealedTransaction { device, sequence: unsent.sequence, payload })
+    }
+}
+
+impl Unsent {
+    fn read(row: &Record) -> Result<Self> {
+        let sequence = row.get(0).as_int().and_then(|int| u64::try_from(int).ok());
+        let (Some(sequence), Some(payload)) = (sequence, row.get(1).as_bytes()) else {
+            return Err(SyncError::corrupt("the log", "a row has the wrong types"));
+        };
+        let transaction = match is_state(payload) {
+            true => None,
+            false => Some(Transaction::decode(payload)?),
+        };
+        Ok(Self { sequence, payload: payload.to_vec(), entries: row.get(2).clone(), transaction })
+    }
+}
+
+/// The objects that what is refused is about, and the first place at which it is.
+fn touched(unsent: &[Unsent], fate: &Fate) -> BTreeMap<Named, usize> {
+    let mut touched = BTreeMap::new();
+    for at in &fate.refused {
+        let Some(transaction) = &unsent[*at].transaction else { continue };
+        for entry in &transaction.entries {
+            if let Some(named) = object_of(&transaction.shapes, entry) {
+                touched.entry(named).or_insert(*at);
+            }
+        }
+    }
+    touched
+}
+
+fn rejected(
+    refused: &Refused,
+    unsent: &[Unsent],
+    fate: &Fate,
+    unknown: &BTreeSet<Named>,
+) -> Vec<Rejected> {
+    let one = |at: &usize| {
+        let Unsent { sequence, payload, transaction, .. } = &unsent[*at];
+        let objects = transaction
+            .iter()
+            .flat_map(|it| it.entries.iter().filter_map(|entry| object_of(&it.shapes, entry)));
+        let is_reverted =
+            transaction.is_some() && objects.into_iter().all(|it| !unknown.contains(&it));
+        let reason = match *at {
+            0 => refused.reason.clone(),
+            _ => format!(
+                "it builds on write {}, which was refused: {}",
+                refused.write, refused.reason
+            ),
+        };
+        let write = WriteId { sequence: *sequence, ..refused.write };
+        Rejected { write, reason, is_reverted, payload: payload.clone() }
+    };
+    fate.refused.iter().map(one).collect()
+}
+
+/// The rows of the log that are others now. What is refused leaves its number behind.
+fn logged(unsent: &[Unsent], fate: &Fate) -> Vec<Record> {
+    let row = |sequence: u64, payload: Vec<u8>, entries: Value| {
+        let sequence = Value::Int(i64::try_from(sequence).unwrap_or(i64::MAX));
+        Record::new(vec![sequence, Value::Bytes(payload), entries])
+    };
+    let refused = fate.refused.iter().filter_map(|at| {
+        let Unsent { sequence, transaction, .. } = &unsent[*at];
+        let empty = transaction.as_ref().map(Transaction::without_entries)?;
+        Some(row(*sequence, empty.encode(), Value::Int(0)))
+    });
+    let corrected = fate.corrected.iter().map(|(at, transaction)| {
+        row(unsent[*at].sequence, transaction.encode(), unsent[*at].entries.clone())
+    });
+    refused.chain(corrected).collect()
+}
+
+/// Deletes first, so that the unique values that they free are free.
+fn rows(reverted: &[Reverted]) -> Vec<Step> {
+    let gone = reverted.iter().filter(|it| it.image.object.is_none()).map(|it| Step::Delete {
+        collection: Name::clone(it.collection.name()),
+        filter: Filter::Keys(vec![it.key.clone()]),
+    });
+    let there = reverted.iter().filter_map(|it| {
+        let record = it.image.object.clone()?;
+        Some(it.numbers.put(&it.collection, vec![record]))
+    });
+    gone.chain(there.flatten()).collect()
+}
+
+fn clocks(reverted: &[Reverted], devices: &mut Devices) -> Vec<Step> {
+    let (mut records, mut gone) = (Vec::new(), Vec::new());
+    for Reverted { numbers, key, image, .. } in reverted {
+        let code = key_code::encode(key.values());
+        match &image.clock {
+            Some(clock) => {
+                records.push(clock_record(numbers.collection, code, clock.encode(devices)));
+            }
+            None => gone.push(clock_key(numbers.collection, code)),
+        }
+    }
+    sort_clock_records(&mut records);
+    let mut steps = vec![Step::Delete { collection: CLOCK.into(), filter: Filter::Keys(gone) }];
+    if !records.is_empty() {
+        steps.push(Step::create_or(CLOCK, records, OnConflict::Replace));
+    }
+    steps
+}
