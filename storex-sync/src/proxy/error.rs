@@ -93,6 +93,10 @@ rebuilt!(SyncError {
     17 ParkingFull { most }
     18 CannotUndo { conflict, reason }
     19 Disconnected { reason }
+    20 NoBlobs {}
+    21 BlobMissing { blob }
+    22 BlobNotSent { blob }
+    23 BlobInterrupted {}
 });
 
 rebuilt!(Error {
