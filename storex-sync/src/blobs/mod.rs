@@ -8,6 +8,8 @@
 //! A row holds the name of a blob, which is made from its contents, and is synced as any other. The contents go their own way, by
 //! another store, in chunks, when there is time for it or when somebody reads them.
 
+mod builder;
+mod counting;
 mod flights;
 mod local;
 mod memory;
@@ -22,6 +24,7 @@ mod store;
 mod transfer;
 mod writer;
 
+pub use builder::BlobsBuilder;
 pub use memory::MemoryBlobStore;
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use objects::ObjectBlobStore;
@@ -32,17 +35,16 @@ pub use store::BlobStore;
 pub use writer::BlobWriter;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use storex_core::{Batch, Module, Storage};
 use tokio::sync::{Notify, Semaphore, watch};
 
-use crate::engine::Backoff;
-use crate::error::{During, Result, SyncError, describe};
+use crate::error::{During, Result, SyncError};
+use builder::Settings;
 use flights::Flights;
 use local::Local;
-use rows::{BLOB, BlobRow, Contents, Loose, State, definitions};
+use rows::{BlobRow, Contents, Loose, State, definitions};
 
 /// The blobs of a storage: contents that are too large for a row, and are named in one.
 ///
@@ -104,86 +106,6 @@ struct Inner {
     nudge: Notify,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Settings {
-    parallel: usize,
-    attempts: u32,
-    patience: Duration,
-    deadline: Duration,
-    backoff: Backoff,
-}
-
-/// Puts [`Blobs`] together.
-#[derive(Debug)]
-pub struct BlobsBuilder {
-    storage: Storage,
-    store: Arc<dyn BlobStore>,
-    settings: Settings,
-}
-
-impl BlobsBuilder {
-    /// How many transfers may be under way at once; each takes one or two chunks of memory. Without this 4; never less than 1.
-    #[must_use]
-    pub fn parallel(mut self, transfers: usize) -> Self {
-        self.settings.parallel = transfers.clamp(1, Semaphore::MAX_PERMITS);
-        self
-    }
-
-    /// After how many failures in a row a blob is given up. Without this 5. It does not count when the store cannot be reached, nor
-    /// when it does not have the blob; see [`patience`](Self::patience).
-    #[must_use]
-    pub fn attempts(mut self, attempts: u32) -> Self {
-        self.settings.attempts = attempts;
-        self
-    }
-
-    /// For how long a blob is asked for that the store does not have: the device that made it may be off. Without this a week.
-    #[must_use]
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.settings.patience = patience;
-        self
-    }
-
-    /// After how long a request to the store (one chunk at most) is given up. Without this two minutes.
-    #[must_use]
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.settings.deadline = deadline;
-        self
-    }
-
-    /// How long to wait after failures.
-    #[must_use]
-    pub fn backoff(mut self, backoff: Backoff) -> Self {
-        self.settings.backoff = backoff;
-        self
-    }
-
-    /// Opens them, and clears away what an interrupted program has left.
-    ///
-    /// # Errors
-    /// [`SyncError::NoBlobs`], [`SyncError::Storage`].
-    pub async fn open(self) -> Result<Blobs> {
-        let Self { storage, store, settings } = self;
-        if storage.registry().find(BLOB).is_none() {
-            return Err(SyncError::NoBlobs);
-        }
-        let inner = Inner {
-            local: Local { storage },
-            store,
-            settings,
-            permits: Semaphore::new(settings.parallel),
-            flights: Flights::default(),
-            progress: Mutex::default(),
-            status: watch::Sender::new(BlobStatus::default()),
-            counting: tokio::sync::Mutex::default(),
-            nudge: Notify::new(),
-        };
-        inner.local.clear().await?;
-        inner.count().await;
-        Ok(Blobs { inner: Arc::new(inner) })
-    }
-}
-
 impl Blobs {
     /// The collections for blobs; for [`StorageBuilder::module`](storex_core::StorageBuilder::module).
     #[must_use]
@@ -202,14 +124,7 @@ impl Blobs {
     /// Begins with choices of your own.
     #[must_use]
     pub fn builder(storage: &Storage, store: Arc<dyn BlobStore>) -> BlobsBuilder {
-        let settings = Settings {
-            parallel: 4,
-            attempts: 5,
-            patience: Duration::from_secs(7 * 24 * 60 * 60),
-            deadline: Duration::from_secs(120),
-            backoff: Backoff::default(),
-        };
-        BlobsBuilder { storage: storage.clone(), store, settings }
+        BlobsBuilder::new(storage.clone(), store)
     }
 
     /// Makes a blob of these contents: it is here, durably, and waits to be sent. Contents that are here already are kept once.
@@ -283,7 +198,7 @@ impl Blobs {
             match inner.local.row(blob).await? {
                 Some(row) if row.whole => return Ok(row.contents),
                 Some(_) => {}
-                None => inner.want(blob).await?,
+                None => self.want(blob).await?,
             }
             Arc::clone(inner).fly(*blob).await.result()?;
         }
@@ -389,48 +304,5 @@ impl Inner {
             Some(_) => Vec::new(),
         };
         self.local.change(&blob, wanted).await
-    }
-
-    /// Something else is to be done than before.
-    async fn changed(&self) {
-        self.count().await;
-        self.nudge.notify_one();
-    }
-
-    /// Brings the status up to date.
-    async fn count(&self) {
-        let _turn = self.counting.lock().await;
-        match status::read_status(&self.local).await {
-            Ok(counted) => self.publish(|status| *status = counted),
-            Err(error) => tracing::debug!(error = %describe(&error), "blobs cannot be counted"),
-        }
-    }
-
-    /// So many bytes of a transfer have come through.
-    fn progress(&self, blob: &BlobRef, sends: bool, bytes: u64) {
-        self.under_way().insert(*blob, (sends, bytes));
-        self.publish(|_| {});
-    }
-
-    /// The transfer is not under way any more.
-    fn rest(&self, blob: &BlobRef) {
-        self.under_way().remove(blob);
-    }
-
-    fn publish(&self, change: impl FnOnce(&mut BlobStatus)) {
-        self.status.send_if_modified(|status| {
-            let before = *status;
-            change(status);
-            let done = |sends| {
-                let under_way = self.under_way();
-                under_way.values().filter(|it| it.0 == sends).map(|it| it.1).sum()
-            };
-            (status.to_send.done, status.to_receive.done) = (done(true), done(false));
-            *status != before
-        });
-    }
-
-    fn under_way(&self) -> MutexGuard<'_, HashMap<BlobRef, (bool, u64)>> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

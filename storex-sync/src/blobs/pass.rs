@@ -33,7 +33,9 @@ impl Blobs {
         let mut running = Running::default();
         loop {
             while halted.is_none() && running.0.len() < inner.settings.parallel {
-                let Some((blob, state)) = inner.next_due(now, &running).await? else { break };
+                let Some((blob, state)) = inner.next_due(now, running.blobs()).await? else {
+                    break;
+                };
                 running.0.push((blob, state, Box::pin(Arc::clone(inner).fly(blob))));
             }
             match running.next().await {
@@ -86,9 +88,8 @@ impl Inner {
     async fn next_due(
         &self,
         now: Timestamp,
-        running: &Running,
+        under_way: BTreeSet<BlobRef>,
     ) -> Result<Option<(BlobRef, State)>> {
-        let under_way: BTreeSet<BlobRef> = running.0.iter().map(|(blob, ..)| *blob).collect();
         for state in [State::ToSend, State::ToReceive] {
             let due = in_order(state).filter(field("due").lte(now.0));
             // One more than may be in the way.
@@ -129,6 +130,10 @@ impl Inner {
 struct Running(Vec<(BlobRef, State, BoxFuture<'static, Ended>)>);
 
 impl Running {
+    fn blobs(&self) -> BTreeSet<BlobRef> {
+        self.0.iter().map(|(blob, ..)| *blob).collect()
+    }
+
     /// The next that ends; `None` when there are none.
     async fn next(&mut self) -> Option<(State, Ended)> {
         if self.0.is_empty() {
