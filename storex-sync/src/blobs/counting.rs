@@ -34,7 +34,7 @@ impl Inner {
         self.under_way().remove(blob);
     }
 
-    fn publish(&self, change: impl FnOnce(&mut BlobStatus)) {
+    pub(super) fn publish(&self, change: impl FnOnce(&mut BlobStatus)) {
         self.status.send_if_modified(|status| {
             let before = *status;
             change(status);

@@ -52,12 +52,14 @@ impl Inner {
     }
 
     fn board(self: &Arc<Self>, blob: BlobRef) -> watch::Receiver<Option<Ended>> {
-        let mut flights = self.flights.lock();
-        if let Some(landing) = flights.get(&blob) {
-            return landing.subscribe();
-        }
         let (landing, receiver) = watch::channel(None);
-        flights.insert(blob, landing.clone());
+        {
+            let mut flights = self.flights.lock();
+            if let Some(landing) = flights.get(&blob) {
+                return landing.subscribe();
+            }
+            flights.insert(blob, landing.clone());
+        }
         let flight = Flight { inner: Arc::clone(self), blob, landing };
         self.local.runtime().spawn(Box::pin(flight.run()));
         receiver
@@ -108,5 +110,6 @@ impl Drop for Flight {
     fn drop(&mut self) {
         self.take_off_the_list();
         self.inner.rest(&self.blob);
+        self.inner.publish(|_| {});
     }
 }

@@ -145,3 +145,32 @@ async fn c27_what_the_store_does_not_have_yet_is_waited_for_and_not_for_ever() {
     assert_eq!(b.status(), BlobStatus::default());
     running.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn c27_a_store_that_wants_to_be_left_alone_is() {
+    let store = ScriptedStore::new();
+    let a = Device::new(1, &store).await;
+    for n in 0..20 {
+        a.blobs.put(&contents(n, 10)).await.unwrap();
+    }
+    store.refuse(|| SyncError::RateLimited { retry_after: 2 * HOUR });
+    let runner = a.clone();
+    let running = tokio::spawn(async move { runner.blobs.run().await });
+    tokio::time::sleep(HOUR).await;
+    let asked = store.asked();
+    assert!(asked <= 4, "{asked} requests: those that were under way at once");
+    store.heal();
+    tokio::time::sleep(HOUR / 2).await;
+    assert_eq!(store.asked(), asked);
+    a.blobs.status().wait_for(BlobStatus::is_idle).await.unwrap();
+    assert_eq!((store.inner.len(), a.status().dead), (20, 0));
+    running.abort();
+
+    store.refuse(|| SyncError::Unauthorized { reason: "who are you?".to_owned() });
+    a.blobs.put(b"one more").await.unwrap();
+    for _ in 0..10 {
+        let error = a.blobs.sync_once().await.unwrap_err();
+        assert!(matches!(error.cause(), SyncError::Unauthorized { .. }), "{error:?}");
+    }
+    assert_eq!((a.status().to_send.blobs, a.status().dead), (1, 0));
+}

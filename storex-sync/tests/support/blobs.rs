@@ -18,7 +18,8 @@ pub struct ScriptedStore {
 
 #[derive(Debug, Default)]
 struct State {
-    offline: bool,
+    /// What every request is answered with.
+    refusal: Option<fn() -> SyncError>,
     hanging: BTreeSet<BlobRef>,
     failing: BTreeSet<BlobRef>,
     /// So many more requests for chunks go through.
@@ -31,6 +32,7 @@ struct State {
     read: BTreeMap<(BlobRef, u64), usize>,
     order: Vec<BlobRef>,
     requests: usize,
+    asked: usize,
 }
 
 impl ScriptedStore {
@@ -60,7 +62,12 @@ impl ScriptedStore {
     }
 
     pub fn offline(&self, offline: bool) {
-        self.lock().offline = offline;
+        self.lock().refusal = offline.then_some(out_of_reach as fn() -> SyncError);
+    }
+
+    /// Every request is answered with this error.
+    pub fn refuse(&self, refusal: fn() -> SyncError) {
+        self.lock().refusal = Some(refusal);
     }
 
     /// The chunks of this blob cannot be transferred.
@@ -86,7 +93,7 @@ impl ScriptedStore {
     /// Everything goes well from now on.
     pub fn heal(&self) {
         let mut state = self.lock();
-        state.offline = false;
+        state.refusal = None;
         state.left = None;
         state.failing.clear();
         state.hanging.clear();
@@ -112,7 +119,12 @@ impl ScriptedStore {
         self.lock().order.clone()
     }
 
-    /// How many requests for chunks of this blob there were, be it that they failed.
+    /// How many requests of any kind there were.
+    pub fn asked(&self) -> usize {
+        self.lock().asked
+    }
+
+    /// How many requests for chunks there were, be it that they failed.
     pub fn requests(&self) -> usize {
         self.lock().requests
     }
@@ -122,7 +134,9 @@ impl ScriptedStore {
     }
 
     fn reachable(&self) -> Result<()> {
-        if self.lock().offline { Err(broken("the store is out of reach")) } else { Ok(()) }
+        let mut state = self.lock();
+        state.asked += 1;
+        state.refusal.map_or(Ok(()), |refusal| Err(refusal()))
     }
 
     async fn pass(self: &ScriptedStore, blob: &BlobRef) -> Result<Running<'_>> {
@@ -147,7 +161,7 @@ impl ScriptedStore {
         }
         match &mut state.left {
             Some(0) => {
-                state.offline = true;
+                state.refusal = Some(out_of_reach);
                 return Err(broken("the connection is cut"));
             }
             Some(left) => *left -= 1,
@@ -173,6 +187,10 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.lock().running -= 1;
     }
+}
+
+fn out_of_reach() -> SyncError {
+    broken("the store is out of reach")
 }
 
 fn broken(reason: &str) -> SyncError {
