@@ -16,6 +16,8 @@ mod readme {}
 mod guide {
     #[doc = include_str!("../../docs/guide.md")]
     mod start {}
+    #[doc = include_str!("../../docs/guide/blobs.md")]
+    mod blobs {}
     #[doc = include_str!("../../docs/guide/live.md")]
     mod live {}
     #[doc = include_str!("../../docs/guide/merging.md")]

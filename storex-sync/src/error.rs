@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use storex_core::{Error, ErrorKind, Name, Source};
 
+use crate::blobs::BlobRef;
 use crate::stamp::Device;
 
 /// The result of this crate's functions.
@@ -221,7 +222,25 @@ pub enum SyncError {
         #[source]
         source: Option<Source>,
     },
-    /// The exchange that somebody waited for failed; see [`SyncError::cause`].
+    /// The storage has no collections for blobs.
+    #[error("the storage keeps no blobs: add `Blobs::module` before it is opened")]
+    NoBlobs,
+    /// The blob store does not have this blob: the device that made it has not sent it yet, or it was removed.
+    #[error("the blob store does not have {blob}, or not yet all of it")]
+    BlobMissing {
+        /// The blob.
+        blob: BlobRef,
+    },
+    /// The blob is here only, as it was not sent yet. Nothing was deleted.
+    #[error("{blob} was not sent yet, so there is no other copy of it")]
+    BlobNotSent {
+        /// The blob.
+        blob: BlobRef,
+    },
+    /// The writing of a blob was given up in the middle, or rested so long that what was written was cleared away.
+    #[error("the writing of a blob was interrupted: begin it again")]
+    BlobInterrupted,
+    /// The exchange, or transfer of a blob, that somebody waited for failed; see [`SyncError::cause`].
     #[error(transparent)]
     Joined(Arc<Self>),
 }
@@ -232,9 +251,10 @@ impl SyncError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Storage { source, .. } => source.kind(),
-            Self::NoSyncLog | Self::UnknownLane { .. } | Self::LockOfAnotherLane { .. } => {
-                ErrorKind::Invalid
-            }
+            Self::NoSyncLog
+            | Self::NoBlobs
+            | Self::UnknownLane { .. }
+            | Self::LockOfAnotherLane { .. } => ErrorKind::Invalid,
             Self::NoSnapshots => ErrorKind::Unsupported,
             Self::Transport { .. } | Self::LockFile { .. } => ErrorKind::Io,
             Self::HeldElsewhere | Self::LeaseLost => ErrorKind::Busy,
@@ -245,6 +265,8 @@ impl SyncError {
             | Self::Forked { .. }
             | Self::LogReplaced
             | Self::CannotUndo { .. }
+            | Self::BlobNotSent { .. }
+            | Self::BlobInterrupted
             | Self::BelowFloor { .. } => ErrorKind::Conflict,
             Self::Timeout { .. } => ErrorKind::Io,
             Self::RateLimited { .. } | Self::Offline | Self::Paused => ErrorKind::Busy,
@@ -252,7 +274,7 @@ impl SyncError {
             Self::Stopped | Self::Disconnected { .. } => ErrorKind::Closed,
             Self::Elsewhere { kind, .. } => *kind,
             Self::Rejected { .. } => ErrorKind::Other,
-            Self::UnknownWrite { .. } => ErrorKind::NotFound,
+            Self::UnknownWrite { .. } | Self::BlobMissing { .. } => ErrorKind::NotFound,
             Self::ParkingFull { .. } => ErrorKind::Full,
             Self::Joined(error) => error.kind(),
         }
@@ -271,6 +293,8 @@ impl SyncError {
             | Self::Timeout { .. }
             | Self::RateLimited { .. }
             | Self::Offline
+            | Self::BlobMissing { .. }
+            | Self::BlobNotSent { .. }
             | Self::Disconnected { .. } => true,
             Self::Elsewhere { retryable, .. } => *retryable,
             Self::Joined(error) => error.is_retryable(),

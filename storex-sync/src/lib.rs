@@ -13,6 +13,7 @@
 //!   [`BackendSharedLog`] in any storex backend, or `ObjectSharedLog` (feature `object-store`) in a folder or an object store.
 //! - [`Exclusive`] lets one of the programs that share a database sync it at a time.
 //! - [`InitialSync`] brings the contents of one device to another over a [`Channel`].
+//! - [`Blobs`] keeps what is too large for a row, and brings it from device to device beside the log.
 //! - [`merge()`] decides, from stored clocks and the arriving write alone, what becomes of an object: the later stamp wins
 //!   field by field, increments of all devices count ([`Counter`]), a delete wins over updates that had not seen it. A field may
 //!   have another [`Strategy`].
@@ -70,6 +71,7 @@
 
 mod apply;
 mod before;
+mod blobs;
 mod brief;
 mod bytes;
 mod channel;
@@ -135,6 +137,12 @@ mod transaction;
 mod writes;
 
 pub use apply::{Applied, Cause, Resolution, Ruling};
+#[cfg(all(feature = "object-store", not(target_family = "wasm")))]
+pub use blobs::ObjectBlobStore;
+pub use blobs::{
+    BlobReader, BlobRef, BlobReport, BlobStatus, BlobStore, BlobWriter, Blobs, BlobsBuilder,
+    DeadBlob, MemoryBlobStore, Waiting,
+};
 pub use brief::{Brief, BriefReport, Degraded, WhenBusy};
 #[cfg(all(feature = "web", target_family = "wasm"))]
 pub use channel::MessagePortChannel;

@@ -2,6 +2,7 @@
 
 use super::code::{Bytes, Wire, begin, fields, pass_over, variants, wrong};
 use crate::apply::{Applied, Cause, Resolution, Ruling};
+use crate::blobs::BlobRef;
 use crate::compact::Compacted;
 use crate::digest::{CollectionDigest, Digest};
 use crate::engine::status::{ExchangeProgress, Phase, SyncEvent, SyncStatus};
@@ -101,6 +102,16 @@ impl Wire for Cursor {
 }
 
 /// As in the initial sync.
+impl Wire for BlobRef {
+    fn write(&self, packer: &mut Packer) {
+        self.to_string().write(packer);
+    }
+
+    fn read(unpacker: &mut Unpacker<'_>) -> Result<Self> {
+        String::read(unpacker)?.parse()
+    }
+}
+
 impl Wire for WaitsFor {
     fn write(&self, packer: &mut Packer) {
         packer.uint(u64::from(self.code()));

@@ -94,6 +94,10 @@ rebuilt!(SyncError {
     18 CannotUndo { conflict, reason }
     19 Disconnected { reason }
     20 Rejected { device, sequence, reason }
+    21 NoBlobs {}
+    22 BlobMissing { blob }
+    23 BlobNotSent { blob }
+    24 BlobInterrupted {}
 });
 
 rebuilt!(Error {

@@ -1,6 +1,7 @@
 //! What the tests share: devices with clocks of their own, a shared log that does what a script says, dumps.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod blobs;
 pub mod channel;
 pub mod log;
 pub mod place;

@@ -53,15 +53,16 @@
 //! Write `pub async fn name(h: Harness)` in the file of its subject under `src/backend`, and list it in
 //! [`backend_conformance!`]; a test fails while it is not listed.
 //!
-//! # Shared logs and channels
+//! # Shared logs, channels and blob stores
 //!
-//! [`shared_log_conformance!`] and [`channel_conformance!`] do the same for the traits of
+//! [`shared_log_conformance!`], [`channel_conformance!`] and [`blob_store_conformance!`] do the same for the traits of
 //! [`storex-sync`](storex_sync).
 // This is a test library: a case that fails panics.
 #![cfg_attr(target_family = "wasm", allow(clippy::arc_with_non_send_sync))] // a browser has one thread
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod backend;
+pub mod blob_store;
 pub mod channel;
 mod harness;
 mod pass_through;

@@ -66,3 +66,8 @@ fn of_shared_logs() {
 fn of_channels() {
     is_complete("channel", 3);
 }
+
+#[test]
+fn of_blob_stores() {
+    is_complete("blob_store", 12);
+}

@@ -1,16 +1,19 @@
-//! The suites for shared logs and channels on the implementations that storex-sync brings along.
+//! The suites for shared logs, channels and blob stores on the implementations that storex-sync brings along.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // these are tests
 #![allow(missing_docs)]
 
 use std::sync::Arc;
 
+use storex_conformance::blob_store::BlobHarness;
 use storex_conformance::channel::{ChannelHarness, Ends};
 use storex_conformance::shared_log::LogHarness;
-use storex_conformance::{CaseRuntime, channel_conformance, shared_log_conformance};
+use storex_conformance::{
+    CaseRuntime, blob_store_conformance, channel_conformance, shared_log_conformance,
+};
 use storex_memory::MemoryBackend;
 use storex_sync::{
-    BackendSharedLog, Cursor, Device, LogId, MemoryChannel, MemorySharedLog, SealedTransaction,
-    SharedSyncLog,
+    BackendSharedLog, BlobStore, Cursor, Device, LogId, MemoryBlobStore, MemoryChannel,
+    MemorySharedLog, SealedTransaction, SharedSyncLog,
 };
 
 mod memory_log {
@@ -84,4 +87,18 @@ mod memory_channel {
     }
 
     channel_conformance!(memory);
+}
+
+mod memory_blob_store {
+    use super::*;
+
+    fn memory() -> BlobHarness {
+        let store = Arc::new(MemoryBlobStore::new());
+        BlobHarness::new(move || {
+            let store: Arc<dyn BlobStore> = Arc::clone(&store) as _;
+            Box::pin(async move { store })
+        })
+    }
+
+    blob_store_conformance!(memory);
 }

@@ -10,6 +10,7 @@ use storex_core::{Error, ErrorKind, Key, Name, Record, Timestamp};
 use super::super::code::Bytes;
 use super::super::message::{Request, ToClient, ToHost};
 use crate::apply::{Applied, Cause, Resolution, Ruling};
+use crate::blobs::BlobRef;
 use crate::codec_tests::{B, device, key_value};
 use crate::compact::Compacted;
 use crate::digest::{CollectionDigest, Digest};
@@ -285,6 +286,10 @@ pub(super) fn errors() -> Vec<SyncError> {
         SyncError::ParkingFull { most: 3 },
         SyncError::CannotUndo { conflict: 4, reason: reason() },
         SyncError::Disconnected { reason: reason() },
+        SyncError::NoBlobs,
+        SyncError::BlobMissing { blob: BlobRef::of(b"") },
+        SyncError::BlobNotSent { blob: BlobRef::of(b"a blob") },
+        SyncError::BlobInterrupted,
     ];
     let storage = storage_errors().into_iter();
     errors.extend(storage.map(|source| SyncError::Storage { during, source }));

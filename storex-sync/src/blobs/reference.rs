@@ -1,0 +1,150 @@
+//! [`BlobRef`]: what a row says of a blob.
+
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest, Sha256};
+
+use crate::error::SyncError;
+
+/// How many bytes a chunk of a blob has; the last one may have fewer. Part of what is stored, here and in blob stores.
+const CHUNK: u64 = 1 << 20;
+/// No blob is longer: 1 TiB.
+const LONGEST: u64 = 1 << 40;
+const PREFIX: &str = "sha256-";
+
+/// The name of a blob: the SHA-256 of its contents, and their length. The same contents have the same name everywhere, so they
+/// are stored and sent once.
+///
+/// Its text form (`sha256-<64 hexadecimal digits>-<length>`, by `to_string` and `parse`, and by serde) goes into any field of a
+/// row that holds text, and travels with the row.
+///
+/// ```
+/// use storex_sync::BlobRef;
+///
+/// let blob = BlobRef::of(b"hello");
+/// let text = "sha256-2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824-5";
+/// assert_eq!(blob.to_string(), text);
+/// assert_eq!(text.parse::<BlobRef>()?, blob);
+/// # Ok::<(), storex_sync::SyncError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BlobRef {
+    hash: [u8; 32],
+    length: u64,
+}
+
+impl BlobRef {
+    /// The name of these contents.
+    #[must_use]
+    pub fn of(contents: &[u8]) -> Self {
+        let mut hasher = BlobHasher::default();
+        hasher.update(contents);
+        hasher.finish()
+    }
+
+    /// How many bytes it has.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// How many chunks it has: as many of 1 MiB as fill it, and one more for the rest. An empty one has none.
+    #[must_use]
+    pub fn chunks(&self) -> u64 {
+        self.length.div_ceil(CHUNK)
+    }
+
+    /// Which bytes are in a chunk; none in one that it does not have.
+    ///
+    /// ```
+    /// use storex_sync::BlobRef;
+    ///
+    /// let blob = BlobRef::of(&vec![7; (1 << 20) + 3]);
+    /// assert_eq!(blob.chunk_range(1), 1_048_576..1_048_579);
+    /// ```
+    #[must_use]
+    pub fn chunk_range(&self, number: u64) -> Range<u64> {
+        let start = number.saturating_mul(CHUNK).min(self.length);
+        start..start.saturating_add(CHUNK).min(self.length)
+    }
+
+    /// How many bytes a chunk has.
+    pub(super) fn chunk_length(&self, number: u64) -> u64 {
+        let Range { start, end } = self.chunk_range(number);
+        end - start
+    }
+}
+
+/// How many bytes a chunk that is not the last one has.
+pub(super) fn full_chunk() -> usize {
+    usize::try_from(CHUNK).unwrap_or(usize::MAX)
+}
+
+/// Makes the name of contents that come in parts.
+#[derive(Debug, Default)]
+pub(super) struct BlobHasher {
+    hasher: Sha256,
+    length: u64,
+}
+
+impl BlobHasher {
+    pub(super) fn update(&mut self, part: &[u8]) {
+        self.hasher.update(part);
+        self.length = self.length.saturating_add(part.len() as u64);
+    }
+
+    pub(super) fn finish(self) -> BlobRef {
+        BlobRef { hash: self.hasher.finalize().into(), length: self.length }
+    }
+
+    /// Whether no blob is as long as that.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.length > LONGEST
+    }
+}
+
+impl fmt::Display for BlobRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(PREFIX)?;
+        self.hash.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        write!(f, "-{}", self.length)
+    }
+}
+
+impl FromStr for BlobRef {
+    type Err = SyncError;
+
+    fn from_str(text: &str) -> Result<Self, SyncError> {
+        let blob = parse(text).filter(|blob| blob.length <= LONGEST);
+        // Exactly as we write it, so that no blob has two names.
+        let blob = blob.filter(|blob| blob.to_string() == text);
+        blob.ok_or_else(|| SyncError::corrupt("the name of a blob", "it has another form"))
+    }
+}
+
+fn parse(text: &str) -> Option<BlobRef> {
+    let (hex, length) = text.strip_prefix(PREFIX)?.split_once('-')?;
+    let mut hash = [0; 32];
+    if hex.len() != 64 || !hex.is_ascii() {
+        return None;
+    }
+    for (at, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(hex.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(BlobRef { hash, length: length.parse().ok()? })
+}
+
+impl Serialize for BlobRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for BlobRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}

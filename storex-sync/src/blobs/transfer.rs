@@ -1,0 +1,182 @@
+//! The transfer of one blob, chunk by chunk: what has come through is not sent or received again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use storex_core::ErrorKind;
+
+use super::Inner;
+use super::flights::Ended;
+use super::reference::BlobRef;
+use super::rows::{BlobRow, State};
+use crate::error::{Result, SyncError, describe};
+
+impl Inner {
+    /// One attempt; a failure that is the blob's is noted with it.
+    pub(super) async fn attempt(&self, blob: &BlobRef) -> Ended {
+        // It is never closed.
+        let _permit = self.permits.acquire().await;
+        let result = self.transfer(blob).await;
+        self.rest(blob);
+        let ended = match result {
+            Ok(()) => Ended::Done,
+            Err(error) => self.failed(blob, error).await,
+        };
+        self.count().await;
+        ended
+    }
+
+    async fn transfer(&self, blob: &BlobRef) -> Result<()> {
+        match self.local.row(blob).await? {
+            Some(row) if row.state.sends() => self.send(row).await,
+            Some(row) if row.state != State::Kept => self.receive(blob).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn send(&self, row: BlobRow) -> Result<()> {
+        let (blob, store) = (row.blob, &self.store);
+        if !self.in_time("looking for a blob", store.has(&blob)).await? {
+            let first = self.in_time("looking for a blob", store.sent(&blob)).await?;
+            for number in first..blob.chunks() {
+                self.progress(&blob, true, blob.chunk_range(number).start);
+                let Some(bytes) = self.local.chunk(row.contents, number).await? else {
+                    return self.gone(&row).await;
+                };
+                let during = "sending a chunk of a blob";
+                self.in_time(during, store.put_chunk(&blob, number, bytes)).await?;
+            }
+            self.in_time("finishing a blob", store.finish(&blob)).await?;
+        }
+        let sent = move |row: Option<BlobRow>| {
+            let row = row.filter(|row| row.whole);
+            row.map(|row| row.kept().write()).into_iter().collect()
+        };
+        self.local.change(&blob, sent).await
+    }
+
+    /// A chunk is not here: the blob was forgotten, or the database is damaged.
+    async fn gone(&self, row: &BlobRow) -> Result<()> {
+        match self.local.row(&row.blob).await? {
+            Some(now) if now.contents == row.contents => {
+                Err(SyncError::corrupt("a blob", "a chunk is not in the database any more"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn receive(&self, blob: &BlobRef) -> Result<()> {
+        // Looked at before each chunk: another program may receive it too, or it may be forgotten or written meanwhile.
+        while let Some(row) = self.local.row(blob).await?.filter(|row| !row.whole) {
+            let number = row.here;
+            if number == blob.chunks() {
+                return self.check(row).await;
+            }
+            self.progress(blob, false, blob.chunk_range(number).start);
+            let during = "receiving a chunk of a blob";
+            let bytes = self.in_time(during, self.store.chunk(blob, number)).await?;
+            let (found, expected) = (bytes.len() as u64, blob.chunk_length(number));
+            if found != expected {
+                let reason = format!("chunk {number} has {found} bytes and not {expected}");
+                return Err(SyncError::corrupt("a blob in the store", reason));
+            }
+            self.local.receive_chunk(blob, row.contents, number, bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes what was received a whole blob if it is what the name says, else drops it.
+    async fn check(&self, row: BlobRow) -> Result<()> {
+        let (blob, contents) = (row.blob, row.contents);
+        let is_whole = self.local.is(contents, &blob).await?;
+        let unchanged = move |row: &BlobRow| row.contents == contents && !row.whole;
+        if !self.local.row(&blob).await?.is_some_and(|row| unchanged(&row)) {
+            return Ok(());
+        }
+        let fresh = self.local.new_contents();
+        let checked = move |row: Option<BlobRow>| match row.filter(unchanged) {
+            Some(row) if is_whole => vec![BlobRow { whole: true, ..row.kept() }.write()],
+            Some(row) => vec![row.loosen(), BlobRow { contents: fresh, here: 0, ..row }.write()],
+            None => Vec::new(),
+        };
+        self.local.change(&blob, checked).await?;
+        if is_whole {
+            return Ok(());
+        }
+        self.local.clear().await?;
+        let reason = format!("its contents are not those of {blob}");
+        Err(SyncError::corrupt("a blob in the store", reason))
+    }
+
+    /// A request that is not answered is given up.
+    async fn in_time<T>(
+        &self,
+        during: &'static str,
+        request: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let after: Duration = self.settings.deadline;
+        tokio::select! {
+            biased;
+            result = request => result,
+            () = self.local.runtime().sleep(after) => Err(SyncError::Timeout { during, after }),
+        }
+    }
+
+    async fn failed(&self, blob: &BlobRef, error: SyncError) -> Ended {
+        if !self.is_of_blob(&error).await {
+            return Ended::Halted(Arc::new(error));
+        }
+        tracing::debug!(%blob, error = %describe(&error), "a blob was not transferred");
+        match self.note_failure(blob, &error).await {
+            Ok(()) => Ended::Failed(Arc::new(error)),
+            Err(error) => Ended::Halted(Arc::new(error)),
+        }
+    }
+
+    /// Whether an error is the blob's, and not one that every blob would meet now.
+    async fn is_of_blob(&self, error: &SyncError) -> bool {
+        match error.cause() {
+            SyncError::BlobMissing { .. } => true,
+            // A smaller one may fit.
+            SyncError::Storage { source, .. } => source.kind() == ErrorKind::Full,
+            SyncError::Offline
+            | SyncError::Paused
+            | SyncError::RateLimited { .. }
+            | SyncError::Unauthorized { .. } => false,
+            // Where the store cannot be reached, that says nothing of the blob.
+            error if error.is_retryable() => {
+                let harmless = BlobRef::of(b"");
+                self.in_time("looking for a blob", self.store.has(&harmless)).await.is_ok()
+            }
+            _ => true,
+        }
+    }
+
+    async fn note_failure(&self, blob: &BlobRef, error: &SyncError) -> Result<()> {
+        let settings = self.settings;
+        let (reason, now) = (describe(error), self.local.now());
+        // The device that has it may be off for days, and asking does no harm: that is not counted, but measured.
+        let is_missing = matches!(error, SyncError::BlobMissing { .. });
+        let mut random = [0; 8];
+        self.local.runtime().fill_random(&mut random);
+        let random = u64::from_le_bytes(random);
+        let noted = move |row: Option<BlobRow>| {
+            let Some(row) = row.filter(|row| row.state != State::Kept) else { return Vec::new() };
+            let waited = u64::try_from(now.0.saturating_sub(row.since.0)).unwrap_or(0);
+            let waited = Duration::from_millis(waited);
+            let (failures, is_dead, delay) = if is_missing && !row.state.sends() {
+                let delay = waited.max(settings.backoff.first).min(settings.backoff.cap);
+                (0, waited >= settings.patience, delay)
+            } else {
+                let failures = row.failures.saturating_add(1);
+                let delay = settings.backoff.delay(failures, random);
+                (failures, failures >= settings.attempts, delay)
+            };
+            let state = if is_dead { row.state.given_up() } else { row.state };
+            let delay = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
+            let due = storex_core::Timestamp(now.0.saturating_add(delay.max(1)));
+            vec![BlobRow { state, failures, due, reason: reason.clone(), ..row }.write()]
+        };
+        self.local.change(blob, noted).await
+    }
+}
