@@ -93,6 +93,7 @@ rebuilt!(SyncError {
     17 ParkingFull { most }
     18 CannotUndo { conflict, reason }
     19 Disconnected { reason }
+    20 Unsent { transactions, unlogged }
 });
 
 rebuilt!(Error {

@@ -13,7 +13,7 @@ use storex_sync::{
     SharedSyncLog,
 };
 
-mod memory_log {
+mod c51_memory_log {
     use super::*;
 
     fn memory() -> LogHarness {
@@ -33,7 +33,7 @@ mod memory_log {
     }
 }
 
-mod log_in_the_memory_backend {
+mod c51_log_in_the_memory_backend {
     use super::*;
 
     fn backend() -> LogHarness {
@@ -70,7 +70,7 @@ async fn keeps_one_order(log: &dyn SharedSyncLog) {
     assert_eq!(page.transactions, expected);
 }
 
-mod memory_channel {
+mod c51_memory_channel {
     use super::*;
 
     fn memory() -> ChannelHarness {

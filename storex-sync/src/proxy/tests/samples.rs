@@ -275,6 +275,7 @@ pub(super) fn errors() -> Vec<SyncError> {
         SyncError::ParkingFull { most: 3 },
         SyncError::CannotUndo { conflict: 4, reason: reason() },
         SyncError::Disconnected { reason: reason() },
+        SyncError::Unsent { transactions: 3, unlogged: 4 },
     ];
     let storage = storage_errors().into_iter();
     errors.extend(storage.map(|source| SyncError::Storage { during, source }));
