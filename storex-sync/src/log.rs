@@ -399,7 +399,7 @@ impl Middleware for SyncLog {
         }
         let opened = Opened {
             lanes: lanes.into(),
-            schema: cx.registry.fingerprint(),
+            schema: cx.registry.version().0,
             merging: Arc::new(self.merging.clone()),
         };
         // A builder opens its middleware once.
