@@ -36,17 +36,20 @@ fn today(registry: &Registry, shape: &Shape, written: SchemaVersion) -> Today {
 }
 
 impl Shape {
-    /// Gives it the names of today. The places of fields that are gone, the last one first.
+    /// Gives it the names of today. The places that fields have had which are gone, the last one first.
     fn rename(&mut self, collection: Name, fields: Vec<Option<Name>>) -> Vec<usize> {
         self.collection = collection;
-        // A key cannot be removed; one that seems to be is told as unknown.
-        let is_gone =
-            |(place, name): &(usize, &Option<Name>)| *place >= self.key_len && name.is_none();
-        let gone =
-            fields.iter().enumerate().filter(is_gone).map(|(place, _)| place).rev().collect();
-        for (field, name) in self.fields.iter_mut().zip(fields) {
-            *field = name.unwrap_or_else(|| Name::clone(field));
+        let mut gone = Vec::new();
+        for (place, (field, name)) in self.fields.iter_mut().zip(fields).enumerate() {
+            match name {
+                Some(name) => *field = name,
+                // A key cannot be removed; one that seems to be is told as unknown.
+                None if place < self.key_len => {}
+                None => gone.push(place),
+            }
         }
+        gone.reverse();
+        gone.iter().for_each(|place| drop(self.fields.remove(*place)));
         gone
     }
 }
@@ -93,7 +96,6 @@ impl StatePage {
             }
         };
         for place in gone {
-            self.shape.fields.remove(place);
             self.numbers.remove(place);
             self.living.iter_mut().for_each(|(values, _)| drop(values.remove(place)));
         }

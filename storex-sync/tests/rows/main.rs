@@ -13,6 +13,7 @@ mod exchange;
 mod failures;
 mod logging;
 mod processes;
+mod schemas;
 mod signing_out;
 mod switched_off;
 mod table;
