@@ -93,7 +93,7 @@ async fn creates_updates_and_deletes() {
     assert_eq!(transactions.len(), 8, "one row per batch");
     for (n, transaction) in transactions.iter().enumerate() {
         assert_eq!(transaction.header.sequence, n as u64 + 1);
-        assert_eq!(transaction.header.schema, a.storage.registry().fingerprint());
+        assert_eq!(transaction.header.schema, a.storage.registry().version().0);
         assert_eq!(transaction.header.device, transactions[0].header.device);
         assert_eq!(transaction.header.seen, []);
     }

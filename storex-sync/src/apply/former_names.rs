@@ -56,8 +56,9 @@ impl Shape {
 
 impl Transaction {
     /// Gives everything in it the names of today, and takes out what is of collections that are gone.
-    pub(super) fn rename(&mut self, registry: &Registry) {
+    pub(crate) fn rename(&mut self, registry: &Registry) {
         let written = SchemaVersion(self.header.schema);
+        self.header.schema = written.max(registry.version()).0;
         let mut kept = Vec::new();
         for (n, mut shape) in std::mem::take(&mut self.shapes).into_iter().enumerate() {
             let gone = match today(registry, &shape, written) {

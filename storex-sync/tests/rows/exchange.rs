@@ -51,8 +51,7 @@ async fn c13_ones_own_changes_do_not_come_back() {
 }
 
 /// While a title is still to be sent, another one arrives. Whoever looks sees his own until one counts that is later, and never
-/// his own again after that. (That one's own stays until it is confirmed, whichever is later, is the check's; ours is the same on
-/// all devices from the moment that both are known.)
+/// his own again after that. (In the check one's own stays until it is confirmed, whichever is later: see decision 32.)
 #[tokio::test(start_paused = true)]
 async fn c14_a_field_that_is_still_to_be_sent_does_not_flicker() {
     for (skew, expected) in [(-60_000, &["mine"][..]), (60_000, &["mine", "theirs"])] {

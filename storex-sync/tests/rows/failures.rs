@@ -16,6 +16,8 @@ use storex_sync::{ContinuousSync, SharedSyncLog, Sync, SyncLog, Transaction};
 use crate::support::log::{Call, Fault, ScriptedLog};
 use crate::support::{Device, assert_in_step, count, parked_count, schema, settle, shared_log};
 
+const SECOND: Duration = Duration::from_secs(1);
+
 /// One of a thousand transactions cannot be read by anybody.
 #[tokio::test(start_paused = true)]
 async fn c57_of_a_thousand_with_one_that_is_invalid_all_others_arrive() {
@@ -24,7 +26,7 @@ async fn c57_of_a_thousand_with_one_that_is_invalid_all_others_arrive() {
     for n in 0..1000 {
         a.note(&format!("{n}"), "x").await;
     }
-    let from = crate::support::shared_log();
+    let from = shared_log();
     a.sync(&from).await;
     let nobody = storex_sync::Device { id: [9; 16], incarnation: 0 };
     let page = from.read(nobody, &storex_sync::Cursor::default(), usize::MAX).await.unwrap();
@@ -229,34 +231,31 @@ async fn c79_a_full_disk_is_told_and_sync_goes_on_when_there_is_room() {
     continuous.stop().await;
 }
 
-/// A device whose requests are all lost for a while has its writes in their order afterwards.
+/// A device whose requests are all lost for a while has its writes in their order afterwards. 100,000 writes in the check.
 #[tokio::test(start_paused = true)]
 async fn c67_what_a_log_does_not_take_waits_in_the_database_and_goes_out_in_order() {
-    // 100,000 writes in the check.
     let log = shared_log();
     let scripted = ScriptedLog::new(&log);
     let (a, b) = (Device::new(1).await, Device::new(2).await);
-    let limits = storex_sync::Limits { bytes: 20_000, transactions: 100 };
+    let limits = storex_sync::Limits { bytes: 20_000, transactions: 50 };
     scripted.script(Call::Append, [Fault::Fail; 20]);
     let continuous = ContinuousSync::start(a.join(&scripted).await.limits(limits), SECOND);
-    for n in 0..3000 {
+    for n in 0..1000 {
         a.note(&format!("{n:04}"), "x").await;
-        if n % 300 == 0 {
+        if n % 100 == 0 {
             tokio::time::sleep(SECOND).await;
         }
     }
     continuous.status().wait_for(|it| it.in_step).await.unwrap();
     continuous.stop().await;
-    assert!(scripted.appended().iter().all(|it| it.len() <= 100), "memory is that of a request");
+    assert!(scripted.appended().iter().all(|it| it.len() <= 50), "memory is that of a request");
     let nobody = storex_sync::Device { id: [9; 16], incarnation: 0 };
     let page = log.read(nobody, &storex_sync::Cursor::default(), usize::MAX).await.unwrap();
     let numbers: Vec<u64> = page.transactions.iter().map(|it| it.sequence).collect();
-    assert_eq!(numbers, (1..=3000).collect::<Vec<_>>());
+    assert_eq!(numbers, (1..=1000).collect::<Vec<_>>());
     b.join(&log).await.limits(limits).sync_once().await.unwrap();
     assert_in_step(&[&a, &b]).await;
 }
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// Dead letters outlive a restart, and are gone with the log that they came from.
 #[tokio::test(start_paused = true)]
