@@ -89,7 +89,7 @@ async fn what_arrived_is_acknowledged_only_after_it_was_applied() {
             }
         });
     }
-    let two = Limits { bytes: 230, transactions: 10 };
+    let two = Limits { bytes: 190, transactions: 10 };
     b.join(&log).await.limits(two).sync_once().await.unwrap();
     assert_eq!(*counts.lock().unwrap(), [2, 4]);
 }
