@@ -71,7 +71,7 @@ async fn ascend_whatever_the_clock_does(format: KeyFormat, generator: KeyGenerat
 }
 
 #[tokio::test(start_paused = true)]
-async fn uuids_ascend_whatever_the_clock_does() {
+async fn c03_uuids_ascend_whatever_the_clock_does() {
     ascend_whatever_the_clock_does(KeyFormat::Text, KeyGenerator::UuidV7).await;
     ascend_whatever_the_clock_does(KeyFormat::Bytes, KeyGenerator::UuidV7).await;
 }
@@ -109,7 +109,7 @@ async fn a_clock_out_of_its_range() {
 
 /// The parts of two devices that are drawn differ, so that what they make in one millisecond does not meet.
 #[tokio::test(start_paused = true)]
-async fn two_devices_do_not_meet() {
+async fn c03_two_devices_do_not_meet() {
     for (format, generator) in
         [(KeyFormat::Text, KeyGenerator::UuidV7), (KeyFormat::Int, KeyGenerator::Int63)]
     {

@@ -524,13 +524,8 @@ pub(crate) fn at(n: u64) -> Hlc {
 }
 
 fn first_transaction() -> Transaction {
-    let header = Header {
-        device: A,
-        sequence: 1,
-        hlc: at(0),
-        seen: Vec::new(),
-        schema: 0x0123_4567_89ab_cdef,
-    };
+    let header =
+        Header { device: A, sequence: 1, hlc: at(0), seen: Vec::new(), schema: 20_261_121 };
     let shapes = vec![Shape {
         collection: "note".into(),
         key_len: 1,

@@ -193,6 +193,16 @@ pub enum SyncError {
         /// How many may be parked.
         most: u64,
     },
+    /// Something would be lost by signing out ([`Sync::sign_out`](crate::Sync::sign_out)). Nothing was changed.
+    #[error(
+        "{transactions} transactions of this device are not in the shared log, and {unlogged} objects were never logged: send them (for the objects `Sync::send_state`), or sign out with `sign_out_discarding`"
+    )]
+    Unsent {
+        /// How many transactions could not be sent.
+        transactions: u64,
+        /// How many objects are older than sync; see [`Sync::unlogged`](crate::Sync::unlogged).
+        unlogged: u64,
+    },
     /// What was lost in a conflict cannot be put back. Nothing was changed.
     #[error("conflict {conflict} cannot be undone: {reason}")]
     CannotUndo {
@@ -267,6 +277,7 @@ impl SyncError {
             | Self::CannotUndo { .. }
             | Self::BlobNotSent { .. }
             | Self::BlobInterrupted
+            | Self::Unsent { .. }
             | Self::BelowFloor { .. } => ErrorKind::Conflict,
             Self::Timeout { .. } => ErrorKind::Io,
             Self::RateLimited { .. } | Self::Offline | Self::Paused => ErrorKind::Busy,

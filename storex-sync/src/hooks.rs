@@ -1,6 +1,7 @@
 //! [`SyncHooks`]: what an application may say to what is sent, received, applied and merged.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use storex_core::{Collection, Error, Key, MaybeSend, MaybeSync, Name, Record, Value};
@@ -13,6 +14,9 @@ use crate::transaction::{Entry, EntryKind, EntryValue, Transaction};
 
 /// What an application may say to what is sent, received, applied and merged; given to the sync log with
 /// [`SyncLog::hooks`](crate::SyncLog::hooks). Each function does nothing unless it is written anew.
+///
+/// One that panics is told as an error, and sync goes on: what was to be sent waits, what has arrived is parked, and a conflict
+/// stays in the journal.
 ///
 /// All of them are synchronous and must be quick; none may use the storage. What is sent and received is what
 /// goes through a shared log: an initial sync, and a state that is sent again to a log that was wiped, hand over whole objects, which
@@ -173,6 +177,18 @@ pub enum WrittenAs<'a> {
     Deleted,
 }
 
+/// Asks the application. A panic of its function is its error, and not the end of whoever asks.
+pub(crate) fn ask<T>(during: &'static str, hook: impl FnOnce() -> T) -> Result<T> {
+    // What a function has left half changed is not used.
+    catch_unwind(AssertUnwindSafe(hook)).map_err(|panic| {
+        let said = panic.downcast_ref::<&str>().copied();
+        let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let said = said.unwrap_or("it said nothing");
+        let reason = format!("a function of the application panicked: {said}");
+        SyncError::Storage { during, source: Error::Aborted { reason } }
+    })
+}
+
 /// Leads the entries of a transaction past a hook; whether anything was changed or dropped.
 fn lead(transaction: &mut Transaction, hook: impl Fn(&mut PassingEntry<'_>) -> Verdict) -> bool {
     let mut changed = false;
@@ -205,15 +221,19 @@ fn lead(transaction: &mut Transaction, hook: impl Fn(&mut PassingEntry<'_>) -> V
 
 impl Merging {
     /// What the application makes of a transaction before it is sent; whether it is another than before.
-    pub(crate) fn outgoing(&self, transaction: &mut Transaction) -> bool {
-        self.hooks.as_ref().is_some_and(|hooks| lead(transaction, |entry| hooks.before_send(entry)))
+    pub(crate) fn outgoing(&self, transaction: &mut Transaction) -> Result<bool> {
+        let Some(hooks) = &self.hooks else { return Ok(false) };
+        ask("asking the application about what is sent", || {
+            lead(transaction, |entry| hooks.before_send(entry))
+        })
     }
 
     /// What is made of a transaction that has arrived.
-    pub(crate) fn arriving(&self, transaction: &mut Transaction) {
-        if let Some(hooks) = &self.hooks {
+    pub(crate) fn arriving(&self, transaction: &mut Transaction) -> Result<()> {
+        let Some(hooks) = &self.hooks else { return Ok(()) };
+        ask("asking the application about what has arrived", || {
             lead(transaction, |entry| hooks.after_receive(entry));
-        }
+        })
     }
 
     /// Asks whether an object may be written.
@@ -225,7 +245,8 @@ impl Merging {
     ) -> Result<()> {
         let Some(hooks) = &self.hooks else { return Ok(()) };
         let write = ObjectWrite { collection: collection.name(), key, change };
-        hooks.before_apply(&write).map_err(|reason| SyncError::Storage {
+        let during = "asking the application about what is written";
+        ask(during, || hooks.before_apply(&write))?.map_err(|reason| SyncError::Storage {
             during: "applying what other devices wrote",
             source: Error::Aborted {
                 reason: format!(

@@ -127,6 +127,7 @@ mod renewal;
 mod report;
 mod rules;
 mod shared_log;
+mod sign_out;
 mod snapshot;
 mod stamp;
 mod state;

@@ -32,12 +32,11 @@ use crate::log_entries::touched;
 use crate::log_writer::LogWriter;
 use crate::merging::Merging;
 use crate::meta::{
-    CATALOGUE, Catalogue, DEVICES, Devices, FOLLOWED, Followed, HEAD, Head, LANES, LOCAL_FIELDS,
+    CATALOGUE, Catalogue, DEVICES, Devices, FOLLOWED, Followed, HEAD, LANES, LOCAL_FIELDS,
     LOCAL_ONLY, META, Numbers, RULES, decode_names, encode_names, meta_definition, meta_query,
-    meta_row, read_meta, write_meta,
+    meta_row, newcomer, read_meta, write_meta,
 };
 use crate::rules::{Chosen, RelationRule, UniqueRule};
-use crate::stamp::{Device, Hlc};
 use crate::strategy::Strategy;
 
 /// The transactions that are still to be sent: number, bytes, how many entries.
@@ -318,10 +317,7 @@ impl SyncLog {
             let rows = trace.found(0);
             let mut write = Vec::new();
             if meta_row(rows, HEAD).is_none() {
-                let mut devices = Devices::new();
-                let me = devices.number(Device { id, incarnation: 0 });
-                write.push((DEVICES, devices.encode()));
-                write.push((HEAD, Head { me, next: 1, hlc: Hlc::ZERO }.encode()));
+                write.extend(newcomer(id));
             }
             let mut catalogue = match meta_row(rows, CATALOGUE) {
                 Some(bytes) => Catalogue::decode(bytes).map_err(|error| abort(&error))?,
@@ -433,7 +429,7 @@ impl Middleware for SyncLog {
         }
         let opened = Opened {
             lanes: lanes.into(),
-            schema: cx.registry.fingerprint(),
+            schema: cx.registry.version().0,
             merging: Arc::new(self.merging.clone()),
         };
         // A builder opens its middleware once.

@@ -81,6 +81,13 @@ pub(crate) fn meta_row<'a>(rows: &'a [Record], name: &str) -> Option<&'a [u8]> {
     rows.iter().find(|row| row.get(0).as_text() == Some(name)).and_then(|row| row.get(1).as_bytes())
 }
 
+/// The rows of a device that nobody has heard of.
+pub(crate) fn newcomer(id: [u8; 16]) -> [(&'static str, Vec<u8>); 2] {
+    let mut devices = Devices::new();
+    let me = devices.number(Device { id, incarnation: 0 });
+    [(DEVICES, devices.encode()), (HEAD, Head { me, next: 1, hlc: Hlc::ZERO }.encode())]
+}
+
 /// Where this device stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Head {

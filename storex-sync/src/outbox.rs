@@ -247,7 +247,7 @@ impl Offer {
             }
             let mut transaction = Transaction::decode(payload)?;
             let stripped = self.numbers.without_local(&self.registry, &mut transaction);
-            if self.merging.outgoing(&mut transaction) || stripped {
+            if self.merging.outgoing(&mut transaction)? || stripped {
                 let left = transaction.entries.iter().filter(|it| !it.is_taken_out()).count();
                 let left = i64::try_from(left).unwrap_or(i64::MAX);
                 outgoing.push((at, (transaction.encode(), left)));

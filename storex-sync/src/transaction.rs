@@ -40,7 +40,8 @@ pub struct Header {
     /// What the device had seen: the last reading applied of every other device. Two writes are concurrent when
     /// neither had seen the other.
     pub seen: Vec<(Device, Hlc)>,
-    /// The fingerprint of the schema under which it was written.
+    /// The version of the schema under which it was written ([`Registry::version`](storex_core::Registry::version)): its names are
+    /// of that version.
     pub schema: u64,
 }
 

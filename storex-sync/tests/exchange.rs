@@ -13,7 +13,7 @@ use support::{Device, assert_in_step, count, settle, shared_log};
 use tokio::time::{advance, sleep, timeout};
 
 #[tokio::test(start_paused = true)]
-async fn an_exchange_with_nothing_to_do_is_one_request() {
+async fn c26_an_exchange_with_nothing_to_do_is_one_request() {
     let log = ScriptedLog::new(&shared_log());
     let (a, b) = (Device::new(1).await, Device::new(2).await);
     let sync = a.join(&log).await;
@@ -37,7 +37,7 @@ async fn an_exchange_with_nothing_to_do_is_one_request() {
 
 /// C25.
 #[tokio::test(start_paused = true)]
-async fn twenty_exchanges_at_once_send_each_transaction_once() {
+async fn c25_twenty_exchanges_at_once_send_each_transaction_once() {
     for one_value in [true, false] {
         let inner = shared_log();
         let log = ScriptedLog::new(&inner);
@@ -89,7 +89,7 @@ async fn what_arrived_is_acknowledged_only_after_it_was_applied() {
             }
         });
     }
-    let two = Limits { bytes: 250, transactions: 10 };
+    let two = Limits { bytes: 190, transactions: 10 };
     b.join(&log).await.limits(two).sync_once().await.unwrap();
     assert_eq!(*counts.lock().unwrap(), [0, 2, 4]);
     let told: Vec<bool> = log.requests().iter().map(|it| it.acknowledge.is_some()).collect();
@@ -143,7 +143,7 @@ async fn a_request_carries_so_much_and_at_least_one_transaction() {
 
 /// What is written while an exchange is under way goes out with the next one, or with this one; never not at all.
 #[tokio::test(start_paused = true)]
-async fn writes_during_an_exchange_go_out() {
+async fn c09_writes_during_an_exchange_go_out() {
     let inner = shared_log();
     let log = ScriptedLog::new(&inner);
     let (a, b) = (Device::new(1).await, Device::new(2).await);
@@ -173,7 +173,7 @@ async fn writes_during_an_exchange_go_out() {
 
 /// The future is dropped at every point where it waits; the next exchange finds everything in order.
 #[tokio::test(start_paused = true)]
-async fn an_exchange_can_be_cancelled_anywhere() {
+async fn c11_an_exchange_can_be_cancelled_anywhere() {
     let delay = Duration::from_secs(1);
     for cut in 0..6_u32 {
         let inner = shared_log();

@@ -454,7 +454,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_history_over_a_log_converges_to_what_the_model_says((devices, acts) in history(false)) {
+    fn c16_any_history_over_a_log_converges_to_what_the_model_says((devices, acts) in history(false)) {
         play(devices, &acts);
     }
 

@@ -217,7 +217,7 @@ async fn writes_on_the_receiver_during_the_pump_win_over_what_they_had_seen() {
 
 /// The line breaks at every frame in turn: a clean error on both sides, edits meanwhile, and a second run completes it.
 #[tokio::test(start_paused = true)]
-async fn a_channel_that_breaks_at_any_frame_is_a_clean_error_and_can_be_taken_up_again() {
+async fn c20_a_channel_that_breaks_at_any_frame_is_a_clean_error_and_can_be_taken_up_again() {
     let (a, b) = (furnished(1).await, Device::new(2).await);
     let (here, there) = Watched::pair(usize::MAX);
     let watch = here.on_frame(|_| async {});
@@ -370,7 +370,7 @@ async fn what_a_delete_frees_is_free_for_what_comes() {
 
 /// What a third device wrote, and A has: B gets it from A, and not again from the log.
 #[tokio::test(start_paused = true)]
-async fn the_hand_over_has_no_gap_and_no_overlap() {
+async fn c21_the_hand_over_has_no_gap_and_no_overlap() {
     let log = shared_log();
     let (a, b, c) = (Device::new(1).await, Device::new(2).await, Device::new(3).await);
     c.create("note", json!({"id": "c1", "title": "known to A", "stars": 1})).await;

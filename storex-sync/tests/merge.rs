@@ -59,7 +59,7 @@ fn expected(early: Write, late: Write) -> Option<(&'static str, &'static str)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_table_holds_for_two_devices_in_both_orders_of_arrival() {
+async fn c15_the_table_holds_for_two_devices_in_both_orders_of_arrival() {
     for early in WRITES {
         for late in WRITES {
             for late_sends_first in [false, true] {

@@ -74,7 +74,7 @@ fn note(sequence: u64, id: &str) -> Transaction {
 
 /// Everything that can be wrong with one transaction, between two that are right.
 #[tokio::test(start_paused = true)]
-async fn one_that_cannot_be_applied_is_parked_and_the_others_flow_on() {
+async fn c57_one_that_cannot_be_applied_is_parked_and_the_others_flow_on() {
     let mut forged_device = note(2, "bad");
     forged_device.header.device = Id { id: [1; 16], incarnation: 0 };
     let forged_number = note(7, "bad");
@@ -201,7 +201,7 @@ async fn a_transaction_is_parked_whole() {
 
 /// A field that this program does not have: parked, and applied after the update.
 #[tokio::test(start_paused = true)]
-async fn what_waits_for_an_update_is_applied_after_it() {
+async fn c77_what_waits_for_an_update_is_applied_after_it() {
     let log = shared_log();
     let (a, b) = (Device::with(1, wider_notes()).await, Device::new(2).await);
     a.create("note", json!({"id": "1", "title": "x", "colour": "red"})).await;
@@ -350,7 +350,7 @@ async fn objects_may_exchange_a_unique_value() {
 
 /// A number left out would be a loss: it is an error until it is there, and nothing behind it is taken.
 #[tokio::test(start_paused = true)]
-async fn a_gap_is_noticed() {
+async fn c12_a_gap_is_noticed() {
     #[derive(Debug)]
     struct Holey(Arc<MemorySharedLog>);
     #[async_trait::async_trait]

@@ -180,7 +180,7 @@ async fn c72_the_writes_of_a_former_incarnation_are_still_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wiped_log_gets_everything_again() {
+async fn c61_a_wiped_log_gets_everything_again() {
     let first = shared_log();
     let (a, b) = (Device::new(1).await, Device::new(2).await);
     for n in 0..3 {

@@ -155,7 +155,7 @@ async fn what_is_no_array_is_refused_and_changes_nothing() {
 // ---- Two devices ------------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
-async fn c8_writes_of_both_devices_count_in_whatever_order_and_way_they_arrive() {
+async fn c08_writes_of_both_devices_count_in_whatever_order_and_way_they_arrive() {
     for by_pump in [false, true] {
         for a_is_late in [false, true] {
             let log = shared_log();

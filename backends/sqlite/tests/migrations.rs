@@ -200,7 +200,7 @@ async fn a_description_that_was_damaged_is_refused() {
 
 /// A program that has the database open while a newer one migrates it does not write to what it does not know.
 #[tokio::test]
-async fn a_program_that_was_overtaken_writes_no_more() {
+async fn c46_a_program_that_was_overtaken_writes_no_more() {
     let (_dir, path) = made().await;
     let old = open(&path, registry([first()], [])).await.unwrap();
     // The table looks the same afterwards.

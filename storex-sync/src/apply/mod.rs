@@ -2,6 +2,7 @@
 
 mod bound;
 mod fold;
+mod former_names;
 mod held;
 mod image;
 mod links;

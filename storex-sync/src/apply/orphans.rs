@@ -94,11 +94,12 @@ impl Replica {
         deleted: Deleted,
     ) -> Result<Applied> {
         let mut applied = Applied::default();
+        let schema = self.storage.registry().version().0;
         let Deleted { devices, objects, newest: hlc } = deleted;
         let mut pages = vec![objects];
         while let Some(mut first) = pages.pop() {
             let page = StatePage {
-                header: Header { device: Device::NOBODY, hlc, ..Header::default() },
+                header: Header { device: Device::NOBODY, hlc, schema, ..Header::default() },
                 shape: shape.clone(),
                 numbers: numbers.fields.iter().take(shape.key_len).copied().collect(),
                 devices: devices.clone(),

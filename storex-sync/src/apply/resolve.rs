@@ -7,7 +7,7 @@ use storex_core::{Collection, Record, Timestamp};
 use super::Replica;
 use crate::clock::Clock;
 use crate::counter::{Counted, Counter, Sum};
-use crate::error::Result;
+use crate::error::{Result, describe};
 use crate::field_state::Joined;
 use crate::merge::Action;
 use crate::meta::Numbers;
@@ -65,33 +65,34 @@ impl IncomingTransaction {
 impl Replica {
     /// Finds out what a transaction is about in this schema. Whatever is wrong with it becomes the reason to park it.
     pub(super) fn resolve(&self, sealed: SealedTransaction) -> IncomingTransaction {
-        let content = self.decode(&sealed.payload).map(|mut content| {
-            if content.state.is_none() {
-                self.merging.arriving(&mut content.transaction);
-            }
-            content
-        });
-        self.resolve_content(sealed, content)
+        self.resolve_asking(sealed, |transaction| self.merging.arriving(transaction))
     }
 
     /// As [`Replica::resolve`], of a transaction of this device: the application is not asked.
     pub(super) fn resolve_own(&self, sealed: SealedTransaction) -> IncomingTransaction {
-        let content = self.decode(&sealed.payload);
-        self.resolve_content(sealed, content)
+        self.resolve_asking(sealed, |_| Ok(()))
     }
 
-    fn resolve_content(
+    fn resolve_asking(
         &self,
         sealed: SealedTransaction,
-        content: Result<Content>,
+        ask: impl FnOnce(&mut Transaction) -> Result<()>,
     ) -> IncomingTransaction {
         let mut shapes = Vec::new();
         let (mut clocks, mut handed_over) = (None, Vec::new());
-        let (transaction, refused) = match content {
+        let (transaction, refused) = match self.decode(&sealed.payload) {
             Ok(Content { mut transaction, state }) => {
-                let resolved = self.resolve_transaction(&sealed, &mut transaction, &mut shapes);
+                let passed = match &state {
+                    None => ask(&mut transaction).map_err(|it| describe(&it)),
+                    Some(_) => Ok(()),
+                };
+                let resolved = passed.and_then(|()| {
+                    self.resolve_transaction(&sealed, &mut transaction, &mut shapes)
+                });
                 let resolved = resolved.and_then(|()| {
-                    let Some((state, shape)) = state.zip(shapes.first()) else { return Ok(()) };
+                    let Some(state) = state else { return Ok(()) };
+                    handed_over = state.handed_over().collect();
+                    let Some(shape) = shapes.first() else { return Ok(()) };
                     let known = state.clocks(&shape.fields).map_err(|error| error.to_string())?;
                     let states = known.iter().flat_map(|clock| &clock.states);
                     let functions = states.filter_map(|(_, state)| state.function());
@@ -100,7 +101,6 @@ impl Replica {
                         return Err(no_function(name, &shape.collection));
                     }
                     clocks = Some(known);
-                    handed_over = state.handed_over().collect();
                     Ok(())
                 });
                 (transaction, resolved.err())
@@ -195,12 +195,18 @@ impl Replica {
         let registry = self.storage.registry();
         if !is_state(payload) {
             let mut transaction = Transaction::decode(payload)?;
+            transaction.rename(registry);
             self.numbers.without_local(registry, &mut transaction);
             return Ok(Content { transaction, state: None });
         }
         let mut page = StatePage::decode(payload)?;
+        let is_there = page.rename(registry);
         self.numbers.without_local_state(registry, &mut page);
-        Ok(Content { transaction: page.transaction()?, state: Some(page) })
+        let mut transaction = page.transaction()?;
+        if !is_there {
+            transaction.shapes.clear();
+        }
+        Ok(Content { transaction, state: Some(page) })
     }
 }
 

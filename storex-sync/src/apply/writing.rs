@@ -116,7 +116,7 @@ impl Page {
             sequence: folded.head.next,
             hlc: folded.head.hlc.next(self.runtime.now()),
             seen: folded.devices.seen_by(folded.me),
-            schema: self.registry.fingerprint(),
+            schema: self.registry.version().0,
         };
         // What an initial sync has brought was not judged when it was merged.
         let anew = self.incoming.iter().any(|one| one.sealed.device == Device::NOBODY);

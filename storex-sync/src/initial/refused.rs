@@ -93,7 +93,8 @@ impl ArrivingPage {
                 None => deleted.push((object.code.clone(), clock)),
             }
         }
-        let header = Header { device: Device::NOBODY, hlc, ..Header::default() };
+        let schema = collection.version().0;
+        let header = Header { device: Device::NOBODY, hlc, schema, ..Header::default() };
         StatePage { header, shape, numbers, devices, living, deleted }.sealed_as_nobodys()
     }
 }

@@ -6,8 +6,8 @@ use super::list::key;
 use super::row::read;
 use super::{CONFLICTS, ConflictId, ConflictJournal, Standing};
 use crate::apply::Replica;
-use crate::error::{During, Result, SyncError};
-use crate::hooks::Decision;
+use crate::error::{During, Result, SyncError, describe};
+use crate::hooks::{Decision, ask};
 
 impl Replica {
     /// Asks the application about the conflicts that wait for it, and does what it says.
@@ -20,7 +20,14 @@ impl Replica {
         let journal = ConflictJournal { replica: self.clone() };
         for row in &rows {
             let noted = read(row)?;
-            let done = match hooks.on_conflict(&noted.conflict) {
+            let decision = ask("asking the application about a conflict", || {
+                hooks.on_conflict(&noted.conflict)
+            });
+            let decision = decision.unwrap_or_else(|error| {
+                tracing::warn!(error = %describe(&error), conflict = %noted.id, "it stays in the journal");
+                Decision::Leave
+            });
+            let done = match decision {
                 Decision::Leave => None,
                 Decision::Restore => Some(journal.undo(noted.id).await),
                 Decision::Replace(value) => Some(journal.replace(noted.id, value).await),

@@ -98,6 +98,7 @@ rebuilt!(SyncError {
     22 BlobMissing { blob }
     23 BlobNotSent { blob }
     24 BlobInterrupted {}
+    25 Unsent { transactions, unlogged }
 });
 
 rebuilt!(Error {

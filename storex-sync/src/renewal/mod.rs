@@ -265,7 +265,10 @@ impl Renewing {
             if state::is_state(payload) {
                 states = true;
             } else {
-                transactions.push(Transaction::decode(payload)?);
+                // Clocks have the names of today.
+                let mut transaction = Transaction::decode(payload)?;
+                transaction.rename(&self.registry);
+                transactions.push(transaction);
             }
         }
         let object = |transaction: &Transaction, n: usize| self.object(transaction, n);

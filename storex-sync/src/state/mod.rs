@@ -92,6 +92,7 @@ struct Begun {
     progress: Progress,
     collection: Arc<Collection>,
     numbers: Arc<Numbers>,
+    schema: u64,
 }
 
 impl Logging {
@@ -126,7 +127,8 @@ impl Logging {
         let (collection, numbers) = (Arc::clone(collection), Arc::clone(numbers));
         let after = (!progress.after.is_empty()).then(|| progress.after.clone());
         let after = after.map(|values| Position { values });
-        let begun = Begun { head, devices, me, progress, collection, numbers };
+        let schema = self.registry.version().0;
+        let begun = Begun { head, devices, me, progress, collection, numbers, schema };
         Ok(match begun.progress.part {
             Part::Deleted => self.find_deleted(begun, after),
             Part::Living => self.find_living(begun, after),
@@ -321,6 +323,7 @@ impl Begun {
             device: self.me,
             sequence: self.head.next,
             hlc: self.head.hlc,
+            schema: self.schema,
             ..Header::default()
         };
         let devices = self.devices.clone();

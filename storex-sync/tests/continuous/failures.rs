@@ -174,7 +174,7 @@ async fn c66_the_log_is_left_alone_as_long_as_it_asks(place: Place) {
 }
 
 /// A request that is never answered is given up and made again.
-async fn c01_each_request_has_a_deadline(place: Place) {
+async fn c64_each_request_has_a_deadline(place: Place) {
     for call in [Call::Register, Call::Append, Call::Read] {
         let inner = shared_log();
         let log = ScriptedLog::new(&inner);
@@ -231,7 +231,7 @@ in_both_places![
     c55_noise_is_not_told_until_the_attempts_are_used_up,
     c56_what_needs_somebody_is_told_at_once_and_tried_rarely,
     c66_the_log_is_left_alone_as_long_as_it_asks,
-    c01_each_request_has_a_deadline,
+    c64_each_request_has_a_deadline,
     it_ends_with_the_storage,
     c55_whoever_asks_cuts_the_wait,
 ];

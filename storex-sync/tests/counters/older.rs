@@ -85,7 +85,7 @@ async fn an_increment_in_the_first_form_counts_by_its_result() {
 
 /// Of a change that only a later program knows the result is taken, whatever its operands are.
 #[tokio::test(start_paused = true)]
-async fn a_change_by_a_later_program_counts_by_its_result() {
+async fn c77_a_change_by_a_later_program_counts_by_its_result() {
     let (created, a, log) = creation().await;
     let bytes = change(Relative::Unknown(77), &created).encode();
     let known = [0x93, 77, 0x29, 0xc0];

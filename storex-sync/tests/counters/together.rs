@@ -56,7 +56,7 @@ const WAYS: [Way; 6] = [
 
 /// C8: A adds 1 and B adds 2 to 0, off-line, and both hold 3, in whatever order and however often they come together.
 #[tokio::test(start_paused = true)]
-async fn c8_increments_of_two_devices_both_count() {
+async fn c08_increments_of_two_devices_both_count() {
     for first in WAYS {
         for second in WAYS {
             for third in WAYS {

@@ -238,7 +238,7 @@ async fn l22_a_new_device_has_no_gap() {
 
 /// Local writes, receptions and failures of every request, interleaved: nothing is lost, nothing twice.
 #[tokio::test(start_paused = true)]
-async fn every_request_may_fail_before_or_after_it_was_carried_out() {
+async fn c10_every_request_may_fail_before_or_after_it_was_carried_out() {
     let calls = [Call::Register, Call::Append, Call::Read, Call::Acknowledge];
     for call in calls {
         for fault in [Fault::Fail, Fault::DropAnswer, Fault::Duplicate] {

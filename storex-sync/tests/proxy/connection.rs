@@ -87,7 +87,7 @@ async fn when_the_host_is_gone_calls_fail_at_once() {
 
 /// A worker that hangs, or was ended without a word.
 #[tokio::test(start_paused = true)]
-async fn a_host_that_gives_no_sign_of_life_counts_as_gone() {
+async fn c44_a_host_that_gives_no_sign_of_life_counts_as_gone() {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     let host = host(&device, &log).await;

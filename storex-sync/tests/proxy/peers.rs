@@ -150,7 +150,7 @@ async fn a_client_that_only_asks_holds_up_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_version_is_refused_by_both() {
+async fn c77_another_version_is_refused_by_both() {
     let log = ScriptedLog::new(&shared_log());
     let device = Device::new(1).await;
     let host = host(&device, &log).await;

@@ -134,10 +134,15 @@ impl Device {
 
     /// A copy of the database, as of a file that is copied or put back, on a machine with a runtime of its own.
     pub async fn copied(&self, seed: u64) -> Self {
+        self.copied_with(seed, schema()).await
+    }
+
+    /// The same, under a schema of its own.
+    pub async fn copied_with(&self, seed: u64, schema: RegistryBuilder) -> Self {
         let runtime = Arc::new(TestRuntime::new(seed));
         runtime.set(storex_core::Runtime::now(&*self.runtime));
         let backend = Arc::new(self.backend.copied());
-        let storage = open(&backend, &runtime, schema(), SyncLog::new()).await;
+        let storage = open(&backend, &runtime, schema, SyncLog::new()).await;
         Self { runtime, backend, storage }
     }
 
@@ -269,4 +274,9 @@ pub async fn count(device: &Device, collection: &str) -> u64 {
 /// How many transactions wait.
 pub async fn parked_count(device: &Device) -> usize {
     storex_sync::parked(&device.storage).await.unwrap().len()
+}
+
+/// A note as a record, with this key.
+pub fn note_record(id: &str) -> Record {
+    Record::new(vec![id.into(), "x".into(), storex_core::Value::Null, storex_core::Value::Null])
 }

@@ -50,7 +50,7 @@ macro_rules! in_both_places {
             })*
         }
 
-        mod remote {
+        mod c42_through_a_proxy {
             $(#[tokio::test(start_paused = true)]
             async fn $case() {
                 super::$case($crate::support::place::Place::Remote).await;

@@ -16,7 +16,7 @@ use storex_sync::{
     MemorySharedLog, SealedTransaction, SharedSyncLog,
 };
 
-mod memory_log {
+mod c51_memory_log {
     use super::*;
 
     fn memory() -> LogHarness {
@@ -36,7 +36,7 @@ mod memory_log {
     }
 }
 
-mod log_in_the_memory_backend {
+mod c51_log_in_the_memory_backend {
     use super::*;
 
     fn backend() -> LogHarness {
@@ -73,7 +73,7 @@ async fn keeps_one_order(log: &dyn SharedSyncLog) {
     assert_eq!(page.transactions, expected);
 }
 
-mod memory_channel {
+mod c51_memory_channel {
     use super::*;
 
     fn memory() -> ChannelHarness {

@@ -88,7 +88,7 @@ async fn three_devices_get_in_step_on_a_timer_and_stay_there() {
 
 /// A shared log that is held by somebody else: the status says so, and afterwards the timer goes on.
 #[tokio::test]
-async fn a_shared_log_that_is_held_up_is_told_and_tried_again() {
+async fn c55_a_shared_log_that_is_held_up_is_told_and_tried_again() {
     let place = Place::new();
     story::prepare(&place, 22).await;
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);

@@ -92,7 +92,7 @@ fn check(place: &Place) -> u64 {
 }
 
 #[test]
-fn a_flush_that_fails_is_told_and_nothing_is_acknowledged_by_it() {
+fn c79_a_flush_that_fails_is_told_and_nothing_is_acknowledged_by_it() {
     if !can_trace("a flush that fails") {
         return;
     }
@@ -110,7 +110,7 @@ fn a_flush_that_fails_is_told_and_nothing_is_acknowledged_by_it() {
 }
 
 #[test]
-fn a_write_or_a_read_that_fails_is_told_and_leaves_nothing_half_written() {
+fn c79_a_write_or_a_read_that_fails_is_told_and_leaves_nothing_half_written() {
     if !can_trace("a write that fails") {
         return;
     }
@@ -134,7 +134,7 @@ fn a_write_or_a_read_that_fails_is_told_and_leaves_nothing_half_written() {
 }
 
 #[test]
-fn killed_in_a_system_call_a_row_changed_if_and_only_if_its_entry_is_there() {
+fn c01_killed_in_a_system_call_a_row_changed_if_and_only_if_its_entry_is_there() {
     if !can_trace("a kill in a system call") {
         return;
     }

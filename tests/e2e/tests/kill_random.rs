@@ -118,7 +118,7 @@ fn many_lives(seed: u64, lives: u64) -> (usize, usize) {
 }
 
 #[test]
-fn killed_at_random_again_and_again_a_row_changed_if_and_only_if_its_entry_is_there() {
+fn c01_killed_at_random_again_and_again_a_row_changed_if_and_only_if_its_entry_is_there() {
     let lives = if is_long() { 200 } else { 60 };
     let (mut writes, mut syncs) = (0, 0);
     for seed in seeds() {

@@ -32,7 +32,7 @@ fn run_to(template: &Place, seed: u64, k: u64) -> (Option<String>, Vec<Told>) {
 }
 
 #[test]
-fn killed_at_every_named_step_a_row_changed_if_and_only_if_its_entry_is_there() {
+fn c01_killed_at_every_named_step_a_row_changed_if_and_only_if_its_entry_is_there() {
     seeds().into_iter().for_each(sweep);
 }
 

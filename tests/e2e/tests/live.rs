@@ -15,7 +15,7 @@ const COUNT: usize = 15;
 
 /// Within 200 ms of the commit, in the middle: a machine that is busy with other things is late now and then.
 #[test]
-fn a_live_query_has_what_another_process_has_written() {
+fn c47_a_live_query_has_what_another_process_has_written() {
     let place = Place::new();
     let mut child = Process::start(CHILD, &["accounts", text(place.path()), &COUNT.to_string()]);
     let mut given = Vec::new();

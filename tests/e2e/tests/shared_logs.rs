@@ -9,7 +9,7 @@ use storex_conformance::shared_log_conformance;
 use storex_core::TokioRuntime;
 use storex_sync::SharedSyncLog;
 
-mod in_a_sqlite_file {
+mod c51_in_a_sqlite_file {
     use super::*;
     use serde_json::json;
     use storex_core::{Definition, FieldOption, FieldType, Registry, Storage, Value};
@@ -88,7 +88,7 @@ mod in_a_sqlite_file {
     }
 }
 
-mod in_a_folder {
+mod c51_in_a_folder {
     use super::*;
     use storex_sync::ObjectSharedLog;
 
@@ -107,7 +107,7 @@ mod in_a_folder {
     shared_log_conformance!(folder);
 }
 
-mod in_an_object_store {
+mod c51_in_an_object_store {
     use super::*;
     use storex_sync::ObjectSharedLog;
     use storex_sync::object_store::ObjectStore;

@@ -34,7 +34,7 @@ fn two_processes_make_one_database_and_write_to_it_at_once() {
 }
 
 #[test]
-fn two_processes_write_and_sync_one_database_at_once() {
+fn c38_two_processes_write_and_sync_one_database_at_once() {
     let place = Place::new();
     block_on(story::prepare(&place, 3));
     let names = ["left", "right"];

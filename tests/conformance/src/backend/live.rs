@@ -250,7 +250,7 @@ impl Middleware for WritesBetween {
 }
 
 /// C48: a write that lands while the result is read is in the next one.
-pub async fn a_write_during_a_reading(h: Harness) {
+pub async fn c48_a_write_during_a_reading(h: Harness) {
     let between = Arc::new(WritesBetween::default());
     let layer: Arc<dyn Middleware> = Arc::new(Arc::clone(&between));
     let (storage, _, reads) = opened(&h, vec![numbered()], Some(layer)).await;
@@ -266,7 +266,7 @@ pub async fn a_write_during_a_reading(h: Harness) {
 }
 
 /// Changes while a first result is read, many times over.
-pub async fn writes_beside_it_are_never_missed(h: Harness) {
+pub async fn c48_writes_beside_it_are_never_missed(h: Harness) {
     let (storage, objects, _) = watched(&h, &[]).await;
     let mut live = storage.live(Query::new(OBJECT).filter(field("n").gte(0)));
     let reader = async {

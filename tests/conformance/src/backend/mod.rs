@@ -620,8 +620,8 @@ macro_rules! backend_conformance {
                 what_is_taken_back_is_not_given
                 several_changes_in_a_row_are_one_result
                 a_write_before_the_first_reading
-                a_write_during_a_reading
-                writes_beside_it_are_never_missed
+                c48_a_write_during_a_reading
+                c48_writes_beside_it_are_never_missed
                 the_first_of_an_order
                 behind_an_offset
                 behind_a_position
@@ -729,7 +729,7 @@ macro_rules! backend_conformance {
                 operations_pass_the_chain
             }
             retrying {
-                what_was_busy_is_tried_again
+                c79_what_was_busy_is_tried_again
                 reads_are_tried_again
                 only_so_many_times
                 nothing_else_is_tried_again

@@ -71,7 +71,7 @@ fn waited(runtime: &CaseRuntime) -> i64 {
 }
 
 /// After the third attempt it succeeds, once; between the attempts it waits longer and longer.
-pub async fn what_was_busy_is_tried_again(h: Harness) {
+pub async fn c79_what_was_busy_is_tried_again(h: Harness) {
     let Opened { storage, runtime, busy } = open(&h, 3, ErrorKind::Busy).await;
     let batch = Batch::new().create(OBJECT, vec![record![1, 0]]).then(|_| {
         let changes = Changes::new().increment("n", 1);
