@@ -119,6 +119,7 @@ mod remembered;
 mod renewal;
 mod report;
 mod rules;
+mod scope;
 mod shared_log;
 mod snapshot;
 mod stamp;
@@ -162,6 +163,7 @@ pub use recovery::Recovery;
 pub use relative::Relative;
 pub use report::{Limits, SyncReport};
 pub use rules::{RelationRule, UniqueRule};
+pub use scope::{Backfill, Scope};
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use shared_log::ObjectSharedLog;
 pub use shared_log::{

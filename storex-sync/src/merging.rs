@@ -7,6 +7,7 @@ use storex_core::{Batch, Change, Changes, Collection, Error, Name, Registry, Ste
 
 use crate::hooks::SyncHooks;
 use crate::journal::{Conflict, Standing};
+use crate::scope::ScopeFields;
 use crate::stamp::Device;
 use crate::strategy::{Joins, Strategy};
 
@@ -25,6 +26,8 @@ pub(crate) struct Merging {
     /// Per collection the fields that change together.
     pub(crate) groups: BTreeMap<Name, Vec<Vec<Name>>>,
     pub(crate) hooks: Option<Arc<dyn SyncHooks>>,
+    /// Per collection the field that says to which scope an object belongs.
+    pub(crate) scopes: ScopeFields,
 }
 
 impl Default for Merging {
@@ -35,6 +38,7 @@ impl Default for Merging {
             joins: Joins::default(),
             groups: BTreeMap::new(),
             hooks: None,
+            scopes: ScopeFields::default(),
         }
     }
 }

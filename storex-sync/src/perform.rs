@@ -47,7 +47,8 @@ impl Sync {
                     let first =
                         unsent.first().and_then(|row| u64::try_from(row.get(0).as_int()?).ok());
                     let sent_to = first.unwrap_or(head.next);
-                    Outcome::Place { device, sent_to, place, first: turn.is_first(), ahead }
+                    let (first, scoped) = (turn.is_first(), replica.is_scoped().await?);
+                    Outcome::Place { device, sent_to, place, first, ahead, scoped }
                 }
                 Action::Register(device) => {
                     let registered = self.log.register(device);
@@ -114,6 +115,7 @@ impl Sync {
                     };
                     Outcome::Retried(replica.retry_parked(parked).await?)
                 }
+                Action::Rescope(_) => Outcome::Rescoped(self.rescope(&replica).await?),
             })
         })
     }

@@ -2,6 +2,7 @@
 
 use crate::apply::Applied;
 use crate::initial::InitialSyncReport;
+use crate::scope::Backfill;
 use crate::stamp::Device;
 
 /// How much one request carries.
@@ -33,6 +34,9 @@ pub struct SyncReport {
     pub incarnation: Option<Device>,
     /// What the shared log's snapshot held, where this device lacked what the log had dropped.
     pub restored: Option<InitialSyncReport>,
+    /// Where objects of scopes that were added were still to be brought ([`Sync::subscribe`](crate::Sync::subscribe)): whether they are
+    /// here now.
+    pub backfill: Option<Backfill>,
 }
 
 impl SyncReport {
@@ -44,5 +48,6 @@ impl SyncReport {
             && self.received.parked == 0
             && self.incarnation.is_none()
             && self.restored.is_none()
+            && self.backfill != Some(Backfill::Complete)
     }
 }

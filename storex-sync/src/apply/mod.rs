@@ -13,6 +13,7 @@ mod retry;
 mod revive;
 mod row;
 mod ruling;
+mod scoped;
 mod settle;
 mod writing;
 
@@ -37,6 +38,7 @@ use crate::parked::WaitsFor;
 use crate::place::Move;
 use crate::quarantine::MOST_PARKED;
 use crate::rules::Rules;
+use crate::scope::SCOPES;
 use crate::shared_log::SealedTransaction;
 use crate::stamp::Hlc;
 
@@ -54,6 +56,9 @@ pub struct Applied {
     pub conflicts: Vec<Conflict>,
     /// What was changed here, and is sent to all, because what several devices have written breaks a rule together.
     pub resolutions: Vec<Resolution>,
+    /// Objects that this device has told anew, because another one has moved them to another scope and had not seen all of them; see
+    /// [`SyncLog::scoped`](crate::SyncLog::scoped).
+    pub restated: u64,
 }
 
 impl Applied {
@@ -63,6 +68,7 @@ impl Applied {
         self.parked += other.parked;
         self.conflicts.extend(other.conflicts);
         self.resolutions.extend(other.resolutions);
+        self.restated += other.restated;
     }
 }
 
@@ -97,9 +103,10 @@ impl Replica {
         if storage.registry().find(CLOCK).is_none() {
             return Err(SyncError::NoSyncLog);
         }
-        let numbers = read_numbers(storage.find(catalogue_query()), storage.registry()).await?;
-        let rules = Arc::new(Rules::read(storage, &numbers).await?);
         let merging = Merging::of(storage);
+        let rows = storage.find(catalogue_query());
+        let numbers = read_numbers(rows, storage.registry(), &merging.scopes).await?;
+        let rules = Arc::new(Rules::read(storage, &numbers).await?);
         let (storage, numbers) = (storage.clone(), Arc::new(numbers));
         Ok(Self {
             storage,
@@ -219,8 +226,10 @@ impl Replica {
         how: How,
     ) -> Result<Applied> {
         let fence = self.fence();
-        let meta: &[&str] =
-            if fence.is_some() { &[HEAD, DEVICES, HOLDER] } else { &[HEAD, DEVICES] };
+        let meta: &[&str] = match fence {
+            Some(_) => &[HEAD, DEVICES, SCOPES, HOLDER],
+            None => &[HEAD, DEVICES, SCOPES],
+        };
         let bound = Bound { now: self.storage.runtime().now(), skew: self.skew };
         let page = Arc::new(Page::new(self, incoming, cursor, how, bound, fence));
         let batch = {

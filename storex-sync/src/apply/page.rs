@@ -21,6 +21,7 @@ use crate::meta::{Devices, Head};
 use crate::parked::{PARKED, Parked, parked_name, parked_of};
 use crate::place::Move;
 use crate::rules::Rules;
+use crate::scope::Subscriptions;
 use crate::stamp::Device;
 use crate::transaction::{EntryKind, EntryValue};
 
@@ -36,6 +37,8 @@ pub(super) enum How {
     Again,
     /// As [`How::Again`], with objects of an initial sync, and no rule is judged: the others are still to come.
     Arriving,
+    /// A page at once, of what was seen before: it tells objects of scopes that were added. No rule is judged on the way.
+    Refill,
 }
 
 /// A page of transactions on its way into the database. Its functions are continuations: they may be called again.
@@ -57,6 +60,8 @@ pub(super) struct Page {
     pub(super) object_of: Vec<Vec<usize>>,
     /// Of whom something is parked that is not tried now.
     pub(super) owing: Mutex<BTreeSet<Device>>,
+    /// The scopes that this device holds.
+    pub(super) held: Mutex<Subscriptions>,
     pub(super) applied: Mutex<Applied>,
     pub(super) conflicts: Mutex<Vec<Conflict>>,
     pub(super) failure: Failure,
@@ -75,6 +80,8 @@ pub(super) struct Folded {
     pub(super) taken: Vec<(Device, u64)>,
     /// Devices of which a later incarnation tells anew what they wrote far ahead.
     pub(super) redated: BTreeSet<Device>,
+    /// Whether objects have come to scopes that are not held here.
+    pub(super) leaves: bool,
 }
 
 impl Page {
@@ -117,6 +124,7 @@ impl Page {
             object_of.push(places);
         }
         let (owing, applied, conflicts) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let held = Mutex::default();
         let (merging, failure) = (Arc::clone(&replica.merging), Failure::default());
         let (rules, numbers) = (Arc::clone(&replica.rules), Arc::clone(&replica.numbers));
         let registry = Arc::clone(replica.storage.registry());
@@ -136,6 +144,7 @@ impl Page {
             objects,
             object_of,
             owing,
+            held,
             applied,
             conflicts,
             failure,
@@ -171,8 +180,9 @@ impl Page {
             .iter()
             .map(|object| clock_key(object.number, object.code.clone()))
             .collect();
-        let handing_over = self.incoming.iter().filter(|one| !one.handed_over.is_empty());
-        let authors: BTreeSet<Device> = handing_over.map(|one| one.sealed.device).collect();
+        let is_part = self.note_held(&meta)?;
+        let asked = self.incoming.iter().filter(|one| is_part || !one.handed_over.is_empty());
+        let authors: BTreeSet<Device> = asked.map(|one| one.sealed.device).collect();
         let most = self.incoming.len() as u64 + 1;
         let mut steps: Vec<Step> =
             authors.iter().map(|it| Step::Find(parked_of(*it, most))).collect();
@@ -214,7 +224,7 @@ impl Page {
         let unknown = self.updated_without_clock(&works);
         let wanted: Vec<usize> = match self.how {
             How::Together => unknown.iter().copied().collect(),
-            How::Settled | How::Again | How::Arriving => (0..self.objects.len()).collect(),
+            _ => (0..self.objects.len()).collect(),
         };
         if wanted.is_empty() {
             return self.fold(head, devices, works, Vec::new());
@@ -244,7 +254,7 @@ impl Page {
                 for record in trace.found(finds - 1 - n) {
                     let key = match self.how {
                         How::Together => Key::compound(record.values().to_vec()),
-                        How::Settled | How::Again | How::Arriving => collection.key_of(record),
+                        _ => collection.key_of(record),
                     };
                     there.insert((Name::clone(collection.name()), key), record.clone());
                 }

@@ -4,6 +4,7 @@ use crate::apply::Applied;
 use crate::initial::InitialSyncReport;
 use crate::place::{Move, Place};
 use crate::renewal::Renewal;
+use crate::scope::Rescoped;
 use crate::shared_log::{Cursor, LogId, Page, SealedTransaction};
 use crate::stamp::Device;
 
@@ -41,6 +42,8 @@ pub enum Action {
     LogState,
     /// Try again what is parked: [`Outcome::Retried`].
     RetryParked(Retry),
+    /// Bring what scopes that were added hold, and let go of what this device is not to hold: [`Outcome::Rescoped`].
+    Rescope(Device),
 }
 
 /// Which parked transactions are tried again.
@@ -67,6 +70,8 @@ pub enum Outcome {
         first: bool,
         /// Whether this device has stamped writes far ahead of what its clock says now.
         ahead: bool,
+        /// Whether this device holds some scopes only, or has to bring some or to let go of some.
+        scoped: bool,
     },
     /// Of [`Action::Register`] and [`Action::Reidentify`]: the log's identity.
     Registered(LogId),
@@ -111,6 +116,8 @@ pub enum Outcome {
     Acknowledged,
     /// Of [`Action::RetryParked`].
     Retried(Applied),
+    /// Of [`Action::Rescope`].
+    Rescoped(Rescoped),
 }
 
 /// The first transactions that are to be sent.

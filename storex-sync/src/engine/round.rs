@@ -10,6 +10,7 @@
 //!
 //!   Read ── below the floor ─▶ Restore ─▶ ReadPlace
 //!   Apply ── something is missing ─▶ Read, from the log's beginning
+//!   through ── where scopes are chosen ─▶ Rescope
 //! ```
 //!
 //! What the rules of the merge have made this device write meanwhile is sent before it is through.
@@ -21,6 +22,7 @@ use crate::initial::InitialSyncReport;
 use crate::place::{Move, Place};
 use crate::renewal::Renewal;
 use crate::report::SyncReport;
+use crate::scope::Rescoped;
 use crate::shared_log::{Cursor, LogId, Page};
 use crate::stamp::Device;
 
@@ -71,6 +73,8 @@ pub struct Round {
     /// The place may be further on than what the log has noted, by an initial sync or a snapshot.
     untold: bool,
     restored: u32,
+    /// Whether it is still to be looked what this device is to hold.
+    scoped: bool,
     /// The place, and how far the log was read anew, when the page that is being applied is.
     behind_apply: Option<(Place, Option<Cursor>)>,
     /// How far the log was read anew from its beginning; the place stays where it is meanwhile.
@@ -133,8 +137,8 @@ impl Round {
     /// anew.
     pub fn step(&mut self, outcome: Outcome) -> Result<Next> {
         Ok(Next::Do(match outcome {
-            Outcome::Place { device, sent_to, place, first, ahead } => {
-                self.sent_to = sent_to;
+            Outcome::Place { device, sent_to, place, first, ahead, scoped } => {
+                (self.sent_to, self.scoped) = (sent_to, scoped);
                 let begun = self.begin(device, place, first);
                 // Asked once: it may be that this device's clock is behind.
                 let asked = std::mem::replace(&mut self.asked_ahead, true);
@@ -167,11 +171,12 @@ impl Round {
             Outcome::Acknowledged => return Ok(self.page_done()),
             Outcome::Retried(applied) => {
                 self.take(applied);
-                return Ok(if std::mem::take(&mut self.owes) {
-                    Next::Do(Action::ReadOutbox(self.device))
-                } else {
-                    Next::Finished(std::mem::take(&mut self.report))
-                });
+                return Ok(self.through());
+            }
+            Outcome::Rescoped(Rescoped { applied, backfill }) => {
+                self.report.backfill = backfill;
+                self.take(applied);
+                return Ok(self.through());
             }
         }))
     }
@@ -383,7 +388,7 @@ impl Round {
 
     fn take(&mut self, applied: Applied) {
         let sends = self.purpose != Purpose::Receive;
-        self.owes |= sends && !applied.resolutions.is_empty();
+        self.owes |= sends && (!applied.resolutions.is_empty() || applied.restated > 0);
         self.report.received.add(applied);
     }
 
@@ -402,8 +407,19 @@ impl Round {
         match (self.first || self.report.restored.is_some(), arrived) {
             (true, _) => Next::Do(Action::RetryParked(Retry::All)),
             (false, true) => Next::Do(Action::RetryParked(Retry::WaitingForChange)),
-            (false, false) => Next::Finished(std::mem::take(&mut self.report)),
+            (false, false) => self.through(),
         }
+    }
+
+    /// Last of all, when everything is sent, goes what this device is not to hold.
+    fn through(&mut self) -> Next {
+        if std::mem::take(&mut self.owes) {
+            return Next::Do(Action::ReadOutbox(self.device));
+        }
+        if std::mem::take(&mut self.scoped) {
+            return Next::Do(Action::Rescope(self.device));
+        }
+        Next::Finished(std::mem::take(&mut self.report))
     }
 }
 

@@ -19,6 +19,7 @@ use crate::initial::InitialSyncReport;
 use crate::journal::{Conflict, ConflictId, ConflictQuery, Content, NotedConflict, Version};
 use crate::parked::{Parked, WaitsFor};
 use crate::report::SyncReport;
+use crate::scope::Backfill;
 use crate::shared_log::{Cursor, Snapshot, SnapshotId};
 use crate::stamp::{Hlc, Stamp};
 use crate::writes::WriteId;
@@ -94,14 +95,15 @@ fn resolution() -> impl Strategy<Value = Resolution> {
 }
 
 fn applied() -> impl Strategy<Value = Applied> {
-    let numbers = any::<(u64, u64, u64)>();
+    let numbers = any::<(u64, u64, u64, u64)>();
     (numbers, vec(conflict(), 0..3), vec(resolution(), 0..3)).prop_map(
-        |((transactions, entries, parked), conflicts, resolutions)| Applied {
+        |((transactions, entries, parked, restated), conflicts, resolutions)| Applied {
             transactions,
             entries,
             parked,
             conflicts,
             resolutions,
+            restated,
         },
     )
 }
@@ -114,9 +116,17 @@ pub(super) fn report() -> impl Strategy<Value = SyncReport> {
         kept,
         parked,
     });
-    let parts = (any::<u64>(), any::<u64>(), applied(), option::of(device()), option::of(restored));
-    parts.prop_map(|(sent_transactions, sent_entries, received, incarnation, restored)| {
-        SyncReport { sent_transactions, sent_entries, received, incarnation, restored }
+    let backfill = prop_oneof![
+        Just(None),
+        Just(Some(Backfill::Complete)),
+        Just(Some(Backfill::Pending)),
+        Just(Some(Backfill::NoBeginning))
+    ];
+    let sent = any::<(u64, u64)>();
+    let parts = (sent, applied(), option::of(device()), option::of(restored), backfill);
+    parts.prop_map(|(sent, received, incarnation, restored, backfill)| {
+        let (sent_transactions, sent_entries) = sent;
+        SyncReport { sent_transactions, sent_entries, received, incarnation, restored, backfill }
     })
 }
 

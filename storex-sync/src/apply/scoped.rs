@@ -1,0 +1,238 @@
+//! What a page means where this device holds some scopes of a collection only; see [`crate::scope`].
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError};
+
+use storex_core::{Error, Name, Record};
+
+use super::page::{How, Page};
+use super::resolve::{IncomingTransaction, Refusal, ResolvedShape};
+use super::retry::objects_of;
+use super::revive::had_seen_all;
+use super::row::{Row, Work};
+use super::{Replica, is_about_data};
+use crate::clock::Clock;
+use crate::error::{Result, SyncError};
+use crate::meta::{Devices, Head};
+use crate::parked::{WaitsFor, waiting};
+use crate::scope::Subscriptions;
+use crate::shared_log::SealedTransaction;
+use crate::stamp::{Device, Stamp};
+use crate::transaction::{Entry, EntryKind};
+
+/// What has to be known of scopes while a page is folded.
+pub(super) struct Scoping {
+    me: Device,
+    held: Subscriptions,
+    /// Per object: whether only some scopes of its collection are held.
+    is_part: Vec<bool>,
+    /// Per object of these, its clock before the page.
+    before: Vec<Option<Clock>>,
+    /// Per object: whether it is created in the page, perhaps by what comes later.
+    created: Vec<bool>,
+    /// Whether what arrives was seen before, or comes with the objects' clocks.
+    is_old: bool,
+}
+
+impl Scoping {
+    /// Whether an object of the page, of which an update arrives, does not concern this device if it is not here: by place.
+    ///
+    /// It was created in another scope, or has left. But it may also be still to come, by way of somebody else whom the author has heard
+    /// and this device has not, or with something of the author's that is parked; then the update has to wait.
+    pub(super) fn passes_over(
+        &self,
+        one: &IncomingTransaction,
+        owes: bool,
+        devices: &Devices,
+    ) -> impl Fn(usize) -> bool + use<> {
+        let seen = one.transaction.header.seen.iter();
+        let mut unheard = seen.filter(|(device, hlc)| {
+            let stamp = Stamp { hlc: *hlc, device: *device };
+            device.id != self.me.id && !devices.has_applied(stamp)
+        });
+        let is_old = self.is_old;
+        let may_pass = is_old || (!owes && unheard.next().is_none());
+        let concerns = self.is_part.iter().zip(&self.created);
+        let passes: Vec<bool> = concerns.map(|(part, created)| *part && !*created).collect();
+        move |at| is_old || (may_pass && passes.get(at).copied().unwrap_or(false))
+    }
+
+    /// Whether a write and a move of an object to another scope have not seen each other, and this device is to tell the object anew,
+    /// lest somebody who has passed over the write lacks it.
+    ///
+    /// It is a matter of whoever has written, of whoever has moved, and of those who hold everything.
+    pub(super) fn is_unseen_move(
+        &self,
+        at: usize,
+        work: &Work,
+        one: &IncomingTransaction,
+        entry: &Entry,
+    ) -> bool {
+        let shape = &one.shapes[entry.shape];
+        let number = shape.numbers.scope.and_then(|at| shape.numbers.fields.get(at));
+        let (Some(scope), Some(clock)) = (number, &work.clock) else { return false };
+        // One of an earlier life: its author, who holds another scope, has created what was there.
+        let is_write = entry.kind != EntryKind::Delete && entry.life <= clock.life;
+        if self.is_old || !is_write || !clock.is_alive() {
+            return false;
+        }
+        let had_seen = |stamp| one.transaction.had_seen(stamp);
+        let is_mine = |stamp: Stamp| stamp.device.id == self.me.id;
+        if !shape.fields.contains(scope) {
+            let moved = clock.stamp(*scope);
+            return is_mine(moved) && !had_seen(moved);
+        }
+        let key = shape.collection.primary_key();
+        let is_whole = !self.is_part.get(at).copied().unwrap_or(false);
+        !had_seen_all(clock, key, &shape.numbers, had_seen)
+            && (is_whole || clock.stamps().any(|it| is_mine(it) && !had_seen(it)))
+    }
+}
+
+/// Whether a transaction was applied or parked here, or written by this device.
+pub(super) fn is_seen(
+    one: &IncomingTransaction,
+    me: Device,
+    head: &Head,
+    devices: &Devices,
+) -> bool {
+    let SealedTransaction { device, sequence, .. } = one.sealed;
+    match device == me {
+        true => sequence < head.next,
+        false => devices.find(device).is_some_and(|known| sequence <= known.sequence),
+    }
+}
+
+impl IncomingTransaction {
+    fn refuse(&mut self, reason: String) {
+        self.refused = Some(Refusal { reason, waits_for: WaitsFor::Change });
+    }
+}
+
+impl Page {
+    /// Notes what this device holds; whether it is only a part of what the page is about.
+    pub(super) fn note_held(&self, meta: &[Record]) -> storex_core::Result<bool> {
+        let held = self.failure.keep(Subscriptions::among(meta))?;
+        let is_part = self.objects.iter().any(|object| held.is_part(object.number));
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+        Ok(is_part)
+    }
+
+    pub(super) fn scoping(&self, me: Device, works: &[Work]) -> Scoping {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_part: Vec<bool> = self.objects.iter().map(|it| held.is_part(it.number)).collect();
+        let before = works.iter().zip(&is_part);
+        let before = before.map(|(work, is_part)| work.clock.clone().filter(|_| *is_part));
+        let mut created = vec![false; works.len()];
+        let entries = self.incoming.iter().zip(&self.object_of);
+        let entries = entries.flat_map(|(one, places)| one.transaction.entries.iter().zip(places));
+        for (_, at) in entries.filter(|(entry, _)| entry.kind == EntryKind::Create) {
+            created.get_mut(*at).into_iter().for_each(|it| *it = true);
+        }
+        let is_old = self.how == How::Refill;
+        Scoping { me, held, before: before.collect(), created, is_part, is_old }
+    }
+
+    /// Passes over what was created in a scope that is not held here. Whether an object that is here has come to one: it goes when
+    /// nothing of it is to be sent.
+    pub(super) fn keep_in_scope(&self, scoping: &Scoping, works: &mut [Work]) -> bool {
+        let mut leaves = false;
+        let objects = self.objects.iter().zip(&scoping.is_part).zip(&scoping.before);
+        for (work, ((object, is_part), before)) in works.iter_mut().zip(objects) {
+            let numbers = self.numbers.get(object.collection.name()).filter(|_| *is_part);
+            let Some((numbers, at)) = numbers.and_then(|it| Some((it, it.scope?))) else {
+                continue;
+            };
+            let scope = match &work.row {
+                Row::Put(record) => record.get(at),
+                Row::Set(values) => match values.get(&at) {
+                    Some(value) => value,
+                    None => continue,
+                },
+                Row::Keep | Row::Delete => continue,
+            };
+            if scoping.held.holds(numbers.collection, scope) {
+                continue;
+            }
+            if before.as_ref().is_some_and(Clock::is_alive) {
+                leaves = true;
+            } else {
+                *work = Work { clock: before.clone(), ..Work::default() };
+            }
+        }
+        leaves
+    }
+
+    /// Marks an object that is to be told anew. A page that is not settled is given up.
+    pub(super) fn restate(&self, work: &mut Work, shape: &ResolvedShape) -> Result<()> {
+        if self.how == How::Together {
+            let reason = "an object was moved without all of it having been seen".to_owned();
+            let collection = Name::clone(shape.collection.name());
+            let source = Error::Precondition { collection, reason };
+            let during = "applying transactions of other devices";
+            return Err(SyncError::Storage { during, source });
+        }
+        work.restated = true;
+        Ok(())
+    }
+}
+
+impl Replica {
+    /// Applies what was seen before, as far as it is about collections with scopes.
+    pub(crate) async fn refill(&self, sealed: Vec<SealedTransaction>) -> Result<()> {
+        let mut waiting = self.objects_waiting().await?;
+        let incoming = sealed.into_iter().filter_map(|sealed| self.scoped_part(sealed));
+        let mut incoming: Vec<IncomingTransaction> = incoming.collect();
+        for one in incoming.iter_mut().filter(|one| !objects_of(one).is_disjoint(&waiting)) {
+            one.refuse("an object that it changes waits for others".to_owned());
+        }
+        match self.apply_page(incoming.clone(), None, How::Refill).await {
+            Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {}
+            result => return result.map(drop),
+        }
+        for mut one in incoming {
+            if !objects_of(&one).is_disjoint(&waiting) {
+                one.refuse("an object that it changes waits for others".to_owned());
+            }
+            match self.apply_page(vec![one.clone()], None, How::Refill).await {
+                Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
+                    // It may be in order with what follows: it is tried again at the end.
+                    waiting.extend(objects_of(&one));
+                    one.refuse(source.to_string());
+                    self.apply_page(vec![one], None, How::Refill).await?;
+                }
+                result => drop(result?),
+            }
+        }
+        Ok(())
+    }
+
+    /// The objects of what is parked: what they become is judged with all that was written to them.
+    async fn objects_waiting(&self) -> Result<HashSet<(i64, Vec<u8>)>> {
+        let parked = waiting(&self.storage).await?.into_iter();
+        let parked = parked.filter_map(|parked| self.scoped_part(parked.sealed()));
+        Ok(parked.flat_map(|one| objects_of(&one)).collect())
+    }
+
+    /// A transaction without what is about other collections. `None`: nothing is left of it, or it is parked as it was.
+    fn scoped_part(&self, sealed: SealedTransaction) -> Option<IncomingTransaction> {
+        let mut one = self.resolve(sealed);
+        if one.refused.is_some() {
+            return None;
+        }
+        let shapes: &[Arc<ResolvedShape>] = &one.shapes;
+        let is_scoped =
+            |entry: &Entry| shapes.get(entry.shape).is_some_and(|it| it.numbers.scope.is_some());
+        let entries = one.transaction.entries.iter_mut();
+        let mut left = 0;
+        for entry in entries {
+            if is_scoped(entry) && !entry.is_taken_out() {
+                left += 1;
+            } else {
+                *entry = Entry::taken_out();
+            }
+        }
+        one.handed_over.clear();
+        (left > 0).then_some(one)
+    }
+}
