@@ -73,8 +73,7 @@ impl Page {
             }
             let count = one.transaction.entries.len() as u64;
             let (mut last, mut seen) = (Hlc::ZERO, Hlc::ZERO);
-            let owes = owing.contains(&device) || parked.iter().any(|it| it.device == device);
-            let passes = scoping.passes_over(one, owes, &devices);
+            let passes = scoping.passes_over(one, &devices);
             let refused = one
                 .refused
                 .clone()
@@ -103,6 +102,8 @@ impl Page {
                     last = one.last_reading();
                     // Of a state, its last page tells what is here then.
                     seen = if one.clocks.is_some() { Hlc::ZERO } else { last };
+                    let owes =
+                        owing.contains(&device) || parked.iter().any(|it| it.device == device);
                     let others = one.handed_over.iter().filter(|(it, _)| *it != me && !owes);
                     others.for_each(|(device, hlc)| devices.advance(*device, 0, *hlc));
                 }

@@ -8,6 +8,7 @@ use storex_core::{Collection, Filter, Key, Name, Query, Record, Registry, Runtim
 use super::bound::Bound;
 use super::resolve::IncomingTransaction;
 use super::row::{Object, Work};
+use super::scoped::Coming;
 use super::{Applied, Replica};
 use crate::clock::Clock;
 use crate::error::Result;
@@ -62,6 +63,8 @@ pub(super) struct Page {
     pub(super) owing: Mutex<BTreeSet<Device>>,
     /// The scopes that this device holds.
     pub(super) held: Mutex<Subscriptions>,
+    /// What is parked and not tried now may create.
+    pub(super) coming: Mutex<Coming>,
     pub(super) applied: Mutex<Applied>,
     pub(super) conflicts: Mutex<Vec<Conflict>>,
     pub(super) failure: Failure,
@@ -124,7 +127,7 @@ impl Page {
             object_of.push(places);
         }
         let (owing, applied, conflicts) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let held = Mutex::default();
+        let (held, coming) = (Mutex::default(), Mutex::default());
         let (merging, failure) = (Arc::clone(&replica.merging), Failure::default());
         let (rules, numbers) = (Arc::clone(&replica.rules), Arc::clone(&replica.numbers));
         let registry = Arc::clone(replica.storage.registry());
@@ -145,6 +148,7 @@ impl Page {
             object_of,
             owing,
             held,
+            coming,
             applied,
             conflicts,
             failure,
@@ -181,14 +185,18 @@ impl Page {
             .map(|object| clock_key(object.number, object.code.clone()))
             .collect();
         let is_part = self.note_held(&meta)?;
-        let asked = self.incoming.iter().filter(|one| is_part || !one.handed_over.is_empty());
-        let authors: BTreeSet<Device> = asked.map(|one| one.sealed.device).collect();
+        let handing_over = self.incoming.iter().filter(|one| !one.handed_over.is_empty());
+        let authors: BTreeSet<Device> = handing_over.map(|one| one.sealed.device).collect();
         let most = self.incoming.len() as u64 + 1;
-        let mut steps: Vec<Step> =
-            authors.iter().map(|it| Step::Find(parked_of(*it, most))).collect();
+        let finds = authors.iter().map(|it| Step::Find(parked_of(*it, most)));
+        let coming = is_part.then(|| Step::Find(Coming::query()));
+        let mut steps: Vec<Step> = coming.into_iter().chain(finds).collect();
         steps.push(Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))));
         steps.push(Step::then(move |trace| {
             self.note_owing((1..=authors.len()).flat_map(|n| trace.found(n)));
+            if is_part {
+                self.note_coming(trace.found(authors.len() + 1));
+            }
             self.failure.keep(Arc::clone(&self).read_rows(&meta, trace))
         }));
         Ok(steps)
@@ -197,15 +205,15 @@ impl Page {
     /// Notes of whom something is parked that is not tried now: whoever sends a state, and has something of it parked here, is not
     /// seen as far as its last page tells.
     fn note_owing<'a>(&self, parked: impl Iterator<Item = &'a Record>) {
-        let tried = |device: Device, sequence| {
-            self.incoming
-                .iter()
-                .any(|it| (it.sealed.device, it.sealed.sequence) == (device, sequence))
-        };
         let parked = parked.filter_map(|row| parked_name(row).ok());
-        let owing = parked.filter(|(device, sequence)| !tried(*device, *sequence));
+        let owing = parked.filter(|name| !self.tries(*name));
         let owing = owing.map(|(device, _)| device).collect();
         *self.owing.lock().unwrap_or_else(PoisonError::into_inner) = owing;
+    }
+
+    /// Whether a transaction is among those that are applied now.
+    pub(super) fn tries(&self, name: (Device, u64)) -> bool {
+        self.incoming.iter().any(|it| (it.sealed.device, it.sealed.sequence) == name)
     }
 
     /// Finds out which objects without a clock are there: rows older than sync.

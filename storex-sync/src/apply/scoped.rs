@@ -3,22 +3,25 @@
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
-use storex_core::{Error, Name, Record};
+use storex_core::{Error, Name, Query, Record};
 
 use super::page::{How, Page};
 use super::resolve::{IncomingTransaction, Refusal, ResolvedShape};
 use super::retry::objects_of;
 use super::revive::had_seen_all;
-use super::row::{Row, Work};
+use super::row::{Object, Row, Work};
 use super::{Replica, is_about_data};
 use crate::clock::Clock;
 use crate::error::{Result, SyncError};
+use crate::key_code;
+use crate::log::AllNumbers;
 use crate::meta::{Devices, Head};
-use crate::parked::{WaitsFor, waiting};
+use crate::parked::{PARKED, Parked, WaitsFor, waiting};
 use crate::scope::Subscriptions;
 use crate::shared_log::SealedTransaction;
 use crate::stamp::{Device, Stamp};
-use crate::transaction::{Entry, EntryKind};
+use crate::state::{StatePage, is_state};
+use crate::transaction::{Entry, EntryKind, EntryValue, Transaction};
 
 /// What has to be known of scopes while a page is folded.
 pub(super) struct Scoping {
@@ -28,8 +31,8 @@ pub(super) struct Scoping {
     is_part: Vec<bool>,
     /// Per object of these, its clock before the page.
     before: Vec<Option<Clock>>,
-    /// Per object: whether it is created in the page, perhaps by what comes later.
-    created: Vec<bool>,
+    /// Per object: whether it can be passed over, as nothing that is known of creates it.
+    passes: Vec<bool>,
     /// Whether what arrives was seen before, or comes with the objects' clocks.
     is_old: bool,
 }
@@ -37,24 +40,19 @@ pub(super) struct Scoping {
 impl Scoping {
     /// Whether an object of the page, of which an update arrives, does not concern this device if it is not here: by place.
     ///
-    /// It was created in another scope, or has left. But it may also be still to come, by way of somebody else whom the author has heard
-    /// and this device has not, or with something of the author's that is parked; then the update has to wait.
+    /// It was created in another scope, or has left. But it may also be still to come, by way of somebody whom the author has heard and
+    /// this device has not, or with something that is parked; then the update has to wait.
     pub(super) fn passes_over(
         &self,
         one: &IncomingTransaction,
-        owes: bool,
         devices: &Devices,
-    ) -> impl Fn(usize) -> bool + use<> {
-        let seen = one.transaction.header.seen.iter();
-        let mut unheard = seen.filter(|(device, hlc)| {
+    ) -> impl Fn(usize) -> bool + use<'_> {
+        let mut unheard = one.transaction.header.seen.iter().filter(|(device, hlc)| {
             let stamp = Stamp { hlc: *hlc, device: *device };
             device.id != self.me.id && !devices.has_applied(stamp)
         });
-        let is_old = self.is_old;
-        let may_pass = is_old || (!owes && unheard.next().is_none());
-        let concerns = self.is_part.iter().zip(&self.created);
-        let passes: Vec<bool> = concerns.map(|(part, created)| *part && !*created).collect();
-        move |at| is_old || (may_pass && passes.get(at).copied().unwrap_or(false))
+        let has_heard = unheard.next().is_none();
+        move |at| self.is_old || (has_heard && self.passes.get(at).copied().unwrap_or(false))
     }
 
     /// Whether a write and a move of an object to another scope have not seen each other, and this device is to tell the object anew,
@@ -86,6 +84,46 @@ impl Scoping {
         let is_whole = !self.is_part.get(at).copied().unwrap_or(false);
         !had_seen_all(clock, key, &shape.numbers, had_seen)
             && (is_whole || clock.stamps().any(|it| is_mine(it) && !had_seen(it)))
+    }
+}
+
+/// How much of what is parked is looked at for what it creates.
+const MOST_LOOKED_AT: u64 = 200;
+
+/// What is parked may create.
+#[derive(Debug, Default)]
+pub(super) struct Coming {
+    objects: HashSet<(i64, Vec<u8>)>,
+    /// Perhaps something else, that cannot be read, or is too much.
+    anything: bool,
+}
+
+impl Coming {
+    pub(super) fn query() -> Query {
+        Query::new(PARKED).limit(MOST_LOOKED_AT)
+    }
+
+    fn has(&self, object: &Object) -> bool {
+        self.anything || self.objects.contains(&(object.number, object.code.clone()))
+    }
+
+    fn add(&mut self, payload: &[u8], numbers: &AllNumbers) {
+        let transaction = match is_state(payload) {
+            true => StatePage::decode(payload).and_then(|page| page.transaction()),
+            false => Transaction::decode(payload),
+        };
+        let Ok(Transaction { shapes, entries, .. }) = transaction else {
+            self.anything = true;
+            return;
+        };
+        for entry in entries.iter().filter(|it| it.kind == EntryKind::Create) {
+            let shape = shapes.get(entry.shape);
+            let known = shape.and_then(|it| Some((it, numbers.get(&it.collection)?)));
+            if let Some((shape, numbers)) = known {
+                let key = entry.values.iter().take(shape.key_len).map(EntryValue::value);
+                self.objects.insert((numbers.collection, key_code::encode(key)));
+            }
+        }
     }
 }
 
@@ -123,14 +161,40 @@ impl Page {
         let is_part: Vec<bool> = self.objects.iter().map(|it| held.is_part(it.number)).collect();
         let before = works.iter().zip(&is_part);
         let before = before.map(|(work, is_part)| work.clock.clone().filter(|_| *is_part));
-        let mut created = vec![false; works.len()];
-        let entries = self.incoming.iter().zip(&self.object_of);
-        let entries = entries.flat_map(|(one, places)| one.transaction.entries.iter().zip(places));
-        for (_, at) in entries.filter(|(entry, _)| entry.kind == EntryKind::Create) {
-            created.get_mut(*at).into_iter().for_each(|it| *it = true);
-        }
         let is_old = self.how == How::Refill;
-        Scoping { me, held, before: before.collect(), created, is_part, is_old }
+        let passes = self.passes(&is_part);
+        Scoping { me, held, before: before.collect(), passes, is_part, is_old }
+    }
+
+    fn passes(&self, is_part: &[bool]) -> Vec<bool> {
+        let coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
+        let objects = self.objects.iter().zip(is_part);
+        let mut passes: Vec<bool> =
+            objects.map(|(object, part)| *part && !coming.has(object)).collect();
+        if self.is_again() {
+            // What is parked is tried in no order of its own: what creates an object may stand behind what changes it.
+            let entries = self.incoming.iter().zip(&self.object_of);
+            let entries =
+                entries.flat_map(|(one, places)| one.transaction.entries.iter().zip(places));
+            for (_, at) in entries.filter(|(entry, _)| entry.kind == EntryKind::Create) {
+                passes.get_mut(*at).into_iter().for_each(|it| *it = false);
+            }
+        }
+        passes
+    }
+
+    /// Notes what is parked, is not tried now, and may create objects of the page.
+    pub(super) fn note_coming(&self, parked: &[Record]) {
+        let mut coming =
+            Coming { anything: parked.len() as u64 == MOST_LOOKED_AT, ..Coming::default() };
+        for row in parked {
+            match Parked::from_record(row) {
+                Ok(parked) if self.tries((parked.device, parked.sequence)) => {}
+                Ok(parked) => coming.add(&parked.payload, &self.numbers),
+                Err(_) => coming.anything = true,
+            }
+        }
+        *self.coming.lock().unwrap_or_else(PoisonError::into_inner) = coming;
     }
 
     /// Passes over what was created in a scope that is not held here. Whether an object that is here has come to one: it goes when

@@ -15,9 +15,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 use storex_core::{AutoPk, Definition, FieldType, Registry, RegistryBuilder, Storage};
 use storex_memory::{MemoryBackend, TestRuntime};
-use storex_sync::{
-    ContinuousSync, Scope, SharedSyncLog, Strategy, Sync, SyncHandle, SyncLog, SyncReport,
-};
+use storex_sync::{ContinuousSync, Scope, SharedSyncLog, Strategy, Sync, SyncLog, SyncReport};
 use support::{Device, count, log_of, settle, shared_log};
 
 /// Notes in notebooks, and what has no scope.
