@@ -52,7 +52,7 @@ impl Page {
                 if !is_seen(one, me, &head, &devices) {
                     continue; // it comes as ever
                 }
-            } else if device == me {
+            } else if device == me && self.how != How::Again {
                 // A log does not give us back what is ours; whatever it is, it is here already.
                 continue;
             }
@@ -82,8 +82,6 @@ impl Page {
             match refused {
                 // They stay parked as they were.
                 Some(_) if self.is_again() => return Ok(Vec::new()),
-                // It would never be tried.
-                Some(_) if device == me => {}
                 Some(Refusal { reason, waits_for }) => {
                     let payload = one.sealed.payload.clone();
                     parked.push(Parked { device, sequence, waits_for, reason, payload });
@@ -109,7 +107,7 @@ impl Page {
                 }
             }
             let is_news = device != Device::NOBODY || !self.is_again();
-            if is_news && self.how != How::Refill {
+            if is_news && self.how != How::Refill && device != me {
                 devices.advance(device, sequence, seen);
             }
             head.hlc = head.hlc.max(last);

@@ -38,7 +38,7 @@ use crate::parked::WaitsFor;
 use crate::place::Move;
 use crate::quarantine::MOST_PARKED;
 use crate::rules::Rules;
-use crate::scope::SCOPES;
+use crate::scope::{BACKFILL, SCOPES};
 use crate::shared_log::SealedTransaction;
 use crate::stamp::Hlc;
 
@@ -227,8 +227,8 @@ impl Replica {
     ) -> Result<Applied> {
         let fence = self.fence();
         let meta: &[&str] = match fence {
-            Some(_) => &[HEAD, DEVICES, SCOPES, HOLDER],
-            None => &[HEAD, DEVICES, SCOPES],
+            Some(_) => &[HEAD, DEVICES, SCOPES, BACKFILL, HOLDER],
+            None => &[HEAD, DEVICES, SCOPES, BACKFILL],
         };
         let bound = Bound { now: self.storage.runtime().now(), skew: self.skew };
         let page = Arc::new(Page::new(self, incoming, cursor, how, bound, fence));

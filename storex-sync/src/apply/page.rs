@@ -22,7 +22,7 @@ use crate::meta::{Devices, Head};
 use crate::parked::{PARKED, Parked, parked_name, parked_of};
 use crate::place::Move;
 use crate::rules::Rules;
-use crate::scope::Subscriptions;
+use crate::scope::Lacks;
 use crate::stamp::Device;
 use crate::transaction::{EntryKind, EntryValue};
 
@@ -61,8 +61,8 @@ pub(super) struct Page {
     pub(super) object_of: Vec<Vec<usize>>,
     /// Of whom something is parked that is not tried now.
     pub(super) owing: Mutex<BTreeSet<Device>>,
-    /// The scopes that this device holds.
-    pub(super) held: Mutex<Subscriptions>,
+    /// What this device holds.
+    pub(super) held: Mutex<Lacks>,
     /// What is parked and not tried now may create.
     pub(super) coming: Mutex<Coming>,
     pub(super) applied: Mutex<Applied>,

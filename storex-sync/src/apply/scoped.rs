@@ -17,7 +17,7 @@ use crate::key_code;
 use crate::log::AllNumbers;
 use crate::meta::{Devices, Head};
 use crate::parked::{PARKED, Parked, WaitsFor, waiting};
-use crate::scope::Subscriptions;
+use crate::scope::Lacks;
 use crate::shared_log::SealedTransaction;
 use crate::stamp::{Device, Stamp};
 use crate::state::{StatePage, is_state};
@@ -26,8 +26,8 @@ use crate::transaction::{Entry, EntryKind, EntryValue, Transaction};
 /// What has to be known of scopes while a page is folded.
 pub(super) struct Scoping {
     me: Device,
-    held: Subscriptions,
-    /// Per object: whether only some scopes of its collection are held.
+    held: Lacks,
+    /// Per object: whether some of its collection is not here, as not all scopes are held, or some are still to be brought.
     is_part: Vec<bool>,
     /// Per object of these, its clock before the page.
     before: Vec<Option<Clock>>,
@@ -150,20 +150,25 @@ impl IncomingTransaction {
 impl Page {
     /// Notes what this device holds; whether it is only a part of what the page is about.
     pub(super) fn note_held(&self, meta: &[Record]) -> storex_core::Result<bool> {
-        let held = self.failure.keep(Subscriptions::among(meta))?;
-        let is_part = self.objects.iter().any(|object| held.is_part(object.number));
+        let held = self.failure.keep(Lacks::among(meta))?;
+        let is_part = self.objects.iter().any(|object| self.is_part(&held, object));
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
         Ok(is_part)
     }
 
     pub(super) fn scoping(&self, me: Device, works: &[Work]) -> Scoping {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let is_part: Vec<bool> = self.objects.iter().map(|it| held.is_part(it.number)).collect();
+        let is_part: Vec<bool> =
+            self.objects.iter().map(|object| self.is_part(&held, object)).collect();
         let before = works.iter().zip(&is_part);
         let before = before.map(|(work, is_part)| work.clock.clone().filter(|_| *is_part));
         let is_old = self.how == How::Refill;
         let passes = self.passes(&is_part);
         Scoping { me, held, before: before.collect(), passes, is_part, is_old }
+    }
+
+    fn is_part(&self, held: &Lacks, object: &Object) -> bool {
+        self.numbers.get(object.collection.name()).is_some_and(|numbers| held.some_of(numbers))
     }
 
     fn passes(&self, is_part: &[bool]) -> Vec<bool> {
@@ -215,7 +220,7 @@ impl Page {
                 },
                 Row::Keep | Row::Delete => continue,
             };
-            if scoping.held.holds(numbers.collection, scope) {
+            if scoping.held.subscriptions.holds(numbers.collection, scope) {
                 continue;
             }
             if before.as_ref().is_some_and(Clock::is_alive) {

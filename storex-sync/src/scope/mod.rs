@@ -76,7 +76,8 @@ impl Replica {
 /// Of which collections a device lacks objects.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Lacks {
-    subscriptions: Subscriptions,
+    pub(crate) subscriptions: Subscriptions,
+    /// Whether something is still to be brought.
     fills: bool,
 }
 

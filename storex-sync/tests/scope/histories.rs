@@ -152,7 +152,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn c19_each_holds_what_it_has_chosen(in_memory: bool, acts in prop::collection::vec(act(), 1..60)) {

@@ -19,7 +19,7 @@ use storex_sync::{ContinuousSync, Scope, SharedSyncLog, Strategy, Sync, SyncLog,
 use support::{Device, count, log_of, settle, shared_log};
 
 /// Notes in notebooks, and what has no scope.
-pub fn notes() -> RegistryBuilder {
+fn notes() -> RegistryBuilder {
     Registry::builder()
         .collection(
             Definition::new("note")
@@ -31,52 +31,52 @@ pub fn notes() -> RegistryBuilder {
         .collection(Definition::new("other").field("title", FieldType::String))
 }
 
-pub fn scoped() -> SyncLog {
+fn scoped() -> SyncLog {
     SyncLog::new().scoped("note", "notebook").strategy("note", "tags", Strategy::Set)
 }
 
-pub async fn open(backend: &Arc<MemoryBackend>, runtime: &Arc<TestRuntime>) -> Storage {
+async fn open(backend: &Arc<MemoryBackend>, runtime: &Arc<TestRuntime>) -> Storage {
     support::open(backend, runtime, notes(), scoped()).await
 }
 
-pub async fn device(seed: u64) -> Device {
+async fn device(seed: u64) -> Device {
     let (runtime, backend) = (Arc::new(TestRuntime::new(seed)), Arc::new(MemoryBackend::new()));
     let storage = open(&backend, &runtime).await;
     Device { runtime, backend, storage }
 }
 
 /// A device that holds these notebooks only.
-pub async fn holding(seed: u64, log: &Arc<impl SharedSyncLog>, notebooks: &[&str]) -> Device {
+async fn holding(seed: u64, log: &Arc<impl SharedSyncLog>, notebooks: &[&str]) -> Device {
     let device = device(seed).await;
     subscribe(&device, log, notebooks).await;
     device
 }
 
-pub async fn subscribe(device: &Device, log: &Arc<impl SharedSyncLog>, notebooks: &[&str]) {
+async fn subscribe(device: &Device, log: &Arc<impl SharedSyncLog>, notebooks: &[&str]) {
     let scope = Scope::only(notebooks.iter().copied());
     device.join(log).await.subscribe("note", scope).await.unwrap();
 }
 
-pub async fn write(device: &Device, id: &str, notebook: &str) {
+async fn write(device: &Device, id: &str, notebook: &str) {
     device.create("note", json!({"id": id, "title": id, "notebook": notebook})).await;
 }
 
-pub async fn shift(device: &Device, id: &str, notebook: &str) {
+async fn shift(device: &Device, id: &str, notebook: &str) {
     device.update("note", json!({"id": id}), json!({"notebook": notebook})).await;
 }
 
 /// The notes that are there, by key.
-pub async fn held(device: &Device) -> BTreeMap<String, Json> {
+async fn held(device: &Device) -> BTreeMap<String, Json> {
     let notes = device.storage.dynamic("note").unwrap().find(&json!({})).await.unwrap();
     notes.into_iter().map(|note| (note["id"].as_str().unwrap().to_owned(), note)).collect()
 }
 
-pub async fn ids(device: &Device) -> Vec<String> {
+async fn ids(device: &Device) -> Vec<String> {
     held(device).await.into_keys().collect()
 }
 
 /// The clocks of living notes and other objects.
-pub async fn clocks(device: &Device) -> u64 {
+async fn clocks(device: &Device) -> u64 {
     count(device, "_storex_clock").await
 }
 
