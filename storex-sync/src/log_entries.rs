@@ -196,11 +196,11 @@ impl Touched<'_> {
     }
 
     /// Whether objects may have come to another scope.
-    fn moves(&self) -> bool {
+    fn moves(&self, merging: &Merging) -> bool {
         let Some(scope) = self.numbers().scope else { return false };
         match self {
-            // One that was there already.
-            Self::Created { .. } => true,
+            // One that was there already: the entry has all of it, but for what others have contributed to a strategy.
+            Self::Created { collection, .. } => merging.strategies.contains_key(collection.name()),
             Self::Updated { collection, changes, .. } => {
                 changes.iter().any(|(name, _)| collection.position(name) == Some(scope))
             }
@@ -349,7 +349,7 @@ pub(crate) fn companions<'a>(
         return (Vec::new(), Vec::new());
     }
     for touched in all {
-        if touched.moves() || !touched.companions(merging).is_empty() {
+        if touched.moves(merging) || !touched.companions(merging).is_empty() {
             let collection = touched.shared_collection();
             let name = Name::clone(collection.name());
             let known =
@@ -400,7 +400,7 @@ pub(crate) fn write(
     let mut shapes = Shapes::default();
     let fields: Vec<Fields> =
         all.iter().map(|touched| Fields::of(touched, merging, &known, &mut shapes)).collect();
-    let moved = moved(all, &known, &mut shapes);
+    let moved = moved(all, &known, merging, &mut shapes);
     let entries = all.iter().map(Touched::len).sum::<usize>() + moved.len();
     let size = all.iter().map(Touched::size_hint).sum();
     let mut writer = TransactionWriter::new(header, &shapes.list, entries, size);
@@ -441,9 +441,9 @@ pub(crate) fn write(
 }
 
 /// The objects that may have come to another scope and are there now: whoever gains one lacks all of it.
-fn moved(all: &[Touched<'_>], known: &Known, shapes: &mut Shapes) -> Vec<Moved> {
+fn moved(all: &[Touched<'_>], known: &Known, merging: &Merging, shapes: &mut Shapes) -> Vec<Moved> {
     let mut moved: BTreeMap<(i64, Vec<u8>), Moved> = BTreeMap::new();
-    for touched in all.iter().filter(|touched| touched.moves()) {
+    for touched in all.iter().filter(|touched| touched.moves(merging)) {
         let (collection, numbers) = (touched.shared_collection(), touched.shared_numbers());
         let was_created = touched.kind() == EntryKind::Create;
         for (key, code) in touched.keys().into_iter().zip(touched.codes()) {

@@ -33,7 +33,7 @@ pub(super) struct Scoping {
     before: Vec<Option<Clock>>,
     /// Per object: whether it can be passed over, as nothing that is known of creates it.
     passes: Vec<bool>,
-    /// Whether what arrives was seen before, or comes with the objects' clocks.
+    /// Whether what arrives was seen before.
     is_old: bool,
 }
 
@@ -142,6 +142,13 @@ pub(super) fn is_seen(
 }
 
 impl IncomingTransaction {
+    /// What is about an object that waits, waits too.
+    fn wait_with(&mut self, waiting: &HashSet<(i64, Vec<u8>)>) {
+        if !objects_of(self).is_disjoint(waiting) {
+            self.refuse("an object that it changes waits for others".to_owned());
+        }
+    }
+
     fn refuse(&mut self, reason: String) {
         self.refused = Some(Refusal { reason, waits_for: WaitsFor::Change });
     }
@@ -252,17 +259,13 @@ impl Replica {
         let mut waiting = self.objects_waiting().await?;
         let incoming = sealed.into_iter().filter_map(|sealed| self.scoped_part(sealed));
         let mut incoming: Vec<IncomingTransaction> = incoming.collect();
-        for one in incoming.iter_mut().filter(|one| !objects_of(one).is_disjoint(&waiting)) {
-            one.refuse("an object that it changes waits for others".to_owned());
-        }
+        incoming.iter_mut().for_each(|one| one.wait_with(&waiting));
         match self.apply_page(incoming.clone(), None, How::Refill).await {
             Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {}
             result => return result.map(drop),
         }
         for mut one in incoming {
-            if !objects_of(&one).is_disjoint(&waiting) {
-                one.refuse("an object that it changes waits for others".to_owned());
-            }
+            one.wait_with(&waiting);
             match self.apply_page(vec![one.clone()], None, How::Refill).await {
                 Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
                     // It may be in order with what follows: it is tried again at the end.

@@ -46,7 +46,7 @@ async fn receive<'a>(
     sync: &'a InitialSync,
     channel: &mut dyn Channel,
 ) -> Result<(Receiver<'a>, InitialSyncReport)> {
-    let pending = Pending::read(&sync.replica.storage).await?;
+    let pending = sync.replica.pending().await?;
     let hello = match Frame::receive(channel, DURING).await? {
         Frame::Hello(hello) => hello,
         other => return Err(other.unexpected(DURING)),

@@ -66,8 +66,19 @@ impl Replica {
         Ok(!rows.during("reading what this device holds")?.is_empty())
     }
 
+    /// What of scopes that were added is still to be brought.
+    pub(crate) async fn pending(&self) -> Result<Option<Pending>> {
+        match self.merging.scopes.is_empty() {
+            true => Ok(None),
+            false => Pending::read(&self.storage).await,
+        }
+    }
+
     /// What this device holds, as others are told: nothing whole while something is still to be brought.
     pub(crate) async fn lacks(&self) -> Result<Lacks> {
+        if self.merging.scopes.is_empty() {
+            return Ok(Lacks::default());
+        }
         let rows = self.storage.find(meta_query(&[SCOPES, BACKFILL])).await;
         Lacks::among(&rows.during("reading what this device holds")?)
     }

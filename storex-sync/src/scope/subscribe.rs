@@ -10,7 +10,8 @@ use super::leaving::leave;
 use super::subscriptions::{SCOPES, Subscriptions};
 use crate::error::{During, Result};
 use crate::failure::Failure;
-use crate::meta::{Numbers, meta_query, read_meta, write_meta};
+use crate::meta::{Numbers, meta_query, meta_row, read_meta, write_meta};
+use crate::place::CURSOR;
 use crate::sync::Sync;
 
 const DURING: &str = "choosing what this device holds";
@@ -110,7 +111,7 @@ impl Sync {
         let runtime = Arc::clone(self.replica.storage.runtime());
         let failure = Failure::default();
         let kept = failure.clone();
-        let batch = Batch::new().step(read_meta(&[SCOPES])).then(move |trace| {
+        let batch = Batch::new().step(read_meta(&[SCOPES, CURSOR])).then(move |trace| {
             let mut held = kept.keep(Subscriptions::among(trace.found(0)))?;
             let before = held.set(numbers.collection, scopes.clone());
             if before == scopes {
@@ -125,7 +126,9 @@ impl Sync {
             if !is_within(&before, &scopes) {
                 rows.push(leave(&*runtime));
             }
-            if !is_within(&scopes, &before) {
+            // Before anything was read, everything is still to come.
+            let has_read = meta_row(trace.found(0), CURSOR).is_some();
+            if has_read && !is_within(&scopes, &before) {
                 rows.push((BACKFILL, Pending::new(&*runtime).encode()));
             }
             Ok(vec![write_meta(rows)])
