@@ -70,6 +70,26 @@ async fn a_state_of_a_part_is_no_claim() {
     assert_eq!(held(&b).await["1"], held(&a).await["1"]);
 }
 
+/// Who has got such a state and writes without having seen what was not in it is told of the conflict.
+#[tokio::test(start_paused = true)]
+async fn who_has_a_state_of_a_part_has_not_seen_the_rest() {
+    let log = shared_log();
+    let (a, b) = (device(1).await, holding(2, &log, &["x"]).await);
+    write(&a, "1", "x").await;
+    write(&a, "2", "y").await;
+    settle(&[&a, &b], &log).await;
+    let second = Arc::new(MemorySharedLog::new(LogId([8; 16])));
+    let c = device(3).await;
+    settle(&[&b, &c], &second).await;
+    c.runtime.advance(1_000);
+    c.create("note", json!({"id": "2", "title": "of C", "notebook": "y"})).await;
+    c.sync(&second).await;
+    let report = a.sync(&second).await;
+    assert!(!report.received.conflicts.is_empty(), "{report:?}");
+    settle(&[&c, &a], &second).await;
+    assert_eq!(held(&c).await, held(&a).await);
+}
+
 /// What points to an object of another scope is no orphan.
 #[tokio::test(start_paused = true)]
 async fn what_points_outside_is_no_orphan() {

@@ -4,7 +4,7 @@ use serde_json::json;
 use storex_core::{
     Batch, ChangeEvent, ChangeKind, Changes, Filter, OnConflict, OnDelete, Record, Step, Value,
 };
-use storex_sync::{LogId, MemorySharedLog, RelationRule};
+use storex_sync::{LogId, MemorySharedLog, RelationRule, UniqueRule};
 
 use super::*;
 use support::pump;
@@ -135,6 +135,78 @@ async fn c18_a_move_and_a_concurrent_edit_converge() {
         assert_eq!(held(&y).await, held(&a).await);
         assert_eq!(held(&all).await, held(&a).await);
     }
+}
+
+/// Who wrote does not come back: the mover has heard of it, and tells.
+#[tokio::test(start_paused = true)]
+async fn c18_who_moves_tells_what_it_had_not_seen() {
+    let log = shared_log();
+    let (a, c, y) = (device(1).await, device(2).await, holding(3, &log, &["y"]).await);
+    write(&a, "1", "x").await;
+    settle(&[&a, &c, &y], &log).await;
+    c.retitle("1", "edited on C").await;
+    c.sync(&log).await;
+    shift(&a, "1", "y").await;
+    a.join(&log).await.send_once().await.unwrap();
+    y.sync(&log).await;
+    assert_eq!(y.title("1").await.as_deref(), Some("1"), "as the mover had it");
+    assert_eq!(a.sync(&log).await.received.restated, 1);
+    y.sync(&log).await;
+    assert_eq!(held(&y).await, held(&a).await);
+}
+
+/// Neither of them comes back: who holds everything tells.
+#[tokio::test(start_paused = true)]
+async fn c18_who_holds_everything_tells_what_a_move_had_not_seen() {
+    let log = shared_log();
+    let (b, c) = (holding(1, &log, &["x"]).await, holding(2, &log, &["x"]).await);
+    let (y, all) = (holding(3, &log, &["y"]).await, device(4).await);
+    write(&b, "1", "x").await;
+    settle(&[&b, &c, &y, &all], &log).await;
+    c.retitle("1", "edited on C").await;
+    shift(&b, "1", "y").await;
+    for device in [&c, &b] {
+        device.join(&log).await.send_once().await.unwrap();
+    }
+    for device in [&y, &all, &y] {
+        device.sync(&log).await;
+    }
+    assert_eq!(y.title("1").await.as_deref(), Some("edited on C"));
+    assert_eq!(held(&y).await, held(&all).await);
+}
+
+/// An update waits with the create that is parked, and is not taken for one of another scope.
+#[tokio::test(start_paused = true)]
+async fn an_update_waits_with_what_is_parked() {
+    let log = shared_log();
+    let new = |seed: u64| async move {
+        let schema = Registry::builder().collection(
+            Definition::new("page")
+                .field("name", FieldType::String)
+                .field("book", FieldType::String)
+                .optional("text", FieldType::String)
+                .unique(["name"]),
+        );
+        let (runtime, backend) = (Arc::new(TestRuntime::new(seed)), Arc::new(MemoryBackend::new()));
+        let sync_log =
+            SyncLog::new().scoped("page", "book").on_unique("page", ["name"], UniqueRule::Park);
+        let storage = support::open(&backend, &runtime, schema, sync_log).await;
+        Device { runtime, backend, storage }
+    };
+    let (a, x) = (new(1).await, new(2).await);
+    x.join(&log).await.subscribe("page", Scope::only(["x"])).await.unwrap();
+    x.create("page", json!({"id": "mine", "name": "n", "book": "x"})).await;
+    a.create("page", json!({"id": "theirs", "name": "n", "book": "x"})).await;
+    a.sync(&log).await;
+    x.join(&log).await.receive_once().await.unwrap();
+    a.update("page", json!({"id": "theirs"}), json!({"text": "later"})).await;
+    a.join(&log).await.send_once().await.unwrap();
+    x.join(&log).await.receive_once().await.unwrap();
+    assert_eq!(support::parked_count(&x).await, 2);
+    x.update("page", json!({"id": "mine"}), json!({"name": "m"})).await;
+    x.join(&log).await.retry_parked().await.unwrap();
+    assert_eq!(x.get("page", "theirs").await.unwrap()["text"], "later");
+    assert_eq!(support::parked_count(&x).await, 0);
 }
 
 /// Two moves of one object: one of them has won, and nobody keeps it who follows the other.
