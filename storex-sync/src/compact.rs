@@ -71,6 +71,10 @@ impl Sync {
             );
             return Ok(compacted);
         }
+        if !self.replica.lacks().await?.nothing() {
+            tracing::debug!("no snapshot is made by a device that does not hold everything");
+            return Ok(compacted);
+        }
         let looking = "looking at what the shared log holds";
         let mut usage = self.in_time(looking, snapshots.usage()).await?;
         let is_covered = self.in_time(looking, snapshots.published()).await?.is_some();

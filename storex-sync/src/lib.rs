@@ -126,6 +126,7 @@ mod remembered;
 mod renewal;
 mod report;
 mod rules;
+mod scope;
 mod shared_log;
 mod sign_out;
 mod snapshot;
@@ -178,6 +179,7 @@ pub use rejected::{Rejected, rejected};
 pub use relative::Relative;
 pub use report::{Limits, SyncReport};
 pub use rules::{RelationRule, UniqueRule};
+pub use scope::{Backfill, Scope};
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use shared_log::ObjectSharedLog;
 pub use shared_log::{

@@ -37,6 +37,7 @@ use crate::meta::{
     meta_row, newcomer, read_meta, write_meta,
 };
 use crate::rules::{Chosen, RelationRule, UniqueRule};
+use crate::scope::ScopeFields;
 use crate::strategy::Strategy;
 
 /// The transactions that are still to be sent: number, bytes, how many entries.
@@ -85,13 +86,15 @@ impl AllNumbers {
         catalogue: &Catalogue,
         local_only: &BTreeSet<Name>,
         local_fields: &LocalFields,
+        scopes: &ScopeFields,
     ) -> Result<Self> {
         let synced = registry
             .collections()
             .iter()
             .filter(|it| !it.is_reserved() && !local_only.contains(it.name()));
         let numbers = synced.map(|it| {
-            let numbers = Numbers { local: local_fields.of(it), ..catalogue.numbers(it)? };
+            let (local, scope) = (local_fields.of(it), scopes.of(it));
+            let numbers = Numbers { local, scope, ..catalogue.numbers(it)? };
             Ok((Name::clone(it.name()), Arc::new(numbers)))
         });
         Ok(Self(numbers.collect::<Result<_>>()?))
@@ -157,6 +160,27 @@ impl SyncLog {
         fields: impl IntoIterator<Item = N>,
     ) -> Self {
         self.local_fields.add(collection.into(), fields.into_iter().map(Into::into));
+        self
+    }
+
+    /// The field that says to which scope an object of a collection belongs. A device may then hold some scopes only:
+    /// [`Sync::subscribe`](crate::Sync::subscribe). It is the same on all devices, and one field per collection; objects that hang on
+    /// others (the comments of a note) have such a field of their own.
+    ///
+    /// A write of the field moves the object: the whole object is sent with it, so that a device which holds the new scope only has all
+    /// of it. Leave the field out of updates that do not move.
+    ///
+    /// That the field is there, is not local, has no strategy and is in no group of fields is checked when the storage is opened.
+    ///
+    /// ```
+    /// use storex_sync::SyncLog;
+    ///
+    /// let log = SyncLog::new().scoped("note", "notebook").scoped("comment", "notebook");
+    /// # let _ = log;
+    /// ```
+    #[must_use]
+    pub fn scoped(mut self, collection: impl Into<Name>, field: impl Into<Name>) -> Self {
+        self.merging.scopes.add(collection.into(), field.into());
         self
     }
 
@@ -388,6 +412,7 @@ impl SyncLog {
 pub(crate) async fn read_numbers(
     backend_find: impl Future<Output = storex_core::Result<Vec<Record>>>,
     registry: &Registry,
+    scopes: &ScopeFields,
 ) -> Result<AllNumbers> {
     let rows = backend_find
         .await
@@ -395,7 +420,7 @@ pub(crate) async fn read_numbers(
     let bytes = meta_row(&rows, CATALOGUE).ok_or(SyncError::NoSyncLog)?;
     let local_only = decode_names(meta_row(&rows, LOCAL_ONLY).unwrap_or_default())?;
     let local_fields = LocalFields::decode(meta_row(&rows, LOCAL_FIELDS).unwrap_or_default())?;
-    AllNumbers::new(registry, &Catalogue::decode(bytes)?, &local_only, &local_fields)
+    AllNumbers::new(registry, &Catalogue::decode(bytes)?, &local_only, &local_fields, scopes)
 }
 
 pub(crate) fn catalogue_query() -> Query {
@@ -417,15 +442,21 @@ impl Middleware for SyncLog {
         }
         self.merging.check(cx.registry, &self.local_only)?;
         self.local_fields.check(cx.registry, &self.local_only, &self.merging)?;
+        self.merging.scopes.check(
+            cx.registry,
+            &self.local_only,
+            &self.local_fields,
+            &self.merging,
+        )?;
         self.rules.check(cx.registry)?;
         self.lanes.check(cx.registry, &self.local_only, &self.rules)?;
         let mut lanes = Vec::new();
         for names in self.lanes.names() {
             self.prepare(cx, &names).await?;
             let catalogue = cx.backend.find(names.query(catalogue_query()));
+            let numbers = read_numbers(catalogue, cx.registry, &self.merging.scopes).await;
             // The class of an error must not be lost: a lock, say, may be free later.
-            let numbers = read_numbers(catalogue, cx.registry).await.map_err(refusal)?;
-            lanes.push((names, Arc::new(numbers)));
+            lanes.push((names, Arc::new(numbers.map_err(refusal)?)));
         }
         let opened = Opened {
             lanes: lanes.into(),

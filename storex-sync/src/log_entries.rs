@@ -16,6 +16,7 @@ use crate::log::AllNumbers;
 use crate::merging::Merging;
 use crate::meta::Numbers;
 use crate::relative::Relative;
+use crate::scope::{Moved, Subscriptions};
 use crate::stamp::Stamp;
 use crate::transaction::{EntryKind, Header, Shape, TransactionWriter};
 
@@ -125,6 +126,32 @@ impl Touched<'_> {
         self.collection().name()
     }
 
+    fn keys(&self) -> Vec<Key> {
+        match self {
+            Self::Created { collection, records, .. } => {
+                records.iter().map(|record| collection.key_of(record)).collect()
+            }
+            Self::Updated { keys, .. } => keys.iter().map(|key| (*key).clone()).collect(),
+            Self::Deleted { keys, .. } => keys.to_vec(),
+        }
+    }
+
+    fn shared_collection(&self) -> &Arc<Collection> {
+        match self {
+            Self::Created { collection, .. }
+            | Self::Updated { collection, .. }
+            | Self::Deleted { collection, .. } => collection,
+        }
+    }
+
+    fn shared_numbers(&self) -> &Arc<Numbers> {
+        match self {
+            Self::Created { numbers, .. }
+            | Self::Updated { numbers, .. }
+            | Self::Deleted { numbers, .. } => numbers,
+        }
+    }
+
     fn collection(&self) -> &Collection {
         match self {
             Self::Created { collection, .. }
@@ -170,6 +197,29 @@ impl Touched<'_> {
                 changes.iter().filter_map(|(name, _)| collection.position(name)).collect()
             }
             Self::Deleted { .. } => Vec::new(),
+        }
+    }
+
+    /// Whether objects may have come to another scope.
+    fn moves(&self, merging: &Merging) -> bool {
+        let Some(scope) = self.numbers().scope else { return false };
+        match self {
+            // One that was there already: the entry has all of it, but for what others have contributed to a strategy.
+            Self::Created { collection, .. } => merging.strategies.contains_key(collection.name()),
+            Self::Updated { collection, changes, .. } => {
+                changes.iter().any(|(name, _)| collection.position(name) == Some(scope))
+            }
+            Self::Deleted { .. } => false,
+        }
+    }
+
+    /// Whether objects were created in a scope that this device does not hold.
+    pub(crate) fn has_created_outside(&self, held: &Subscriptions) -> bool {
+        match self {
+            Self::Created { numbers, records, .. } => {
+                records.iter().any(|record| held.exclude(numbers, record))
+            }
+            _ => false,
         }
     }
 
@@ -289,26 +339,27 @@ pub(crate) type Clocks = HashMap<(i64, Vec<u8>), Clock>;
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     pub(crate) clocks: Clocks,
-    /// The objects as they are now, of which a part of a group of fields was changed.
+    /// The objects as they are now, of which a part of a group of fields was changed, or that may have come to another scope.
     pub(crate) rows: HashMap<(Name, Key), Record>,
 }
 
-/// Reads the objects of which a part of a group of fields was changed; one step for each of these collections.
+/// Reads the objects of which a part of a group of fields was changed, or that may have come to another scope; one step for each of
+/// these collections.
 pub(crate) fn companions<'a>(
     merging: &Merging,
     all: impl Iterator<Item = Touched<'a>>,
 ) -> (Vec<Step>, Vec<Arc<Collection>>) {
     let mut wanted: BTreeMap<Name, (Arc<Collection>, BTreeSet<Key>)> = BTreeMap::new();
-    if merging.groups.is_empty() {
+    if merging.groups.is_empty() && merging.scopes.is_empty() {
         return (Vec::new(), Vec::new());
     }
     for touched in all {
-        let Touched::Updated { collection, keys, .. } = &touched else { continue };
-        if !touched.companions(merging).is_empty() {
+        if touched.moves(merging) || !touched.companions(merging).is_empty() {
+            let collection = touched.shared_collection();
             let name = Name::clone(collection.name());
             let known =
                 wanted.entry(name).or_insert_with(|| (Arc::clone(collection), BTreeSet::new()));
-            known.1.extend(keys.iter().map(|key| (*key).clone()));
+            known.1.extend(touched.keys());
         }
     }
     let find = |(name, (collection, keys)): (Name, (Arc<Collection>, BTreeSet<Key>))| {
@@ -336,6 +387,8 @@ pub(crate) struct Written {
     pub(crate) clocks: Option<Clocks>,
     /// Fields that hold something else than what was written.
     pub(crate) corrections: Corrections,
+    /// Objects that may have come to another scope, as they are now.
+    pub(crate) moved: Vec<Moved>,
 }
 
 /// Writes the transaction, and folds its entries into the clocks.
@@ -352,7 +405,8 @@ pub(crate) fn write(
     let mut shapes = Shapes::default();
     let fields: Vec<Fields> =
         all.iter().map(|touched| Fields::of(touched, merging, &known, &mut shapes)).collect();
-    let entries = all.iter().map(Touched::len).sum();
+    let moved = moved(all, &known, merging, &mut shapes);
+    let entries = all.iter().map(Touched::len).sum::<usize>() + moved.len();
     let size = all.iter().map(Touched::size_hint).sum();
     let mut writer = TransactionWriter::new(header, &shapes.list, entries, size);
     let mut fold = Fold { known, merging, corrections: Corrections::default() };
@@ -381,8 +435,34 @@ pub(crate) fn write(
             stamp.hlc = stamp.hlc.plus(1);
         }
     }
+    for one in &moved {
+        if let Some(clock) = fold.known.clocks.get(&one.object) {
+            one.write(&mut writer, clock);
+        }
+    }
     let clocks = is_folded.then_some(fold.known.clocks);
-    Ok(Written { payload: writer.finish(), entries, clocks, corrections: fold.corrections })
+    let payload = writer.finish();
+    Ok(Written { payload, entries, clocks, corrections: fold.corrections, moved })
+}
+
+/// The objects that may have come to another scope and are there now: whoever gains one lacks all of it.
+fn moved(all: &[Touched<'_>], known: &Known, merging: &Merging, shapes: &mut Shapes) -> Vec<Moved> {
+    let mut moved: BTreeMap<(i64, Vec<u8>), Moved> = BTreeMap::new();
+    for touched in all.iter().filter(|touched| touched.moves(merging)) {
+        let (collection, numbers) = (touched.shared_collection(), touched.shared_numbers());
+        let was_created = touched.kind() == EntryKind::Create;
+        for (key, code) in touched.keys().into_iter().zip(touched.codes()) {
+            let object = (numbers.collection, code);
+            let was_there = known.clocks.get(&object).is_some_and(Clock::is_alive);
+            let row = known.rows.get(&(Name::clone(collection.name()), key));
+            let Some(row) = row.filter(|_| was_there || !was_created) else { continue };
+            let one = Moved::new(object.clone(), collection, numbers, row);
+            moved.entry(object).or_insert(one);
+        }
+    }
+    let mut moved: Vec<Moved> = moved.into_values().collect();
+    moved.iter_mut().for_each(|one| one.shape = shapes.place(one.shape()));
+    moved
 }
 
 /// The shapes of a transaction.

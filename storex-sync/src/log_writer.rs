@@ -13,6 +13,7 @@ use crate::error::{Result, SyncError};
 use crate::log_entries::{Known, Touched, Written, companions, rows_of, touched};
 use crate::merging::Merging;
 use crate::meta::{DEVICES, Devices, HEAD, Head, read_meta, write_meta};
+use crate::scope::{SCOPES, Subscriptions, leave};
 use crate::stamp::Hlc;
 use crate::transaction::Header;
 
@@ -38,6 +39,8 @@ struct Drawn {
     head: Head,
     devices: Devices,
     hlc: Hlc,
+    /// The scopes that this device holds.
+    held: Subscriptions,
 }
 
 impl LogWriter {
@@ -46,16 +49,24 @@ impl LogWriter {
         if touched(trace, &self.registry, &self.numbers).next().is_none() {
             return Ok(Vec::new());
         }
+        let meta = match self.merging.scopes.is_empty() {
+            true => read_meta(&[HEAD, DEVICES]),
+            false => read_meta(&[HEAD, DEVICES, SCOPES]),
+        };
         let next = Step::then(move |trace| Arc::clone(&self).draw(trace).map_err(refusal));
-        Ok(vec![read_meta(&[HEAD, DEVICES]), next])
+        Ok(vec![meta, next])
     }
 
     /// Second part: draws the stamp. A lone create needs no look at stored clocks, unless one turns out to be there.
     fn draw(self: Arc<Self>, trace: &Trace) -> Result<Vec<Step>> {
         let rows = trace.found(0);
         let head = Head::among(rows)?;
-        let drawn =
-            Drawn { head, devices: Devices::among(rows)?, hlc: head.hlc.next(self.runtime.now()) };
+        let drawn = Drawn {
+            head,
+            devices: Devices::among(rows)?,
+            hlc: head.hlc.next(self.runtime.now()),
+            held: Subscriptions::among(rows)?,
+        };
         let writer = Arc::clone(&self);
         let mut all = touched(trace, &self.registry, &self.numbers);
         let (first, second) = (all.next(), all.next());
@@ -150,14 +161,16 @@ impl LogWriter {
 
     /// Last part: the clocks (unless they are written already), the log row, the head.
     fn finish(&self, trace: &Trace, drawn: Drawn, known: Option<Known>) -> Result<Vec<Step>> {
-        let Drawn { mut head, mut devices, hlc } = drawn;
+        let Drawn { mut head, mut devices, hlc, held } = drawn;
         let device = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
         let seen = devices.seen_by(device);
         let header = Header { device, sequence: head.next, hlc, seen, schema: self.schema };
         let all: Vec<Touched<'_>> = touched(trace, &self.registry, &self.numbers).collect();
         let before = self.before(&all, known.as_ref(), head.next)?;
         let written = crate::log_entries::write(&header, &all, known, &self.merging)?;
-        let Written { payload, entries, clocks, corrections } = written;
+        let leaves = all.iter().any(|touched| touched.has_created_outside(&held))
+            || written.moved.iter().any(|it| held.exclude(&it.numbers, &it.record));
+        let Written { payload, entries, clocks, corrections, .. } = written;
         let mut steps = corrections.steps(&self.registry);
         if let Some(folded) = clocks {
             let mut records: Vec<Record> = folded
@@ -179,7 +192,9 @@ impl LogWriter {
         steps.push(Step::create(LOG, vec![Record::new(row)]));
         head.next += 1;
         head.hlc = hlc.plus(entries.saturating_sub(1) as u64);
-        steps.push(write_meta(vec![(HEAD, head.encode())]));
+        let leaves = leaves.then(|| leave(&*self.runtime));
+        let meta = [(HEAD, head.encode())].into_iter().chain(leaves);
+        steps.push(write_meta(meta.collect()));
         Ok(steps)
     }
 }

@@ -7,6 +7,7 @@ use storex_core::{Batch, Change, Changes, Collection, Error, Name, Registry, Ste
 
 use crate::hooks::SyncHooks;
 use crate::journal::{Conflict, Standing};
+use crate::scope::ScopeFields;
 use crate::stamp::Device;
 use crate::strategy::{Joins, Strategy};
 
@@ -27,6 +28,8 @@ pub(crate) struct Merging {
     pub(crate) hooks: Option<Arc<dyn SyncHooks>>,
     /// Whether own writes can be taken back until they are sent.
     pub(crate) reversible: bool,
+    /// Per collection the field that says to which scope an object belongs.
+    pub(crate) scopes: ScopeFields,
 }
 
 impl Default for Merging {
@@ -38,6 +41,7 @@ impl Default for Merging {
             groups: BTreeMap::new(),
             hooks: None,
             reversible: false,
+            scopes: ScopeFields::default(),
         }
     }
 }

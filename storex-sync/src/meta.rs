@@ -14,6 +14,9 @@
 //! - `rules`: what the application wants done about rules that devices have broken together, see [`crate::rules`];
 //! - `cursor`: where this device is in its shared log;
 //! - `orphans`: what points to deleted objects is still to be judged, see [`crate::apply`];
+//! - `scopes`: which scopes this device holds, of collections that it does not hold whole, see [`crate::scope`];
+//! - `leaving`: that objects are here of scopes that it does not hold, which go when what was written to them is sent;
+//! - `backfill`: that objects of scopes that were added are still to be brought, and how far that has come;
 //! - `withheld`: what an initial sync has brought, and is not claimed as seen as long as some of it is parked;
 //! - `former`: who this device was before, see [`crate::renewal`];
 //! - `state`: how much of the state is sent again, see [`crate::state`];
@@ -336,8 +339,9 @@ impl Catalogue {
                 number(&field.name).and_then(|n| u32::try_from(n).ok()).ok_or_else(missing)
             })
             .collect::<Result<_>>()?;
-        let local = BTreeSet::new();
-        Ok(Numbers { collection: i64::try_from(at).map_err(|_| missing())?, fields, local })
+        let (local, scope) = (BTreeSet::new(), None);
+        let collection = i64::try_from(at).map_err(|_| missing())?;
+        Ok(Numbers { collection, fields, local, scope })
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -438,6 +442,8 @@ pub(crate) struct Numbers {
     pub(crate) fields: Vec<u32>,
     /// The positions of the fields that this device keeps to itself.
     pub(crate) local: BTreeSet<usize>,
+    /// The position of the field that says to which scope an object belongs.
+    pub(crate) scope: Option<usize>,
 }
 
 pub(crate) fn write_name(out: &mut Vec<u8>, name: &str) {

@@ -50,7 +50,8 @@ impl Sync {
                         unsent.first().and_then(|row| u64::try_from(row.get(0).as_int()?).ok());
                     let sent_to = first.unwrap_or(head.next);
                     let (first, untold) = (turn.is_first(), turn.owes_acknowledgement());
-                    Outcome::Place { device, sent_to, place, first, ahead, untold }
+                    let scoped = replica.is_scoped().await?;
+                    Outcome::Place { device, sent_to, place, first, ahead, untold, scoped }
                 }
                 Action::Register(device) => {
                     let registered = self.log.register(device);
@@ -123,6 +124,7 @@ impl Sync {
                     };
                     Outcome::Retried(replica.retry_parked(parked).await?)
                 }
+                Action::Rescope(_) => Outcome::Rescoped(self.rescope(&replica).await?),
             })
         })
     }

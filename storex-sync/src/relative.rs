@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 use storex_core::{Change, Value};
 
+use crate::clock::Clock;
 use crate::counter::{Amount, Counted, Counter, Sum, is_base};
 use crate::error::{Result, SyncError};
 use crate::field_state::{Contribution, FieldState, Joined};
@@ -79,6 +80,12 @@ const CONTRIBUTES_CUSTOM: u64 = 5;
 const WHAT: &str = "a transaction";
 
 impl Relative {
+    /// Nothing is changed: a field as its object's clock has it.
+    pub(crate) fn written(clock: &Clock, field: u32) -> Self {
+        let (counter, state) = (clock.counter(field).cloned(), clock.state(field).cloned());
+        Self::Written { at: clock.stamp(field), counter, state }
+    }
+
     /// What the log says of a change; `None`: only what it has led to.
     pub(crate) fn of(change: &Change) -> Option<Self> {
         match change {

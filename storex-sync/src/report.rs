@@ -3,6 +3,7 @@
 use crate::apply::Applied;
 use crate::initial::InitialSyncReport;
 use crate::rejected::Rejected;
+use crate::scope::Backfill;
 use crate::stamp::Device;
 
 /// How much one request carries.
@@ -36,6 +37,9 @@ pub struct SyncReport {
     pub restored: Option<InitialSyncReport>,
     /// Transactions that the shared log has refused for good; they are kept, see [`rejected`](crate::rejected()).
     pub rejected: Vec<Rejected>,
+    /// Where objects of scopes that were added were still to be brought ([`Sync::subscribe`](crate::Sync::subscribe)): whether they are
+    /// here now.
+    pub backfill: Option<Backfill>,
 }
 
 impl SyncReport {
@@ -48,5 +52,6 @@ impl SyncReport {
             && self.incarnation.is_none()
             && self.restored.is_none()
             && self.rejected.is_empty()
+            && self.backfill != Some(Backfill::Complete)
     }
 }

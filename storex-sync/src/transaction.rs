@@ -140,6 +140,11 @@ impl Entry {
         Self { kind: EntryKind::Update, shape: 0, life: 0, values: Vec::new() }
     }
 
+    /// Whether it brings an object with values that were written before.
+    pub(crate) fn is_brought_back(&self) -> bool {
+        self.kind == EntryKind::Create && self.values.iter().any(|value| value.written().is_some())
+    }
+
     /// Whether a processor has taken it out: there is nothing in it, and nothing comes of it.
     #[must_use]
     pub fn is_taken_out(&self) -> bool {

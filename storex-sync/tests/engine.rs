@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use storex_core::Timestamp;
 use storex_sync::engine::{
     Action, Backoff, Caller, Config, Effect, Engine, Event, Look, Next, Outbox, Outcome,
-    Remembered, Round, Timer, Triggers,
+    Remembered, Rescoped, Round, Timer, Triggers,
 };
 use storex_sync::{
     Applied, Compacted, Cursor, Device, InitialSyncReport, LogId, Page, Phase, Place,
@@ -305,6 +305,7 @@ impl World {
                     first: false,
                     ahead: false,
                     untold: false,
+                    scoped: false,
                 }
             }
             Action::Register(_) | Action::Reidentify(_) => Outcome::Registered(LogId([1; 16])),
@@ -329,6 +330,7 @@ impl World {
             Action::PutAside(_) => Outcome::PutAside(Vec::new()),
             Action::Restore(_) => Outcome::Restored(InitialSyncReport::default()),
             Action::RetryParked(_) => Outcome::Retried(Applied::default()),
+            Action::Rescope(_) => Outcome::Rescoped(Rescoped::default()),
         };
         self.tell(Event::Performed(Ok(outcome)));
     }
@@ -529,8 +531,15 @@ fn an_outbox_that_is_empty_for_now_is_read_again() {
     let mut round = Round::new();
     let place = Some(Place { log: LogId([1; 16]), cursor: Cursor::default() });
     let device = Device::default();
-    let begun =
-        Outcome::Place { device, sent_to: 1, place, first: false, ahead: false, untold: false };
+    let begun = Outcome::Place {
+        device,
+        sent_to: 1,
+        place,
+        first: false,
+        ahead: false,
+        untold: false,
+        scoped: false,
+    };
     assert_eq!(round.step(begun).unwrap(), Next::Do(Action::ReadOutbox(device)));
     let empty = Outbox { more: true, next: 3, ..Outbox::default() };
     let next = round.step(Outcome::Outbox(empty)).unwrap();

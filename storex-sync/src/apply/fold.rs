@@ -10,6 +10,7 @@ use super::noted::{Clashes, Meeting};
 use super::resolve::{IncomingTransaction, Refusal};
 use super::revive::{brought_back, had_seen_all};
 use super::row::{Object, Row, Work};
+use super::scoped::{Scoping, is_seen};
 use crate::clock::{Clock, LAST_LIFE};
 use crate::error::{Result, SyncError};
 use crate::hooks::WrittenAs;
@@ -40,17 +41,22 @@ impl Page {
         let mut parked: Vec<Parked> = Vec::new();
         let owing = self.owing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut redated = BTreeSet::new();
+        let scoping = self.scoping(me, &works);
         let mut taken = Vec::new();
         let known = head.hlc;
         #[cfg(feature = "deliberate-faults")]
         let mut again = Vec::new();
         for (one, places) in self.incoming.iter().zip(&self.object_of) {
             let SealedTransaction { device, sequence, .. } = one.sealed;
-            if device == me {
+            if self.how == How::Refill {
+                if !is_seen(one, me, &head, &devices) {
+                    continue; // it comes as ever
+                }
+            } else if device == me && self.how != How::Again {
                 // A log does not give us back what is ours; whatever it is, it is here already.
                 continue;
             }
-            if !self.is_again() {
+            if !self.is_again() && self.how != How::Refill {
                 let known = devices.find(device).map_or(0, |known| known.sequence);
                 if sequence <= known {
                     #[cfg(feature = "deliberate-faults")]
@@ -67,11 +73,12 @@ impl Page {
             }
             let count = one.transaction.entries.len() as u64;
             let (mut last, mut seen) = (Hlc::ZERO, Hlc::ZERO);
+            let passes = scoping.passes_over(one, &devices);
             let refused = one
                 .refused
                 .clone()
                 .or_else(|| self.bound.refusal(one, known))
-                .or_else(|| missing(one, places, &works));
+                .or_else(|| missing(one, places, &works, passes));
             match refused {
                 // They stay parked as they were.
                 Some(_) if self.is_again() => return Ok(Vec::new()),
@@ -82,7 +89,8 @@ impl Page {
                 }
                 None => {
                     let we_had_seen = |it: Stamp| it.device == me || devices.has_applied(it);
-                    self.fold_transaction(one, places, &mut works, &mut clashes, we_had_seen)?;
+                    let mut into = Into { works: &mut works, clashes: &mut clashes };
+                    self.fold_transaction(one, places, &mut into, &scoping, we_had_seen)?;
                     applied.transactions += 1;
                     applied.entries += count;
                     taken.push((device, sequence));
@@ -98,15 +106,18 @@ impl Page {
                     others.for_each(|(device, hlc)| devices.advance(*device, 0, *hlc));
                 }
             }
-            if device != Device::NOBODY || !self.is_again() {
+            let is_news = device != Device::NOBODY || !self.is_again();
+            if is_news && self.how != How::Refill && device != me {
                 devices.advance(device, sequence, seen);
             }
             head.hlc = head.hlc.max(last);
         }
+        let leaves = self.keep_in_scope(&scoping, &mut works);
+        applied.restated = works.iter().filter(|work| work.restated).count() as u64;
         for (object, work) in self.objects.iter().zip(&works) {
             self.ask(object, &work.row)?;
         }
-        let folded = Folded { me, head, devices, applied, parked, taken, redated };
+        let folded = Folded { me, head, devices, applied, parked, taken, redated, leaves };
         let this = Arc::clone(&self);
         let steps = match self.how {
             How::Together => {
@@ -116,7 +127,7 @@ impl Page {
                 let steps = steps.into_iter().chain(again).collect();
                 self.unless_links_break(&works, &devices, steps)
             }
-            How::Settled | How::Again | How::Arriving => self.begin_settlement(folded, works, rows),
+            _ => self.begin_settlement(folded, works, rows),
         }?;
         Ok(if clashes.is_empty() { steps } else { this.noting(clashes, me, steps) })
     }
@@ -160,13 +171,13 @@ impl Page {
         &self,
         one: &IncomingTransaction,
         places: &[usize],
-        works: &mut [Work],
-        clashes: &mut Clashes,
+        into: &mut Into<'_>,
+        scoping: &Scoping,
         we_had_seen: impl Fn(Stamp) -> bool,
     ) -> Result<()> {
         let transaction = &one.transaction;
         for (n, (entry, at)) in transaction.entries.iter().zip(places).enumerate() {
-            let (Some(shape), Some(work)) = (one.shapes.get(entry.shape), works.get_mut(*at))
+            let (Some(shape), Some(work)) = (one.shapes.get(entry.shape), into.works.get_mut(*at))
             else {
                 continue; // it was taken out
             };
@@ -182,6 +193,9 @@ impl Page {
             let is_whole = with_clock.is_some();
             let arriving = one.clocks.as_ref().and_then(|clocks| clocks.get(n));
             let had_seen = |stamp| transaction.had_seen(stamp);
+            if !is_whole && scoping.is_unseen_move(*at, work, one, entry) {
+                self.restate(work, shape)?;
+            }
             let stays = update_wins && self.outlives(work, one, entry)?;
             let merged = if stays && entry.kind == EntryKind::Delete {
                 let conflict = FieldConflict { field: None, incoming_won: false };
@@ -207,11 +221,11 @@ impl Page {
                 };
                 merge(own, incoming, had_seen)
             };
-            if !merged.conflicts.is_empty() {
+            if !merged.conflicts.is_empty() && self.how != How::Refill {
                 let (own, row, object) = (work.clock.as_ref(), &work.row, *at);
                 let stamp = transaction.stamp(n);
                 let meeting = Meeting { object, shape, entry, stamp, arriving, own, row };
-                clashes.extend(meeting.clashes(&merged));
+                into.clashes.extend(meeting.clashes(&merged));
             }
             work.row.act(&merged, shape, entry);
             // What is older than sync here and where it came from stays without a clock.
@@ -268,9 +282,22 @@ impl Page {
     }
 }
 
+/// What a transaction is folded into.
+struct Into<'a> {
+    works: &'a mut [Work],
+    clashes: &'a mut Clashes,
+}
+
 /// Why a transaction cannot be applied: an object that it changes is not here. Looked up before the first of its entries
 /// is applied, so that it is applied whole or parked whole.
-fn missing(one: &IncomingTransaction, places: &[usize], works: &[Work]) -> Option<Refusal> {
+///
+/// What an object is told with is never missing, and what does not concern this device is passed over.
+fn missing(
+    one: &IncomingTransaction,
+    places: &[usize],
+    works: &[Work],
+    passes: impl Fn(usize) -> bool,
+) -> Option<Refusal> {
     let mut life_of: HashMap<usize, u32> = HashMap::new();
     let mut ends: HashMap<usize, u32> = HashMap::new();
     for (entry, at) in one.transaction.entries.iter().zip(places) {
@@ -283,7 +310,16 @@ fn missing(one: &IncomingTransaction, places: &[usize], works: &[Work]) -> Optio
         let life = life_of.get(at).copied().unwrap_or(stored);
         // What the same transaction deletes may be gone everywhere: a state that is sent again does not tell of it then.
         let counts = ends.get(at) == Some(&entry.life);
-        if entry.kind == EntryKind::Update && entry.life > life && counts {
+        let is_told = |n: usize, it: &Entry| {
+            places.get(n) == Some(at) && it.is_brought_back() && it.life >= entry.life
+        };
+        let mut told = one.transaction.entries.iter().enumerate();
+        if entry.kind == EntryKind::Update
+            && entry.life > life
+            && counts
+            && !passes(*at)
+            && !told.any(|(n, it)| is_told(n, it))
+        {
             let shape = &one.shapes[entry.shape];
             let key = Key::compound(
                 entry

@@ -16,6 +16,7 @@ mod retry;
 mod revive;
 mod row;
 mod ruling;
+mod scoped;
 mod settle;
 mod writing;
 
@@ -43,6 +44,7 @@ use crate::parked::WaitsFor;
 use crate::place::Move;
 use crate::quarantine::MOST_PARKED;
 use crate::rules::Rules;
+use crate::scope::{BACKFILL, SCOPES};
 use crate::shared_log::SealedTransaction;
 use crate::stamp::Hlc;
 
@@ -60,6 +62,9 @@ pub struct Applied {
     pub conflicts: Vec<Conflict>,
     /// What was changed here, and is sent to all, because what several devices have written breaks a rule together.
     pub resolutions: Vec<Resolution>,
+    /// Objects that this device has told anew, because another one has moved them to another scope and had not seen all of them; see
+    /// [`SyncLog::scoped`](crate::SyncLog::scoped).
+    pub restated: u64,
 }
 
 impl Applied {
@@ -69,6 +74,7 @@ impl Applied {
         self.parked += other.parked;
         self.conflicts.extend(other.conflicts);
         self.resolutions.extend(other.resolutions);
+        self.restated += other.restated;
     }
 }
 
@@ -101,9 +107,10 @@ const SKEW: Duration = Duration::from_secs(7 * 24 * 3600);
 impl Replica {
     pub(crate) async fn open(storage: Lane) -> Result<Self> {
         storage.collection(CLOCK)?;
-        let numbers = read_numbers(storage.find(catalogue_query()), storage.registry()).await?;
-        let rules = Arc::new(Rules::read(&storage, &numbers).await?);
         let merging = Merging::of(storage.storage());
+        let rows = storage.find(catalogue_query());
+        let numbers = read_numbers(rows, storage.registry(), &merging.scopes).await?;
+        let rules = Arc::new(Rules::read(&storage, &numbers).await?);
         let numbers = Arc::new(numbers);
         Ok(Self {
             storage,
@@ -224,8 +231,10 @@ impl Replica {
         how: How,
     ) -> Result<Applied> {
         let fence = self.fence();
-        let meta: &[&str] =
-            if fence.is_some() { &[HEAD, DEVICES, HOLDER] } else { &[HEAD, DEVICES] };
+        let meta: &[&str] = match fence {
+            Some(_) => &[HEAD, DEVICES, SCOPES, BACKFILL, HOLDER],
+            None => &[HEAD, DEVICES, SCOPES, BACKFILL],
+        };
         let bound = Bound { now: self.storage.runtime().now(), skew: self.skew };
         let page = Arc::new(Page::new(self, incoming, cursor, how, bound, fence));
         let batch = {

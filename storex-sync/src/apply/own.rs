@@ -53,10 +53,8 @@ impl OwnWrites {
         let fields: Vec<usize> = numbers.synced().filter(|at| !collection.is_key(*at)).collect();
         let value = |at: &usize| {
             let number = numbers.fields.get(*at).copied().unwrap_or(u32::MAX);
-            let (at, to) = (clock.stamp(number), record.get(*at).clone());
-            let counter = clock.counter(number).cloned();
-            let state = clock.state(number).cloned();
-            EntryValue::Changed { change: Relative::Written { at, counter, state }, to }
+            let change = Relative::written(clock, number);
+            EntryValue::Changed { change, to: record.get(*at).clone() }
         };
         let values = fields.iter().map(value).collect();
         self.push(object, EntryKind::Create, clock.life, &fields, values);

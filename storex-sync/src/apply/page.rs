@@ -9,6 +9,7 @@ use super::bound::Bound;
 use super::image::Kept;
 use super::resolve::IncomingTransaction;
 use super::row::{Object, Work};
+use super::scoped::Coming;
 use super::{Applied, Replica};
 use crate::before::{BEFORE, before_from};
 use crate::clock::Clock;
@@ -23,6 +24,7 @@ use crate::meta::{Devices, Head};
 use crate::parked::{PARKED, Parked, parked_name, parked_of};
 use crate::place::Move;
 use crate::rules::Rules;
+use crate::scope::Lacks;
 use crate::stamp::Device;
 use crate::transaction::{EntryKind, EntryValue};
 
@@ -38,6 +40,8 @@ pub(super) enum How {
     Again,
     /// As [`How::Again`], with objects of an initial sync, and no rule is judged: the others are still to come.
     Arriving,
+    /// A page at once, of what was seen before: it tells objects of scopes that were added. No rule is judged on the way.
+    Refill,
 }
 
 /// A page of transactions on its way into the database. Its functions are continuations: they may be called again.
@@ -59,6 +63,10 @@ pub(super) struct Page {
     pub(super) object_of: Vec<Vec<usize>>,
     /// Of whom something is parked that is not tried now.
     pub(super) owing: Mutex<BTreeSet<Device>>,
+    /// What this device holds.
+    pub(super) held: Mutex<Lacks>,
+    /// What is parked and not tried now may create.
+    pub(super) coming: Mutex<Coming>,
     pub(super) applied: Mutex<Applied>,
     pub(super) conflicts: Mutex<Vec<Conflict>>,
     /// What was before own writes to the objects.
@@ -79,6 +87,8 @@ pub(super) struct Folded {
     pub(super) taken: Vec<(Device, u64)>,
     /// Devices of which a later incarnation tells anew what they wrote far ahead.
     pub(super) redated: BTreeSet<Device>,
+    /// Whether objects have come to scopes that are not held here.
+    pub(super) leaves: bool,
 }
 
 impl Page {
@@ -121,6 +131,7 @@ impl Page {
             object_of.push(places);
         }
         let (owing, applied, conflicts) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let (held, coming) = (Mutex::default(), Mutex::default());
         let (merging, failure) = (Arc::clone(&replica.merging), Failure::default());
         let (rules, numbers) = (Arc::clone(&replica.rules), Arc::clone(&replica.numbers));
         let registry = Arc::clone(replica.storage.registry());
@@ -140,6 +151,8 @@ impl Page {
             objects,
             object_of,
             owing,
+            held,
+            coming,
             applied,
             conflicts,
             kept: Mutex::default(),
@@ -176,18 +189,25 @@ impl Page {
             .iter()
             .map(|object| clock_key(object.number, object.code.clone()))
             .collect();
+        let is_part = self.note_held(&meta)?;
         let handing_over = self.incoming.iter().filter(|one| !one.handed_over.is_empty());
         let authors: BTreeSet<Device> = handing_over.map(|one| one.sealed.device).collect();
         let most = self.incoming.len() as u64 + 1;
         let keeps = self.merging.reversible;
         let mut steps: Vec<Step> = keeps.then(|| Step::Find(before_from(0))).into_iter().collect();
+        steps.extend(is_part.then(|| Step::Find(Coming::query())));
         steps.extend(authors.iter().map(|it| Step::Find(parked_of(*it, most))));
         steps.push(Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))));
         steps.push(Step::then(move |trace| {
-            self.note_owing((1..=authors.len()).flat_map(|n| trace.found(n)));
+            let behind = authors.len() + 1;
+            self.note_owing((1..behind).flat_map(|n| trace.found(n)));
+            if is_part {
+                self.note_coming(trace.found(behind));
+            }
             if keeps {
                 let devices = self.failure.keep(Devices::among(&meta))?;
-                self.failure.keep(self.keep_images(trace.found(authors.len() + 1), &devices))?;
+                let images = trace.found(behind + usize::from(is_part));
+                self.failure.keep(self.keep_images(images, &devices))?;
             }
             self.failure.keep(Arc::clone(&self).read_rows(&meta, trace))
         }));
@@ -197,15 +217,15 @@ impl Page {
     /// Notes of whom something is parked that is not tried now: whoever sends a state, and has something of it parked here, is not
     /// seen as far as its last page tells.
     fn note_owing<'a>(&self, parked: impl Iterator<Item = &'a Record>) {
-        let tried = |device: Device, sequence| {
-            self.incoming
-                .iter()
-                .any(|it| (it.sealed.device, it.sealed.sequence) == (device, sequence))
-        };
         let parked = parked.filter_map(|row| parked_name(row).ok());
-        let owing = parked.filter(|(device, sequence)| !tried(*device, *sequence));
+        let owing = parked.filter(|name| !self.tries(*name));
         let owing = owing.map(|(device, _)| device).collect();
         *self.owing.lock().unwrap_or_else(PoisonError::into_inner) = owing;
+    }
+
+    /// Whether a transaction is among those that are applied now.
+    pub(super) fn tries(&self, name: (Device, u64)) -> bool {
+        self.incoming.iter().any(|it| (it.sealed.device, it.sealed.sequence) == name)
     }
 
     /// Finds out which objects without a clock are there: rows older than sync.
@@ -224,7 +244,7 @@ impl Page {
         let unknown = self.updated_without_clock(&works);
         let wanted: Vec<usize> = match self.how {
             How::Together => unknown.iter().copied().collect(),
-            How::Settled | How::Again | How::Arriving => (0..self.objects.len()).collect(),
+            _ => (0..self.objects.len()).collect(),
         };
         if wanted.is_empty() {
             return self.fold(head, devices, works, Vec::new());
@@ -254,7 +274,7 @@ impl Page {
                 for record in trace.found(finds - 1 - n) {
                     let key = match self.how {
                         How::Together => Key::compound(record.values().to_vec()),
-                        How::Settled | How::Again | How::Arriving => collection.key_of(record),
+                        _ => collection.key_of(record),
                     };
                     there.insert((Name::clone(collection.name()), key), record.clone());
                 }

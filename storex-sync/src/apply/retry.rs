@@ -188,7 +188,7 @@ fn groups(waiting: Vec<IncomingTransaction>, holders: &Holders) -> Vec<Vec<Incom
     groups
 }
 
-fn objects_of(one: &IncomingTransaction) -> HashSet<(i64, Vec<u8>)> {
+pub(super) fn objects_of(one: &IncomingTransaction) -> HashSet<(i64, Vec<u8>)> {
     let entries = one.transaction.entries.iter().filter(|entry| !entry.is_taken_out());
     let objects = entries.map(|entry| {
         let shape = &one.shapes[entry.shape];

@@ -27,6 +27,8 @@ pub(super) struct Work {
     pub(super) row: Row,
     /// Whether somebody has deleted it without having seen all of it, and it stays.
     pub(super) stays: bool,
+    /// Whether it was moved to another scope by somebody who had not seen all of it: it is told anew.
+    pub(super) restated: bool,
 }
 
 #[derive(Debug, Clone, Default)]

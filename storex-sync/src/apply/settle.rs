@@ -73,6 +73,14 @@ impl Settlement {
 
     /// Logs an object that somebody has deleted without having seen all of it.
     pub(super) fn bring_back(&mut self, at: usize, numbers: &AllNumbers) {
+        self.restate(at, numbers);
+        if self.held[at].after.is_some() && self.held[at].clock.is_some() {
+            self.resolved(at, Ruling::Revived, Cause::Updated);
+        }
+    }
+
+    /// Logs an object with its values as they were written.
+    pub(super) fn restate(&mut self, at: usize, numbers: &AllNumbers) {
         let one = &self.held[at];
         let name = one.object.collection.name();
         let (Some(numbers), Some(clock), Some(record)) =
@@ -81,7 +89,6 @@ impl Settlement {
             return;
         };
         self.own.bring_back(&one.object, numbers, clock, record);
-        self.resolved(at, Ruling::Revived, Cause::Updated);
     }
 
     fn questions(&mut self, rules: &Rules) -> Questions {
@@ -238,6 +245,12 @@ impl Settlement {
         }
         let life = clock.life;
         self.own.set(&one.object, life, field, to.clone());
+        if let (Some(clock), Some(after), true) =
+            (&one.clock, &one.after, numbers.scope == Some(field))
+        {
+            // Whoever gains it lacks all of it.
+            self.own.bring_back(&one.object, numbers, clock, after);
+        }
         let name = one.object.collection.fields().get(field).map(|it| Name::clone(&it.name));
         self.resolved(at, Ruling::Set { field: name.unwrap_or_default(), from, to }, cause);
     }

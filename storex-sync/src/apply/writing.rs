@@ -16,6 +16,7 @@ use crate::log::{CLOCK, clock_record, sort_clock_records};
 use crate::meta::{DEVICES, Devices, HEAD, write_meta};
 use crate::parked::{PARKED, forget_ahead, park_up_to, parked_key};
 use crate::place::Move;
+use crate::scope::leave;
 use crate::stamp::Device;
 use crate::transaction::Header;
 
@@ -51,7 +52,7 @@ impl Page {
 
     /// What is parked and is no longer, and the small rows.
     pub(super) fn conclude(self: &Arc<Self>, folded: Folded) -> Vec<Step> {
-        let Folded { head, mut devices, applied, parked, taken, redated, .. } = folded;
+        let Folded { head, mut devices, applied, parked, taken, redated, leaves, .. } = folded;
         let mut steps: Vec<Step> = self.write_images(&mut devices).into_iter().collect();
         if self.is_again() {
             steps.push(unpark(taken.into_iter()));
@@ -66,6 +67,9 @@ impl Page {
         }
         if devices.is_changed() {
             meta.push((DEVICES, devices.encode()));
+        }
+        if leaves {
+            meta.push(leave(&*self.runtime));
         }
         steps.extend(self.cursor.as_ref().map(Move::write));
         if !meta.is_empty() {
@@ -120,9 +124,12 @@ impl Page {
         };
         // What an initial sync has brought was not judged when it was merged.
         let anew = self.incoming.iter().any(|one| one.sealed.device == Device::NOBODY);
-        let is_judged = self.how != How::Arriving;
-        let staying: Vec<usize> =
-            works.iter().enumerate().filter(|(_, work)| work.stays).map(|(at, _)| at).collect();
+        let is_judged = !matches!(self.how, How::Arriving | How::Refill);
+        let marked = |is_marked: fn(&Work) -> bool| {
+            let marked = works.iter().enumerate().filter(|(_, work)| is_marked(work));
+            marked.map(|(at, _)| at).collect::<Vec<usize>>()
+        };
+        let (staying, restated) = (marked(|it| it.stays), marked(|it| it.restated && !it.stays));
         let objects = self.objects.iter().cloned().zip(works).zip(rows);
         let held = objects.map(|((object, work), before)| {
             let mut after = work.row.over(before.as_ref());
@@ -141,6 +148,7 @@ impl Page {
         });
         let mut settlement = Settlement::new(held.collect(), OwnWrites::new(header), folded);
         staying.into_iter().for_each(|at| settlement.bring_back(at, &self.numbers));
+        restated.into_iter().for_each(|at| settlement.restate(at, &self.numbers));
         self.settle(settlement)
     }
 }

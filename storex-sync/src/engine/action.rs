@@ -5,6 +5,7 @@ use crate::initial::InitialSyncReport;
 use crate::place::{Move, Place};
 use crate::rejected::Rejected;
 use crate::renewal::Renewal;
+use crate::scope::Rescoped;
 use crate::shared_log::{LogId, LogRequest, Page, SealedTransaction};
 use crate::stamp::Device;
 
@@ -40,6 +41,8 @@ pub enum Action {
     LogState,
     /// Try again what is parked: [`Outcome::Retried`].
     RetryParked(Retry),
+    /// Bring what scopes that were added hold, and let go of what this device is not to hold: [`Outcome::Rescoped`].
+    Rescope(Device),
 }
 
 /// Which parked transactions are tried again.
@@ -68,6 +71,8 @@ pub enum Outcome {
         ahead: bool,
         /// Whether the log may not have been told of the place.
         untold: bool,
+        /// Whether this device holds some scopes only, or has to bring some or to let go of some.
+        scoped: bool,
     },
     /// Of [`Action::Register`] and [`Action::Reidentify`]: the log's identity.
     Registered(LogId),
@@ -112,6 +117,8 @@ pub enum Outcome {
     },
     /// Of [`Action::RetryParked`].
     Retried(Applied),
+    /// Of [`Action::Rescope`].
+    Rescoped(Rescoped),
 }
 
 /// The first transactions that are to be sent.

@@ -55,6 +55,7 @@ use crate::error::{Result, describe};
 pub use crate::place::Move;
 pub use crate::remembered::{Look, Remembered};
 pub use crate::renewal::Renewal;
+pub use crate::scope::Rescoped;
 
 /// How old the remembered time of the last success may be while there is nothing to do.
 const REMEMBERED_MILLISECONDS: u64 = 60_000;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use storex_core::{
-    Change, Changes, Collection, Filter, Key, Name, OnConflict, Record, Step, Timestamp, Trace,
+    Change, Changes, Collection, Filter, Key, Name, OnConflict, Record, Runtime, Step, Timestamp,
+    Trace,
 };
 
 use super::noted::Sight;
@@ -14,6 +15,7 @@ use crate::log::{CLOCK, clock_record, read_clock_rows, sort_clock_records};
 use crate::merge::{Action, Merged, merge_object};
 use crate::merging::Merging;
 use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, write_meta};
+use crate::scope::{Subscriptions, leave};
 
 /// An object that arrives.
 #[derive(Debug, Clone)]
@@ -40,6 +42,7 @@ pub(super) struct ArrivingPage {
     /// What the sender had applied of every device.
     pub(super) theirs: Devices,
     pub(super) now: Timestamp,
+    pub(super) runtime: Arc<dyn Runtime>,
 }
 
 impl ArrivingPage {
@@ -89,11 +92,21 @@ impl ArrivingPage {
         let mut deletes = Vec::new();
         let mut clocks = Vec::new();
         let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
+        let held = Subscriptions::among(meta)?;
+        let mut leaves = false;
         let ours = devices.clone();
         let sight = Sight { me, ours: &ours, theirs: &self.theirs };
         let mut clashes = Vec::new();
         for (n, object) in self.objects.iter().enumerate() {
             let stored = own.remove(&(self.numbers.collection, object.code.clone()));
+            let is_here = stored.as_ref().is_some_and(Clock::is_alive);
+            if object.record.as_ref().is_some_and(|it| held.exclude(&self.numbers, it)) {
+                if !is_here {
+                    continue;
+                }
+                // If that is where it is now: it is looked at before it goes.
+                leaves = true;
+            }
             let unstamped = Clock::unstamped();
             let arriving = object.clock.as_ref().unwrap_or(&unstamped);
             // From here on this object has been seen: what is written to it is later.
@@ -152,6 +165,9 @@ impl ArrivingPage {
         }
         if devices.is_changed() {
             rows.push((DEVICES, devices.encode()));
+        }
+        if leaves {
+            rows.push(leave(&*self.runtime));
         }
         if !rows.is_empty() {
             steps.push(write_meta(rows));

@@ -191,6 +191,11 @@ impl InitialSync {
         result
     }
 
+    /// Takes objects and nothing else: this device has seen no more by it than before.
+    pub(crate) async fn fill(&self, channel: &mut dyn Channel) -> Result<()> {
+        receive::fill(self, channel).await
+    }
+
     fn tell(&self, collection: &Name, done: u64, total: u64) {
         if let Some(progress) = &self.progress {
             progress.call(Progress { collection: Name::clone(collection), done, total });

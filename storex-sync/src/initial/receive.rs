@@ -15,9 +15,10 @@ use crate::failure::Failure;
 use crate::journal::CONFLICTS;
 use crate::key_code;
 use crate::log::{CLOCK, clock_key};
-use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, read_meta, write_meta};
+use crate::meta::{DEVICES, Devices, HEAD, Head, META, Numbers, OFFERED, read_meta, write_meta};
 use crate::parked::{PARKED, Parked, all_is_here, park_up_to};
 use crate::place::{Place, read_place};
+use crate::scope::{BACKFILL, Pending, SCOPES, is_filled};
 use crate::shared_log::Cursor;
 use crate::stamp::{Device, Hlc};
 
@@ -27,11 +28,30 @@ pub(crate) async fn run(
     sync: &InitialSync,
     channel: &mut dyn Channel,
 ) -> Result<InitialSyncReport> {
+    let (receiver, report) = receive(sync, channel).await?;
+    receiver.take_over(report.parked > 0).await?;
+    // The sender may forget what it has sent once we say so.
+    sync.replica.storage.flush().await.during("making what arrived durable")?;
+    channel.send(Frame::Finished.encode()).await?;
+    Ok(report)
+}
+
+/// Takes the objects, and takes nothing over from the sender.
+pub(super) async fn fill(sync: &InitialSync, channel: &mut dyn Channel) -> Result<()> {
+    receive(sync, channel).await.map(drop)
+}
+
+/// Takes everything that is sent, up to the end.
+async fn receive<'a>(
+    sync: &'a InitialSync,
+    channel: &mut dyn Channel,
+) -> Result<(Receiver<'a>, InitialSyncReport)> {
+    let pending = sync.replica.pending().await?;
     let hello = match Frame::receive(channel, DURING).await? {
         Frame::Hello(hello) => hello,
         other => return Err(other.unexpected(DURING)),
     };
-    let receiver = Receiver::new(sync, hello)?;
+    let receiver = Receiver::new(sync, hello, pending)?;
     channel.send(Frame::Accept.encode()).await?;
     let mut report = InitialSyncReport {
         objects: receiver.hello.collections.iter().map(|it| (Name::clone(&it.name), 0)).collect(),
@@ -64,17 +84,15 @@ pub(crate) async fn run(
         }
         channel.send(Frame::Received.encode()).await?;
     }
-    receiver.take_over(report.parked > 0).await?;
-    // The sender may forget what it has sent once we say so.
-    sync.replica.storage.flush().await.during("making what arrived durable")?;
-    channel.send(Frame::Finished.encode()).await?;
-    Ok(report)
+    Ok((receiver, report))
 }
 
 pub(super) struct Receiver<'a> {
     pub(super) sync: &'a InitialSync,
     hello: Hello,
     collections: Vec<Target>,
+    /// What of scopes that were added was still to be brought at the beginning.
+    pending: Option<Pending>,
 }
 
 /// A collection of the sender, in this schema.
@@ -91,10 +109,10 @@ struct Target {
 
 impl<'a> Receiver<'a> {
     /// Finds every collection and field of the sender in our schema. What is missing is told before the first row.
-    fn new(sync: &'a InitialSync, hello: Hello) -> Result<Self> {
+    fn new(sync: &'a InitialSync, hello: Hello, pending: Option<Pending>) -> Result<Self> {
         let collections =
             hello.collections.iter().map(|it| Self::target(sync, it)).collect::<Result<_>>()?;
-        Ok(Self { sync, hello, collections })
+        Ok(Self { sync, hello, collections, pending })
     }
 
     fn target(sync: &InitialSync, theirs: &CollectionHello) -> Result<Target> {
@@ -191,6 +209,7 @@ impl<'a> Receiver<'a> {
             merging,
             theirs,
             now: self.sync.replica.storage.runtime().now(),
+            runtime: Arc::clone(self.sync.replica.storage.runtime()),
         })
     }
 
@@ -240,8 +259,9 @@ impl<'a> Receiver<'a> {
         let (kept, failure) = (Arc::new(Mutex::new(0)), Failure::default());
         let (result, refused) = (Arc::clone(&kept), failure.clone());
         let collection = Name::clone(page.collection.name());
-        let begun = Batch::new().step(read_meta(&[HEAD, DEVICES])).touching([CLOCK, CONFLICTS]);
-        let batch = begun.touching([collection]).then(move |trace| {
+        let begun = Batch::new().step(read_meta(&[HEAD, DEVICES, SCOPES]));
+        let begun = begun.touching([CLOCK, CONFLICTS, META]).touching([collection]);
+        let batch = begun.then(move |trace| {
             let meta = trace.found(0).to_vec();
             let objects = page.objects.iter();
             let keys = objects
@@ -316,11 +336,14 @@ impl<'a> Receiver<'a> {
         replica.storage.runtime().fill_random(&mut mark);
         let failure = Failure::default();
         let kept = failure.clone();
-        let begun = Batch::new().step(read_meta(&[HEAD, DEVICES])).touching([PARKED]);
+        let meta = read_meta(&[HEAD, DEVICES, BACKFILL, OFFERED]);
+        let begun = Batch::new().step(meta).touching([PARKED]);
+        let pending = self.pending.clone().filter(|_| is_complete);
         let batch = begun.then(move |trace| {
             let read = || -> Result<(Head, Devices)> {
                 Ok((Head::among(trace.found(0))?, Devices::among(trace.found(0))?))
             };
+            let is_filled = kept.keep(is_filled(trace.found(0), pending.as_ref(), &theirs))?;
             let (mut head, mut devices) = kept.keep(read())?;
             let me = devices.device(head.me);
             let others =
@@ -335,7 +358,10 @@ impl<'a> Receiver<'a> {
             if is_parked && is_complete {
                 rows.push((WITHHELD, theirs.encode()));
             }
-            Ok([write_meta(rows), all_is_here()].into_iter().chain(place.clone()).collect())
+            let filled = Step::Delete { collection: META.into(), filter: Filter::key(BACKFILL) };
+            let filled = Some(filled).filter(|_| is_filled);
+            let steps = [write_meta(rows), all_is_here()].into_iter();
+            Ok(steps.chain(place.clone()).chain(filled).collect())
         });
         failure.or(replica.storage.apply(batch).await, "taking over from the sender").map(drop)
     }

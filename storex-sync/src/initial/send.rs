@@ -73,9 +73,13 @@ async fn hello(sync: &InitialSync, all: &[(Arc<Collection>, Arc<Numbers>)]) -> R
     devices.advance(me, head.next - 1, head.hlc);
     // A receiver may tell others of what it got from us; it must not be lost here then.
     storage.flush().await.during("making the database durable")?;
+    let lacks = sync.replica.lacks().await?;
     let (mut collections, mut local) = (Vec::new(), Vec::new());
     for (collection, numbers) in all {
-        let kept = numbers.local.iter().filter_map(|at| collection.fields().get(*at));
+        // Of what is held in part less is known than others exchange, as of what is local.
+        let part = numbers.scope.filter(|_| lacks.some_of(numbers));
+        let kept = numbers.local.iter().copied().chain(part);
+        let kept = kept.filter_map(|at| collection.fields().get(at));
         local.extend(kept.map(|it| (Arc::clone(collection.name()), Arc::clone(&it.name))));
         let query = Query::new(Arc::clone(collection.name()));
         let count = storage.count(query).await.during("counting objects")?;

@@ -13,6 +13,7 @@ use crate::pack::{Packer, Unpacker};
 use crate::parked::{Parked, WaitsFor};
 use crate::rejected::Rejected;
 use crate::report::SyncReport;
+use crate::scope::Backfill;
 use crate::shared_log::{Cursor, Snapshot, SnapshotId};
 use crate::writes::{WriteId, WriteState};
 
@@ -49,8 +50,21 @@ variants!(SyncEvent {
     2 Failed { error: error, attempts: attempts }
 });
 
-fields!(SyncReport { sent_transactions, sent_entries, received, incarnation, restored, rejected });
-fields!(Applied { transactions, entries, parked, conflicts, resolutions });
+fields!(SyncReport {
+    sent_transactions,
+    sent_entries,
+    received,
+    incarnation,
+    restored,
+    rejected,
+    backfill
+});
+fields!(Applied { transactions, entries, parked, conflicts, resolutions, restated });
+variants!(Backfill {
+    0 Complete {}
+    1 Pending {}
+    2 NoBeginning {}
+});
 fields!(InitialSyncReport { objects, tombstones, kept, parked });
 fields!(Resolution { collection, key, ruling, cause });
 variants!(Ruling {

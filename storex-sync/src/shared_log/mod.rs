@@ -63,7 +63,8 @@ pub trait SharedSyncLog: fmt::Debug + MaybeSend + MaybeSync + 'static {
     /// [`SyncError::Protocol`](crate::SyncError::Protocol) for transactions of several devices. Nothing was appended then.
     async fn append(&self, transactions: &[SealedTransaction]) -> Result<()>;
 
-    /// Reads what follows the cursor, in the log's order, without the reader's own transactions. It changes nothing.
+    /// Reads what follows the cursor, in the log's order, without the reader's own transactions. It changes nothing, so the reader need
+    /// not be a member; [`Device::NOBODY`] has written nothing, and reads everything.
     ///
     /// A page ends at `limit` bytes of payload, but holds at least one transaction when there is one. Everything in front
     /// of the page's cursor is in this page or in those before it.

@@ -29,6 +29,7 @@ use crate::log::{
     AllNumbers, CLOCK, LOG, clock_key, clock_record, read_clock_rows, sort_clock_records,
 };
 use crate::meta::{DEVICES, Devices, HEAD, Head, META, Numbers, meta_row, read_meta, write_meta};
+use crate::scope::{BACKFILL, Lacks, SCOPES};
 use crate::stamp::{Device, Hlc, Stamp};
 use crate::transaction::{Header, Shape};
 pub(crate) use page::{StatePage, is_state};
@@ -64,7 +65,7 @@ impl Replica {
         let collections: Vec<_> = collections.collect();
         let decide = Arc::clone(&logging);
         let batch = Batch::new()
-            .step(read_meta(&[HEAD, DEVICES, PROGRESS, HOLDER]))
+            .step(read_meta(&[HEAD, DEVICES, PROGRESS, HOLDER, SCOPES, BACKFILL]))
             .touching([CLOCK, LOG, META])
             .touching(collections)
             .then(move |trace| decide.failure.keep(Arc::clone(&decide).begin(trace)));
@@ -113,8 +114,11 @@ impl Logging {
         let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
         let mut progress = progress;
         if progress.is_beginning() && progress.redated.is_none() {
-            progress.seen = devices.seen_by(me);
-            progress.seen.push((me, head.hlc));
+            // Whoever has the state of a device that does not hold everything has not seen what that has.
+            if Lacks::among(meta)?.nothing() {
+                progress.seen = devices.seen_by(me);
+                progress.seen.push((me, head.hlc));
+            }
         }
         let found = self.collections().find(|(it, _)| **it.name() == *progress.collection);
         let Some((collection, numbers)) = found.or_else(|| {

@@ -8,6 +8,7 @@
 //!    │                                      └──────────────── more to be sent ─────┘          │
 //!    └─ Renew ◀─ forked, replaced      Exchange ── below the floor ─▶ Restore ─▶ ReadPlace    │
 //!                                      Exchange, from the log's beginning ◀─ something is missing
+//!   through ── where scopes are chosen ─▶ Rescope
 //! ```
 //!
 //! **A request carries what there is to be carried.** The last of what is sent goes with the first reading, and each request also
@@ -25,6 +26,7 @@ use crate::error::{Result, SyncError};
 use crate::place::{Move, Place};
 use crate::renewal::Renewal;
 use crate::report::SyncReport;
+use crate::scope::Rescoped;
 use crate::shared_log::{Cursor, LogId, LogRequest, Page, SealedTransaction};
 use crate::stamp::Device;
 
@@ -78,6 +80,8 @@ pub struct Round {
     /// The next exchange tells what this one leaves untold.
     in_a_series: bool,
     restored: u32,
+    /// Whether it is still to be looked what this device is to hold.
+    scoped: bool,
     /// The place, and how far the log was read anew, when the page that is being applied is.
     behind_apply: Option<(Place, Option<Cursor>)>,
     /// How far the log was read anew from its beginning; the place stays where it is meanwhile.
@@ -132,8 +136,8 @@ impl Round {
     /// anew.
     pub fn step(&mut self, outcome: Outcome) -> Result<Next> {
         Ok(Next::Do(match outcome {
-            Outcome::Place { device, sent_to, place, first, ahead, untold } => {
-                self.sent_to = sent_to;
+            Outcome::Place { device, sent_to, place, first, ahead, untold, scoped } => {
+                (self.sent_to, self.scoped) = (sent_to, scoped);
                 self.untold |= untold;
                 let begun = self.begin(device, place, first);
                 // Asked once: it may be that this device's clock is behind.
@@ -180,10 +184,12 @@ impl Round {
             }
             Outcome::Retried(applied) => {
                 self.take(applied);
-                if !std::mem::take(&mut self.owes) {
-                    return Ok(self.finish());
-                }
-                Action::ReadOutbox(self.device)
+                return Ok(self.through());
+            }
+            Outcome::Rescoped(Rescoped { applied, backfill }) => {
+                self.report.backfill = backfill;
+                self.take(applied);
+                return Ok(self.through());
             }
         }))
     }
@@ -356,7 +362,8 @@ impl Round {
     }
 
     fn take(&mut self, applied: Applied) {
-        self.owes |= self.sends() && !applied.resolutions.is_empty();
+        let again = !applied.resolutions.is_empty() || applied.restated > 0;
+        self.owes |= self.sends() && again;
         self.report.received.add(applied);
     }
 
@@ -372,8 +379,19 @@ impl Round {
         match (self.first || self.report.restored.is_some(), arrived) {
             (true, _) => Next::Do(Action::RetryParked(Retry::All)),
             (false, true) => Next::Do(Action::RetryParked(Retry::WaitingForChange)),
-            (false, false) => self.finish(),
+            (false, false) => self.through(),
         }
+    }
+
+    /// Last of all, when everything is sent, goes what this device is not to hold.
+    fn through(&mut self) -> Next {
+        if std::mem::take(&mut self.owes) {
+            return Next::Do(Action::ReadOutbox(self.device));
+        }
+        if std::mem::take(&mut self.scoped) {
+            return Next::Do(Action::Rescope(self.device));
+        }
+        self.finish()
     }
 
     /// Nobody knows when the next exchange comes, unless there is a series of them.

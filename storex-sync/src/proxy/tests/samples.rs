@@ -21,6 +21,7 @@ use crate::journal::{Conflict, ConflictId, ConflictQuery, Content, NotedConflict
 use crate::parked::{Parked, WaitsFor};
 use crate::rejected::Rejected;
 use crate::report::SyncReport;
+use crate::scope::Backfill;
 use crate::shared_log::{Cursor, Snapshot, SnapshotId};
 use crate::stamp::{Hlc, Stamp};
 use crate::writes::WriteId;
@@ -96,14 +97,15 @@ fn resolution() -> impl Strategy<Value = Resolution> {
 }
 
 fn applied() -> impl Strategy<Value = Applied> {
-    let numbers = any::<(u64, u64, u64)>();
+    let numbers = any::<(u64, u64, u64, u64)>();
     (numbers, vec(conflict(), 0..3), vec(resolution(), 0..3)).prop_map(
-        |((transactions, entries, parked), conflicts, resolutions)| Applied {
+        |((transactions, entries, parked, restated), conflicts, resolutions)| Applied {
             transactions,
             entries,
             parked,
             conflicts,
             resolutions,
+            restated,
         },
     )
 }
@@ -116,11 +118,25 @@ pub(super) fn report() -> impl Strategy<Value = SyncReport> {
         kept,
         parked,
     });
+    let backfill = prop_oneof![
+        Just(None),
+        Just(Some(Backfill::Complete)),
+        Just(Some(Backfill::Pending)),
+        Just(Some(Backfill::NoBeginning))
+    ];
     let rejected = vec(rejected(), 0..3);
     let parts = (any::<u64>(), any::<u64>(), applied(), option::of(device()), option::of(restored));
-    (parts, rejected).prop_map(|(parts, rejected)| {
+    (parts, rejected, backfill).prop_map(|(parts, rejected, backfill)| {
         let (sent_transactions, sent_entries, received, incarnation, restored) = parts;
-        SyncReport { sent_transactions, sent_entries, received, incarnation, restored, rejected }
+        SyncReport {
+            sent_transactions,
+            sent_entries,
+            received,
+            incarnation,
+            restored,
+            rejected,
+            backfill,
+        }
     })
 }
 

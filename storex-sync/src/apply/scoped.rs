@@ -1,0 +1,312 @@
+//! What a page means where this device holds some scopes of a collection only; see [`crate::scope`].
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError};
+
+use storex_core::{Error, Name, Query, Record};
+
+use super::page::{How, Page};
+use super::resolve::{IncomingTransaction, Refusal, ResolvedShape};
+use super::retry::objects_of;
+use super::revive::had_seen_all;
+use super::row::{Object, Row, Work};
+use super::{Replica, is_about_data};
+use crate::clock::Clock;
+use crate::error::{Result, SyncError};
+use crate::key_code;
+use crate::log::AllNumbers;
+use crate::meta::{Devices, Head};
+use crate::parked::{PARKED, Parked, WaitsFor, waiting};
+use crate::scope::Lacks;
+use crate::shared_log::SealedTransaction;
+use crate::stamp::{Device, Stamp};
+use crate::state::{StatePage, is_state};
+use crate::transaction::{Entry, EntryKind, EntryValue, Transaction};
+
+/// What has to be known of scopes while a page is folded.
+pub(super) struct Scoping {
+    me: Device,
+    held: Lacks,
+    /// Per object: whether some of its collection is not here, as not all scopes are held, or some are still to be brought.
+    is_part: Vec<bool>,
+    /// Per object of these, its clock before the page.
+    before: Vec<Option<Clock>>,
+    /// Per object: whether it can be passed over, as nothing that is known of creates it.
+    passes: Vec<bool>,
+    /// Whether what arrives was seen before.
+    is_old: bool,
+}
+
+impl Scoping {
+    /// Whether an object of the page, of which an update arrives, does not concern this device if it is not here: by place.
+    ///
+    /// It was created in another scope, or has left. But it may also be still to come, by way of somebody whom the author has heard and
+    /// this device has not, or with something that is parked; then the update has to wait.
+    pub(super) fn passes_over(
+        &self,
+        one: &IncomingTransaction,
+        devices: &Devices,
+    ) -> impl Fn(usize) -> bool + use<'_> {
+        let mut unheard = one.transaction.header.seen.iter().filter(|(device, hlc)| {
+            let stamp = Stamp { hlc: *hlc, device: *device };
+            device.id != self.me.id && !devices.has_applied(stamp)
+        });
+        let has_heard = unheard.next().is_none();
+        move |at| self.is_old || (has_heard && self.passes.get(at).copied().unwrap_or(false))
+    }
+
+    /// Whether a write and a move of an object to another scope have not seen each other, and this device is to tell the object anew,
+    /// lest somebody who has passed over the write lacks it.
+    ///
+    /// It is a matter of whoever has written, of whoever has moved, and of those who hold everything.
+    pub(super) fn is_unseen_move(
+        &self,
+        at: usize,
+        work: &Work,
+        one: &IncomingTransaction,
+        entry: &Entry,
+    ) -> bool {
+        let shape = &one.shapes[entry.shape];
+        let number = shape.numbers.scope.and_then(|at| shape.numbers.fields.get(at));
+        let (Some(scope), Some(clock)) = (number, &work.clock) else { return false };
+        // One of an earlier life: its author, who holds another scope, has created what was there.
+        let is_write = entry.kind != EntryKind::Delete && entry.life <= clock.life;
+        if self.is_old || !is_write || !clock.is_alive() {
+            return false;
+        }
+        let had_seen = |stamp| one.transaction.had_seen(stamp);
+        let is_mine = |stamp: Stamp| stamp.device.id == self.me.id;
+        if !shape.fields.contains(scope) {
+            let moved = clock.stamp(*scope);
+            return is_mine(moved) && !had_seen(moved);
+        }
+        let key = shape.collection.primary_key();
+        let is_whole = !self.is_part.get(at).copied().unwrap_or(false);
+        !had_seen_all(clock, key, &shape.numbers, had_seen)
+            && (is_whole || clock.stamps().any(|it| is_mine(it) && !had_seen(it)))
+    }
+}
+
+/// How much of what is parked is looked at for what it creates.
+const MOST_LOOKED_AT: u64 = 200;
+
+/// What is parked may create.
+#[derive(Debug, Default)]
+pub(super) struct Coming {
+    objects: HashSet<(i64, Vec<u8>)>,
+    /// Perhaps something else, that cannot be read, or is too much.
+    anything: bool,
+}
+
+impl Coming {
+    pub(super) fn query() -> Query {
+        Query::new(PARKED).limit(MOST_LOOKED_AT)
+    }
+
+    fn has(&self, object: &Object) -> bool {
+        self.anything || self.objects.contains(&(object.number, object.code.clone()))
+    }
+
+    fn add(&mut self, payload: &[u8], numbers: &AllNumbers) {
+        let transaction = match is_state(payload) {
+            true => StatePage::decode(payload).and_then(|page| page.transaction()),
+            false => Transaction::decode(payload),
+        };
+        let Ok(Transaction { shapes, entries, .. }) = transaction else {
+            self.anything = true;
+            return;
+        };
+        for entry in entries.iter().filter(|it| it.kind == EntryKind::Create) {
+            let shape = shapes.get(entry.shape);
+            let known = shape.and_then(|it| Some((it, numbers.get(&it.collection)?)));
+            if let Some((shape, numbers)) = known {
+                let key = entry.values.iter().take(shape.key_len).map(EntryValue::value);
+                self.objects.insert((numbers.collection, key_code::encode(key)));
+            }
+        }
+    }
+}
+
+/// Whether a transaction was applied or parked here, or written by this device.
+pub(super) fn is_seen(
+    one: &IncomingTransaction,
+    me: Device,
+    head: &Head,
+    devices: &Devices,
+) -> bool {
+    let SealedTransaction { device, sequence, .. } = one.sealed;
+    match device == me {
+        true => sequence < head.next,
+        false => devices.find(device).is_some_and(|known| sequence <= known.sequence),
+    }
+}
+
+impl IncomingTransaction {
+    /// What is about an object that waits, waits too.
+    fn wait_with(&mut self, waiting: &HashSet<(i64, Vec<u8>)>) {
+        if !objects_of(self).is_disjoint(waiting) {
+            self.refuse("an object that it changes waits for others".to_owned());
+        }
+    }
+
+    fn refuse(&mut self, reason: String) {
+        self.refused = Some(Refusal { reason, waits_for: WaitsFor::Change });
+    }
+}
+
+impl Page {
+    /// Notes what this device holds; whether it is only a part of what the page is about.
+    pub(super) fn note_held(&self, meta: &[Record]) -> storex_core::Result<bool> {
+        let held = self.failure.keep(Lacks::among(meta))?;
+        let is_part = self.objects.iter().any(|object| self.is_part(&held, object));
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+        Ok(is_part)
+    }
+
+    pub(super) fn scoping(&self, me: Device, works: &[Work]) -> Scoping {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_part: Vec<bool> =
+            self.objects.iter().map(|object| self.is_part(&held, object)).collect();
+        let before = works.iter().zip(&is_part);
+        let before = before.map(|(work, is_part)| work.clock.clone().filter(|_| *is_part));
+        let is_old = self.how == How::Refill;
+        let passes = self.passes(&is_part);
+        Scoping { me, held, before: before.collect(), passes, is_part, is_old }
+    }
+
+    fn is_part(&self, held: &Lacks, object: &Object) -> bool {
+        self.numbers.get(object.collection.name()).is_some_and(|numbers| held.some_of(numbers))
+    }
+
+    fn passes(&self, is_part: &[bool]) -> Vec<bool> {
+        let coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
+        let objects = self.objects.iter().zip(is_part);
+        let mut passes: Vec<bool> =
+            objects.map(|(object, part)| *part && !coming.has(object)).collect();
+        if self.is_again() {
+            // What is parked is tried in no order of its own: what creates an object may stand behind what changes it.
+            let entries = self.incoming.iter().zip(&self.object_of);
+            let entries =
+                entries.flat_map(|(one, places)| one.transaction.entries.iter().zip(places));
+            for (_, at) in entries.filter(|(entry, _)| entry.kind == EntryKind::Create) {
+                passes.get_mut(*at).into_iter().for_each(|it| *it = false);
+            }
+        }
+        passes
+    }
+
+    /// Notes what is parked, is not tried now, and may create objects of the page.
+    pub(super) fn note_coming(&self, parked: &[Record]) {
+        let mut coming =
+            Coming { anything: parked.len() as u64 == MOST_LOOKED_AT, ..Coming::default() };
+        for row in parked {
+            match Parked::from_record(row) {
+                Ok(parked) if self.tries((parked.device, parked.sequence)) => {}
+                Ok(parked) => coming.add(&parked.payload, &self.numbers),
+                Err(_) => coming.anything = true,
+            }
+        }
+        *self.coming.lock().unwrap_or_else(PoisonError::into_inner) = coming;
+    }
+
+    /// Passes over what was created in a scope that is not held here. Whether an object that is here has come to one: it goes when
+    /// nothing of it is to be sent.
+    pub(super) fn keep_in_scope(&self, scoping: &Scoping, works: &mut [Work]) -> bool {
+        let mut leaves = false;
+        let objects = self.objects.iter().zip(&scoping.is_part).zip(&scoping.before);
+        for (work, ((object, is_part), before)) in works.iter_mut().zip(objects) {
+            let numbers = self.numbers.get(object.collection.name()).filter(|_| *is_part);
+            let Some((numbers, at)) = numbers.and_then(|it| Some((it, it.scope?))) else {
+                continue;
+            };
+            let scope = match &work.row {
+                Row::Put(record) => record.get(at),
+                Row::Set(values) => match values.get(&at) {
+                    Some(value) => value,
+                    None => continue,
+                },
+                Row::Keep | Row::Delete => continue,
+            };
+            if scoping.held.subscriptions.holds(numbers.collection, scope) {
+                continue;
+            }
+            if before.as_ref().is_some_and(Clock::is_alive) {
+                leaves = true;
+            } else {
+                *work = Work { clock: before.clone(), ..Work::default() };
+            }
+        }
+        leaves
+    }
+
+    /// Marks an object that is to be told anew. A page that is not settled is given up.
+    pub(super) fn restate(&self, work: &mut Work, shape: &ResolvedShape) -> Result<()> {
+        if self.how == How::Together {
+            let reason = "an object was moved without all of it having been seen".to_owned();
+            let collection = Name::clone(shape.collection.name());
+            let source = Error::Precondition { collection, reason };
+            let during = "applying transactions of other devices";
+            return Err(SyncError::Storage { during, source });
+        }
+        work.restated = true;
+        Ok(())
+    }
+}
+
+impl Replica {
+    /// Applies what was seen before, as far as it is about collections with scopes.
+    pub(crate) async fn refill(&self, sealed: Vec<SealedTransaction>) -> Result<()> {
+        let mut waiting = self.objects_waiting().await?;
+        let incoming = sealed.into_iter().filter_map(|sealed| self.scoped_part(sealed));
+        let mut incoming: Vec<IncomingTransaction> = incoming.collect();
+        incoming.iter_mut().for_each(|one| one.wait_with(&waiting));
+        let incoming: Arc<[IncomingTransaction]> = incoming.into();
+        match self.apply_page(Arc::clone(&incoming), None, How::Refill).await {
+            Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {}
+            result => return result.map(drop),
+        }
+        for one in &*incoming {
+            let mut one = one.clone();
+            one.wait_with(&waiting);
+            match self.apply_page([one.clone()].into(), None, How::Refill).await {
+                Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
+                    // It may be in order with what follows: it is tried again at the end.
+                    waiting.extend(objects_of(&one));
+                    one.refuse(source.to_string());
+                    self.apply_page([one].into(), None, How::Refill).await?;
+                }
+                result => drop(result?),
+            }
+        }
+        Ok(())
+    }
+
+    /// The objects of what is parked: what they become is judged with all that was written to them.
+    async fn objects_waiting(&self) -> Result<HashSet<(i64, Vec<u8>)>> {
+        let parked = waiting(&self.storage).await?.into_iter();
+        let parked = parked.filter_map(|parked| self.scoped_part(parked.sealed()));
+        Ok(parked.flat_map(|one| objects_of(&one)).collect())
+    }
+
+    /// A transaction without what is about other collections. `None`: nothing is left of it, or it is parked as it was.
+    fn scoped_part(&self, sealed: SealedTransaction) -> Option<IncomingTransaction> {
+        let mut one = self.resolve(sealed);
+        if one.refused.is_some() {
+            return None;
+        }
+        let shapes: &[Arc<ResolvedShape>] = &one.shapes;
+        let is_scoped =
+            |entry: &Entry| shapes.get(entry.shape).is_some_and(|it| it.numbers.scope.is_some());
+        let entries = one.transaction.entries.iter_mut();
+        let mut left = 0;
+        for entry in entries {
+            if is_scoped(entry) && !entry.is_taken_out() {
+                left += 1;
+            } else {
+                *entry = Entry::taken_out();
+            }
+        }
+        one.handed_over.clear();
+        (left > 0).then_some(one)
+    }
+}

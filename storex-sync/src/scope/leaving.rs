@@ -1,0 +1,195 @@
+//! Letting go of objects that this device is not to hold.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use storex_core::{
+    Batch, Collection, Filter, Key, Position, Query, Record, Runtime, Step, Trace, Value, field,
+};
+
+use super::subscriptions::{SCOPES, Subscriptions};
+use crate::apply::Replica;
+use crate::error::{During, Result};
+use crate::exclusive::{Fence, HOLDER};
+use crate::failure::Failure;
+use crate::key_code;
+use crate::log::{CLOCK, LOG, clock_key};
+use crate::meta::{META, Numbers, meta_query, meta_row, read_meta};
+use crate::state::{PROGRESS, StatePage, is_state};
+use crate::transaction::{EntryValue, Transaction};
+
+/// The row that is there when objects may have to go; its value is drawn anew whenever one more may have to.
+pub(crate) const LEAVING: &str = "leaving";
+
+const DURING: &str = "letting go of what this device does not hold";
+
+/// How many objects are looked at in one transaction.
+const OBJECTS: u64 = 500;
+
+/// With more transactions than that to be sent, nothing goes: they have to be looked at.
+const MOST_UNSENT: u64 = 1000;
+
+/// The row that says that objects may have to go.
+pub(crate) fn leave(runtime: &dyn Runtime) -> (&'static str, Vec<u8>) {
+    let mut mark = vec![0; 8];
+    runtime.fill_random(&mut mark);
+    (LEAVING, mark)
+}
+
+/// One page of a collection on its way out. Its functions are continuations: they may be called again.
+#[derive(Debug)]
+struct Sweep {
+    collection: Arc<Collection>,
+    numbers: Arc<Numbers>,
+    after: Option<Position>,
+    fence: Option<Fence>,
+    failure: Failure,
+    swept: Mutex<Swept>,
+}
+
+/// How far it has come.
+#[derive(Debug, Clone, Default)]
+struct Swept {
+    next: Option<Position>,
+    /// Whether something has to stay for now.
+    stays: bool,
+}
+
+impl Replica {
+    /// Takes objects out of this database, and only out of this one, that are of scopes which it does not hold, unless something that was
+    /// written to them is still to be sent.
+    pub(super) async fn let_go(&self) -> Result<()> {
+        let rows = self.storage.find(meta_query(&[SCOPES, LEAVING])).await.during(DURING)?;
+        let Some(mark) = meta_row(&rows, LEAVING) else { return Ok(()) };
+        let held = Subscriptions::among(&rows)?;
+        let mut stays = false;
+        for collection in self.storage.registry().collections() {
+            let Some(numbers) = self.numbers.get(collection.name()) else { continue };
+            if numbers.scope.is_none() || !held.is_part(numbers.collection) {
+                continue;
+            }
+            let mut after = None;
+            loop {
+                let swept = self.sweep(collection, numbers, after).await?;
+                stays |= swept.stays;
+                match swept.next {
+                    Some(next) => after = Some(next),
+                    None => break,
+                }
+            }
+        }
+        if stays {
+            return Ok(());
+        }
+        // Unless one more is to go by now.
+        let same = field("name").eq(LEAVING);
+        let same = same.and(field("value").eq(Value::Bytes(mark.to_vec())));
+        self.write(vec![Step::Delete { collection: META.into(), filter: same }], DURING).await
+    }
+
+    async fn sweep(
+        &self,
+        collection: &Arc<Collection>,
+        numbers: &Arc<Numbers>,
+        after: Option<Position>,
+    ) -> Result<Swept> {
+        let sweep = Arc::new(Sweep {
+            collection: Arc::clone(collection),
+            numbers: Arc::clone(numbers),
+            after,
+            fence: self.fence(),
+            failure: Failure::default(),
+            swept: Mutex::default(),
+        });
+        let this = Arc::clone(&sweep);
+        let batch = Batch::new()
+            .step(read_meta(&[SCOPES, PROGRESS, HOLDER]))
+            .find(Query::new(LOG).limit(MOST_UNSENT))
+            .find(sweep.query())
+            .touching([CLOCK])
+            .then(move |trace| this.failure.keep(Arc::clone(&this).look(trace)));
+        sweep.failure.or(self.storage.apply(batch).await, DURING)?;
+        let swept = sweep.swept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(swept)
+    }
+}
+
+impl Sweep {
+    fn query(&self) -> Query {
+        let query = Query::new(Arc::clone(self.collection.name())).limit(OBJECTS);
+        Query { after: self.after.clone(), ..query }
+    }
+
+    /// Looks for what is outside, and asks for its clocks: what has none is older than sync, and was never sent.
+    fn look(self: Arc<Self>, trace: &Trace) -> Result<Vec<Step>> {
+        let (meta, unsent, rows) = (trace.found(2), trace.found(1), trace.found(0));
+        if let Some(fence) = self.fence {
+            fence.check(meta)?;
+        }
+        let held = Subscriptions::among(meta)?;
+        let mut swept = Swept::default();
+        if rows.len() as u64 == OBJECTS {
+            swept.next = rows.last().map(|last| self.query().position_of(&self.collection, last));
+        }
+        let outside = rows.iter().filter(|row| held.exclude(&self.numbers, row));
+        let outside: Vec<Key> = outside.map(|row| self.collection.key_of(row)).collect();
+        // A state that is being sent may not have come to them.
+        let waits = meta_row(meta, PROGRESS).is_some() || unsent.len() as u64 == MOST_UNSENT;
+        swept.stays = waits && !outside.is_empty();
+        let mut going = HashMap::new();
+        if !outside.is_empty() && !waits {
+            let written = self.written(unsent)?;
+            for key in outside {
+                let code = key_code::encode(key.values());
+                if written.contains(&code) {
+                    swept.stays = true;
+                } else {
+                    going.insert(code, key);
+                }
+            }
+        }
+        *self.swept.lock().unwrap_or_else(PoisonError::into_inner) = swept;
+        if going.is_empty() {
+            return Ok(Vec::new());
+        }
+        let number = self.numbers.collection;
+        let clocks = going.keys().map(|code| clock_key(number, code.clone())).collect();
+        let find = Step::Find(Query::new(CLOCK).filter(Filter::Keys(clocks)));
+        let go = Step::then(move |trace| Ok(self.go(&going, trace.found(0))));
+        Ok(vec![find, go])
+    }
+
+    fn go(&self, going: &HashMap<Vec<u8>, Key>, clocks: &[Record]) -> Vec<Step> {
+        let known = clocks.iter().filter_map(|row| row.get(1).as_bytes());
+        let mut known: Vec<(&Vec<u8>, &Key)> =
+            known.filter_map(|code| going.get_key_value(code)).collect();
+        known.sort();
+        let number = self.numbers.collection;
+        let codes = known.iter().map(|(code, _)| clock_key(number, (*code).clone()));
+        let clocks =
+            Step::Delete { collection: CLOCK.into(), filter: Filter::Keys(codes.collect()) };
+        let keys = known.iter().map(|(_, key)| (*key).clone()).collect();
+        let collection = Arc::clone(self.collection.name());
+        vec![Step::Delete { collection, filter: Filter::Keys(keys) }, clocks]
+    }
+
+    /// The objects of the collection to which something was written that is still to be sent.
+    fn written(&self, unsent: &[Record]) -> Result<HashSet<Vec<u8>>> {
+        let mut written = HashSet::new();
+        for payload in unsent.iter().filter_map(|row| row.get(1).as_bytes()) {
+            let transaction = match is_state(payload) {
+                true => StatePage::decode(payload)?.transaction()?,
+                false => Transaction::decode(payload)?,
+            };
+            for entry in &transaction.entries {
+                let shape = transaction.shapes.get(entry.shape);
+                let shape = shape.filter(|it| it.collection == *self.collection.name());
+                if let Some(shape) = shape {
+                    let key = entry.values.iter().take(shape.key_len).map(EntryValue::value);
+                    written.insert(key_code::encode(key));
+                }
+            }
+        }
+        Ok(written)
+    }
+}

@@ -1,0 +1,109 @@
+//! Scopes: a device holds some objects of a collection, and the others do not concern it.
+//!
+//! ```text
+//!   SyncLog::scoped("note", "notebook")           the field that says where an object belongs: the same on all devices
+//!   Sync::subscribe("note", Scope::only([..]))    what this device holds: a row of `_storex_meta`, read by whatever applies
+//!
+//!   arrives, and is not here:   created outside ─▶ passed over      changed ─▶ passed over, or parked until its author's past is here
+//!                               moved in ─▶ created: the transaction that moves an object has all of it
+//!   is here:                    moved out ─▶ merged, and swept at the end of an exchange, when nothing of it is to be sent
+//!   scope added ─▶ backfill: the log (or its snapshot) is read again     scope dropped ─▶ swept
+//! ```
+//!
+//! **Why a device has all of what it holds.** What it passed over before an object was moved in, the mover has sent with the move, as far
+//! as it had seen it. What it had not seen, somebody else has: whoever applies a move finds out, and tells the object anew
+//! ([`Applied::restated`](crate::Applied::restated)); so does the mover itself when it hears of a write that had not seen its move.
+//! That an object was deleted is noted in any case.
+//!
+//! Decision 26 says more.
+
+mod backfill;
+mod fields;
+mod leaving;
+mod moved;
+mod subscribe;
+mod subscriptions;
+
+pub(crate) use backfill::{BACKFILL, Pending, is_filled};
+pub(crate) use fields::ScopeFields;
+pub(crate) use leaving::{LEAVING, leave};
+pub(crate) use moved::Moved;
+pub use subscribe::{Backfill, Scope};
+pub(crate) use subscriptions::{SCOPES, Subscriptions};
+
+use storex_core::Record;
+
+use crate::apply::{Applied, Replica};
+use crate::error::{During, Result};
+use crate::meta::{Numbers, meta_query, meta_row};
+use crate::sync::Sync;
+
+/// What came of bringing the rows in line with what this device holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rescoped {
+    /// What the rules of the merge have changed meanwhile.
+    pub applied: Applied,
+    /// Where something was to be brought: whether it is here now.
+    pub backfill: Option<Backfill>,
+}
+
+impl Sync {
+    /// Brings what scopes that were added hold, and lets go of what this device is not to hold.
+    pub(crate) async fn rescope(&self, replica: &Replica) -> Result<Rescoped> {
+        let rescoped = self.fill(replica).await?;
+        replica.let_go().await?;
+        Ok(rescoped)
+    }
+}
+
+impl Replica {
+    /// Whether an exchange has to look at what this device is to hold.
+    pub(crate) async fn is_scoped(&self) -> Result<bool> {
+        if self.merging.scopes.is_empty() {
+            return Ok(false);
+        }
+        let rows = self.storage.find(meta_query(&[SCOPES, BACKFILL, LEAVING])).await;
+        Ok(!rows.during("reading what this device holds")?.is_empty())
+    }
+
+    /// What of scopes that were added is still to be brought.
+    pub(crate) async fn pending(&self) -> Result<Option<Pending>> {
+        match self.merging.scopes.is_empty() {
+            true => Ok(None),
+            false => Pending::read(&self.storage).await,
+        }
+    }
+
+    /// What this device holds, as others are told: nothing whole while something is still to be brought.
+    pub(crate) async fn lacks(&self) -> Result<Lacks> {
+        if self.merging.scopes.is_empty() {
+            return Ok(Lacks::default());
+        }
+        let rows = self.storage.find(meta_query(&[SCOPES, BACKFILL])).await;
+        Lacks::among(&rows.during("reading what this device holds")?)
+    }
+}
+
+/// Of which collections a device lacks objects.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lacks {
+    pub(crate) subscriptions: Subscriptions,
+    /// Whether something is still to be brought.
+    fills: bool,
+}
+
+impl Lacks {
+    pub(crate) fn among(meta: &[Record]) -> Result<Self> {
+        let fills = meta_row(meta, BACKFILL).is_some();
+        Ok(Self { subscriptions: Subscriptions::among(meta)?, fills })
+    }
+
+    pub(crate) fn nothing(&self) -> bool {
+        !self.fills && self.subscriptions.are_whole()
+    }
+
+    /// Whether some of a collection may be missing.
+    pub(crate) fn some_of(&self, numbers: &Numbers) -> bool {
+        numbers.scope.is_some() && (self.fills || self.subscriptions.is_part(numbers.collection))
+    }
+}
