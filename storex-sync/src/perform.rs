@@ -49,7 +49,12 @@ impl Sync {
                     let first =
                         unsent.first().and_then(|row| u64::try_from(row.get(0).as_int()?).ok());
                     let sent_to = first.unwrap_or(head.next);
-                    let (first, untold) = (turn.is_first(), turn.owes_acknowledgement());
+                    let first = turn.is_first();
+                    if first && place.is_some() {
+                        // Nobody knows what was told before.
+                        turn.applies();
+                    }
+                    let untold = turn.owes_acknowledgement();
                     let scoped = replica.is_scoped().await?;
                     Outcome::Place { device, sent_to, place, first, ahead, untold, scoped }
                 }
@@ -145,6 +150,10 @@ impl Sync {
             tracing::trace!(target: "storex::step", step = "sync.after_append");
         }
         match answer {
+            Ok(None) if read.is_some() => {
+                let reason = "it gives no page, although one was asked for".to_owned();
+                Err(SyncError::Protocol { during, reason })
+            }
             Ok(page) => {
                 if acknowledge.is_some() {
                     turn.acknowledged();

@@ -100,7 +100,7 @@ impl Turn {
 
     /// Whether the log may not have been told of all that was applied here.
     pub(crate) fn owes_acknowledgement(&self) -> bool {
-        self.is_first() || self.begun.untold.load(Ordering::Relaxed)
+        self.begun.untold.load(Ordering::Relaxed)
     }
 
     /// Notes that something is applied.
@@ -279,6 +279,8 @@ impl Sync {
         match &result {
             // One that sent nothing may have asked for nothing.
             Ok(report) if purpose == Purpose::Send && report.sent_transactions == 0 => {}
+            // Nothing was read, and what is parked was not tried.
+            Ok(_) if purpose == Purpose::Acknowledge => {}
             Ok(_) => turn.went_through(),
             Err(_) => turn.failed(),
         }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use serde_json::json;
 use storex_sync::engine::{Action, Next, Round, Triggers};
 use storex_sync::{
-    Brief, ContinuousSync, Degraded, LogRequest, MemorySharedLog, SharedSyncLog, SyncReport,
-    WhenBusy,
+    Brief, ContinuousSync, Degraded, LogRequest, MemorySharedLog, SharedSyncLog, SyncError,
+    SyncReport, WhenBusy,
 };
 use support::log::{Call, Fault, ScriptedLog};
 use support::{Device, assert_in_step, cloned, parked_count, settle, shared_log};
@@ -22,9 +22,11 @@ use tokio::time::{Instant, timeout};
 /// No timer of a test is so long.
 const LONG: Duration = Duration::from_secs(100_000);
 
-/// One that exchanges when it is asked to, and has done so once.
+/// One whose next exchange is far away, unless it is asked for, and that has made one.
 async fn continuous(device: &Device, log: &Arc<ScriptedLog>) -> ContinuousSync {
-    let sync = ContinuousSync::builder(device.join(log).await).triggers(Triggers::MANUAL).start();
+    let timer = Triggers { timer: true, ..Triggers::MANUAL };
+    let sync = ContinuousSync::builder(device.join(log).await).intervals(LONG, LONG);
+    let sync = sync.triggers(timer).start();
     exchanged(&sync).await;
     log.forget();
     sync
@@ -150,9 +152,13 @@ async fn c54_stopping_waits_for_no_log_that_does_not_answer() {
         log.forget();
         let sync = ContinuousSync::start(a.join(&log).await, LONG);
         exchanged(&sync).await;
-        assert!(log.requests()[0].acknowledge.is_some(), "with the first request that there is");
-        assert_eq!((log.count(Call::Acknowledge), behind(&inner, &a).await), (0, 0));
+        assert_eq!(
+            tells(&log.requests()),
+            [false],
+            "nobody has looked yet whether it is the same log"
+        );
         sync.stop().await;
+        assert_eq!((log.count(Call::Acknowledge), behind(&inner, &a).await), (1, 0));
     }
 }
 
@@ -218,6 +224,68 @@ async fn c54_a_lost_answer_doubles_nothing_in_either_direction() {
     assert_in_step(&[&a, &b]).await;
     assert_eq!(b.get("note", "n").await.unwrap()["stars"], 200);
     assert_eq!(inner.len(), 401, "each transaction is in the log once");
+}
+
+/// What takes long or fails does not do so again together with everything else that shares its request.
+#[tokio::test(start_paused = true)]
+async fn c54_after_a_failure_what_is_sent_and_what_is_read_go_alone() {
+    let inner = shared_log();
+    let log = ScriptedLog::new(&inner);
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    let sync = a.join(&log).await;
+    sync.sync_once().await.unwrap();
+    ten(&a, "of A").await;
+    ten(&b, "of B").await;
+    b.sync(&inner).await;
+    log.forget();
+    log.script(Call::Append, [Fault::Fail]);
+    sync.sync_once().await.unwrap_err();
+    assert_eq!(sync.unsent().await.unwrap(), 10);
+    log.forget();
+    log.script(Call::Read, [Fault::Fail]);
+    sync.sync_once().await.unwrap_err();
+    assert_eq!(log.calls(), [Call::Register, Call::Append, Call::Read]);
+    assert_eq!(sync.unsent().await.unwrap(), 0, "what was sent is not sent again");
+    sync.sync_once().await.unwrap();
+    b.sync(&inner).await;
+    assert_in_step(&[&a, &b]).await;
+}
+
+/// By hand, or on changes only: nobody knows when the next exchange comes.
+#[tokio::test(start_paused = true)]
+async fn c54_without_a_timer_each_exchange_acknowledges_at_its_end() {
+    let inner = shared_log();
+    let log = ScriptedLog::new(&inner);
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    let sync = ContinuousSync::builder(a.join(&log).await).triggers(Triggers::MANUAL).start();
+    exchanged(&sync).await;
+    ten(&b, "of B").await;
+    b.sync(&inner).await;
+    exchanged(&sync).await;
+    assert_eq!(behind(&inner, &a).await, 0);
+    sync.stop().await;
+}
+
+/// Of what shares a request with a reading that cannot be, what was sent is done with.
+#[tokio::test(start_paused = true)]
+async fn c54_what_was_sent_by_a_device_below_the_floor_is_not_sent_again() {
+    let inner = shared_log();
+    let log = ScriptedLog::without_snapshots(&inner);
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    let sync = a.join(&log).await;
+    sync.sync_once().await.unwrap();
+    let me = sync.device().await.unwrap();
+    ten(&b, "of B").await;
+    b.sync(&inner).await;
+    inner.dismiss(me).await.unwrap();
+    inner.trim().await.unwrap();
+    a.note("a", "of A").await;
+    log.forget();
+    let error = sync.sync_once().await.unwrap_err();
+    assert!(matches!(error, SyncError::BelowFloor { .. }), "{error}");
+    assert_eq!((log.calls(), sync.unsent().await.unwrap()), (vec![Call::Append], 0));
+    b.sync(&inner).await;
+    assert_eq!(b.title("a").await.as_deref(), Some("of A"));
 }
 
 /// A copy has sent under the same numbers: the request is refused, and reads nothing. Nothing is lost by it, or applied twice.
@@ -317,6 +385,6 @@ async fn c54_after_a_crash_the_first_exchange_acknowledges() {
     let a = a.reopened(support::schema()).await;
     let sync = ContinuousSync::builder(a.join(&log).await).triggers(Triggers::MANUAL).start();
     exchanged(&sync).await;
-    assert_eq!(log.calls(), [Call::Register, Call::Read]);
+    assert_eq!(log.calls(), [Call::Register, Call::Read, Call::Acknowledge]);
     assert_eq!(behind(&inner, &a).await, 0);
 }

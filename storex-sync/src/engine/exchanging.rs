@@ -23,7 +23,9 @@ impl Engine {
         self.disarm(Timer::Gather);
         let callers = std::mem::take(&mut self.callers);
         self.untold = false;
-        let round = Round::new().in_a_series();
+        // Without a timer nobody knows when the next one comes.
+        let round = Round::new();
+        let round = if self.config.triggers.timer { round.in_a_series() } else { round };
         self.activity = Activity::Exchanging(Box::new(round), callers);
         self.effects.push(Effect::Perform(Action::ReadPlace));
         self.status.next_attempt = None;

@@ -28,7 +28,7 @@ async fn the_first_exchange_is_at_once_and_then_one_per_interval(place: Place) {
     let continuous = start(&device, &log, place).await;
     let_run().await;
     assert_eq!(continuous.status().borrow().rounds, 1);
-    assert_eq!(log.calls(), [Call::Register, Call::Append], "what is sent is read with");
+    assert_eq!(log.calls(), [Call::Register, Call::Append, Call::Read]);
     log.forget();
     for round in 2..6 {
         sleep(INTERVAL).await;

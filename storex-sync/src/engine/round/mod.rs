@@ -13,7 +13,8 @@
 //!
 //! **A request carries what there is to be carried.** The last of what is sent goes with the first reading, and each request also
 //! acknowledges what was applied before it. So where little is pending on either side, an exchange is one request. What the last page has
-//! brought is acknowledged by a request of its own, or, where another exchange is to follow ([`Round::in_a_series`]), by that one.
+//! brought is acknowledged by a request of its own, or, where another exchange is to follow ([`Round::in_a_series`]), by that one. The first
+//! exchange, and the one after a failure, sends and reads one after the other: what is large or slow shall not fail for ever together.
 //!
 //! What the rules of the merge have made this device write meanwhile is sent before it is through.
 
@@ -62,6 +63,8 @@ pub struct Round {
     sending: Option<Sending>,
     /// What came with the answer to it.
     page: Option<Page>,
+    /// The last of what is sent was sent without asking for a page.
+    sent_alone: bool,
     /// The number behind the last transaction that the log is known to have of this device.
     sent_to: u64,
     /// What follows when everything is durable.
@@ -77,6 +80,10 @@ pub struct Round {
     owes: bool,
     /// The place may be further on than what the log was told.
     untold: bool,
+    /// The log has what is in front of the place: a page that follows it was applied.
+    proven: bool,
+    /// What follows the place is gone, which came with the answer to what was sent.
+    below_floor: bool,
     /// The next exchange tells what this one leaves untold.
     in_a_series: bool,
     restored: u32,
@@ -168,7 +175,14 @@ impl Round {
             Outcome::LogReplaced => self.replaced()?,
             Outcome::Renewed(device) => self.renewed(device)?,
             Outcome::Trimmed => return self.sent(),
-            Outcome::BelowFloor => self.restore()?,
+            Outcome::BelowFloor => match &self.sending {
+                // It was appended, and is not to be sent again.
+                Some(sending) => {
+                    self.below_floor = true;
+                    Action::Trim(self.device, sending.last)
+                }
+                None => self.restore()?,
+            },
             Outcome::Restored(report) => self.go_on_from_snapshot(report),
             Outcome::Applied(applied) => {
                 if let Some((place, reread)) = self.behind_apply.take() {
@@ -202,8 +216,9 @@ impl Round {
 
     /// Whether something is applied here that the log was not told of.
     pub(super) fn owes_acknowledgement(&self) -> bool {
-        // While the log is read anew something may be missing in front of the place.
-        self.untold && self.reread.is_none() && self.noted() != Cursor::default()
+        // While the log is read anew something may be missing in front of the place, and so it may where nobody has looked yet.
+        let is_sure = self.reread.is_none() && (self.proven || !self.first);
+        self.untold && is_sure && self.noted() != Cursor::default()
     }
 
     fn sends(&self) -> bool {
@@ -216,6 +231,7 @@ impl Round {
         self.registered = place.is_some() && !self.first;
         (self.device, self.place) = (device, place);
         (self.reread, self.behind_apply, self.sending, self.page) = (None, None, None, None);
+        (self.proven, self.sent_alone, self.below_floor) = (false, false, false);
         match self.purpose {
             // Perhaps there is nothing to send.
             Purpose::Send => Next::Do(Action::ReadOutbox(device)),
@@ -309,7 +325,9 @@ impl Round {
         let (last, count) = (last.sequence, transactions.len() as u64);
         let more = more || state;
         self.sent_to = next.max(last.saturating_add(1));
-        let reads = self.purpose != Purpose::Send && !more;
+        // At first one after the other: whatever has failed before is not to fail again with all that shares its request.
+        let reads = self.purpose != Purpose::Send && !more && !self.first;
+        self.sent_alone = self.purpose != Purpose::Send && !more && !reads;
         let asked = self.ask(transactions, reads.then(|| self.cursor()));
         self.sending = Some(Sending { transactions: count, entries, last, more });
         Next::Do(asked)
@@ -320,6 +338,9 @@ impl Round {
             self.sending.take().ok_or_else(out_of_turn)?;
         self.report.sent_transactions += transactions;
         self.report.sent_entries += entries;
+        if std::mem::take(&mut self.below_floor) {
+            return self.restore().map(Next::Do);
+        }
         if more { Ok(Next::Do(Action::ReadOutbox(self.device))) } else { self.answered() }
     }
 
@@ -327,6 +348,10 @@ impl Round {
     fn answered(&mut self) -> Result<Next> {
         match self.page.take() {
             Some(page) => self.arrived(page),
+            None if self.sent_alone => {
+                self.sent_alone = false;
+                Ok(Next::Do(self.read()))
+            }
             None => Ok(self.finish()),
         }
     }
@@ -368,6 +393,7 @@ impl Round {
     }
 
     fn page_done(&mut self) -> Next {
+        self.proven = true;
         if self.more_arrives {
             return Next::Do(self.read());
         }
