@@ -70,6 +70,27 @@ impl Rejected {
 
 /// The transactions of this device that the shared log has refused for good, in the order in which they were written.
 ///
+/// ```
+/// # use std::sync::Arc;
+/// # use storex_core::{Definition, FieldType, Registry, Storage};
+/// # use storex_memory::{MemoryBackend, TestRuntime};
+/// # use storex_sync::{LogId, MemorySharedLog, Sync};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let registry = Registry::builder().collection(Definition::new("note").field("title", FieldType::String)).build()?;
+/// # let log = Arc::new(MemorySharedLog::new(LogId([7; 16])));
+/// use storex_sync::SyncLog;
+///
+/// let storage = Storage::builder(MemoryBackend::new(), registry, Arc::new(TestRuntime::new(1)))
+///     .middleware(SyncLog::new().reversible()) // keeps what was before each write, until it is sent
+///     .open().await?;
+/// let sync = Sync::open(&storage, log).await?;
+/// for rejected in storex_sync::rejected(&storage).await? {
+///     println!("{} was refused: {}", rejected.write, rejected.reason);
+///     sync.retry_rejected(rejected.write).await?; // writes it again; or `discard_rejected`
+/// }
+/// # Ok(()) }
+/// ```
+///
 /// # Errors
 /// [`SyncError::Storage`].
 pub async fn rejected(storage: impl Into<Lane>) -> Result<Vec<Rejected>> {
