@@ -82,9 +82,21 @@ impl Scoping {
         }
         let key = shape.collection.primary_key();
         let is_whole = !self.is_part.get(at).copied().unwrap_or(false);
+        if is_whole && !clock.states.is_empty() && is_blind(one, entry, key.len()) {
+            return true;
+        }
         !had_seen_all(clock, key, &shape.numbers, had_seen)
             && (is_whole || clock.stamps().any(|it| is_mine(it) && !had_seen(it)))
     }
+}
+
+/// Whether an object is created by somebody who perhaps does not hold the one that is there, and so does not know what was contributed to
+/// it: whoever replaces one that is there tells all of it behind.
+fn is_blind(one: &IncomingTransaction, entry: &Entry, key_len: usize) -> bool {
+    let is_same =
+        |it: &&Entry| it.values.iter().take(key_len).eq(entry.values.iter().take(key_len));
+    let mut told = one.transaction.entries.iter().filter(|it| it.is_brought_back());
+    entry.kind == EntryKind::Create && told.find(is_same).is_none()
 }
 
 /// How much of what is parked is looked at for what it creates.
