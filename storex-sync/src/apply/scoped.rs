@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
-use storex_core::{Error, Name, Query, Record};
+use storex_core::{Error, Name, Query, Record, Value};
 
 use super::page::{How, Page};
 use super::resolve::{IncomingTransaction, Refusal, ResolvedShape};
@@ -93,10 +93,14 @@ impl Scoping {
 /// Whether an object is created by somebody who perhaps does not hold the one that is there, and so does not know what was contributed to
 /// it: whoever replaces one that is there tells all of it behind.
 fn is_blind(one: &IncomingTransaction, entry: &Entry, key_len: usize) -> bool {
-    let is_same =
-        |it: &&Entry| it.values.iter().take(key_len).eq(entry.values.iter().take(key_len));
-    let mut told = one.transaction.entries.iter().filter(|it| it.is_brought_back());
-    entry.kind == EntryKind::Create && told.find(is_same).is_none()
+    let collection = |it: &Entry| one.shapes.get(it.shape).map(|shape| shape.numbers.collection);
+    let key = |it: &Entry| -> Vec<Value> {
+        it.values.iter().take(key_len).map(|it| it.value().clone()).collect()
+    };
+    let is_told = |it: &Entry| {
+        it.is_brought_back() && collection(it) == collection(entry) && key(it) == key(entry)
+    };
+    entry.kind == EntryKind::Create && !one.transaction.entries.iter().any(is_told)
 }
 
 /// How much of what is parked is looked at for what it creates.
