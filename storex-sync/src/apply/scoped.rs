@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
-use storex_core::{Error, Name, Query, Record};
+use storex_core::{Error, Name, Query, Record, Value};
 
 use super::page::{How, Page};
 use super::resolve::{IncomingTransaction, Refusal, ResolvedShape};
@@ -82,9 +82,25 @@ impl Scoping {
         }
         let key = shape.collection.primary_key();
         let is_whole = !self.is_part.get(at).copied().unwrap_or(false);
+        if is_whole && !clock.states.is_empty() && is_blind(one, entry, key.len()) {
+            return true;
+        }
         !had_seen_all(clock, key, &shape.numbers, had_seen)
             && (is_whole || clock.stamps().any(|it| is_mine(it) && !had_seen(it)))
     }
+}
+
+/// Whether an object is created by somebody who perhaps does not hold the one that is there, and so does not know what was contributed to
+/// it: whoever replaces one that is there tells all of it behind.
+fn is_blind(one: &IncomingTransaction, entry: &Entry, key_len: usize) -> bool {
+    let collection = |it: &Entry| one.shapes.get(it.shape).map(|shape| shape.numbers.collection);
+    let key = |it: &Entry| -> Vec<Value> {
+        it.values.iter().take(key_len).map(|it| it.value().clone()).collect()
+    };
+    let is_told = |it: &Entry| {
+        it.is_brought_back() && collection(it) == collection(entry) && key(it) == key(entry)
+    };
+    entry.kind == EntryKind::Create && !one.transaction.entries.iter().any(is_told)
 }
 
 /// How much of what is parked is looked at for what it creates.

@@ -177,7 +177,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn c19_each_holds_what_it_has_chosen(log in log(), acts in prop::collection::vec(act(), 1..60)) {

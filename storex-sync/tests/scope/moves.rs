@@ -209,6 +209,23 @@ async fn an_update_waits_with_what_is_parked() {
     assert_eq!(support::parked_count(&x).await, 0);
 }
 
+/// A device creates under a key that it does not hold any more: what was contributed to the object that is there counts for it too.
+#[tokio::test(start_paused = true)]
+async fn what_is_created_under_a_key_of_another_scope_becomes_one_object() {
+    let log = shared_log();
+    let (a, y) = (device(1).await, holding(2, &log, &["y"]).await);
+    y.create("note", json!({"id": "1", "title": "first", "notebook": "x"})).await;
+    y.update("note", json!({}), json!({"tags": ["before"]})).await;
+    settle(&[&y, &a], &log).await;
+    assert_eq!(ids(&y).await, [""; 0]);
+    write(&y, "1", "y").await;
+    for _ in 0..2 {
+        settle(&[&y, &a], &log).await;
+    }
+    assert_eq!(held(&y).await["1"]["tags"], json!(["before"]));
+    assert_eq!(held(&y).await, held(&a).await);
+}
+
 /// Two moves of one object: one of them has won, and nobody keeps it who follows the other.
 #[tokio::test(start_paused = true)]
 async fn c18_two_moves_converge() {
