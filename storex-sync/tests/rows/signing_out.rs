@@ -173,13 +173,16 @@ async fn c76_it_is_one_programs_matter_and_one_transaction() {
         Exclusive::lease(&other.storage, LeaseTimes::default()).await.unwrap(),
     );
     let held = there.try_acquire().await.unwrap().unwrap();
-    let sync = a.join(&log).await.exclusive(here);
+    let sync = a.join(&log).await.exclusive(here.clone());
     for refused in [sync.sign_out().await, sync.sign_out_discarding().await] {
         assert!(matches!(refused, Err(SyncError::HeldElsewhere)));
     }
     held.release().await.unwrap();
+    let guard = here.try_acquire().await.unwrap().unwrap();
     let mut changes = a.storage.changes();
     sync.sign_out().await.unwrap();
+    assert!(there.try_acquire().await.unwrap().is_none(), "it is still held");
+    guard.release().await.unwrap();
     let told = std::iter::from_fn(|| changes.try_next()).count();
     assert_eq!(told, 1, "one commit");
     assert_eq!(dump_all(&a).await["_storex_parked"], []);
