@@ -273,7 +273,6 @@ impl Engine {
         if !self.pause_told {
             let was_paused = std::mem::replace(&mut self.obstacles.paused, look.paused);
             self.due |= was_paused && !look.paused;
-            self.pausing |= look.paused && !was_paused;
         }
         let begins = match after {
             After::Round => true,

@@ -139,7 +139,7 @@ impl ScriptedStore {
         state.refusal.map_or(Ok(()), |refusal| Err(refusal()))
     }
 
-    async fn pass(self: &ScriptedStore, blob: &BlobRef) -> Result<Running<'_>> {
+    async fn pass(&self, blob: &BlobRef) -> Result<Running<'_>> {
         let hangs = {
             let mut state = self.lock();
             state.requests += 1;
