@@ -19,14 +19,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use storex_core::{Key, Name};
 
 use crate::rules::Rules;
-use crate::stamp::{Device, Hlc};
-use crate::transaction::{Entry, EntryKind, EntryValue, Transaction};
+use crate::transaction::{Entry, EntryKind, EntryValue, Header, Transaction};
 
 /// What a transaction sets, when it does nothing else: fields by object.
 type Sets = BTreeMap<(Name, Key, u32), BTreeSet<Name>>;
-
-/// What a device had seen when it wrote.
-type Seen = Vec<(Device, Hlc)>;
 
 /// What is larger was no edit, but a batch: nobody writes it again, and to look whether somebody has costs as much as to send it.
 const LARGEST: usize = 16 * 1024;
@@ -34,7 +30,7 @@ const LARGEST: usize = 16 * 1024;
 /// Which of some transactions in a row are overwritten whole by the next: their bytes without values, by place.
 pub(crate) fn reduce(payloads: &[&[u8]], rules: &Rules) -> Vec<(usize, Vec<u8>)> {
     let mut reduced = Vec::new();
-    let mut next: Option<(Sets, Seen)> = None;
+    let mut next: Option<(Sets, Header)> = None;
     for (at, payload) in payloads.iter().enumerate().rev() {
         // Whatever is no transaction of writes overwrites nothing.
         let small = payload.len() <= LARGEST;
@@ -45,14 +41,16 @@ pub(crate) fn reduce(payloads: &[&[u8]], rules: &Rules) -> Vec<(usize, Vec<u8>)>
         let sets = sets(&transaction);
         match (&sets, &next) {
             // Of a write that had not seen what the next had seen, somebody else has to hear: it is a conflict.
-            (Some(sets), Some((next, seen)))
-                if *seen == transaction.header.seen
+            (Some(sets), Some((next, header)))
+                if header.seen == transaction.header.seen
+                    // Under another schema the same names may mean something else.
+                    && header.schema == transaction.header.schema
                     && covers(next, sets)
                     && !is_watched(sets, rules) =>
             {
                 reduced.push((at, transaction.without_entries().encode()));
             }
-            _ => next = sets.map(|sets| (sets, transaction.header.seen)),
+            _ => next = sets.map(|sets| (sets, transaction.header)),
         }
     }
     reduced

@@ -20,7 +20,7 @@ use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
 use crate::journal::CONFLICTS;
 use crate::key_code;
-use crate::log::{CLOCK, LOG, clock_key};
+use crate::log::{CLOCK, LOG, clock_key, read_clock_rows};
 use crate::meta::{
     CATALOGUE, FOLLOWED, LANES, LOCAL_FIELDS, LOCAL_ONLY, META, RULES, meta_row, newcomer,
     read_meta, write_meta,
@@ -122,9 +122,10 @@ enum Unsent {
 }
 
 impl Replica {
-    /// Objects without a clock.
+    /// Objects without a clock that says that they live.
     async fn unlogged(&self) -> Result<u64> {
         let mut count = 0;
+        let (_, devices) = self.head().await?;
         for collection in self.storage.registry().collections() {
             let Some(numbers) = self.numbers.get(collection.name()) else { continue };
             let number = numbers.collection;
@@ -136,8 +137,11 @@ impl Replica {
                 let code = |row: &Record| key_code::encode(key.iter().map(|at| row.get(*at)));
                 let keys = rows.iter().map(|row| clock_key(number, code(row))).collect();
                 let clocks = Query::new(CLOCK).filter(Filter::Keys(keys));
-                let clocks = self.storage.count(clocks).await.during(DURING)?;
-                count += (rows.len() as u64).saturating_sub(clocks);
+                let clocks = self.storage.find(clocks).await.during(DURING)?;
+                let clocks = read_clock_rows(&clocks, &devices)?;
+                // What has a tombstone was created again without a log.
+                let living = clocks.values().filter(|clock| clock.is_alive()).count();
+                count += rows.len().saturating_sub(living) as u64;
                 let Some(last) = rows.last().filter(|_| rows.len() as u64 == OBJECTS) else {
                     break;
                 };

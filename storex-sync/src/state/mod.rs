@@ -208,14 +208,18 @@ impl Logging {
             }
             bytes += size;
             let object = (begun.numbers.collection, code_of(&begun.collection, row));
-            let known = clocks.remove(&object);
+            // One that has a tombstone was created again without a log.
+            let (known, tombstone) = match clocks.remove(&object) {
+                Some(clock) if !clock.is_alive() => (None, clock.life),
+                known => (known, 0),
+            };
             if known.is_none() && !begun.progress.older {
                 last = Some(begun.collection.key_of(row).values().to_vec());
                 continue;
             }
             let older = known.is_none();
             let oldest = Stamp { hlc: OLDEST, device: begun.me };
-            let mut clock = known.unwrap_or_else(|| Clock::created(1, oldest));
+            let mut clock = known.unwrap_or_else(|| Clock::created(tombstone + 1, oldest));
             let redated = begun.redate(&mut clock);
             let clock = clock.encode(&mut begun.devices);
             if older || redated {

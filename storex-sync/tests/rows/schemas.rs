@@ -108,3 +108,23 @@ async fn c78_what_an_older_schema_says_is_understood() {
     assert_eq!(states.get("letter", "2").await.unwrap()["title"], "a new field");
     assert_eq!(states.get("letter", "2").await.unwrap()["subject"], "b");
 }
+
+/// Two writes of one device that are both still to be sent, to a name that has changed its meaning between them.
+#[tokio::test]
+async fn c78_a_write_under_an_older_schema_is_not_overwritten_by_one_under_another() {
+    let log = shared_log();
+    let device = Device::with(1, first()).await;
+    device.create("letter", json!({"id": "1", "title": "before"})).await;
+    device.sync(&log).await;
+    device
+        .update("letter", json!({"id": "1"}), json!({"title": "what is the subject today"}))
+        .await;
+    let device = device.reopened(second()).await;
+    device.update("letter", json!({"id": "1"}), json!({"title": "what is new today"})).await;
+    let other = Device::with(2, second()).await;
+    settle(&[&device, &other], &log).await;
+    let letter = other.get("letter", "1").await.unwrap();
+    assert_eq!(letter["subject"], "what is the subject today");
+    assert_eq!(letter["title"], "what is new today");
+    assert_in_step(&[&device, &other]).await;
+}

@@ -110,3 +110,23 @@ async fn c80_unlogged_changes_of_known_objects_hold_nothing_up() {
     assert_in_step(&[&a, &b]).await;
     assert_eq!(b.title("deleted").await.as_deref(), Some("created again"));
 }
+
+/// What was deleted with a log and created again without one is new.
+#[tokio::test]
+async fn c80_what_was_created_again_without_a_log_is_found_too() {
+    let log = shared_log();
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    a.note("n", "first").await;
+    settle(&[&a, &b], &log).await;
+    a.delete("note", json!({"id": "n"})).await;
+    settle(&[&a, &b], &log).await;
+    without_sync(&a).await.note("n", "created again").await;
+    let a = a.reopened(schema()).await;
+    let sync = a.join(&log).await;
+    assert_eq!(sync.unlogged().await.unwrap(), 1);
+    sync.send_state().await.unwrap();
+    settle(&[&a, &b], &log).await;
+    assert_eq!(a.title("n").await.as_deref(), Some("created again"));
+    assert_in_step(&[&a, &b]).await;
+    assert_eq!(a.join(&log).await.unlogged().await.unwrap(), 0);
+}
