@@ -152,7 +152,7 @@ impl Replica {
         }
         let decoded: Vec<Option<Transaction>> =
             unsent.iter().map(|it| it.transaction.clone()).collect();
-        let fate = Fate::of(&decoded);
+        let fate = Fate::of(&decoded, &self.rules);
         let before = before.iter().map(|row| Before::read(row, &devices));
         let before = before.collect::<Result<Vec<_>>>()?;
         let forgotten: Vec<Key> = before

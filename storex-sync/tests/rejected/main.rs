@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod behind;
 mod edges;
 mod histories;
 mod retry;
