@@ -128,7 +128,8 @@ impl Fate {
             self.stamps.insert(transaction.stamp(n));
             let Some(object) = object_of(&transaction.shapes, entry) else { continue };
             // An object that is told behind its own change was there.
-            let is_told = entry.is_brought_back() && changed.contains(&(object.clone(), entry.life));
+            let is_told =
+                entry.is_brought_back() && changed.contains(&(object.clone(), entry.life));
             if entry.kind == EntryKind::Create && !is_told {
                 self.created.insert((object.clone(), entry.life));
                 self.missing.insert(object.clone());

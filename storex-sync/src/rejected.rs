@@ -114,7 +114,8 @@ impl Sync {
     /// not there, say, or an increment was not taken back here. Nothing was written then, and it stays listed.
     pub async fn retry_rejected(&self, write: WriteId) -> Result<()> {
         let rejected = self.rejected_one(write).await?;
-        let transaction = Transaction::decode(&rejected.payload)?;
+        let registry = self.replica.storage.registry();
+        let transaction = Transaction::decode_own(&rejected.payload, registry)?;
         let mut steps = Vec::new();
         for entry in &transaction.entries {
             let storage = &self.replica.storage;

@@ -10,6 +10,8 @@ mod behind;
 mod edges;
 mod histories;
 mod retry;
+mod states;
+mod updates;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
