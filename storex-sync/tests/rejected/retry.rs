@@ -1,22 +1,59 @@
 //! Writing again what was refused.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use serde_json::json;
+use storex_core::{AutoPk, Context, Middleware, Next, Operation, Outcome, Storage};
 use storex_sync::{Strategy, SyncError, SyncLog};
 
-use crate::support::{Device, assert_in_step, settle};
+use crate::support::{Device, assert_in_step, schema, settle};
 use crate::{Guarded, refuse_last, reversible_as, two};
 
-/// Of two who retry at once, one writes.
+/// Lets others run once what was refused has been read.
+#[derive(Debug)]
+struct AfterLook;
+
+#[async_trait]
+impl Middleware for AfterLook {
+    async fn process(
+        &self,
+        cx: &mut Context,
+        operation: Operation,
+        next: Next<'_>,
+    ) -> storex_core::Result<Outcome> {
+        let looks = matches!(&operation, Operation::Find(query)
+            if &*query.collection == "_storex_rejected");
+        let outcome = next.run(cx, operation).await;
+        if looks {
+            tokio::task::yield_now().await;
+        }
+        outcome
+    }
+}
+
+/// Of two who retry at once, one writes; and of two who discard, one is given it.
 #[tokio::test(start_paused = true)]
 async fn c59_who_retries_twice_at_once_writes_once() {
     let (a, b, log) = two().await;
     a.update("note", json!({"id": "n"}), json!({"stars": {"$inc": 5}})).await;
     let refused = refuse_last(&a, &log).await;
+    a.update("note", json!({"id": "n"}), json!({"stars": {"$inc": 7}})).await;
+    let discarded = refuse_last(&a, &log).await;
     a.sync(&log).await;
+    let registry = schema().build().unwrap();
+    let storage = Storage::builder(Arc::clone(&a.backend), registry, Arc::clone(&a.runtime) as _)
+        .middleware(AutoPk::new())
+        .middleware(AfterLook)
+        .middleware(SyncLog::new().reversible());
+    let a = Device { storage: storage.open().await.unwrap(), ..a };
     let sync = a.join(&log).await;
     let (one, other) = tokio::join!(sync.retry_rejected(refused), sync.retry_rejected(refused));
     let failed = [one, other].into_iter().filter_map(Result::err).collect::<Vec<_>>();
     assert!(matches!(&failed[..], [SyncError::UnknownWrite { .. }]), "{failed:?}");
+    let (one, other) =
+        tokio::join!(sync.discard_rejected(discarded), sync.discard_rejected(discarded));
+    assert!(one.is_ok() != other.is_ok());
     settle(&[&a, &b], &log).await;
     assert_in_step(&[&a, &b]).await;
     assert_eq!(a.get("note", "n").await.unwrap()["stars"], 15);
