@@ -4,6 +4,7 @@
 //! ([`SyncLog::reversible`](crate::SyncLog::reversible)). What arrives of others is folded into it too, see [`crate::apply`]: it stays what
 //! the object would be without this write and those behind it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use storex_core::{
@@ -150,7 +151,8 @@ pub(crate) fn forget_all() -> Step {
 #[derive(Debug, Clone)]
 pub(crate) struct Witness {
     numbers: Arc<AllNumbers>,
-    seen: Arc<Mutex<Vec<ObjectImages>>>,
+    /// Per object, in the order in which it was changed.
+    seen: Arc<Mutex<BTreeMap<(Name, Key), Vec<ObjectImages>>>>,
 }
 
 impl Witness {
@@ -162,8 +164,7 @@ impl Witness {
     /// what was seen last.
     pub(crate) fn before(&self, collection: &Name, key: &Key) -> Option<Vec<(u32, Value)>> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut of_it =
-            seen.iter().rev().filter(|it| it.key == *key && it.collection == *collection);
+        let mut of_it = seen.get(&(Name::clone(collection), key.clone()))?.iter().rev();
         let mut first = of_it.next()?;
         for earlier in of_it {
             if earlier.after != first.before {
@@ -185,7 +186,10 @@ impl Observer for Witness {
 
     fn after(&self, _: &Collection, changes: &[ObjectImages]) -> storex_core::Result<()> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.extend(changes.iter().cloned());
+        for change in changes {
+            let object = (Name::clone(&change.collection), change.key.clone());
+            seen.entry(object).or_default().push(change.clone());
+        }
         Ok(())
     }
 }

@@ -74,7 +74,8 @@ impl LogWriter {
         else {
             return writer.read_clocks(trace, drawn);
         };
-        if self.merging.strategies.contains_key(collection.name()) {
+        // Who wants to know what was before has to read it before it is written.
+        if self.witness.is_some() || self.merging.strategies.contains_key(collection.name()) {
             return writer.read_clocks(trace, drawn);
         }
         let clocks = records

@@ -237,7 +237,7 @@ impl Offer {
         let mut outgoing = Vec::new();
         for (at, payload) in payloads.iter().enumerate() {
             if is_state(payload) {
-                let mut page = StatePage::decode(payload)?;
+                let mut page = StatePage::decode_own(payload, &self.registry)?;
                 if self.numbers.without_local_state(&self.registry, &mut page) {
                     let objects = (page.living.len() + page.deleted.len()) as u64;
                     let objects = i64::try_from(objects).unwrap_or(i64::MAX);
@@ -245,7 +245,7 @@ impl Offer {
                 }
                 continue;
             }
-            let mut transaction = Transaction::decode(payload)?;
+            let mut transaction = Transaction::decode_own(payload, &self.registry)?;
             let stripped = self.numbers.without_local(&self.registry, &mut transaction);
             if self.merging.outgoing(&mut transaction)? || stripped {
                 let left = transaction.entries.iter().filter(|it| !it.is_taken_out()).count();

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use storex_core::{Key, Name};
+use storex_core::{Key, Name, Value};
 
 use crate::counter::Amount;
+use crate::field_state::FieldState;
+use crate::relative::Relative;
+use crate::rules::Rules;
 use crate::stamp::Stamp;
 use crate::transaction::{Entry, EntryKind, EntryValue, Shape, Transaction};
 
@@ -21,6 +24,9 @@ pub(crate) struct Fate {
     created: HashSet<(Named, u32)>,
     stamps: HashSet<Stamp>,
     added: HashMap<(Named, Name, Stamp), Amount>,
+    /// Objects of which no create is left.
+    missing: HashSet<Named>,
+    contributed: HashSet<(Named, Name)>,
 }
 
 /// The object that an entry is about.
@@ -32,8 +38,8 @@ pub(crate) fn object_of(shapes: &[Shape], entry: &Entry) -> Option<Named> {
 
 impl Fate {
     /// The first of them is refused. What builds on it is refused with it: an update of an object that it has created, an increment of
-    /// a number that it has set.
-    pub(crate) fn of(unsent: &[Option<Transaction>]) -> Self {
+    /// a number that it has set, what points to an object that it has created, and what tells again of what it has written.
+    pub(crate) fn of(unsent: &[Option<Transaction>], rules: &Rules) -> Self {
         let mut fate = Self::default();
         for (place, transaction) in unsent.iter().enumerate() {
             let Some(transaction) = transaction else {
@@ -42,38 +48,97 @@ impl Fate {
                 }
                 continue;
             };
-            if place == 0 || fate.builds_on_it(transaction) {
+            if place == 0 || fate.builds_on_it(transaction, rules) {
                 fate.refuse(place, transaction);
                 continue;
             }
             match fate.without_increments(transaction) {
-                Some(None) => {}
-                Some(Some(corrected)) => drop(fate.corrected.insert(place, corrected)),
+                Some(corrected) => {
+                    fate.corrected.extend(corrected.map(|corrected| (place, corrected)));
+                    fate.stays(transaction);
+                }
                 None => fate.refuse(place, transaction),
             }
         }
         fate
     }
 
-    fn builds_on_it(&self, transaction: &Transaction) -> bool {
+    fn builds_on_it(&self, transaction: &Transaction, rules: &Rules) -> bool {
+        let shapes = &transaction.shapes;
         transaction.entries.iter().any(|entry| {
-            let object = object_of(&transaction.shapes, entry);
-            let lacks_object = entry.kind == EntryKind::Update
-                && object.is_some_and(|object| self.created.contains(&(object, entry.life)));
+            let Some(object) = object_of(shapes, entry) else { return false };
+            let needs_it = entry.kind == EntryKind::Update || entry.is_brought_back();
+            let known = (object, entry.life);
+            let lacks_object = needs_it && self.created.contains(&known);
             let mut bases = entry.values.iter().filter_map(base_of);
-            lacks_object || bases.any(|base| self.stamps.contains(&base))
+            lacks_object
+                || bases.any(|base| self.stamps.contains(&base))
+                || values(shapes, entry).any(|(name, value)| self.tells(&known.0, name, value))
+                || self.points_to_it(shapes, entry, rules)
         })
+    }
+
+    /// Whether a value that was written before is, or has in it, what is refused.
+    fn tells(&self, object: &Named, field: &Name, value: &EntryValue) -> bool {
+        let EntryValue::Changed { change: Relative::Written { at, counter, state }, .. } = value
+        else {
+            return false;
+        };
+        let is_refused = |stamp: Stamp| self.stamps.contains(&stamp);
+        let mut sums = counter.iter().flat_map(|counter| &counter.sums);
+        let mut states = state.iter().flat_map(FieldState::stamps);
+        let field = || (object.clone(), Name::clone(field));
+        let (known, name) = field();
+        is_refused(*at)
+            || sums.any(|sum| is_refused(sum.at))
+            || self.added.contains_key(&(known, name, *at))
+            || states.any(is_refused)
+            || (state.is_some() && self.contributed.contains(&field()))
+    }
+
+    /// Whether an entry has its object point to one that nobody has.
+    fn points_to_it(&self, shapes: &[Shape], entry: &Entry, rules: &Rules) -> bool {
+        let Some(shape) = shapes.get(entry.shape).filter(|_| !self.missing.is_empty()) else {
+            return false;
+        };
+        rules.pointers(&shape.collection).any(|link| {
+            let value = |at: &usize| {
+                let name = &link.child.fields().get(*at)?.name;
+                let found = values(shapes, entry).find(|(known, _)| *known == name);
+                found.map(|(_, value)| value.value().clone())
+            };
+            let key: Option<Vec<Value>> = link.fields.iter().map(value).collect();
+            let parent = key.map(|key| (Name::clone(&link.parent), Key::compound(key)));
+            parent.is_some_and(|parent| self.missing.contains(&parent))
+        })
+    }
+
+    /// What it creates is there, whatever was refused before.
+    fn stays(&mut self, transaction: &Transaction) {
+        let creates = transaction.entries.iter().filter(|it| it.kind == EntryKind::Create);
+        for object in creates.filter_map(|it| object_of(&transaction.shapes, it)) {
+            self.missing.remove(&object);
+        }
     }
 
     fn refuse(&mut self, place: usize, transaction: &Transaction) {
         self.refused.push(place);
+        let mut changed = HashSet::new();
         for (n, entry) in transaction.entries.iter().enumerate() {
             self.stamps.insert(transaction.stamp(n));
             let Some(object) = object_of(&transaction.shapes, entry) else { continue };
-            if entry.kind == EntryKind::Create {
+            // An object that is told behind its own change was there.
+            let is_told =
+                entry.is_brought_back() && changed.contains(&(object.clone(), entry.life));
+            if entry.kind == EntryKind::Create && !is_told {
                 self.created.insert((object.clone(), entry.life));
+                self.missing.insert(object.clone());
             }
+            changed.insert((object.clone(), entry.life));
             for (name, value) in values(&transaction.shapes, entry) {
+                if value.joined().is_some() {
+                    self.contributed.insert((object.clone(), Name::clone(name)));
+                }
                 let Some((base, by)) = increment(value) else { continue };
                 let added = self.added.entry((object.clone(), Name::clone(name), base));
                 let sum = added.or_insert(Amount::Int(0));

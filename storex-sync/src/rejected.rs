@@ -7,6 +7,7 @@ use storex_core::{
 
 use crate::error::{During, Result, SyncError};
 use crate::failure::Failure;
+use crate::field_state::Contribution;
 use crate::lane::{Lane, Names};
 use crate::parked::{parked_key, parked_name};
 use crate::relative::Relative;
@@ -113,14 +114,16 @@ impl Sync {
     /// not there, say, or an increment was not taken back here. Nothing was written then, and it stays listed.
     pub async fn retry_rejected(&self, write: WriteId) -> Result<()> {
         let rejected = self.rejected_one(write).await?;
-        let transaction = Transaction::decode(&rejected.payload)?;
-        let steps = transaction.entries.iter().map(|entry| {
-            again(&self.replica.storage, &transaction.shapes, entry, rejected.is_reverted)
-        });
-        let steps = steps.collect::<Result<Vec<_>>>()?;
+        let registry = self.replica.storage.registry();
+        let transaction = Transaction::decode_own(&rejected.payload, registry)?;
+        let mut steps = Vec::new();
+        for entry in &transaction.entries {
+            let storage = &self.replica.storage;
+            steps.extend(again(storage, &transaction.shapes, entry, rejected.is_reverted)?);
+        }
         let failure = Failure::default();
-        let mut batch = Batch::new();
-        for step in steps.into_iter().flatten() {
+        let mut batch = taken(write, &failure);
+        for step in steps {
             let failure = failure.clone();
             batch = batch.step(step).then(move |trace| {
                 let missed = match trace.last().map(|last| &last.outcome) {
@@ -135,7 +138,6 @@ impl Sync {
                 })
             });
         }
-        let batch = batch.step(forget(write));
         failure.or(self.replica.storage.execute(batch).await, DURING)?;
         Ok(())
     }
@@ -146,7 +148,9 @@ impl Sync {
     /// [`SyncError::UnknownWrite`] when it is not listed, [`SyncError::Storage`].
     pub async fn discard_rejected(&self, write: WriteId) -> Result<Rejected> {
         let rejected = self.rejected_one(write).await?;
-        self.replica.write(vec![forget(write)], "discarding what was refused").await?;
+        let failure = Failure::default();
+        let discarded = self.replica.storage.apply(taken(write, &failure)).await;
+        failure.or(discarded, "discarding what was refused")?;
         tracing::info!(%write, reason = rejected.reason, "what was refused was discarded");
         Ok(rejected)
     }
@@ -166,26 +170,33 @@ impl Sync {
     }
 }
 
-fn forget(WriteId { device, sequence }: WriteId) -> Step {
+/// Takes it off the list, first of all: of two who do so at once, one finds it gone.
+fn taken(write: WriteId, failure: &Failure) -> Batch {
+    let WriteId { device, sequence } = write;
     let filter = Filter::Keys(vec![parked_key(device, sequence)]);
-    Step::Delete { collection: REJECTED.into(), filter }
+    let failure = failure.clone();
+    Batch::new().step(Step::Delete { collection: REJECTED.into(), filter }).then(move |trace| {
+        let was_there = match trace.last().map(|last| &last.outcome) {
+            Some(StepOutcome::Deleted { keys }) => !keys.is_empty(),
+            _ => false,
+        };
+        failure.keep(match was_there {
+            true => Ok(Vec::new()),
+            false => Err(SyncError::UnknownWrite { device, sequence }),
+        })
+    })
 }
 
 /// What writes an entry again.
-fn again(
-    storage: &Lane,
-    shapes: &[Shape],
-    entry: &Entry,
-    is_reverted: bool,
-) -> Result<Option<Step>> {
+fn again(storage: &Lane, shapes: &[Shape], entry: &Entry, is_reverted: bool) -> Result<Vec<Step>> {
     let Some(shape) = shapes.get(entry.shape).filter(|_| !entry.is_taken_out()) else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     let collection = Name::clone(&shape.collection);
     let named = || shape.fields.iter().zip(&entry.values);
     let key = Key::compound(named().take(shape.key_len).map(|(_, it)| it.value().clone()));
     let filter = Filter::Keys(vec![key]);
-    Ok(Some(match entry.kind {
+    Ok(match entry.kind {
         EntryKind::Create => {
             let schema = storage.registry().collection(&collection).during(DURING)?;
             let mut record = schema.blank_record(storage.runtime().now());
@@ -194,9 +205,14 @@ fn again(
                     record.set(at, value.value().clone());
                 }
             }
-            // What was not taken back is there.
-            let there = if is_reverted { OnConflict::Fail } else { OnConflict::Replace };
-            Step::create_or(collection, vec![record], there)
+            let there = match (entry.is_brought_back(), is_reverted) {
+                // It was told with what it had, and nothing was written to it.
+                (true, _) => OnConflict::Skip,
+                (false, true) => OnConflict::Fail,
+                // What was not taken back is there.
+                (false, false) => OnConflict::Replace,
+            };
+            vec![Step::create_or(collection, vec![record], there)]
         }
         EntryKind::Update
             if !is_reverted && entry.values.iter().any(|it| it.counted().is_some()) =>
@@ -206,25 +222,62 @@ fn again(
             return Err(SyncError::Storage { during: DURING, source });
         }
         EntryKind::Update => {
-            let changes =
-                named().skip(shape.key_len).fold(Changes::new(), |changes, (name, it)| {
-                    let name = Name::clone(name);
-                    match it {
-                        EntryValue::Set(value) => changes.set(name, value.clone()),
-                        EntryValue::Changed { change, to } => match change {
-                            Relative::Increment { by, .. } => changes.increment(name, by.clone()),
-                            Relative::AddElements(elements) => {
-                                changes.with(name, Change::AddElements(elements.clone()))
-                            }
-                            Relative::RemoveElements(elements) => {
-                                changes.with(name, Change::RemoveElements(elements.clone()))
-                            }
-                            _ => changes.set(name, to.clone()),
-                        },
-                    }
-                });
-            Step::Update { collection, filter, changes }
+            // A field is changed once by a step.
+            let (mut first, mut second) = (Changes::new(), Changes::new());
+            for (name, value) in named().skip(shape.key_len) {
+                let (change, another) = changes_of(value, is_reverted);
+                first = first.with(Name::clone(name), change);
+                if let Some(another) = another {
+                    second = second.with(Name::clone(name), another);
+                }
+            }
+            let all = [first, second].into_iter().filter(|it| !it.is_empty());
+            let update = |changes| {
+                let (collection, filter) = (Name::clone(&collection), filter.clone());
+                Step::Update { collection, filter, changes }
+            };
+            all.map(update).collect()
         }
-        EntryKind::Delete => Step::Delete { collection, filter },
-    }))
+        EntryKind::Delete => vec![Step::Delete { collection, filter }],
+    })
+}
+
+/// What changes a field again. What depends on the value before does so on that of now; unless it was not taken back, and so is in it.
+fn changes_of(value: &EntryValue, is_reverted: bool) -> (Change, Option<Change>) {
+    let EntryValue::Changed { change, to } = value else {
+        return (Change::Set(value.value().clone()), None);
+    };
+    let change = match change {
+        Relative::Min(bound) => Change::Min(bound.clone()),
+        Relative::Max(bound) => Change::Max(bound.clone()),
+        Relative::AddElements(elements) => Change::AddElements(elements.clone()),
+        Relative::RemoveElements(elements) => Change::RemoveElements(elements.clone()),
+        Relative::Joined(joined) => return contributed(&joined.contribution),
+        Relative::Increment { by, .. } if is_reverted => Change::Increment(by.clone()),
+        Relative::Multiply(by) if is_reverted => Change::Multiply(by.clone()),
+        Relative::Append(text) if is_reverted => Change::Append(text.clone()),
+        Relative::ReplacePrefix { from, to } if is_reverted => {
+            Change::ReplacePrefix { from: from.clone(), to: to.clone() }
+        }
+        _ => Change::Set(to.clone()),
+    };
+    (change, None)
+}
+
+/// What contributes this to a field with a strategy.
+fn contributed(contribution: &Contribution) -> (Change, Option<Change>) {
+    match contribution {
+        // The strategy makes of it what it makes of every write.
+        Contribution::Max(value) | Contribution::Min(value) | Contribution::Custom(_, value) => {
+            (Change::Set(value.clone()), None)
+        }
+        Contribution::Set { added, removed } if added.is_empty() => {
+            (Change::RemoveElements(removed.clone()), None)
+        }
+        Contribution::Set { added, removed } => {
+            let removed = Some(removed.clone()).filter(|it| !it.is_empty());
+            (Change::AddElements(added.clone()), removed.map(Change::RemoveElements))
+        }
+        Contribution::List(elements) => (Change::AddElements(elements.clone()), None),
+    }
 }

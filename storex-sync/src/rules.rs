@@ -53,6 +53,8 @@ pub(crate) struct Rules {
     synced: HashMap<Name, Arc<Collection>>,
     unique: HashMap<Name, Vec<UniqueIndex>>,
     links: Vec<Link>,
+    /// Also those of which the schema says nothing; not those of which the application says that they may point to what is not there.
+    pointers: Vec<Link>,
     update_wins: BTreeSet<Name>,
 }
 
@@ -226,7 +228,10 @@ impl Rules {
                 let rule = chosen.unique.get(&(Name::clone(&name), fields));
                 index.rule = rule.copied().unwrap_or_else(|| index.usual_rule(collection));
             }
-            rules.links.extend(links(collection, chosen, registry, numbers));
+            let pointers = links(collection, chosen, registry, numbers);
+            let ruled = pointers.iter().filter(|link| link.rule != RelationRule::Keep);
+            rules.links.extend(ruled.cloned());
+            rules.pointers.extend(pointers);
             if !indices.is_empty() {
                 rules.unique.insert(name, indices);
             }
@@ -246,6 +251,11 @@ impl Rules {
     /// What a collection points to.
     pub(crate) fn parents<'a>(&'a self, child: &'a str) -> impl Iterator<Item = &'a Link> {
         self.links.iter().filter(move |link| &**link.child.name() == child)
+    }
+
+    /// What a collection points to, whether or not something becomes of it when that is deleted.
+    pub(crate) fn pointers<'a>(&'a self, child: &'a str) -> impl Iterator<Item = &'a Link> {
+        self.pointers.iter().filter(move |link| &**link.child.name() == child)
     }
 
     pub(crate) fn update_wins(&self, collection: &str) -> bool {
@@ -345,10 +355,14 @@ fn links(
             return;
         };
         let usual = || declared.map_or(RelationRule::Keep, |it| usual_rule(child, &positions, it));
-        let rule = chosen.relations.get(&key).copied().unwrap_or_else(usual);
-        let known =
-            links.iter().any(|link| link.parent == *parent.name() && link.fields == positions);
-        if rule == RelationRule::Keep || known {
+        let chosen = chosen.relations.get(&key).copied();
+        let rule = chosen.unwrap_or_else(usual);
+        let is_kept = |rule| rule == RelationRule::Keep;
+        let known = links.iter().any(|link| {
+            let is_same = link.parent == *parent.name() && link.fields == positions;
+            is_same && is_kept(link.rule) == is_kept(rule)
+        });
+        if chosen.is_some_and(is_kept) || known {
             return;
         }
         links.push(Link {

@@ -7,6 +7,7 @@
 
 use storex_core::{Name, Registry, SchemaVersion};
 
+use crate::error::Result;
 use crate::state::StatePage;
 use crate::transaction::{Entry, Shape, Transaction};
 
@@ -55,6 +56,13 @@ impl Shape {
 }
 
 impl Transaction {
+    /// Reads one of this device's own, with the names of today: it may have been written before an update of the program.
+    pub(crate) fn decode_own(payload: &[u8], registry: &Registry) -> Result<Self> {
+        let mut transaction = Self::decode(payload)?;
+        transaction.rename(registry);
+        Ok(transaction)
+    }
+
     /// Gives everything in it the names of today, and takes out what is of collections that are gone.
     pub(crate) fn rename(&mut self, registry: &Registry) {
         let written = SchemaVersion(self.header.schema);
@@ -85,6 +93,13 @@ impl Transaction {
 }
 
 impl StatePage {
+    /// As [`Transaction::decode_own`].
+    pub(crate) fn decode_own(payload: &[u8], registry: &Registry) -> Result<Self> {
+        let mut page = Self::decode(payload)?;
+        page.rename(registry);
+        Ok(page)
+    }
+
     /// Gives it the names of today. Whether its collection is still there: else there is nothing left in it.
     pub(super) fn rename(&mut self, registry: &Registry) -> bool {
         let gone = match today(registry, &self.shape, SchemaVersion(self.header.schema)) {

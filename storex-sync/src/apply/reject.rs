@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use storex_core::{
-    Batch, Collection, Direction, Filter, Key, Name, OnConflict, Query, Record, Step, Trace, Value,
-    field,
+    Batch, Collection, Direction, Filter, Key, Name, OnConflict, Query, Record, Registry, Step,
+    Trace, Value, field,
 };
 
+use super::held::{Held, row_steps};
 use super::image::Image;
 use super::resolve::IncomingTransaction;
+use super::row::Object;
 use super::{Replica, is_about_data};
 use crate::before::{BEFORE, Before, before_from};
 use crate::error::{Result, SyncError};
@@ -17,12 +19,13 @@ use crate::exclusive::HOLDER;
 use crate::failure::Failure;
 use crate::key_code;
 use crate::log::{CLOCK, LOG, clock_key, clock_record, sort_clock_records};
-use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, read_meta, write_meta};
+use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, meta_row, read_meta, write_meta};
 use crate::refused::{Fate, Named, object_of};
 use crate::rejected::{REJECTED, Rejected};
+use crate::rules::Rules;
 use crate::shared_log::SealedTransaction;
 use crate::stamp::Device;
-use crate::state::is_state;
+use crate::state::{PROGRESS, Progress, StatePage, is_state};
 use crate::transaction::Transaction;
 use crate::writes::WriteId;
 
@@ -51,8 +54,10 @@ struct Unsent {
     sequence: u64,
     payload: Vec<u8>,
     entries: Value,
-    /// `None`: a page of the state.
+    /// With the names of today. `None`: a page of the state.
     transaction: Option<Transaction>,
+    /// What is left of it where it is not sent.
+    empty: Transaction,
 }
 
 /// An object that is as it would have been without what was refused.
@@ -105,7 +110,7 @@ impl Replica {
             let (this, refused, kept, told) =
                 (self.clone(), refused.clone(), failure.clone(), Arc::clone(&done));
             Batch::new()
-                .step(read_meta(&[HEAD, DEVICES, HOLDER]))
+                .step(read_meta(&[HEAD, DEVICES, HOLDER, PROGRESS]))
                 .find(log)
                 .find(before_from(refused.write.sequence))
                 .touching([CLOCK, REJECTED].map(Name::from).into_iter().chain(touched))
@@ -135,7 +140,9 @@ impl Replica {
         if me != refused.write.device {
             return Ok((Vec::new(), PutAside::Renewed(me)));
         }
-        let unsent = log.iter().map(Unsent::read).collect::<Result<Vec<_>>>()?;
+        let registry = self.storage.registry();
+        let unsent =
+            log.iter().map(|row| Unsent::read(row, registry)).collect::<Result<Vec<_>>>()?;
         let Some(first) = unsent.first().filter(|it| it.sequence == refused.write.sequence) else {
             // Another program has sent it, or put it aside.
             return Ok((Vec::new(), PutAside::Done(Vec::new())));
@@ -152,7 +159,7 @@ impl Replica {
         }
         let decoded: Vec<Option<Transaction>> =
             unsent.iter().map(|it| it.transaction.clone()).collect();
-        let fate = Fate::of(&decoded);
+        let fate = Fate::of(&decoded, &self.rules);
         let before = before.iter().map(|row| Before::read(row, &devices));
         let before = before.collect::<Result<Vec<_>>>()?;
         let forgotten: Vec<Key> = before
@@ -162,8 +169,7 @@ impl Replica {
             .collect();
         let revert = revert(self, &unsent, &fate, before)?;
         let rejected = rejected(refused, &unsent, &fate, &revert.unknown);
-        let mut steps = rows(&revert.objects);
-        steps.extend(clocks(&revert.objects, &mut devices));
+        let mut steps = clocks(&revert.objects, &mut devices);
         steps.push(Step::create_or(LOG, logged(&unsent, &fate), OnConflict::Replace));
         let put = rejected.iter().map(Rejected::record).collect();
         steps.push(Step::create_or(REJECTED, put, OnConflict::Replace));
@@ -176,6 +182,12 @@ impl Replica {
         if devices.is_changed() {
             steps.push(write_meta(vec![(DEVICES, devices.encode())]));
         }
+        if unsent.iter().any(|it| it.transaction.is_none()) {
+            // Its pages may have told what is refused.
+            let progress = Progress::again(meta_row(meta, PROGRESS), None)?;
+            steps.push(write_meta(vec![(PROGRESS, progress.encode())]));
+        }
+        steps.extend(rows(revert.objects, Arc::clone(&self.rules)));
         Ok((steps, PutAside::Done(rejected)))
     }
 
@@ -188,7 +200,9 @@ impl Replica {
     fn revert(&self, unsent: &[Unsent], fate: &Fate, before: Vec<Before>) -> Result<Revert> {
         let incoming: Vec<Option<IncomingTransaction>> = (0..unsent.len())
             .map(|at| {
-                (!fate.refused.contains(&at)).then(|| self.resolve_unsent(&unsent[at], fate, at))
+                // What a page of the state tells is here.
+                let stays = !fate.refused.contains(&at) && unsent[at].transaction.is_some();
+                stays.then(|| self.resolve_unsent(&unsent[at], fate, at))
             })
             .collect();
         let mut revert = Revert::default();
@@ -240,16 +254,29 @@ impl Replica {
 }
 
 impl Unsent {
-    fn read(row: &Record) -> Result<Self> {
+    fn read(row: &Record, registry: &Registry) -> Result<Self> {
         let sequence = row.get(0).as_int().and_then(|int| u64::try_from(int).ok());
         let (Some(sequence), Some(payload)) = (sequence, row.get(1).as_bytes()) else {
             return Err(SyncError::corrupt("the log", "a row has the wrong types"));
         };
-        let transaction = match is_state(payload) {
-            true => None,
-            false => Some(Transaction::decode(payload)?),
+        let (transaction, empty) = match is_state(payload) {
+            true => {
+                let header = StatePage::decode(payload)?.header;
+                (None, Transaction { header, ..Transaction::default() }.without_entries())
+            }
+            false => {
+                let transaction = Transaction::decode_own(payload, registry)?;
+                let empty = transaction.without_entries();
+                (Some(transaction), empty)
+            }
         };
-        Ok(Self { sequence, payload: payload.to_vec(), entries: row.get(2).clone(), transaction })
+        Ok(Self {
+            empty,
+            sequence,
+            payload: payload.to_vec(),
+            entries: row.get(2).clone(),
+            transaction,
+        })
     }
 }
 
@@ -293,34 +320,60 @@ fn rejected(
     fate.refused.iter().map(one).collect()
 }
 
-/// The rows of the log that are others now. What is refused leaves its number behind.
+/// The rows of the log that are others now. What is refused leaves its number behind, and so does a page of the state, which is sent
+/// again from its beginning.
 fn logged(unsent: &[Unsent], fate: &Fate) -> Vec<Record> {
     let row = |sequence: u64, payload: Vec<u8>, entries: Value| {
         let sequence = Value::Int(i64::try_from(sequence).unwrap_or(i64::MAX));
         Record::new(vec![sequence, Value::Bytes(payload), entries])
     };
-    let refused = fate.refused.iter().filter_map(|at| {
-        let Unsent { sequence, transaction, .. } = &unsent[*at];
-        let empty = transaction.as_ref().map(Transaction::without_entries)?;
-        Some(row(*sequence, empty.encode(), Value::Int(0)))
+    let emptied = unsent.iter().enumerate().filter_map(|(at, it)| {
+        let goes = it.transaction.is_none() || fate.refused.contains(&at);
+        goes.then(|| row(it.sequence, it.empty.encode(), Value::Int(0)))
     });
     let corrected = fate.corrected.iter().map(|(at, transaction)| {
         row(unsent[*at].sequence, transaction.encode(), unsent[*at].entries.clone())
     });
-    refused.chain(corrected).collect()
+    emptied.chain(corrected).collect()
 }
 
-/// Deletes first, so that the unique values that they free are free.
-fn rows(reverted: &[Reverted]) -> Vec<Step> {
-    let gone = reverted.iter().filter(|it| it.image.object.is_none()).map(|it| Step::Delete {
-        collection: Name::clone(it.collection.name()),
-        filter: Filter::Keys(vec![it.key.clone()]),
-    });
-    let there = reverted.iter().filter_map(|it| {
-        let record = it.image.object.clone()?;
-        Some(it.numbers.put(&it.collection, vec![record]))
-    });
-    gone.chain(there.flatten()).collect()
+/// Looks at the objects as they are, and writes what is to be otherwise; in an order in which unique values are free when they are
+/// given back.
+fn rows(reverted: Vec<Reverted>, rules: Arc<Rules>) -> Vec<Step> {
+    let mut keys: BTreeMap<Name, Vec<Key>> = BTreeMap::new();
+    for one in &reverted {
+        keys.entry(Name::clone(one.collection.name())).or_default().push(one.key.clone());
+    }
+    let names: Vec<Name> = keys.keys().cloned().collect();
+    let finds = keys
+        .into_iter()
+        .map(|(name, keys)| Step::Find(Query::new(name).filter(Filter::Keys(keys))));
+    let mut steps: Vec<Step> = finds.collect();
+    steps.push(Step::then(move |trace| {
+        let found = |one: &Reverted| {
+            let n = names.iter().position(|name| name == one.collection.name())?;
+            let rows = trace.found(names.len() - 1 - n);
+            rows.iter().find(|row| one.collection.key_of(row) == one.key).cloned()
+        };
+        let held: Vec<Held> = reverted.iter().map(|one| one.held(found(one))).collect();
+        Ok(row_steps(&held, &rules))
+    }));
+    steps
+}
+
+impl Reverted {
+    /// What is here, and what is to be.
+    fn held(&self, before: Option<Record>) -> Held {
+        let mut after = self.image.object.clone();
+        self.numbers.keep_local(before.as_ref(), after.as_mut());
+        let object = Object {
+            collection: Arc::clone(&self.collection),
+            number: self.numbers.collection,
+            key: self.key.clone(),
+            code: key_code::encode(self.key.values()),
+        };
+        Held { object, clock: None, clock_changed: false, before, after, fresh: false }
+    }
 }
 
 fn clocks(reverted: &[Reverted], devices: &mut Devices) -> Vec<Step> {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
-use storex_core::{Error, Name, Query, Record, Value};
+use storex_core::{Error, Name, Query, Record, Registry, Value};
 
 use super::page::{How, Page};
 use super::resolve::{IncomingTransaction, Refusal, ResolvedShape};
@@ -123,10 +123,10 @@ impl Coming {
         self.anything || self.objects.contains(&(object.number, object.code.clone()))
     }
 
-    fn add(&mut self, payload: &[u8], numbers: &AllNumbers) {
+    fn add(&mut self, payload: &[u8], numbers: &AllNumbers, registry: &Registry) {
         let transaction = match is_state(payload) {
-            true => StatePage::decode(payload).and_then(|page| page.transaction()),
-            false => Transaction::decode(payload),
+            true => StatePage::decode_own(payload, registry).and_then(|page| page.transaction()),
+            false => Transaction::decode_own(payload, registry),
         };
         let Ok(Transaction { shapes, entries, .. }) = transaction else {
             self.anything = true;
@@ -218,7 +218,7 @@ impl Page {
         for row in parked {
             match Parked::from_record(row) {
                 Ok(parked) if self.tries((parked.device, parked.sequence)) => {}
-                Ok(parked) => coming.add(&parked.payload, &self.numbers),
+                Ok(parked) => coming.add(&parked.payload, &self.numbers, &self.registry),
                 Err(_) => coming.anything = true,
             }
         }

@@ -20,6 +20,7 @@
 
 mod arriving;
 pub(crate) mod frame;
+mod images;
 mod noted;
 mod receive;
 mod refused;

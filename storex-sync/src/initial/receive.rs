@@ -9,6 +9,7 @@ use super::arriving::{Arriving, ArrivingPage};
 use super::frame::{CollectionHello, Frame, Hello, Rows, Tombstones, translate};
 use super::{InitialSync, InitialSyncReport};
 use crate::apply::{ORPHANS, WITHHELD};
+use crate::before::BEFORE;
 use crate::channel::Channel;
 use crate::error::{During, Result, SyncError};
 use crate::failure::Failure;
@@ -260,7 +261,7 @@ impl<'a> Receiver<'a> {
         let (result, refused) = (Arc::clone(&kept), failure.clone());
         let collection = Name::clone(page.collection.name());
         let begun = Batch::new().step(read_meta(&[HEAD, DEVICES, SCOPES]));
-        let begun = begun.touching([CLOCK, CONFLICTS, META]).touching([collection]);
+        let begun = begun.touching([CLOCK, CONFLICTS, META, BEFORE]).touching([collection]);
         let batch = begun.then(move |trace| {
             let meta = trace.found(0).to_vec();
             let objects = page.objects.iter();
@@ -269,6 +270,7 @@ impl<'a> Receiver<'a> {
                 .collect();
             let (page, result, refused) = (Arc::clone(&page), Arc::clone(&result), refused.clone());
             Ok(vec![
+                page.find_images(),
                 Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))),
                 Step::then(move |trace| {
                     let (steps, kept) = refused.keep(Arc::clone(&page).merge(&meta, trace))?;

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use storex_core::{
-    Batch, Collection, Filter, Key, Position, Query, Record, Runtime, Step, Trace, Value, field,
+    Batch, Collection, Filter, Key, Position, Query, Record, Registry, Runtime, Step, Trace, Value,
+    field,
 };
 
 use super::subscriptions::{SCOPES, Subscriptions};
@@ -39,6 +40,7 @@ pub(crate) fn leave(runtime: &dyn Runtime) -> (&'static str, Vec<u8>) {
 /// One page of a collection on its way out. Its functions are continuations: they may be called again.
 #[derive(Debug)]
 struct Sweep {
+    registry: Arc<Registry>,
     collection: Arc<Collection>,
     numbers: Arc<Numbers>,
     after: Option<Position>,
@@ -97,6 +99,7 @@ impl Replica {
             collection: Arc::clone(collection),
             numbers: Arc::clone(numbers),
             after,
+            registry: Arc::clone(self.storage.registry()),
             fence: self.fence(),
             failure: Failure::default(),
             swept: Mutex::default(),
@@ -178,8 +181,8 @@ impl Sweep {
         let mut written = HashSet::new();
         for payload in unsent.iter().filter_map(|row| row.get(1).as_bytes()) {
             let transaction = match is_state(payload) {
-                true => StatePage::decode(payload)?.transaction()?,
-                false => Transaction::decode(payload)?,
+                true => StatePage::decode_own(payload, &self.registry)?.transaction()?,
+                false => Transaction::decode_own(payload, &self.registry)?,
             };
             for entry in &transaction.entries {
                 let shape = transaction.shapes.get(entry.shape);

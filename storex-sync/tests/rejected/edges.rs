@@ -98,3 +98,24 @@ async fn c59_a_new_incarnation_puts_aside_and_takes_nothing_back() {
     settle(&[&b, &a], &log).await;
     in_step_without(&copy, &b, &log, refused).await;
 }
+
+/// One step that creates several objects, one of which was there before: what it had written is no more known than the rest.
+#[tokio::test(start_paused = true)]
+async fn c59_of_what_is_created_at_once_nothing_stays() {
+    let (a, b, log) = two().await;
+    a.note("gone", "was here").await;
+    a.delete("note", json!({"id": "gone"})).await;
+    settle(&[&a, &b], &log).await;
+    b.note("new", "of B").await;
+    a.runtime.advance(60_000);
+    let notes =
+        [json!({"id": "gone", "title": "refused"}), json!({"id": "new", "title": "refused"})];
+    a.storage.dynamic("note").unwrap().create_many(&notes).await.unwrap();
+    let refused = refuse_last(&a, &log).await;
+    in_step_without(&a, &b, &log, refused).await;
+    b.sync(&log).await;
+    settle(&[&a, &b], &log).await;
+    assert_in_step(&[&a, &b]).await;
+    assert_eq!((a.title("gone").await, a.title("new").await.as_deref()), (None, Some("of B")));
+    assert_eq!(count(&a, "_storex_clock").await, count(&b, "_storex_clock").await);
+}

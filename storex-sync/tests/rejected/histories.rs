@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use storex_sync::rejected;
 
-use crate::support::{Device, assert_in_step, count, settle};
+use crate::support::{Device, assert_in_step, count, pump, settle};
 use crate::{Guarded, reversible};
 
 /// What happens in a history.
@@ -21,6 +21,8 @@ enum Act {
     },
     Exchange(usize),
     Receive(usize),
+    /// A device gets everything that is in the log from one that has nothing else.
+    Restore(usize),
 }
 
 #[derive(Debug, Clone)]
@@ -48,6 +50,7 @@ fn act() -> impl Strategy<Value = Act> {
         ),
         1 => (0..2_usize).prop_map(Act::Exchange),
         2 => (0..2_usize).prop_map(Act::Receive),
+        1 => (0..2_usize).prop_map(Act::Restore),
     ]
 }
 
@@ -95,6 +98,10 @@ async fn history(acts: Vec<Act>) {
             Act::Exchange(device) => drop(devices[device].sync(&log).await),
             Act::Receive(device) => {
                 devices[device].join(&log).await.receive_once().await.unwrap();
+            }
+            Act::Restore(device) => {
+                third.sync(&log).await;
+                pump(&third, &devices[device]).await;
             }
         }
     }

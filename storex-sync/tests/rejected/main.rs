@@ -6,8 +6,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod behind;
 mod edges;
 mod histories;
+mod retry;
+mod states;
+mod updates;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -89,8 +93,12 @@ impl SharedSyncLog for Guarded {
 }
 
 async fn reversible(seed: u64) -> Device {
+    reversible_as(seed, SyncLog::new().reversible()).await
+}
+
+async fn reversible_as(seed: u64, sync_log: SyncLog) -> Device {
     let (runtime, backend) = (Arc::new(TestRuntime::new(seed)), Arc::new(MemoryBackend::new()));
-    let storage = open(&backend, &runtime, schema(), SyncLog::new().reversible()).await;
+    let storage = open(&backend, &runtime, schema(), sync_log).await;
     Device { runtime, backend, storage }
 }
 
