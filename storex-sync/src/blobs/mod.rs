@@ -281,10 +281,14 @@ impl Blobs {
     /// Deletes a blob here and in the store. **Only the application can tell that it may**: a row of another device, which has not
     /// been synced yet, may name the blob too. Whoever still names it finds it missing, unless it is here.
     ///
+    /// A transfer of it that is under way is waited for: it ends with the chunk that is being sent.
+    ///
     /// # Errors
     /// What the store fails with; it is forgotten here then. [`SyncError::Storage`].
     pub async fn remove(&self, blob: &BlobRef) -> Result<()> {
         self.forget(blob).await?;
+        // Else what is being sent would be there behind it.
+        self.inner.flights.landed(blob).await;
         self.inner.store.remove(blob).await
     }
 

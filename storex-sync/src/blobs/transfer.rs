@@ -27,42 +27,79 @@ impl Inner {
     }
 
     async fn transfer(&self, blob: &BlobRef) -> Result<()> {
-        match self.local.row(blob).await? {
-            Some(row) if row.state.sends() => self.send(row).await,
-            Some(row) if row.state != State::Kept => self.receive(blob).await,
-            _ => Ok(()),
+        // What is being sent may be forgotten or written anew meanwhile: then what is to be done is decided anew.
+        loop {
+            match self.local.row(blob).await? {
+                Some(row) if row.state.sends() => {
+                    if self.send(row).await? {
+                        return Ok(());
+                    }
+                }
+                Some(row) if row.state != State::Kept => return self.receive(blob).await,
+                _ => return Ok(()),
+            }
         }
     }
 
-    async fn send(&self, row: BlobRow) -> Result<()> {
+    /// `false`: these are not the contents that are to be sent any more.
+    async fn send(&self, row: BlobRow) -> Result<bool> {
         let (blob, store) = (row.blob, &self.store);
-        if !self.in_time("looking for a blob", store.has(&blob)).await? {
+        if !self.is_in_store(&blob).await? {
+            // Before the first chunk goes: nobody is to find under a good name what has gone bad here.
+            if !self.local.is(row.contents, &blob).await? {
+                return self.damaged(&row).await;
+            }
             let first = self.in_time("looking for a blob", store.sent(&blob)).await?;
             for number in first..blob.chunks() {
                 self.progress(&blob, true, blob.chunk_range(number).start);
                 let Some(bytes) = self.local.chunk(row.contents, number).await? else {
-                    return self.gone(&row).await;
+                    return self.damaged(&row).await;
                 };
+                // Each time: what was removed is not to come back.
+                if !self.is_to_send(&row).await? {
+                    return Ok(false);
+                }
                 let during = "sending a chunk of a blob";
                 self.in_time(during, store.put_chunk(&blob, number, bytes)).await?;
             }
+            if !self.is_to_send(&row).await? {
+                return Ok(false);
+            }
             self.in_time("finishing a blob", store.finish(&blob)).await?;
+            // Another device may have removed it meanwhile.
+            if !self.is_in_store(&blob).await? {
+                return Err(SyncError::BlobMissing { blob });
+            }
         }
+        let contents = row.contents;
         let sent = move |row: Option<BlobRow>| {
-            let row = row.filter(|row| row.whole);
+            let row = row.filter(|row| row.whole && row.contents == contents);
             row.map(|row| row.kept().write()).into_iter().collect()
         };
-        self.local.change(&blob, sent).await
+        self.local.change(&blob, sent).await?;
+        Ok(true)
     }
 
-    /// A chunk is not here: the blob was forgotten, or the database is damaged.
-    async fn gone(&self, row: &BlobRow) -> Result<()> {
-        match self.local.row(&row.blob).await? {
-            Some(now) if now.contents == row.contents => {
-                Err(SyncError::corrupt("a blob", "a chunk is not in the database any more"))
-            }
-            _ => Ok(()),
+    /// Whether the store has the blob, with all its chunks: a mark that it is whole may have outlived them.
+    pub(super) async fn is_in_store(&self, blob: &BlobRef) -> Result<bool> {
+        let (during, store) = ("looking for a blob", &self.store);
+        Ok(self.in_time(during, store.has(blob)).await?
+            && self.in_time(during, store.sent(blob)).await? == blob.chunks())
+    }
+
+    /// Whether it is still these contents that are to be sent.
+    async fn is_to_send(&self, row: &BlobRow) -> Result<bool> {
+        let now = self.local.row(&row.blob).await?;
+        Ok(now.is_some_and(|now| now.state.sends() && now.contents == row.contents))
+    }
+
+    /// The contents are not what the name says: they were given up meanwhile, or the database is damaged.
+    async fn damaged(&self, row: &BlobRow) -> Result<bool> {
+        if self.is_to_send(row).await? {
+            let reason = "its contents in the database are not those of its name";
+            return Err(SyncError::corrupt("a blob", reason));
         }
+        Ok(false)
     }
 
     async fn receive(&self, blob: &BlobRef) -> Result<()> {

@@ -9,6 +9,9 @@ mod support;
 mod contents;
 mod failures;
 mod names;
+#[cfg(feature = "object-store")]
+mod objects;
+mod removing;
 mod resuming;
 mod transfers;
 
@@ -100,6 +103,13 @@ fn contents(seed: u64, length: usize) -> Vec<u8> {
     let mut contents: Vec<u8> = words.take(length.div_ceil(8)).flatten().collect();
     contents.truncate(length);
     contents
+}
+
+/// Others get their turn, often enough for whatever they can do now.
+async fn others() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
 }
 
 fn waiting(blobs: u64, bytes: usize) -> Waiting {
