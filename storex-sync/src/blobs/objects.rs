@@ -116,7 +116,12 @@ fn parse_number(name: &str) -> Option<u64> {
 }
 
 fn failed(during: &'static str, error: &Error) -> SyncError {
-    SyncError::Transport { during, reason: describe(error) }
+    match error {
+        Error::Unauthenticated { .. } | Error::PermissionDenied { .. } => {
+            SyncError::Unauthorized { reason: describe(error) }
+        }
+        error => SyncError::Transport { during, reason: describe(error) },
+    }
 }
 
 #[async_trait]
@@ -146,15 +151,21 @@ impl BlobStore for ObjectBlobStore {
     }
 
     async fn chunk(&self, blob: &BlobRef, number: u64) -> Result<Vec<u8>> {
-        let got = match self.store.get(&chunk_of(blob, number)).await {
-            Ok(got) => got.bytes().await,
-            Err(error) => Err(error),
+        let missing = || SyncError::BlobMissing { blob: *blob };
+        let failed = |error: Error| match error {
+            Error::NotFound { .. } => missing(),
+            error => failed("receiving a chunk of a blob", &error),
         };
-        match got {
-            Ok(bytes) if bytes.len() as u64 == blob.chunk_length(number) => Ok(bytes.into()),
-            Ok(_) | Err(Error::NotFound { .. }) => Err(SyncError::BlobMissing { blob: *blob }),
-            Err(error) => Err(failed("receiving a chunk of a blob", &error)),
+        let got = self.store.get(&chunk_of(blob, number)).await.map_err(failed)?;
+        // Before it is read: it may be of any size.
+        if got.meta.size != blob.chunk_length(number) {
+            return Err(missing());
         }
+        let bytes = got.bytes().await.map_err(failed)?;
+        if bytes.len() as u64 != blob.chunk_length(number) {
+            return Err(missing());
+        }
+        Ok(bytes.into())
     }
 
     async fn remove(&self, blob: &BlobRef) -> Result<()> {

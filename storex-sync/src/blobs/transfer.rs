@@ -1,6 +1,10 @@
 //! The transfer of one blob, chunk by chunk: what has come through is not sent or received again.
 
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use storex_core::ErrorKind;
@@ -16,11 +20,23 @@ impl Inner {
     pub(super) async fn attempt(&self, blob: &BlobRef) -> Ended {
         // It is never closed.
         let _permit = self.permits.acquire().await;
-        let result = self.transfer(blob).await;
+        let before = self.furthest(blob);
+        let mut transfer = pin!(self.transfer(blob));
+        let result = poll_fn(|cx| {
+            let polled = catch_unwind(AssertUnwindSafe(|| transfer.as_mut().poll(cx)));
+            polled.unwrap_or_else(|_| Poll::Ready(Err(panicked())))
+        })
+        .await;
         self.rest(blob);
         let ended = match result {
-            Ok(()) => Ended::Done,
-            Err(error) => self.failed(blob, error).await,
+            Ok(()) => {
+                self.arrived(blob);
+                Ended::Done
+            }
+            Err(error) => {
+                let came_further = self.furthest(blob) > before;
+                self.failed(blob, error, came_further).await
+            }
         };
         self.count().await;
         ended
@@ -61,6 +77,7 @@ impl Inner {
                 }
                 let during = "sending a chunk of a blob";
                 self.in_time(during, store.put_chunk(&blob, number, bytes)).await?;
+                self.reached(&blob, number + 1);
             }
             if !self.is_to_send(&row).await? {
                 return Ok(false);
@@ -118,6 +135,7 @@ impl Inner {
                 return Err(SyncError::corrupt("a blob in the store", reason));
             }
             self.local.receive_chunk(blob, row.contents, number, bytes).await?;
+            self.reached(blob, number + 1);
         }
         Ok(())
     }
@@ -159,12 +177,12 @@ impl Inner {
         }
     }
 
-    async fn failed(&self, blob: &BlobRef, error: SyncError) -> Ended {
+    async fn failed(&self, blob: &BlobRef, error: SyncError, came_further: bool) -> Ended {
         if !self.is_of_blob(&error).await {
             return Ended::Halted(Arc::new(error));
         }
         tracing::debug!(%blob, error = %describe(&error), "a blob was not transferred");
-        match self.note_failure(blob, &error).await {
+        match self.note_failure(blob, &error, came_further).await {
             Ok(()) => Ended::Failed(Arc::new(error)),
             Err(error) => Ended::Halted(Arc::new(error)),
         }
@@ -174,8 +192,9 @@ impl Inner {
     async fn is_of_blob(&self, error: &SyncError) -> bool {
         match error.cause() {
             SyncError::BlobMissing { .. } => true,
-            // A smaller one may fit.
-            SyncError::Storage { source, .. } => source.kind() == ErrorKind::Full,
+            // There is no room here: that will be so for others too, and is not the blob's fault.
+            SyncError::Storage { .. } => false,
+            error if error.kind() == ErrorKind::Full => false,
             SyncError::Offline
             | SyncError::Paused
             | SyncError::RateLimited { .. }
@@ -189,7 +208,12 @@ impl Inner {
         }
     }
 
-    async fn note_failure(&self, blob: &BlobRef, error: &SyncError) -> Result<()> {
+    async fn note_failure(
+        &self,
+        blob: &BlobRef,
+        error: &SyncError,
+        came_further: bool,
+    ) -> Result<()> {
         let settings = self.settings;
         let (reason, now) = (describe(error), self.local.now());
         // The device that has it may be off for days, and asking does no harm: that is not counted, but measured.
@@ -205,7 +229,9 @@ impl Inner {
                 let delay = waited.max(settings.backoff.first).min(settings.backoff.cap);
                 (0, waited >= settings.patience, delay)
             } else {
-                let failures = row.failures.saturating_add(1);
+                // A large one on a bad connection gets through in the end.
+                let before = if came_further { 0 } else { row.failures };
+                let failures = before.saturating_add(1);
                 let delay = settings.backoff.delay(failures, random);
                 (failures, failures >= settings.attempts, delay)
             };
@@ -216,4 +242,10 @@ impl Inner {
         };
         self.local.change(blob, noted).await
     }
+}
+
+/// Else it would be the first one each time, and nothing would be transferred any more.
+fn panicked() -> SyncError {
+    let reason = "the blob store has panicked".to_owned();
+    SyncError::Protocol { during: "transferring a blob", reason }
 }

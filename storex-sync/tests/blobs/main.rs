@@ -7,7 +7,9 @@
 mod support;
 
 mod contents;
+mod evicting;
 mod failures;
+mod given_up;
 mod names;
 #[cfg(feature = "object-store")]
 mod objects;

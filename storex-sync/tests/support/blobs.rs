@@ -24,6 +24,9 @@ struct State {
     claims_all: bool,
     hanging: BTreeSet<BlobRef>,
     failing: BTreeSet<BlobRef>,
+    panicking: BTreeSet<BlobRef>,
+    /// Of these every second request for a chunk fails; whether the next one does.
+    stumbling: BTreeMap<BlobRef, bool>,
     /// So many more requests for chunks go through.
     left: Option<usize>,
     /// Which byte of which chunk is wrong.
@@ -82,6 +85,16 @@ impl ScriptedStore {
         self.lock().failing.insert(blob);
     }
 
+    /// Every second chunk of this blob cannot be transferred.
+    pub fn stumble(&self, blob: BlobRef) {
+        self.lock().stumbling.insert(blob, false);
+    }
+
+    /// Requests for chunks of this blob panic.
+    pub fn panic_at(&self, blob: BlobRef) {
+        self.lock().panicking.insert(blob);
+    }
+
     /// Requests for chunks of this blob are never answered.
     pub fn hang(&self, blob: BlobRef) {
         self.lock().hanging.insert(blob);
@@ -103,6 +116,8 @@ impl ScriptedStore {
         state.refusal = None;
         state.left = None;
         state.failing.clear();
+        state.panicking.clear();
+        state.stumbling.clear();
         state.hanging.clear();
         state.damaged.clear();
     }
@@ -163,6 +178,16 @@ impl ScriptedStore {
             permit.forget();
         }
         let mut state = self.lock();
+        if state.panicking.contains(blob) {
+            drop(state);
+            panic!("this blob makes the store panic");
+        }
+        if let Some(fails) = state.stumbling.get_mut(blob) {
+            *fails = !*fails;
+            if !*fails {
+                return Err(broken("every second one is lost"));
+            }
+        }
         if state.failing.contains(blob) {
             return Err(broken("this blob is cursed"));
         }
