@@ -12,6 +12,7 @@ mod builder;
 mod counting;
 mod evicting;
 mod flights;
+mod forgetting;
 mod local;
 mod memory;
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
@@ -31,7 +32,7 @@ pub use memory::MemoryBlobStore;
 pub use objects::ObjectBlobStore;
 pub use reader::BlobReader;
 pub use reference::BlobRef;
-pub use status::{BlobReport, BlobStatus, DeadBlob, Waiting};
+pub use status::{BlobReport, BlobStatus, BlobsWaiting, DeadBlob};
 pub use store::BlobStore;
 pub use writer::BlobWriter;
 

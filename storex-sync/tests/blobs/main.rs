@@ -9,6 +9,7 @@ mod support;
 mod contents;
 mod evicting;
 mod failures;
+mod forgetting;
 mod given_up;
 mod names;
 #[cfg(feature = "object-store")]
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use serde_json::json;
 use storex_core::{AutoPk, Query, Storage};
 use storex_memory::{MemoryBackend, TestRuntime};
-use storex_sync::{BlobRef, BlobStatus, BlobStore, Blobs, SyncLog, Waiting};
+use storex_sync::{BlobRef, BlobStatus, BlobStore, Blobs, BlobsWaiting, SyncLog};
 use support::schema;
 
 /// How long a chunk is.
@@ -114,6 +115,6 @@ async fn others() {
     }
 }
 
-fn waiting(blobs: u64, bytes: usize) -> Waiting {
-    Waiting { blobs, bytes: bytes as u64, done: 0 }
+fn waiting(blobs: u64, bytes: usize) -> BlobsWaiting {
+    BlobsWaiting { blobs, bytes: bytes as u64, done: 0 }
 }
