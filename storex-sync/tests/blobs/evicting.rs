@@ -79,3 +79,25 @@ async fn c27_what_is_written_anew_while_it_is_sent_is_sent_once() {
     assert_eq!(store.sent().values().copied().collect::<Vec<_>>(), [1; 3]);
     assert_eq!(Device::new(2, &store).await.read(&blob).await.unwrap(), text);
 }
+
+#[tokio::test(start_paused = true)]
+async fn c27_that_other_contents_were_sent_says_nothing_of_those_that_are_here() {
+    let store = ScriptedStore::closed();
+    store.gate_finishing();
+    let a = Device::new(1, &store).await;
+    a.blobs.put(b"a picture").await.unwrap();
+    let sender = a.clone();
+    let sending = tokio::spawn(async move { sender.blobs.sync_once().await });
+    store.let_through(1);
+    while store.requests() < 2 {
+        tokio::task::yield_now().await;
+    }
+    a.runtime.advance(1);
+    a.blobs.put(b"a picture").await.unwrap();
+    store.open();
+    sending.await.unwrap().unwrap();
+    assert_eq!(a.status().to_send.blobs, 1, "the store is asked anew");
+    assert_eq!(a.blobs.sync_once().await.unwrap().sent, 1);
+    assert_eq!(a.status(), BlobStatus::default());
+    assert_eq!(store.sent().len(), 1);
+}

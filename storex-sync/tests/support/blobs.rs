@@ -22,6 +22,8 @@ struct State {
     refusal: Option<fn() -> SyncError>,
     /// Every blob is said to be whole.
     claims_all: bool,
+    /// Finishing waits as a chunk does.
+    gates_finishing: bool,
     hanging: BTreeSet<BlobRef>,
     failing: BTreeSet<BlobRef>,
     panicking: BTreeSet<BlobRef>,
@@ -78,6 +80,11 @@ impl ScriptedStore {
     /// Says of every blob that it is whole, as a mark does that has outlived its chunks.
     pub fn claim_all(&self) {
         self.lock().claims_all = true;
+    }
+
+    /// Finishing a blob waits until it is let through, as its chunks do.
+    pub fn gate_finishing(&self) {
+        self.lock().gates_finishing = true;
     }
 
     /// The chunks of this blob cannot be transferred.
@@ -255,6 +262,10 @@ impl BlobStore for ScriptedStore {
     }
 
     async fn finish(&self, blob: &BlobRef) -> Result<()> {
+        let gated = self.lock().gates_finishing;
+        if gated {
+            let _running = self.pass(blob).await?;
+        }
         self.reachable()?;
         self.inner.finish(blob).await
     }
