@@ -247,6 +247,14 @@ pub enum SyncError {
         /// The blob.
         blob: BlobRef,
     },
+    /// So many blobs are here only, as they were not sent ([`Blobs::forget_all`](crate::Blobs::forget_all)). Nothing was deleted.
+    #[error(
+        "{blobs} blobs were not sent, and would be lost: send them with `Blobs::sync_once`, or forget them with `forget_all_discarding`"
+    )]
+    BlobsNotSent {
+        /// How many, those that were given up among them.
+        blobs: u64,
+    },
     /// The writing of a blob was given up in the middle, or rested so long that what was written was cleared away.
     #[error("the writing of a blob was interrupted: begin it again")]
     BlobInterrupted,
@@ -276,6 +284,7 @@ impl SyncError {
             | Self::LogReplaced
             | Self::CannotUndo { .. }
             | Self::BlobNotSent { .. }
+            | Self::BlobsNotSent { .. }
             | Self::BlobInterrupted
             | Self::Unsent { .. }
             | Self::BelowFloor { .. } => ErrorKind::Conflict,

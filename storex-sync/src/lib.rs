@@ -143,7 +143,7 @@ pub use apply::{Applied, Cause, Resolution, Ruling};
 pub use blobs::ObjectBlobStore;
 pub use blobs::{
     BlobReader, BlobRef, BlobReport, BlobStatus, BlobStore, BlobWriter, Blobs, BlobsBuilder,
-    DeadBlob, MemoryBlobStore, Waiting,
+    BlobsWaiting, DeadBlob, MemoryBlobStore,
 };
 pub use brief::{Brief, BriefReport, Degraded, WhenBusy};
 #[cfg(all(feature = "web", target_family = "wasm"))]

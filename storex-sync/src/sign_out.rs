@@ -6,7 +6,8 @@
 //! ```
 //!
 //! What the program has chosen (which collections are local, rules, lanes, the numbers of fields) stays, because a storage that
-//! is open works with it; so does the fencing token, because other programs may look at it.
+//! is open works with it; so does the fencing token, because other programs may look at it. What is kept of blobs
+//! (`_storex_blob`, `_storex_blob_chunk`, `_storex_blob_loose`) is no part of sync, and stays: [`Blobs::forget_all`](crate::Blobs::forget_all).
 
 use std::sync::Arc;
 
@@ -42,6 +43,9 @@ impl Sync {
     /// Signs out: sends what is still to be sent, and then removes from this database all that is in the synced collections, and
     /// all that sync knows. Collections that are [local](crate::SyncLog::local_only) stay as they are. Afterwards the database can
     /// join any shared log, as a new device. The shared log is told that this one is no member any more, if it can be reached.
+    ///
+    /// [Blobs](crate::Blobs) stay too, as they have a store of their own: those that were not sent would go to that of the next
+    /// account. [`Blobs::forget_all`](crate::Blobs::forget_all) gives them up.
     ///
     /// Stop each [`ContinuousSync`](crate::ContinuousSync) of this database first, in every program: one that runs would fetch
     /// everything again. Where there are [lanes](crate::Lane) each has to be signed out.

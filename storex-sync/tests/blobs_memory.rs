@@ -41,8 +41,8 @@ impl BlobStore for MadeUp {
         Ok(self.0.lock().unwrap().get(blob).is_some_and(|(_, whole)| *whole))
     }
 
-    async fn sent(&self, _: &BlobRef) -> Result<u64> {
-        Ok(0)
+    async fn sent(&self, blob: &BlobRef) -> Result<u64> {
+        Ok(if self.has(blob).await? { blob.chunks() } else { 0 })
     }
 
     async fn put_chunk(&self, blob: &BlobRef, _: u64, bytes: Vec<u8>) -> Result<()> {

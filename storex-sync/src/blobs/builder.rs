@@ -54,8 +54,9 @@ impl BlobsBuilder {
         self
     }
 
-    /// After how many failures in a row a blob is given up. Without this 5. It does not count when the store cannot be reached, nor
-    /// when it does not have the blob; see [`patience`](Self::patience).
+    /// After how many failures in a row a blob is given up. Without this 5. An attempt in which it came further than ever before
+    /// begins to count anew. It does not count when the store cannot be reached or refuses this device, when there is no room here, nor
+    /// when the store does not have the blob; see [`patience`](Self::patience).
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.settings.attempts = attempts;
@@ -99,6 +100,7 @@ impl BlobsBuilder {
             permits: Semaphore::new(settings.parallel),
             flights: Flights::default(),
             progress: Mutex::default(),
+            furthest: Mutex::default(),
             status: watch::Sender::new(BlobStatus::default()),
             counting: tokio::sync::Mutex::default(),
             nudge: Notify::new(),

@@ -29,6 +29,25 @@ impl Inner {
         self.publish(|_| {});
     }
 
+    /// So many chunks of a transfer have come through.
+    pub(super) fn reached(&self, blob: &BlobRef, chunks: u64) {
+        let mut all = self.furthest.lock().unwrap_or_else(PoisonError::into_inner);
+        let furthest = all.entry(*blob).or_default();
+        *furthest = chunks.max(*furthest);
+    }
+
+    /// How many chunks have come through at most. Not how many did the last time: what comes through again and again, and is
+    /// dropped each time, is no progress.
+    pub(super) fn furthest(&self, blob: &BlobRef) -> u64 {
+        let all = self.furthest.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(blob).copied().unwrap_or(0)
+    }
+
+    /// Forgets how far it came.
+    pub(super) fn arrived(&self, blob: &BlobRef) {
+        self.furthest.lock().unwrap_or_else(PoisonError::into_inner).remove(blob);
+    }
+
     /// The transfer is not under way any more.
     pub(super) fn rest(&self, blob: &BlobRef) {
         self.under_way().remove(blob);

@@ -39,6 +39,15 @@ impl Flights {
     fn lock(&self) -> MutexGuard<'_, HashMap<BlobRef, Landing>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Waits for the end of the transfer of a blob that is under way, if there is one.
+    pub(super) async fn landed(&self, blob: &BlobRef) {
+        let landing = self.lock().get(blob).map(watch::Sender::subscribe);
+        if let Some(mut landing) = landing {
+            // Its sender is gone: that is an end too.
+            let _ = landing.wait_for(Option::is_some).await;
+        }
+    }
 }
 
 impl Inner {

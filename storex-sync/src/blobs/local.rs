@@ -90,20 +90,16 @@ impl Local {
     }
 
     /// Makes contents those of a blob, which is then to be sent. `false`: they were cleared away.
+    ///
+    /// They take the place of those that are here already: they were just hashed, and the others may have gone bad since. That the
+    /// store has them is asked anew too: they may have been removed there.
     pub(super) async fn adopt(&self, loose: Loose, blob: BlobRef) -> Result<bool> {
         let now = self.now();
         let precondition = Batch::new().step(loose.require());
-        self.change_if(precondition, &blob, move |row| match row {
-            // The same contents are here already. That the store has them is asked anew: they may have been removed there.
-            Some(row) if row.whole => {
-                let dropped = Loose { touched: Timestamp(0), ..loose }.write();
-                vec![dropped, BlobRow::written(blob, row.contents, now).write()]
-            }
-            row => {
-                let former = row.map(|row| row.loosen());
-                let written = BlobRow::written(blob, loose.contents, now).write();
-                former.into_iter().chain([loose.delete(), written]).collect()
-            }
+        self.change_if(precondition, &blob, move |row| {
+            let former = row.map(|row| row.loosen());
+            let written = BlobRow::written(blob, loose.contents, now).write();
+            former.into_iter().chain([loose.delete(), written]).collect()
         })
         .await
     }
@@ -143,8 +139,10 @@ impl Local {
         let mut hasher = BlobHasher::default();
         for number in 0..blob.chunks() {
             match self.chunk(contents, number).await? {
-                Some(bytes) => hasher.update(&bytes),
-                None => return Ok(false),
+                Some(bytes) if bytes.len() as u64 == blob.chunk_length(number) => {
+                    hasher.update(&bytes);
+                }
+                _ => return Ok(false),
             }
         }
         Ok(hasher.finish() == *blob)

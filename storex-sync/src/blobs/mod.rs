@@ -10,7 +10,9 @@
 
 mod builder;
 mod counting;
+mod evicting;
 mod flights;
+mod forgetting;
 mod local;
 mod memory;
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
@@ -30,7 +32,7 @@ pub use memory::MemoryBlobStore;
 pub use objects::ObjectBlobStore;
 pub use reader::BlobReader;
 pub use reference::BlobRef;
-pub use status::{BlobReport, BlobStatus, DeadBlob, Waiting};
+pub use status::{BlobReport, BlobStatus, BlobsWaiting, DeadBlob};
 pub use store::BlobStore;
 pub use writer::BlobWriter;
 
@@ -40,11 +42,11 @@ use std::sync::{Arc, Mutex};
 use storex_core::{Batch, Module, Storage};
 use tokio::sync::{Notify, Semaphore, watch};
 
-use crate::error::{During, Result, SyncError};
+use crate::error::{During, Result};
 use builder::Settings;
 use flights::Flights;
 use local::Local;
-use rows::{BlobRow, Contents, Loose, State, definitions};
+use rows::{BlobRow, Contents, Loose, State, definitions, revive_all};
 
 /// The blobs of a storage: contents that are too large for a row, and are named in one.
 ///
@@ -99,6 +101,8 @@ struct Inner {
     flights: Flights,
     /// How far the transfers have come that are under way: whether it is being sent, and bytes.
     progress: Mutex<HashMap<BlobRef, (bool, u64)>>,
+    /// How many chunks of a blob have come through at most, for as long as it is not transferred.
+    furthest: Mutex<HashMap<BlobRef, u64>>,
     status: watch::Sender<BlobStatus>,
     /// Counting takes turns, so that no older count replaces a later one.
     counting: tokio::sync::Mutex<()>,
@@ -247,21 +251,28 @@ impl Blobs {
         Ok(())
     }
 
-    /// Deletes the contents of a blob here, to save space; they are received again when somebody reads them. Only of a blob that the
-    /// store has; one of which nothing is here is passed over.
+    /// Tries all blobs anew at the next opportunity that are dead or still in their wait after a failure: when the store has been
+    /// mended, or has room again.
     ///
     /// # Errors
-    /// [`SyncError::BlobNotSent`] when there is no other copy, [`SyncError::Storage`].
+    /// [`SyncError::Storage`].
+    pub async fn retry_all(&self) -> Result<()> {
+        let now = self.inner.local.now();
+        let batch = [State::ToSend, State::ToReceive]
+            .into_iter()
+            .fold(Batch::new(), |batch, state| batch.step(revive_all(state, now)));
+        self.inner.local.storage.apply(batch).await.during("trying blobs anew")?;
+        self.inner.changed().await;
+        Ok(())
+    }
+
+    /// Deletes the contents of a blob here, to save space; they are received again when somebody reads them. Only of a blob that the
+    /// store has, which is asked: one that it has lost is sent again. One of which nothing is here is passed over.
+    ///
+    /// # Errors
+    /// [`SyncError::BlobNotSent`] when there is no other copy; what the store fails with; [`SyncError::Storage`].
     pub async fn evict(&self, blob: &BlobRef) -> Result<()> {
-        let gone = |row: Option<BlobRow>| match row {
-            Some(row) if row.state == State::Kept => vec![row.loosen(), row.delete()],
-            _ => Vec::new(),
-        };
-        self.inner.local.change(blob, gone).await?;
-        if self.is_here(blob).await? {
-            return Err(SyncError::BlobNotSent { blob: *blob });
-        }
-        self.inner.local.clear().await
+        evicting::evict(&self.inner, blob).await
     }
 
     /// Deletes everything of a blob here, **also when there is no other copy**, and no longer sends or receives it. What the
@@ -281,10 +292,14 @@ impl Blobs {
     /// Deletes a blob here and in the store. **Only the application can tell that it may**: a row of another device, which has not
     /// been synced yet, may name the blob too. Whoever still names it finds it missing, unless it is here.
     ///
+    /// A transfer of it that is under way is waited for: it ends with the chunk that is being sent.
+    ///
     /// # Errors
     /// What the store fails with; it is forgotten here then. [`SyncError::Storage`].
     pub async fn remove(&self, blob: &BlobRef) -> Result<()> {
         self.forget(blob).await?;
+        // Else what is being sent would be there behind it.
+        self.inner.flights.landed(blob).await;
         self.inner.store.remove(blob).await
     }
 

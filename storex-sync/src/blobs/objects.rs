@@ -12,7 +12,6 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt};
@@ -56,16 +55,22 @@ impl ObjectBlobStore {
         Ok(Self::new(Arc::new(folder.with_fsync(true))))
     }
 
-    /// The numbers and sizes of the chunks that are there, also of those that have not arrived whole.
-    async fn listed(&self, blob: &BlobRef) -> Result<BTreeMap<u64, u64>> {
+    /// What is there of a blob. What lies deeper is not ours.
+    async fn listed(&self, blob: &BlobRef) -> Result<Listed> {
         let folder = folder_of(blob);
-        let objects = self.store.list(Some(&folder));
-        let listed = objects.try_fold(BTreeMap::new(), |mut listed, object| {
-            let number = object.location.filename().and_then(parse_number);
-            listed.extend(number.map(|number| (number, object.size)));
-            async { Ok(listed) }
-        });
-        listed.await.map_err(|error| failed("looking for a blob", &error))
+        let objects = self.store.list_with_delimiter(Some(&folder)).await;
+        let objects = objects.map_err(|error| failed("looking for a blob", &error))?.objects;
+        let mut listed = Listed::default();
+        for object in objects {
+            match object.location.filename() {
+                Some(WHOLE) => listed.is_marked = true,
+                name => {
+                    let number = name.and_then(parse_number);
+                    listed.chunks.extend(number.map(|number| (number, object.size)));
+                }
+            }
+        }
+        Ok(listed)
     }
 
     async fn delete(&self, path: Path) -> Result<()> {
@@ -73,6 +78,23 @@ impl ObjectBlobStore {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(failed("deleting a blob", &error)),
         }
+    }
+}
+
+/// What is there of a blob.
+#[derive(Debug, Default)]
+struct Listed {
+    /// The numbers and sizes of the chunks, also of those that have not arrived whole.
+    chunks: BTreeMap<u64, u64>,
+    is_marked: bool,
+}
+
+impl Listed {
+    /// How many chunks from the front are there, whole.
+    fn sent(&self, blob: &BlobRef) -> u64 {
+        let from_the_front = (0..blob.chunks())
+            .take_while(|number| self.chunks.get(number) == Some(&blob.chunk_length(*number)));
+        from_the_front.count() as u64
     }
 }
 
@@ -94,24 +116,24 @@ fn parse_number(name: &str) -> Option<u64> {
 }
 
 fn failed(during: &'static str, error: &Error) -> SyncError {
-    SyncError::Transport { during, reason: describe(error) }
+    match error {
+        Error::Unauthenticated { .. } | Error::PermissionDenied { .. } => {
+            SyncError::Unauthorized { reason: describe(error) }
+        }
+        error => SyncError::Transport { during, reason: describe(error) },
+    }
 }
 
 #[async_trait]
 impl BlobStore for ObjectBlobStore {
     async fn has(&self, blob: &BlobRef) -> Result<bool> {
-        match self.store.head(&mark_of(blob)).await {
-            Ok(_) => Ok(true),
-            Err(Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(failed("looking for a blob", &error)),
-        }
+        let listed = self.listed(blob).await?;
+        // The mark may have come earlier than the chunks, or outlived them where another device sent what was being removed.
+        Ok(listed.is_marked && listed.sent(blob) == blob.chunks())
     }
 
     async fn sent(&self, blob: &BlobRef) -> Result<u64> {
-        let listed = self.listed(blob).await?;
-        let from_the_front = (0..blob.chunks())
-            .take_while(|number| listed.get(number) == Some(&blob.chunk_length(*number)));
-        Ok(from_the_front.count() as u64)
+        Ok(self.listed(blob).await?.sent(blob))
     }
 
     async fn put_chunk(&self, blob: &BlobRef, number: u64, bytes: Vec<u8>) -> Result<()> {
@@ -129,21 +151,27 @@ impl BlobStore for ObjectBlobStore {
     }
 
     async fn chunk(&self, blob: &BlobRef, number: u64) -> Result<Vec<u8>> {
-        let got = match self.store.get(&chunk_of(blob, number)).await {
-            Ok(got) => got.bytes().await,
-            Err(error) => Err(error),
+        let missing = || SyncError::BlobMissing { blob: *blob };
+        let failed = |error: Error| match error {
+            Error::NotFound { .. } => missing(),
+            error => failed("receiving a chunk of a blob", &error),
         };
-        match got {
-            Ok(bytes) if bytes.len() as u64 == blob.chunk_length(number) => Ok(bytes.into()),
-            Ok(_) | Err(Error::NotFound { .. }) => Err(SyncError::BlobMissing { blob: *blob }),
-            Err(error) => Err(failed("receiving a chunk of a blob", &error)),
+        let got = self.store.get(&chunk_of(blob, number)).await.map_err(failed)?;
+        // Before it is read: it may be of any size.
+        if got.meta.size != blob.chunk_length(number) {
+            return Err(missing());
         }
+        let bytes = got.bytes().await.map_err(failed)?;
+        if bytes.len() as u64 != blob.chunk_length(number) {
+            return Err(missing());
+        }
+        Ok(bytes.into())
     }
 
     async fn remove(&self, blob: &BlobRef) -> Result<()> {
         // The mark first: what is being deleted is not whole.
         self.delete(mark_of(blob)).await?;
-        for number in self.listed(blob).await?.into_keys() {
+        for number in self.listed(blob).await?.chunks.into_keys() {
             self.delete(chunk_of(blob, number)).await?;
         }
         Ok(())

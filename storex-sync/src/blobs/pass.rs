@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use storex_core::{BoxFuture, Timestamp, field};
+use storex_core::{BoxFuture, Filter, Timestamp, field};
 
 use super::flights::Ended;
 use super::reference::BlobRef;
@@ -91,7 +91,7 @@ impl Inner {
         under_way: BTreeSet<BlobRef>,
     ) -> Result<Option<(BlobRef, State)>> {
         for state in [State::ToSend, State::ToReceive] {
-            let due = in_order(state).filter(field("due").lte(now.0));
+            let due = in_order(state).filter(self.is_due(now));
             // One more than may be in the way.
             let rows = self.local.rows(due.limit(under_way.len() as u64 + 1)).await?;
             if let Some(row) = rows.iter().find(|row| !under_way.contains(&row.blob)) {
@@ -99,6 +99,12 @@ impl Inner {
             }
         }
         Ok(None)
+    }
+
+    /// Those that are due, and those of which the clock was set back since they were put off.
+    fn is_due(&self, now: Timestamp) -> Filter {
+        let cap = i64::try_from(self.settings.backoff.cap.as_millis()).unwrap_or(i64::MAX);
+        field("due").lte(now.0).or(field("due").gt(now.0.saturating_add(cap)))
     }
 
     /// How long nothing will be due; at most the longest wait after failures, since another program may write blobs too.

@@ -149,6 +149,11 @@ impl BlobRow {
         Self { state: State::ToSend, whole: true, here, ..Self::wanted(blob, contents, now) }
     }
 
+    /// The store does not have it any more.
+    pub(super) fn to_send(self, now: Timestamp) -> Self {
+        Self { state: State::ToSend, ..self }.revived(now)
+    }
+
     /// Nothing is to be done any more.
     pub(super) fn kept(self) -> Self {
         Self { state: State::Kept, failures: 0, reason: String::new(), ..self }
@@ -213,6 +218,18 @@ pub(super) fn receiving(blob: &BlobRef, contents: Contents, here: u64) -> Query 
         .and(field("here").eq(int(here)))
         .and(field("whole").eq(false));
     Query::new(BLOB).filter(only(blob)).filter(as_known)
+}
+
+/// For all that are to be transferred in this direction attempts begin anew.
+pub(super) fn revive_all(state: State, now: Timestamp) -> Step {
+    let changes = Changes::new()
+        .set("state", state.value())
+        .set("failures", 0)
+        .set("since", now.0)
+        .set("due", now.0)
+        .set("reason", "");
+    let filter = field("state").is_in([state.value(), state.given_up().value()]);
+    Step::Update { collection: BLOB.into(), filter, changes }
 }
 
 pub(super) fn set_here(blob: &BlobRef, here: u64) -> Step {

@@ -11,16 +11,16 @@ use crate::error::{During, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BlobStatus {
     /// Those that wait to be sent, or are being sent.
-    pub to_send: Waiting,
+    pub to_send: BlobsWaiting,
     /// Those that wait to be received, or are being received.
-    pub to_receive: Waiting,
+    pub to_receive: BlobsWaiting,
     /// How many were given up; see [`Blobs::dead`](crate::Blobs::dead).
     pub dead: u64,
 }
 
 /// Blobs that wait for their transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Waiting {
+pub struct BlobsWaiting {
     /// How many.
     pub blobs: u64,
     /// Their bytes.
@@ -68,8 +68,8 @@ pub(super) async fn read_status(local: &Local) -> Result<BlobStatus> {
         .value(Aggregate::Count)
         .value(Aggregate::Sum("length".into()));
     for row in local.storage.aggregate(by_state).await.during("counting blobs")? {
-        let waiting = |row: &Record| -> Result<Waiting> {
-            Ok(Waiting { blobs: uint(row.get(1))?, bytes: uint(row.get(2))?, done: 0 })
+        let waiting = |row: &Record| -> Result<BlobsWaiting> {
+            Ok(BlobsWaiting { blobs: uint(row.get(1))?, bytes: uint(row.get(2))?, done: 0 })
         };
         match State::read(row.get(0))? {
             State::Kept => {}

@@ -26,8 +26,9 @@ pub trait BlobStore: fmt::Debug + MaybeSend + MaybeSync + 'static {
     /// See above.
     async fn has(&self, blob: &BlobRef) -> Result<bool>;
 
-    /// How many chunks from the front are there, of a blob that is whole or of which the sending was interrupted: it goes on
-    /// behind them. A store that cannot tell says 0.
+    /// How many chunks from the front are there. Of a blob that is whole that is all of them: one that [`has`](Self::has) tells
+    /// of and that lacks chunks is sent again. Where the sending was interrupted it goes on behind them; a store that cannot
+    /// tell says 0 then.
     ///
     /// # Errors
     /// See above.

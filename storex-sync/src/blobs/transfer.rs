@@ -1,6 +1,10 @@
 //! The transfer of one blob, chunk by chunk: what has come through is not sent or received again.
 
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use storex_core::ErrorKind;
@@ -16,53 +20,103 @@ impl Inner {
     pub(super) async fn attempt(&self, blob: &BlobRef) -> Ended {
         // It is never closed.
         let _permit = self.permits.acquire().await;
-        let result = self.transfer(blob).await;
+        let before = self.furthest(blob);
+        let mut transfer = pin!(self.transfer(blob));
+        let result = poll_fn(|cx| {
+            let polled = catch_unwind(AssertUnwindSafe(|| transfer.as_mut().poll(cx)));
+            polled.unwrap_or_else(|_| Poll::Ready(Err(panicked())))
+        })
+        .await;
         self.rest(blob);
         let ended = match result {
-            Ok(()) => Ended::Done,
-            Err(error) => self.failed(blob, error).await,
+            Ok(()) => {
+                self.arrived(blob);
+                Ended::Done
+            }
+            Err(error) => {
+                let came_further = self.furthest(blob) > before;
+                self.failed(blob, error, came_further).await
+            }
         };
         self.count().await;
         ended
     }
 
     async fn transfer(&self, blob: &BlobRef) -> Result<()> {
-        match self.local.row(blob).await? {
-            Some(row) if row.state.sends() => self.send(row).await,
-            Some(row) if row.state != State::Kept => self.receive(blob).await,
-            _ => Ok(()),
+        // What is being sent may be forgotten or written anew meanwhile: then what is to be done is decided anew.
+        loop {
+            match self.local.row(blob).await? {
+                Some(row) if row.state.sends() => {
+                    if self.send(row).await? {
+                        return Ok(());
+                    }
+                }
+                Some(row) if row.state != State::Kept => return self.receive(blob).await,
+                _ => return Ok(()),
+            }
         }
     }
 
-    async fn send(&self, row: BlobRow) -> Result<()> {
+    /// `false`: these are not the contents that are to be sent any more.
+    async fn send(&self, row: BlobRow) -> Result<bool> {
         let (blob, store) = (row.blob, &self.store);
-        if !self.in_time("looking for a blob", store.has(&blob)).await? {
+        if !self.is_in_store(&blob).await? {
+            // Before the first chunk goes: nobody is to find under a good name what has gone bad here.
+            if !self.local.is(row.contents, &blob).await? {
+                return self.damaged(&row).await;
+            }
             let first = self.in_time("looking for a blob", store.sent(&blob)).await?;
             for number in first..blob.chunks() {
                 self.progress(&blob, true, blob.chunk_range(number).start);
                 let Some(bytes) = self.local.chunk(row.contents, number).await? else {
-                    return self.gone(&row).await;
+                    return self.damaged(&row).await;
                 };
+                // Each time: what was removed is not to come back.
+                if !self.is_to_send(&row).await? {
+                    return Ok(false);
+                }
                 let during = "sending a chunk of a blob";
                 self.in_time(during, store.put_chunk(&blob, number, bytes)).await?;
+                self.reached(&blob, number + 1);
+            }
+            if !self.is_to_send(&row).await? {
+                return Ok(false);
             }
             self.in_time("finishing a blob", store.finish(&blob)).await?;
+            // Another device may have removed it meanwhile.
+            if !self.is_in_store(&blob).await? {
+                return Err(SyncError::BlobMissing { blob });
+            }
         }
+        let contents = row.contents;
         let sent = move |row: Option<BlobRow>| {
-            let row = row.filter(|row| row.whole);
+            let row = row.filter(|row| row.whole && row.contents == contents);
             row.map(|row| row.kept().write()).into_iter().collect()
         };
-        self.local.change(&blob, sent).await
+        self.local.change(&blob, sent).await?;
+        Ok(true)
     }
 
-    /// A chunk is not here: the blob was forgotten, or the database is damaged.
-    async fn gone(&self, row: &BlobRow) -> Result<()> {
-        match self.local.row(&row.blob).await? {
-            Some(now) if now.contents == row.contents => {
-                Err(SyncError::corrupt("a blob", "a chunk is not in the database any more"))
-            }
-            _ => Ok(()),
+    /// Whether the store has the blob, with all its chunks: a mark that it is whole may have outlived them.
+    pub(super) async fn is_in_store(&self, blob: &BlobRef) -> Result<bool> {
+        let (during, store) = ("looking for a blob", &self.store);
+        Ok(self.in_time(during, store.has(blob)).await?
+            && self.in_time(during, store.sent(blob)).await? == blob.chunks())
+    }
+
+    /// Whether it is still these contents that are to be sent.
+    async fn is_to_send(&self, row: &BlobRow) -> Result<bool> {
+        let now = self.local.row(&row.blob).await?;
+        Ok(now.is_some_and(|now| now.state.sends() && now.contents == row.contents))
+    }
+
+    /// The contents are not what the name says: they were given up meanwhile, or the database is damaged.
+    async fn damaged(&self, row: &BlobRow) -> Result<bool> {
+        if self.is_to_send(row).await? {
+            let reason = "its contents in the database are not those of its name";
+            return Err(SyncError::corrupt("a blob", reason));
         }
+        Ok(false)
     }
 
     async fn receive(&self, blob: &BlobRef) -> Result<()> {
@@ -81,6 +135,7 @@ impl Inner {
                 return Err(SyncError::corrupt("a blob in the store", reason));
             }
             self.local.receive_chunk(blob, row.contents, number, bytes).await?;
+            self.reached(blob, number + 1);
         }
         Ok(())
     }
@@ -122,12 +177,12 @@ impl Inner {
         }
     }
 
-    async fn failed(&self, blob: &BlobRef, error: SyncError) -> Ended {
+    async fn failed(&self, blob: &BlobRef, error: SyncError, came_further: bool) -> Ended {
         if !self.is_of_blob(&error).await {
             return Ended::Halted(Arc::new(error));
         }
         tracing::debug!(%blob, error = %describe(&error), "a blob was not transferred");
-        match self.note_failure(blob, &error).await {
+        match self.note_failure(blob, &error, came_further).await {
             Ok(()) => Ended::Failed(Arc::new(error)),
             Err(error) => Ended::Halted(Arc::new(error)),
         }
@@ -137,8 +192,9 @@ impl Inner {
     async fn is_of_blob(&self, error: &SyncError) -> bool {
         match error.cause() {
             SyncError::BlobMissing { .. } => true,
-            // A smaller one may fit.
-            SyncError::Storage { source, .. } => source.kind() == ErrorKind::Full,
+            // There is no room here: that will be so for others too, and is not the blob's fault.
+            SyncError::Storage { .. } => false,
+            error if error.kind() == ErrorKind::Full => false,
             SyncError::Offline
             | SyncError::Paused
             | SyncError::RateLimited { .. }
@@ -152,7 +208,12 @@ impl Inner {
         }
     }
 
-    async fn note_failure(&self, blob: &BlobRef, error: &SyncError) -> Result<()> {
+    async fn note_failure(
+        &self,
+        blob: &BlobRef,
+        error: &SyncError,
+        came_further: bool,
+    ) -> Result<()> {
         let settings = self.settings;
         let (reason, now) = (describe(error), self.local.now());
         // The device that has it may be off for days, and asking does no harm: that is not counted, but measured.
@@ -168,7 +229,9 @@ impl Inner {
                 let delay = waited.max(settings.backoff.first).min(settings.backoff.cap);
                 (0, waited >= settings.patience, delay)
             } else {
-                let failures = row.failures.saturating_add(1);
+                // A large one on a bad connection gets through in the end.
+                let before = if came_further { 0 } else { row.failures };
+                let failures = before.saturating_add(1);
                 let delay = settings.backoff.delay(failures, random);
                 (failures, failures >= settings.attempts, delay)
             };
@@ -179,4 +242,10 @@ impl Inner {
         };
         self.local.change(blob, noted).await
     }
+}
+
+/// Else it would be the first one each time, and nothing would be transferred any more.
+fn panicked() -> SyncError {
+    let reason = "the blob store has panicked".to_owned();
+    SyncError::Protocol { during: "transferring a blob", reason }
 }

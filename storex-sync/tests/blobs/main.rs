@@ -7,8 +7,14 @@
 mod support;
 
 mod contents;
+mod evicting;
 mod failures;
+mod forgetting;
+mod given_up;
 mod names;
+#[cfg(feature = "object-store")]
+mod objects;
+mod removing;
 mod resuming;
 mod transfers;
 
@@ -17,7 +23,7 @@ use std::sync::Arc;
 use serde_json::json;
 use storex_core::{AutoPk, Query, Storage};
 use storex_memory::{MemoryBackend, TestRuntime};
-use storex_sync::{BlobRef, BlobStatus, BlobStore, Blobs, SyncLog, Waiting};
+use storex_sync::{BlobRef, BlobStatus, BlobStore, Blobs, BlobsWaiting, SyncLog};
 use support::schema;
 
 /// How long a chunk is.
@@ -102,6 +108,13 @@ fn contents(seed: u64, length: usize) -> Vec<u8> {
     contents
 }
 
-fn waiting(blobs: u64, bytes: usize) -> Waiting {
-    Waiting { blobs, bytes: bytes as u64, done: 0 }
+/// Others get their turn, often enough for whatever they can do now.
+async fn others() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn waiting(blobs: u64, bytes: usize) -> BlobsWaiting {
+    BlobsWaiting { blobs, bytes: bytes as u64, done: 0 }
 }

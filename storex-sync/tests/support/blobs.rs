@@ -20,8 +20,15 @@ pub struct ScriptedStore {
 struct State {
     /// What every request is answered with.
     refusal: Option<fn() -> SyncError>,
+    /// Every blob is said to be whole.
+    claims_all: bool,
+    /// Finishing waits as a chunk does.
+    gates_finishing: bool,
     hanging: BTreeSet<BlobRef>,
     failing: BTreeSet<BlobRef>,
+    panicking: BTreeSet<BlobRef>,
+    /// Of these every second request for a chunk fails; whether the next one does.
+    stumbling: BTreeMap<BlobRef, bool>,
     /// So many more requests for chunks go through.
     left: Option<usize>,
     /// Which byte of which chunk is wrong.
@@ -70,9 +77,29 @@ impl ScriptedStore {
         self.lock().refusal = Some(refusal);
     }
 
+    /// Says of every blob that it is whole, as a mark does that has outlived its chunks.
+    pub fn claim_all(&self) {
+        self.lock().claims_all = true;
+    }
+
+    /// Finishing a blob waits until it is let through, as its chunks do.
+    pub fn gate_finishing(&self) {
+        self.lock().gates_finishing = true;
+    }
+
     /// The chunks of this blob cannot be transferred.
     pub fn fail(&self, blob: BlobRef) {
         self.lock().failing.insert(blob);
+    }
+
+    /// Every second chunk of this blob cannot be transferred.
+    pub fn stumble(&self, blob: BlobRef) {
+        self.lock().stumbling.insert(blob, false);
+    }
+
+    /// Requests for chunks of this blob panic.
+    pub fn panic_at(&self, blob: BlobRef) {
+        self.lock().panicking.insert(blob);
     }
 
     /// Requests for chunks of this blob are never answered.
@@ -96,6 +123,8 @@ impl ScriptedStore {
         state.refusal = None;
         state.left = None;
         state.failing.clear();
+        state.panicking.clear();
+        state.stumbling.clear();
         state.hanging.clear();
         state.damaged.clear();
     }
@@ -156,6 +185,16 @@ impl ScriptedStore {
             permit.forget();
         }
         let mut state = self.lock();
+        if state.panicking.contains(blob) {
+            drop(state);
+            panic!("this blob makes the store panic");
+        }
+        if let Some(fails) = state.stumbling.get_mut(blob) {
+            *fails = !*fails;
+            if !*fails {
+                return Err(broken("every second one is lost"));
+            }
+        }
         if state.failing.contains(blob) {
             return Err(broken("this blob is cursed"));
         }
@@ -201,6 +240,9 @@ fn broken(reason: &str) -> SyncError {
 impl BlobStore for ScriptedStore {
     async fn has(&self, blob: &BlobRef) -> Result<bool> {
         self.reachable()?;
+        if self.lock().claims_all {
+            return Ok(true);
+        }
         self.inner.has(blob).await
     }
 
@@ -220,6 +262,10 @@ impl BlobStore for ScriptedStore {
     }
 
     async fn finish(&self, blob: &BlobRef) -> Result<()> {
+        let gated = self.lock().gates_finishing;
+        if gated {
+            let _running = self.pass(blob).await?;
+        }
         self.reachable()?;
         self.inner.finish(blob).await
     }

@@ -308,6 +308,7 @@ pub(super) fn errors() -> Vec<SyncError> {
         SyncError::BlobNotSent { blob: BlobRef::of(b"a blob") },
         SyncError::BlobInterrupted,
         SyncError::Unsent { transactions: 3, unlogged: 4 },
+        SyncError::BlobsNotSent { blobs: 3 },
     ];
     let storage = storage_errors().into_iter();
     errors.extend(storage.map(|source| SyncError::Storage { during, source }));

@@ -28,6 +28,7 @@ pub async fn they_are_read_as_they_were_put(harness: BlobHarness) {
         put(&*store, &blob, &all, 0..blob.chunks()).await;
         store.finish(&blob).await.unwrap();
         assert!(store.has(&blob).await.unwrap());
+        assert_eq!(store.sent(&blob).await.unwrap(), blob.chunks(), "all of a whole one");
         for number in 0..blob.chunks() {
             let read = store.chunk(&blob, number).await.unwrap();
             assert!(read == part(&blob, &all, number), "chunk {number} of {length} bytes");
