@@ -20,6 +20,7 @@ use crate::log::{CLOCK, LOG, clock_key, clock_record, sort_clock_records};
 use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, read_meta, write_meta};
 use crate::refused::{Fate, Named, object_of};
 use crate::rejected::{REJECTED, Rejected};
+use crate::scope::leave;
 use crate::shared_log::SealedTransaction;
 use crate::stamp::Device;
 use crate::state::is_state;
@@ -163,6 +164,10 @@ impl Replica {
         let revert = revert(self, &unsent, &fate, before)?;
         let rejected = rejected(refused, &unsent, &fate, &revert.unknown);
         let mut steps = rows(&revert.objects);
+        if revert.objects.iter().any(|it| it.numbers.scope.is_some() && it.image.object.is_some()) {
+            // It may be back in a scope that this device does not hold.
+            steps.push(write_meta(vec![leave(&**self.storage.runtime())]));
+        }
         steps.extend(clocks(&revert.objects, &mut devices));
         steps.push(Step::create_or(LOG, logged(&unsent, &fate), OnConflict::Replace));
         let put = rejected.iter().map(Rejected::record).collect();

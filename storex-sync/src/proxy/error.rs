@@ -99,6 +99,7 @@ rebuilt!(SyncError {
     23 BlobNotSent { blob }
     24 BlobInterrupted {}
     25 Unsent { transactions, unlogged }
+    26 HoldsLess {}
 });
 
 rebuilt!(Error {
