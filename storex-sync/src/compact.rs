@@ -4,6 +4,7 @@ use crate::apply::Replica;
 use crate::error::{During, Result, SyncError};
 use crate::initial::{InitialSync, InitialSyncReport};
 use crate::place::read_place;
+use crate::scope::Holding;
 use crate::shared_log::{Cursor, Member, Snapshot, SnapshotId, Snapshots, Trimmed};
 use crate::snapshot::{Playing, Recording};
 use crate::stamp::Device;
@@ -52,7 +53,7 @@ impl Sync {
     /// Cancel-safe: a snapshot that was not finished is seen by nobody, and dropped when this device makes its next.
     ///
     /// # Errors
-    /// [`SyncError::NoSnapshots`], and those of [`sync_once`](Self::sync_once). Nothing is lost by it.
+    /// [`SyncError::NoSnapshots`], [`SyncError::HoldsLess`], and those of [`sync_once`](Self::sync_once). Nothing is lost by it.
     pub async fn compact(&self) -> Result<Compacted> {
         self.snapshots()?;
         self.sync_once().await?;
@@ -71,7 +72,8 @@ impl Sync {
             );
             return Ok(compacted);
         }
-        if !self.replica.lacks().await?.nothing() {
+        let held = Holding::read(&self.replica).await?;
+        if !held.lacks.nothing() {
             tracing::debug!("no snapshot is made by a device that does not hold everything");
             return Ok(compacted);
         }
@@ -88,7 +90,7 @@ impl Sync {
         if !is_worth_it && lagging.is_empty() {
             return Ok(compacted);
         }
-        compacted.snapshot = self.make_snapshot(snapshots).await?;
+        compacted.snapshot = self.make_snapshot(snapshots, &held).await?;
         if compacted.snapshot.is_none() {
             return Ok(compacted);
         }
@@ -127,7 +129,11 @@ impl Sync {
     }
 
     /// Records an initial sync, and publishes it. `None`: another device has made a later one meanwhile.
-    async fn make_snapshot(&self, snapshots: &dyn Snapshots) -> Result<Option<Snapshot>> {
+    async fn make_snapshot(
+        &self,
+        snapshots: &dyn Snapshots,
+        held: &Holding,
+    ) -> Result<Option<Snapshot>> {
         let storage = &self.replica.storage;
         let mut number = [0; 8];
         storage.runtime().fill_random(&mut number);
@@ -142,6 +148,8 @@ impl Sync {
         let pages = recording.finish().await?;
         // Nobody may hear of a write that a loss of power could still take back.
         storage.flush().await.during("making the database durable")?;
+        // What was chosen meanwhile may have taken rows out that are in front of the place.
+        held.check(&self.replica).await?;
         let snapshot = Snapshot { id, pages, place };
         let published = snapshots.publish(&snapshot);
         let is_published = self.in_time("publishing a snapshot", published).await?;

@@ -114,6 +114,10 @@ pub enum SyncError {
         /// The device that asked.
         reader: Device,
     },
+    /// What this device holds was chosen anew ([`Sync::subscribe`](crate::Sync::subscribe)) while it told everything to another device, or
+    /// put it into a snapshot; so that was perhaps not everything. Nothing is taken for complete; once more, it goes through.
+    #[error("this device let go of what it does not hold any more while it was telling everything")]
+    HoldsLess,
     /// The shared log keeps no snapshots.
     #[error(
         "the shared log keeps no snapshots, so a device that comes later would miss what is dropped: trim it with `SharedSyncLog::trim` if initial syncs are to bring that"
@@ -283,6 +287,7 @@ impl SyncError {
             | Self::Forked { .. }
             | Self::LogReplaced
             | Self::CannotUndo { .. }
+            | Self::HoldsLess
             | Self::BlobNotSent { .. }
             | Self::BlobsNotSent { .. }
             | Self::BlobInterrupted
@@ -310,6 +315,7 @@ impl SyncError {
             | Self::Remote { .. }
             | Self::HeldElsewhere
             | Self::Gap { .. }
+            | Self::HoldsLess
             | Self::Timeout { .. }
             | Self::RateLimited { .. }
             | Self::Offline

@@ -43,6 +43,7 @@ impl Page {
         let mut redated = BTreeSet::new();
         let scoping = self.scoping(me, &works);
         let mut taken = Vec::new();
+        let mut refills = false;
         let known = head.hlc;
         #[cfg(feature = "deliberate-faults")]
         let mut again = Vec::new();
@@ -91,6 +92,7 @@ impl Page {
                     let we_had_seen = |it: Stamp| it.device == me || devices.has_applied(it);
                     let mut into = Into { works: &mut works, clashes: &mut clashes };
                     self.fold_transaction(one, places, &mut into, &scoping, we_had_seen)?;
+                    refills |= scoping.is_late(one);
                     applied.transactions += 1;
                     applied.entries += count;
                     taken.push((device, sequence));
@@ -117,7 +119,9 @@ impl Page {
         for (object, work) in self.objects.iter().zip(&works) {
             self.ask(object, &work.row)?;
         }
-        let folded = Folded { me, head, devices, applied, parked, taken, redated, leaves };
+        let doubts = scoping.doubts(&devices);
+        let folded =
+            Folded { me, head, devices, applied, parked, taken, redated, leaves, doubts, refills };
         let this = Arc::clone(&self);
         let steps = match self.how {
             How::Together => {

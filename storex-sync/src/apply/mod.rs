@@ -44,7 +44,7 @@ use crate::parked::WaitsFor;
 use crate::place::Move;
 use crate::quarantine::MOST_PARKED;
 use crate::rules::Rules;
-use crate::scope::{BACKFILL, SCOPES};
+use crate::scope::{BACKFILL, DOUBTS, SCOPES};
 use crate::shared_log::SealedTransaction;
 use crate::stamp::Hlc;
 
@@ -232,8 +232,8 @@ impl Replica {
     ) -> Result<Applied> {
         let fence = self.fence();
         let meta: &[&str] = match fence {
-            Some(_) => &[HEAD, DEVICES, SCOPES, BACKFILL, HOLDER],
-            None => &[HEAD, DEVICES, SCOPES, BACKFILL],
+            Some(_) => &[HEAD, DEVICES, SCOPES, BACKFILL, DOUBTS, HOLDER],
+            None => &[HEAD, DEVICES, SCOPES, BACKFILL, DOUBTS],
         };
         let bound = Bound { now: self.storage.runtime().now(), skew: self.skew };
         let page = Arc::new(Page::new(self, incoming, cursor, how, bound, fence));

@@ -24,7 +24,7 @@ use crate::meta::{Devices, Head};
 use crate::parked::{PARKED, Parked, parked_name, parked_of};
 use crate::place::Move;
 use crate::rules::Rules;
-use crate::scope::Lacks;
+use crate::scope::{Doubts, Lacks};
 use crate::stamp::Device;
 use crate::transaction::{EntryKind, EntryValue};
 
@@ -89,6 +89,10 @@ pub(super) struct Folded {
     pub(super) redated: BTreeSet<Device>,
     /// Whether objects have come to scopes that are not held here.
     pub(super) leaves: bool,
+    /// What is in doubt now, if that is another than before.
+    pub(super) doubts: Option<Doubts>,
+    /// Whether something has come that makes it read the log again.
+    pub(super) refills: bool,
 }
 
 impl Page {

@@ -23,6 +23,7 @@ use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, meta_row, read_meta, wr
 use crate::refused::{Fate, Named, object_of};
 use crate::rejected::{REJECTED, Rejected};
 use crate::rules::Rules;
+use crate::scope::leave;
 use crate::shared_log::SealedTransaction;
 use crate::stamp::Device;
 use crate::state::{PROGRESS, Progress, StatePage, is_state};
@@ -169,7 +170,12 @@ impl Replica {
             .collect();
         let revert = revert(self, &unsent, &fate, before)?;
         let rejected = rejected(refused, &unsent, &fate, &revert.unknown);
-        let mut steps = clocks(&revert.objects, &mut devices);
+        let mut steps = Vec::new();
+        if revert.objects.iter().any(|it| it.numbers.scope.is_some() && it.image.object.is_some()) {
+            // It may be back in a scope that this device does not hold.
+            steps.push(write_meta(vec![leave(&**self.storage.runtime())]));
+        }
+        steps.extend(clocks(&revert.objects, &mut devices));
         steps.push(Step::create_or(LOG, logged(&unsent, &fate), OnConflict::Replace));
         let put = rejected.iter().map(Rejected::record).collect();
         steps.push(Step::create_or(REJECTED, put, OnConflict::Replace));

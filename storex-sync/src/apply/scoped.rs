@@ -1,5 +1,6 @@
 //! What a page means where this device holds some scopes of a collection only; see [`crate::scope`].
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
@@ -17,9 +18,9 @@ use crate::key_code;
 use crate::log::AllNumbers;
 use crate::meta::{Devices, Head};
 use crate::parked::{PARKED, Parked, WaitsFor, waiting};
-use crate::scope::Lacks;
+use crate::scope::{Doubts, Lacks, has_heard};
 use crate::shared_log::SealedTransaction;
-use crate::stamp::{Device, Stamp};
+use crate::stamp::{Device, Hlc, Stamp};
 use crate::state::{StatePage, is_state};
 use crate::transaction::{Entry, EntryKind, EntryValue, Transaction};
 
@@ -35,6 +36,14 @@ pub(super) struct Scoping {
     passes: Vec<bool>,
     /// Whether what arrives was seen before.
     is_old: bool,
+    /// Whether what arrives was parked, and everything has been read that the log had: it does not wait for what is perhaps still to come.
+    is_again: bool,
+    /// Whether what is parked may create anything.
+    is_unsure: bool,
+    /// Whether nothing is parked that is not tried now.
+    is_last: bool,
+    /// What was not heard when something was passed over.
+    doubts: RefCell<Doubts>,
 }
 
 impl Scoping {
@@ -42,17 +51,55 @@ impl Scoping {
     ///
     /// It was created in another scope, or has left. But it may also be still to come, by way of somebody whom the author has heard and
     /// this device has not, or with something that is parked; then the update has to wait.
-    pub(super) fn passes_over(
-        &self,
+    pub(super) fn passes_over<'a>(
+        &'a self,
         one: &IncomingTransaction,
         devices: &Devices,
-    ) -> impl Fn(usize) -> bool + use<'_> {
-        let mut unheard = one.transaction.header.seen.iter().filter(|(device, hlc)| {
-            let stamp = Stamp { hlc: *hlc, device: *device };
-            device.id != self.me.id && !devices.has_applied(stamp)
+    ) -> impl Fn(usize) -> bool + use<'a> {
+        let author = one.sealed.device;
+        let unheard = one.transaction.header.seen.iter().filter(|(device, hlc)| {
+            let is_former = device.id == author.id && device.incarnation < author.incarnation;
+            device.id != self.me.id && !is_former && !has_heard(devices, *device, *hlc)
         });
-        let has_heard = unheard.next().is_none();
-        move |at| self.is_old || (has_heard && self.passes.get(at).copied().unwrap_or(false))
+        let unheard: Vec<(Device, Hlc)> = unheard.copied().collect();
+        move |at| {
+            if self.is_old || !self.passes.get(at).copied().unwrap_or(false) {
+                return self.is_old;
+            }
+            let is_sure = unheard.is_empty() && !self.is_unsure;
+            if !is_sure && self.is_again {
+                let mut doubts = self.doubts.borrow_mut();
+                unheard.iter().for_each(|(device, hlc)| doubts.add(*device, *hlc));
+                if self.is_unsure {
+                    doubts.add_anybody();
+                }
+            }
+            is_sure || self.is_again
+        }
+    }
+
+    /// Whether a transaction creates what an update may have been about that was passed over in doubt.
+    pub(super) fn is_late(&self, one: &IncomingTransaction) -> bool {
+        let doubts = self.doubts.borrow();
+        if self.is_old || doubts.is_empty() {
+            return false;
+        }
+        let stamp = Stamp { hlc: one.transaction.header.hlc, device: one.sealed.device };
+        let creates = |it: &Entry| {
+            let shape = one.shapes.get(it.shape);
+            it.kind == EntryKind::Create && shape.is_some_and(|it| it.numbers.scope.is_some())
+        };
+        (self.is_again || doubts.cover(stamp)) && one.transaction.entries.iter().any(creates)
+    }
+
+    /// The row of what is in doubt, if it is another one now.
+    pub(super) fn doubts(&self, devices: &Devices) -> Option<Doubts> {
+        let mut doubts = self.doubts.borrow().clone();
+        doubts.forget_heard(devices);
+        if self.is_last {
+            doubts.forget_anybody();
+        }
+        (doubts != self.held.doubts).then_some(doubts)
     }
 
     /// Whether a write and a move of an object to another scope have not seen each other, and this device is to tell the object anew,
@@ -112,6 +159,8 @@ pub(super) struct Coming {
     objects: HashSet<(i64, Vec<u8>)>,
     /// Perhaps something else, that cannot be read, or is too much.
     anything: bool,
+    /// Nothing at all, as a look at it has shown.
+    is_nothing: bool,
 }
 
 impl Coming {
@@ -120,7 +169,7 @@ impl Coming {
     }
 
     fn has(&self, object: &Object) -> bool {
-        self.anything || self.objects.contains(&(object.number, object.code.clone()))
+        self.objects.contains(&(object.number, object.code.clone()))
     }
 
     fn add(&mut self, payload: &[u8], numbers: &AllNumbers, registry: &Registry) {
@@ -160,7 +209,7 @@ pub(super) fn is_seen(
 impl IncomingTransaction {
     /// What is about an object that waits, waits too.
     fn wait_with(&mut self, waiting: &HashSet<(i64, Vec<u8>)>) {
-        if !objects_of(self).is_disjoint(waiting) {
+        if self.refused.is_none() && !objects_of(self).is_disjoint(waiting) {
             self.refuse("an object that it changes waits for others".to_owned());
         }
     }
@@ -187,7 +236,12 @@ impl Page {
         let before = before.map(|(work, is_part)| work.clock.clone().filter(|_| *is_part));
         let is_old = self.how == How::Refill;
         let passes = self.passes(&is_part);
-        Scoping { me, held, before: before.collect(), passes, is_part, is_old }
+        let coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
+        let (is_unsure, is_last) = (coming.anything, coming.is_nothing);
+        drop(coming);
+        let (is_again, doubts) = (self.how == How::Again, RefCell::new(held.doubts.clone()));
+        let before = before.collect();
+        Scoping { me, held, before, passes, is_part, is_old, is_again, is_unsure, is_last, doubts }
     }
 
     fn is_part(&self, held: &Lacks, object: &Object) -> bool {
@@ -215,11 +269,15 @@ impl Page {
     pub(super) fn note_coming(&self, parked: &[Record]) {
         let mut coming =
             Coming { anything: parked.len() as u64 == MOST_LOOKED_AT, ..Coming::default() };
+        coming.is_nothing = !coming.anything;
         for row in parked {
             match Parked::from_record(row) {
                 Ok(parked) if self.tries((parked.device, parked.sequence)) => {}
-                Ok(parked) => coming.add(&parked.payload, &self.numbers, &self.registry),
-                Err(_) => coming.anything = true,
+                Ok(parked) => {
+                    coming.is_nothing = false;
+                    coming.add(&parked.payload, &self.numbers, &self.registry);
+                }
+                Err(_) => (coming.anything, coming.is_nothing) = (true, false),
             }
         }
         *self.coming.lock().unwrap_or_else(PoisonError::into_inner) = coming;
@@ -287,7 +345,9 @@ impl Replica {
             match self.apply_page([one.clone()].into(), None, How::Refill).await {
                 Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
                     // It may be in order with what follows: it is tried again at the end.
-                    waiting.extend(objects_of(&one));
+                    if one.refused.is_none() {
+                        waiting.extend(objects_of(&one));
+                    }
                     one.refuse(source.to_string());
                     self.apply_page([one].into(), None, How::Refill).await?;
                 }
@@ -301,14 +361,16 @@ impl Replica {
     async fn objects_waiting(&self) -> Result<HashSet<(i64, Vec<u8>)>> {
         let parked = waiting(&self.storage).await?.into_iter();
         let parked = parked.filter_map(|parked| self.scoped_part(parked.sealed()));
+        let parked = parked.filter(|one| one.refused.is_none());
         Ok(parked.flat_map(|one| objects_of(&one)).collect())
     }
 
-    /// A transaction without what is about other collections. `None`: nothing is left of it, or it is parked as it was.
+    /// A transaction without what is about other collections. `None`: nothing is left of it. What cannot be read is whole, and parked: what
+    /// it is about is not known.
     fn scoped_part(&self, sealed: SealedTransaction) -> Option<IncomingTransaction> {
         let mut one = self.resolve(sealed);
         if one.refused.is_some() {
-            return None;
+            return Some(one);
         }
         let shapes: &[Arc<ResolvedShape>] = &one.shapes;
         let is_scoped =

@@ -251,6 +251,8 @@ impl Settlement {
             // Whoever gains it lacks all of it.
             self.own.bring_back(&one.object, numbers, clock, after);
         }
+        // Perhaps to where this device does not hold it.
+        self.folded.leaves |= numbers.scope == Some(field);
         let name = one.object.collection.fields().get(field).map(|it| Name::clone(&it.name));
         self.resolved(at, Ruling::Set { field: name.unwrap_or_default(), from, to }, cause);
     }

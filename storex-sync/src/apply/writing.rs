@@ -16,7 +16,7 @@ use crate::log::{CLOCK, clock_record, sort_clock_records};
 use crate::meta::{DEVICES, Devices, HEAD, write_meta};
 use crate::parked::{PARKED, forget_ahead, park_up_to, parked_key};
 use crate::place::Move;
-use crate::scope::leave;
+use crate::scope::{BACKFILL, DOUBTS, Pending, leave};
 use crate::stamp::Device;
 use crate::transaction::Header;
 
@@ -52,7 +52,8 @@ impl Page {
 
     /// What is parked and is no longer, and the small rows.
     pub(super) fn conclude(self: &Arc<Self>, folded: Folded) -> Vec<Step> {
-        let Folded { head, mut devices, applied, parked, taken, redated, leaves, .. } = folded;
+        let Folded { head, mut devices, applied, parked, taken, redated, .. } = folded;
+        let Folded { leaves, doubts, refills, .. } = folded;
         let mut steps: Vec<Step> = self.write_images(&mut devices).into_iter().collect();
         if self.is_again() {
             steps.push(unpark(taken.into_iter()));
@@ -70,6 +71,12 @@ impl Page {
         }
         if leaves {
             meta.push(leave(&*self.runtime));
+        }
+        if refills {
+            meta.push((BACKFILL, Pending::new(&*self.runtime).encode()));
+        }
+        if let Some(doubts) = doubts {
+            meta.push((DOUBTS, doubts.encode()));
         }
         steps.extend(self.cursor.as_ref().map(Move::write));
         if !meta.is_empty() {

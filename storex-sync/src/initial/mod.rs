@@ -162,7 +162,7 @@ impl InitialSync {
     ///
     /// # Errors
     /// [`SyncError`](crate::SyncError); what the receiver has committed stays there, and a further initial sync goes on
-    /// from it.
+    /// from it. [`SyncError::HoldsLess`](crate::SyncError::HoldsLess): meanwhile it was chosen to hold less here.
     pub async fn send(&self, channel: &mut dyn Channel) -> Result<InitialSyncReport> {
         let result = send::run(self, channel).await;
         give_up(channel, &result).await;

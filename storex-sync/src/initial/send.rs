@@ -13,6 +13,7 @@ use crate::log::{CLOCK, clock_key};
 use crate::meta::{DEVICES, Devices, Numbers, read_meta};
 use crate::parked::{PARKED, Parked};
 use crate::place::read_place;
+use crate::scope::Holding;
 use crate::tombstones::Deleted;
 
 /// Parked transactions of a page: few, because each may be large.
@@ -25,6 +26,8 @@ struct Sender<'a> {
     sync: &'a InitialSync,
     channel: &'a mut dyn Channel,
     report: InitialSyncReport,
+    /// What this device held at the beginning.
+    held: Holding,
     done: u64,
     total: u64,
     /// Pages under way.
@@ -42,7 +45,7 @@ pub(crate) async fn run(
         .iter()
         .filter_map(|it| Some((Arc::clone(it), Arc::clone(sync.replica.numbers.get(it.name())?))))
         .collect();
-    let hello = hello(sync, &collections).await?;
+    let (hello, held) = hello(sync, &collections).await?;
     let total = hello.collections.iter().map(|collection| collection.count).sum();
     let during = "greeting the receiver";
     channel.send(Frame::Hello(hello).encode()).await?;
@@ -51,7 +54,7 @@ pub(crate) async fn run(
         other => return Err(other.unexpected(during)),
     }
     let report = InitialSyncReport::default();
-    let mut sender = Sender { sync, channel, report, done: 0, total, pending: 0 };
+    let mut sender = Sender { sync, channel, report, held, done: 0, total, pending: 0 };
     // Before the rows: what is applied here while they are sent is in the rows then.
     sender.send_parked().await?;
     // Before the rows too: what deleted objects occupied (a unique value) is free for them then.
@@ -64,7 +67,10 @@ pub(crate) async fn run(
     sender.finish().await
 }
 
-async fn hello(sync: &InitialSync, all: &[(Arc<Collection>, Arc<Numbers>)]) -> Result<Hello> {
+async fn hello(
+    sync: &InitialSync,
+    all: &[(Arc<Collection>, Arc<Numbers>)],
+) -> Result<(Hello, Holding)> {
     let storage = &sync.replica.storage;
     // Place and devices come first: what is written from here on is in later pages, or follows in the log.
     let place = read_place(storage).await?;
@@ -73,11 +79,11 @@ async fn hello(sync: &InitialSync, all: &[(Arc<Collection>, Arc<Numbers>)]) -> R
     devices.advance(me, head.next - 1, head.hlc);
     // A receiver may tell others of what it got from us; it must not be lost here then.
     storage.flush().await.during("making the database durable")?;
-    let lacks = sync.replica.lacks().await?;
+    let held = Holding::read(&sync.replica).await?;
     let (mut collections, mut local) = (Vec::new(), Vec::new());
     for (collection, numbers) in all {
         // Of what is held in part less is known than others exchange, as of what is local.
-        let part = numbers.scope.filter(|_| lacks.some_of(numbers));
+        let part = numbers.scope.filter(|_| held.lacks.some_of(numbers));
         let kept = numbers.local.iter().copied().chain(part);
         let kept = kept.filter_map(|at| collection.fields().get(at));
         local.extend(kept.map(|it| (Arc::clone(collection.name()), Arc::clone(&it.name))));
@@ -90,7 +96,8 @@ async fn hello(sync: &InitialSync, all: &[(Arc<Collection>, Arc<Numbers>)]) -> R
             count,
         });
     }
-    Ok(Hello { schema: storage.registry().fingerprint(), devices, place, collections, local })
+    let schema = storage.registry().fingerprint();
+    Ok((Hello { schema, devices, place, collections, local }, held))
 }
 
 impl Sender<'_> {
@@ -223,6 +230,8 @@ impl Sender<'_> {
         while self.pending > 0 {
             self.await_answer().await?;
         }
+        // With the end the receiver takes for here what the hello says, and a log is trimmed to a snapshot.
+        self.held.check(&self.sync.replica).await?;
         let during = "waiting for the receiver to finish";
         self.channel.send(Frame::Finish.encode()).await?;
         match Frame::receive(self.channel, during).await? {

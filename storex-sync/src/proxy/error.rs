@@ -100,6 +100,7 @@ rebuilt!(SyncError {
     24 BlobInterrupted {}
     25 Unsent { transactions, unlogged }
     26 BlobsNotSent { blobs }
+    27 HoldsLess {}
 });
 
 rebuilt!(Error {

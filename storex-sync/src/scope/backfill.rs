@@ -57,7 +57,7 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    pub(super) fn new(runtime: &dyn Runtime) -> Self {
+    pub(crate) fn new(runtime: &dyn Runtime) -> Self {
         let mut number = [0; 8];
         runtime.fill_random(&mut number);
         Self {

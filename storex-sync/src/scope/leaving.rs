@@ -8,15 +8,20 @@ use storex_core::{
     field,
 };
 
+use super::holding::SWEPT;
 use super::subscriptions::{SCOPES, Subscriptions};
 use crate::apply::Replica;
-use crate::error::{During, Result};
+use crate::error::{During, Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
 use crate::key_code;
 use crate::log::{CLOCK, LOG, clock_key};
-use crate::meta::{META, Numbers, meta_query, meta_row, read_meta};
+use crate::meta::{META, Numbers, meta_query, meta_row, read_meta, write_meta};
+use crate::place::{Place, read_place};
+use crate::shared_log::Cursor;
+use crate::stamp::Device;
 use crate::state::{PROGRESS, StatePage, is_state};
+use crate::sync::Sync;
 use crate::transaction::{EntryValue, Transaction};
 
 /// The row that is there when objects may have to go; its value is drawn anew whenever one more may have to.
@@ -44,6 +49,8 @@ struct Sweep {
     collection: Arc<Collection>,
     numbers: Arc<Numbers>,
     after: Option<Position>,
+    /// Says that something has gone.
+    mark: Vec<u8>,
     fence: Option<Fence>,
     failure: Failure,
     swept: Mutex<Swept>,
@@ -57,7 +64,39 @@ struct Swept {
     stays: bool,
 }
 
+impl Sync {
+    /// Whether objects may still be here that are of scopes which this device does not hold. They go at the end of an exchange, but for
+    /// - those to which something was written that is still to be sent,
+    /// - all of them while the shared log could not give them back: it has dropped its beginning, and has no snapshot. Others may not have
+    ///   them either. [`Sync::compact`](crate::Sync::compact) on a device that holds everything puts that right.
+    ///
+    /// # Errors
+    /// [`SyncError::Storage`](crate::SyncError::Storage).
+    pub async fn is_letting_go(&self) -> Result<bool> {
+        self.replica.may_let_go().await
+    }
+
+    /// Whether the shared log has everything that it was ever given, or a snapshot of it: what goes from here can come back from there.
+    pub(super) async fn gives_back(&self, replica: &Replica) -> Result<bool> {
+        let Some(Place { log, .. }) = read_place(&replica.storage).await? else {
+            return Ok(false);
+        };
+        // One transaction tells.
+        let beginning = Cursor::default();
+        let read = self.log.read(Device::NOBODY, &beginning, 1);
+        match self.in_time("looking at the beginning of the shared log", read).await {
+            Err(SyncError::BelowFloor { .. }) => self.has_snapshot().await,
+            page => Ok(page?.log == log),
+        }
+    }
+}
+
 impl Replica {
+    pub(super) async fn may_let_go(&self) -> Result<bool> {
+        let rows = self.storage.find(meta_query(&[LEAVING])).await.during(DURING)?;
+        Ok(!rows.is_empty())
+    }
+
     /// Takes objects out of this database, and only out of this one, that are of scopes which it does not hold, unless something that was
     /// written to them is still to be sent.
     pub(super) async fn let_go(&self) -> Result<()> {
@@ -95,11 +134,14 @@ impl Replica {
         numbers: &Arc<Numbers>,
         after: Option<Position>,
     ) -> Result<Swept> {
+        let mut mark = vec![0; 8];
+        self.storage.runtime().fill_random(&mut mark);
         let sweep = Arc::new(Sweep {
             collection: Arc::clone(collection),
             numbers: Arc::clone(numbers),
             after,
             registry: Arc::clone(self.storage.registry()),
+            mark,
             fence: self.fence(),
             failure: Failure::default(),
             swept: Mutex::default(),
@@ -166,6 +208,9 @@ impl Sweep {
         let known = clocks.iter().filter_map(|row| row.get(1).as_bytes());
         let mut known: Vec<(&Vec<u8>, &Key)> =
             known.filter_map(|code| going.get_key_value(code)).collect();
+        if known.is_empty() {
+            return Vec::new();
+        }
         known.sort();
         let number = self.numbers.collection;
         let codes = known.iter().map(|(code, _)| clock_key(number, (*code).clone()));
@@ -173,7 +218,8 @@ impl Sweep {
             Step::Delete { collection: CLOCK.into(), filter: Filter::Keys(codes.collect()) };
         let keys = known.iter().map(|(_, key)| (*key).clone()).collect();
         let collection = Arc::clone(self.collection.name());
-        vec![Step::Delete { collection, filter: Filter::Keys(keys) }, clocks]
+        let swept = write_meta(vec![(SWEPT, self.mark.clone())]);
+        vec![Step::Delete { collection, filter: Filter::Keys(keys) }, clocks, swept]
     }
 
     /// The objects of the collection to which something was written that is still to be sent.

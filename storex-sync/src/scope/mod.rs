@@ -18,14 +18,18 @@
 //! Decision 26 says more.
 
 mod backfill;
+mod doubts;
 mod fields;
+mod holding;
 mod leaving;
 mod moved;
 mod subscribe;
 mod subscriptions;
 
 pub(crate) use backfill::{BACKFILL, Pending, is_filled};
+pub(crate) use doubts::{DOUBTS, Doubts, has_heard};
 pub(crate) use fields::ScopeFields;
+pub(crate) use holding::Holding;
 pub(crate) use leaving::{LEAVING, leave};
 pub(crate) use moved::Moved;
 pub use subscribe::{Backfill, Scope};
@@ -51,7 +55,15 @@ impl Sync {
     /// Brings what scopes that were added hold, and lets go of what this device is not to hold.
     pub(crate) async fn rescope(&self, replica: &Replica) -> Result<Rescoped> {
         let rescoped = self.fill(replica).await?;
-        replica.let_go().await?;
+        if replica.may_let_go().await? {
+            if self.gives_back(replica).await? {
+                replica.let_go().await?;
+            } else {
+                tracing::warn!(
+                    "nothing goes, as the shared log could not give it back: it has dropped its beginning"
+                );
+            }
+        }
         Ok(rescoped)
     }
 }
@@ -73,37 +85,36 @@ impl Replica {
             false => Pending::read(&self.storage).await,
         }
     }
-
-    /// What this device holds, as others are told: nothing whole while something is still to be brought.
-    pub(crate) async fn lacks(&self) -> Result<Lacks> {
-        if self.merging.scopes.is_empty() {
-            return Ok(Lacks::default());
-        }
-        let rows = self.storage.find(meta_query(&[SCOPES, BACKFILL])).await;
-        Lacks::among(&rows.during("reading what this device holds")?)
-    }
 }
 
 /// Of which collections a device lacks objects.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Lacks {
     pub(crate) subscriptions: Subscriptions,
     /// Whether something is still to be brought.
-    fills: bool,
+    pub(crate) fills: bool,
+    /// What may still come that makes it read the log again.
+    pub(crate) doubts: Doubts,
 }
 
 impl Lacks {
     pub(crate) fn among(meta: &[Record]) -> Result<Self> {
         let fills = meta_row(meta, BACKFILL).is_some();
-        Ok(Self { subscriptions: Subscriptions::among(meta)?, fills })
+        let doubts = Doubts::among(meta)?;
+        Ok(Self { subscriptions: Subscriptions::among(meta)?, fills, doubts })
     }
 
     pub(crate) fn nothing(&self) -> bool {
-        !self.fills && self.subscriptions.are_whole()
+        !self.is_unsure() && self.subscriptions.are_whole()
     }
 
     /// Whether some of a collection may be missing.
     pub(crate) fn some_of(&self, numbers: &Numbers) -> bool {
-        numbers.scope.is_some() && (self.fills || self.subscriptions.is_part(numbers.collection))
+        numbers.scope.is_some()
+            && (self.is_unsure() || self.subscriptions.is_part(numbers.collection))
+    }
+
+    fn is_unsure(&self) -> bool {
+        self.fills || !self.doubts.is_empty()
     }
 }

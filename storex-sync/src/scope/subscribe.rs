@@ -10,8 +10,7 @@ use super::leaving::leave;
 use super::subscriptions::{SCOPES, Subscriptions};
 use crate::error::{During, Result};
 use crate::failure::Failure;
-use crate::meta::{Numbers, meta_query, meta_row, read_meta, write_meta};
-use crate::place::CURSOR;
+use crate::meta::{Numbers, meta_query, read_meta, write_meta};
 use crate::sync::Sync;
 
 const DURING: &str = "choosing what this device holds";
@@ -60,7 +59,7 @@ impl Sync {
     ///
     /// The next exchange does what follows:
     /// - Objects of scopes that were *dropped* go from here, and only from here. Those to which something was written that is still to be
-    ///   sent go when it is.
+    ///   sent go when it is, and none goes while the shared log could not give it back: see [`Sync::is_letting_go`].
     /// - Objects of scopes that were *added* are brought: the shared log, or its snapshot, is read again from the beginning.
     ///   [`SyncReport::backfill`](crate::SyncReport::backfill) tells when they are here, and [`Sync::backfill`] at any time.
     ///
@@ -111,7 +110,7 @@ impl Sync {
         let runtime = Arc::clone(self.replica.storage.runtime());
         let failure = Failure::default();
         let kept = failure.clone();
-        let batch = Batch::new().step(read_meta(&[SCOPES, CURSOR])).then(move |trace| {
+        let batch = Batch::new().step(read_meta(&[SCOPES])).then(move |trace| {
             let mut held = kept.keep(Subscriptions::among(trace.found(0)))?;
             let before = held.set(numbers.collection, scopes.clone());
             if before == scopes {
@@ -126,9 +125,8 @@ impl Sync {
             if !is_within(&before, &scopes) {
                 rows.push(leave(&*runtime));
             }
-            // Before anything was read, everything is still to come.
-            let has_read = meta_row(trace.found(0), CURSOR).is_some();
-            if has_read && !is_within(&scopes, &before) {
+            // Also where nothing was read from a log yet: an initial sync may have brought the rest, or be under way.
+            if !is_within(&scopes, &before) {
                 rows.push((BACKFILL, Pending::new(&*runtime).encode()));
             }
             Ok(vec![write_meta(rows)])

@@ -29,7 +29,7 @@ use crate::log::{
     AllNumbers, CLOCK, LOG, clock_key, clock_record, read_clock_rows, sort_clock_records,
 };
 use crate::meta::{DEVICES, Devices, HEAD, Head, META, Numbers, meta_row, read_meta, write_meta};
-use crate::scope::{BACKFILL, Lacks, SCOPES};
+use crate::scope::{BACKFILL, DOUBTS, Lacks, SCOPES};
 use crate::stamp::{Device, Hlc, Stamp};
 use crate::transaction::{Header, Shape};
 pub(crate) use page::{StatePage, is_state};
@@ -65,7 +65,7 @@ impl Replica {
         let collections: Vec<_> = collections.collect();
         let decide = Arc::clone(&logging);
         let batch = Batch::new()
-            .step(read_meta(&[HEAD, DEVICES, PROGRESS, HOLDER, SCOPES, BACKFILL]))
+            .step(read_meta(&[HEAD, DEVICES, PROGRESS, HOLDER, SCOPES, BACKFILL, DOUBTS]))
             .touching([CLOCK, LOG, META])
             .touching(collections)
             .then(move |trace| decide.failure.keep(Arc::clone(&decide).begin(trace)));

@@ -8,6 +8,7 @@ mod backfill;
 mod histories;
 mod limits;
 mod moves;
+mod narrowing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

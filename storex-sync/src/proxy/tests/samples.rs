@@ -292,6 +292,7 @@ pub(super) fn errors() -> Vec<SyncError> {
         SyncError::LockFile { path: "there".to_owned(), reason: reason() },
         SyncError::BelowFloor { reader: device },
         SyncError::NoSnapshots,
+        SyncError::HoldsLess,
         SyncError::Timeout { during, after: Duration::from_millis(1500) },
         SyncError::RateLimited { retry_after: Duration::from_millis(1500) },
         SyncError::Unauthorized { reason: reason() },
