@@ -98,3 +98,23 @@ async fn c59_a_new_incarnation_puts_aside_and_takes_nothing_back() {
     settle(&[&b, &a], &log).await;
     in_step_without(&copy, &b, &log, refused).await;
 }
+
+/// What is taken back to a scope that the device does not hold any more goes.
+#[tokio::test(start_paused = true)]
+async fn what_is_back_in_a_scope_that_is_not_held_goes() {
+    let log = Guarded::new();
+    let (runtime, backend) = (Arc::new(TestRuntime::new(1)), Arc::new(MemoryBackend::new()));
+    let sync_log = SyncLog::new().reversible().scoped("note", "title");
+    let storage = open(&backend, &runtime, schema(), sync_log).await;
+    let (a, b) = (Device { runtime, backend, storage }, Device::new(2).await);
+    b.create("note", json!({"id": "n", "title": "y", "stars": 1})).await;
+    settle(&[&b, &a], &log).await;
+    a.retitle("n", "x").await;
+    let scope = storex_sync::Scope::only(["x"]);
+    a.join(&log).await.subscribe("note", scope).await.unwrap();
+    a.join(&log).await.receive_once().await.unwrap();
+    assert!(!a.join(&log).await.is_letting_go().await.unwrap());
+    refuse_last(&a, &log).await;
+    settle(&[&a, &a], &log).await;
+    assert_eq!((count(&a, "note").await, count(&b, "note").await), (0, 1));
+}
