@@ -90,6 +90,7 @@ impl Page {
                 }
                 None => {
                     let we_had_seen = |it: Stamp| it.device == me || devices.has_applied(it);
+                    refills |= scoping.is_untold_move(one, places, &works);
                     let mut into = Into { works: &mut works, clashes: &mut clashes };
                     self.fold_transaction(one, places, &mut into, &scoping, we_had_seen)?;
                     refills |= scoping.is_late(one);
@@ -197,6 +198,7 @@ impl Page {
             let is_whole = with_clock.is_some();
             let arriving = one.clocks.as_ref().and_then(|clocks| clocks.get(n));
             let had_seen = |stamp| transaction.had_seen(stamp);
+            let mut is_behind = false;
             if !is_whole && scoping.is_unseen_move(*at, work, one, entry) {
                 self.restate(work, shape)?;
             }
@@ -207,6 +209,11 @@ impl Page {
             } else if let Some(clock) = with_clock {
                 let own = work.clock.as_ref();
                 let merged = merge_object(own, &clock, &shape.fields, &shape.others, joins);
+                if arriving.is_none()
+                    && scoping.is_behind(*at, &clock, merged.clock.as_ref().or(own), shape)
+                {
+                    is_behind = true;
+                }
                 // Of an object that is brought back nothing is lost, nor where updates win.
                 let conflicts = own.zip(arriving.filter(|_| !update_wins)).map(|(own, clock)| {
                     object_conflicts(own, clock, &shape.fields, &we_had_seen, had_seen)
@@ -230,6 +237,9 @@ impl Page {
                 let stamp = transaction.stamp(n);
                 let meeting = Meeting { object, shape, entry, stamp, arriving, own, row };
                 into.clashes.extend(meeting.clashes(&merged));
+            }
+            if is_behind {
+                self.restate(work, shape)?;
             }
             work.row.act(&merged, shape, entry);
             // What is older than sync here and where it came from stays without a clock.

@@ -70,6 +70,18 @@ impl Sync {
     /// - all of them while the shared log could not give them back: it has dropped its beginning, and has no snapshot. Others may not have
     ///   them either. [`Sync::compact`](crate::Sync::compact) on a device that holds everything puts that right.
     ///
+    /// Cancel-safe: it only reads.
+    ///
+    /// ```
+    /// # async fn example(sync: &storex_sync::Sync) -> storex_sync::Result<()> {
+    /// sync.subscribe("note", storex_sync::Scope::only(["home"])).await?;
+    /// sync.sync_once().await?;
+    /// if sync.is_letting_go().await? {
+    ///     // Some notes of other notebooks are still here.
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`SyncError::Storage`](crate::SyncError::Storage).
     pub async fn is_letting_go(&self) -> Result<bool> {

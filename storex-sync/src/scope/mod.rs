@@ -15,7 +15,11 @@
 //! ([`Applied::restated`](crate::Applied::restated)); so does the mover itself when it hears of a write that had not seen its move.
 //! That an object was deleted is noted in any case.
 //!
-//! Decision 26 says more.
+//! What it says it has seen is no proof, as it may have passed over some of it: the whole object is compared with what is here.
+//!
+//! What was passed over although something of its author's past was not heard is noted as [`Doubts`]; see there.
+//!
+//! Decision 26 says more, and what is not done yet.
 
 mod backfill;
 mod doubts;

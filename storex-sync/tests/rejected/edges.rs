@@ -119,3 +119,23 @@ async fn c59_of_what_is_created_at_once_nothing_stays() {
     assert_eq!((a.title("gone").await, a.title("new").await.as_deref()), (None, Some("of B")));
     assert_eq!(count(&a, "_storex_clock").await, count(&b, "_storex_clock").await);
 }
+
+/// What is taken back to a scope that the device does not hold any more goes.
+#[tokio::test(start_paused = true)]
+async fn what_is_back_in_a_scope_that_is_not_held_goes() {
+    let log = Guarded::new();
+    let (runtime, backend) = (Arc::new(TestRuntime::new(1)), Arc::new(MemoryBackend::new()));
+    let sync_log = SyncLog::new().reversible().scoped("note", "title");
+    let storage = open(&backend, &runtime, schema(), sync_log).await;
+    let (a, b) = (Device { runtime, backend, storage }, Device::new(2).await);
+    b.create("note", json!({"id": "n", "title": "y", "stars": 1})).await;
+    settle(&[&b, &a], &log).await;
+    a.retitle("n", "x").await;
+    let scope = storex_sync::Scope::only(["x"]);
+    a.join(&log).await.subscribe("note", scope).await.unwrap();
+    a.join(&log).await.receive_once().await.unwrap();
+    assert!(!a.join(&log).await.is_letting_go().await.unwrap());
+    refuse_last(&a, &log).await;
+    settle(&[&a, &a], &log).await;
+    assert_eq!((count(&a, "note").await, count(&b, "note").await), (0, 1));
+}

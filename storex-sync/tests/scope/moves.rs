@@ -323,3 +323,62 @@ async fn what_a_rule_moves_is_sent_whole() {
     let page = none.get("page", "p").await.expect("it has come to no book");
     assert_eq!((&page["title"], &page["book"]), (&json!("t"), &json!(null)));
 }
+
+/// Who moves an object may have passed over some of it, and says all the same that it has seen everything.
+#[tokio::test(start_paused = true)]
+async fn a_mover_that_lacks_something_is_found_out() {
+    let log = shared_log();
+    let (a, behind) = (device(1).await, device(2).await);
+    let (b, z) = (holding(3, &log, &["x"]).await, holding(4, &log, &["z"]).await);
+    write(&a, "1", "y").await;
+    settle(&[&a, &behind, &b, &z], &log).await;
+    a.retitle("1", "edited on A").await;
+    settle(&[&a, &b, &z], &log).await;
+    // It has chosen more, and has an old state of it before it has read the log.
+    subscribe(&b, &log, &["x", "y", "z"]).await;
+    pump(&behind, &b).await;
+    assert_eq!(b.title("1").await.as_deref(), Some("1"));
+    shift(&b, "1", "z").await;
+    b.join(&log).await.send_once().await.unwrap();
+    for _ in 0..2 {
+        settle(&[&z, &a, &b, &z], &log).await;
+    }
+    for device in [&a, &b, &z] {
+        assert_eq!(device.title("1").await.as_deref(), Some("edited on A"));
+    }
+}
+
+/// What a rule brings to another scope goes, also where this device itself keeps the rule.
+#[tokio::test(start_paused = true)]
+async fn what_a_rule_moves_out_goes() {
+    let log = shared_log();
+    let new = |seed: u64| async move {
+        let schema = Registry::builder()
+            .collection(Definition::new("book").field("name", FieldType::String))
+            .collection(Definition::new("page").optional("book", FieldType::String).foreign_key(
+                ["book"],
+                "book",
+                ["id"],
+                OnDelete::SetNull,
+            ));
+        let (runtime, backend) = (Arc::new(TestRuntime::new(seed)), Arc::new(MemoryBackend::new()));
+        let rule = RelationRule::SetNull;
+        let sync_log = SyncLog::new().scoped("page", "book").on_relation("page", ["book"], rule);
+        let storage = support::open(&backend, &runtime, schema, sync_log).await;
+        Device { runtime, backend, storage }
+    };
+    let (a, c) = (new(1).await, new(2).await);
+    a.create("book", json!({"id": "b", "name": "n"})).await;
+    settle(&[&a, &c], &log).await;
+    c.join(&log).await.subscribe("page", Scope::only(["b"])).await.unwrap();
+    c.sync(&log).await;
+    a.delete("book", json!({})).await;
+    a.sync(&log).await;
+    c.create("page", json!({"id": "p", "book": "b"})).await;
+    for _ in 0..2 {
+        c.sync(&log).await;
+    }
+    assert_eq!(count(&c, "page").await, 0);
+    a.sync(&log).await;
+    assert_eq!(a.get("page", "p").await.unwrap()["book"], json!(null));
+}
