@@ -22,7 +22,7 @@ pub(super) async fn evict(inner: &Inner, blob: &BlobRef) -> Result<()> {
         refused.store(whole.is_some() && !may_go, Ordering::Relaxed);
         match whole {
             Some(row) if may_go => vec![row.loosen(), row.delete()],
-            Some(row) if kept(&row) => vec![row.to_send(now).write()],
+            Some(row) if kept(&row) => vec![row.unsent(now).write()],
             _ => Vec::new(),
         }
     };

@@ -150,7 +150,7 @@ impl BlobRow {
     }
 
     /// The store does not have it any more.
-    pub(super) fn to_send(self, now: Timestamp) -> Self {
+    pub(super) fn unsent(self, now: Timestamp) -> Self {
         Self { state: State::ToSend, ..self }.revived(now)
     }
 
