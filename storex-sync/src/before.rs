@@ -15,8 +15,8 @@ use storex_core::{
 use crate::clock::Clock;
 use crate::error::{Result, SyncError};
 use crate::lane::Names;
-use crate::log::AllNumbers;
 use crate::meta::{Devices, Numbers};
+use crate::numbers::AllNumbers;
 use crate::pack::{Packer, Unpacker};
 
 pub(crate) const BEFORE: &str = "_storex_before";
@@ -147,12 +147,15 @@ pub(crate) fn forget_all() -> Step {
     Step::Delete { collection: BEFORE.into(), filter: Filter::All }
 }
 
+/// What was seen of each object, in the order in which it was seen.
+type Seen = BTreeMap<(Name, Key), Vec<ObjectImages>>;
+
 /// Sees what a batch changes, before it does.
 #[derive(Debug, Clone)]
 pub(crate) struct Witness {
     numbers: Arc<AllNumbers>,
     /// Per object, in the order in which it was changed.
-    seen: Arc<Mutex<BTreeMap<(Name, Key), Vec<ObjectImages>>>>,
+    seen: Arc<Mutex<Seen>>,
 }
 
 impl Witness {

@@ -76,6 +76,7 @@ mod brief;
 mod bytes;
 mod channel;
 mod clock;
+mod clock_rows;
 #[cfg(test)]
 mod codec_tests;
 mod compact;
@@ -110,6 +111,7 @@ mod log_writer;
 mod merge;
 mod merging;
 mod meta;
+mod numbers;
 mod outbox;
 mod pack;
 mod parked;

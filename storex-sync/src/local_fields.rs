@@ -11,9 +11,9 @@ use storex_core::{
 
 use crate::bytes::Reader;
 use crate::error::Result;
-use crate::log::AllNumbers;
 use crate::merging::Merging;
 use crate::meta::{Numbers, read_name, write_name};
+use crate::numbers::AllNumbers;
 use crate::state::StatePage;
 use crate::transaction::{Shape, Transaction};
 

@@ -12,18 +12,17 @@
 //! transaction apart. The stamp is drawn inside the transaction, from the stored head, so two processes on one database
 //! never draw the same one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use storex_core::{
-    Batch, Context, Definition, Error, FieldType, Key, Middleware, Module, Name, Next, OpenContext,
-    Operation, Origin, Outcome, Query, Record, Registry, Value,
+    Batch, Context, Definition, Error, FieldType, Middleware, Module, Name, Next, OpenContext,
+    Operation, Origin, Outcome, Query,
 };
 
 use crate::before::{BEFORE, Witness, forget_all};
-use crate::clock::Clock;
-use crate::error::{Result, SyncError, abort};
+use crate::error::{SyncError, abort};
 use crate::hooks::SyncHooks;
 use crate::lane::Names;
 use crate::lanes::Lanes;
@@ -32,12 +31,11 @@ use crate::log_entries::touched;
 use crate::log_writer::LogWriter;
 use crate::merging::Merging;
 use crate::meta::{
-    CATALOGUE, Catalogue, DEVICES, Devices, FOLLOWED, Followed, HEAD, LANES, LOCAL_FIELDS,
-    LOCAL_ONLY, META, Numbers, RULES, decode_names, encode_names, meta_definition, meta_query,
-    meta_row, newcomer, read_meta, write_meta,
+    CATALOGUE, Catalogue, DEVICES, FOLLOWED, Followed, HEAD, LANES, LOCAL_FIELDS, LOCAL_ONLY, META,
+    RULES, decode_names, encode_names, meta_definition, meta_row, newcomer, read_meta, write_meta,
 };
+use crate::numbers::{AllNumbers, catalogue_query, read_numbers};
 use crate::rules::{Chosen, RelationRule, UniqueRule};
-use crate::scope::ScopeFields;
 use crate::strategy::Strategy;
 
 /// The transactions that are still to be sent: number, bytes, how many entries.
@@ -74,39 +72,6 @@ struct Opened {
     lanes: Arc<[(Names, Arc<AllNumbers>)]>,
     schema: u64,
     merging: Arc<Merging>,
-}
-
-/// The numbers of all synced collections, read once when the storage is opened; those kept local are not among them.
-#[derive(Debug, Default)]
-pub(crate) struct AllNumbers(HashMap<Name, Arc<Numbers>>);
-
-impl AllNumbers {
-    pub(crate) fn new(
-        registry: &Registry,
-        catalogue: &Catalogue,
-        local_only: &BTreeSet<Name>,
-        local_fields: &LocalFields,
-        scopes: &ScopeFields,
-    ) -> Result<Self> {
-        let synced = registry
-            .collections()
-            .iter()
-            .filter(|it| !it.is_reserved() && !local_only.contains(it.name()));
-        let numbers = synced.map(|it| {
-            let (local, scope) = (local_fields.of(it), scopes.of(it));
-            let numbers = Numbers { local, scope, ..catalogue.numbers(it)? };
-            Ok((Name::clone(it.name()), Arc::new(numbers)))
-        });
-        Ok(Self(numbers.collect::<Result<_>>()?))
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Numbers>> {
-        self.0.values()
-    }
-
-    pub(crate) fn get(&self, collection: &str) -> Option<&Arc<Numbers>> {
-        self.0.get(collection)
-    }
 }
 
 impl SyncLog {
@@ -415,25 +380,6 @@ impl SyncLog {
     }
 }
 
-/// Reads the numbers of all synced collections.
-pub(crate) async fn read_numbers(
-    backend_find: impl Future<Output = storex_core::Result<Vec<Record>>>,
-    registry: &Registry,
-    scopes: &ScopeFields,
-) -> Result<AllNumbers> {
-    let rows = backend_find
-        .await
-        .map_err(|source| SyncError::Storage { during: "reading the catalogue", source })?;
-    let bytes = meta_row(&rows, CATALOGUE).ok_or(SyncError::NoSyncLog)?;
-    let local_only = decode_names(meta_row(&rows, LOCAL_ONLY).unwrap_or_default())?;
-    let local_fields = LocalFields::decode(meta_row(&rows, LOCAL_FIELDS).unwrap_or_default())?;
-    AllNumbers::new(registry, &Catalogue::decode(bytes)?, &local_only, &local_fields, scopes)
-}
-
-pub(crate) fn catalogue_query() -> Query {
-    meta_query(&[CATALOGUE, LOCAL_ONLY, LOCAL_FIELDS])
-}
-
 #[cfg_attr(not(target_family = "wasm"), async_trait)]
 #[cfg_attr(target_family = "wasm", async_trait(?Send))]
 impl Middleware for SyncLog {
@@ -545,34 +491,4 @@ pub(crate) fn refusal(error: SyncError) -> Error {
         SyncError::Storage { source, .. } => source,
         other => abort(&other),
     }
-}
-
-pub(crate) fn clock_key(collection: i64, code: Vec<u8>) -> Key {
-    Key::compound([Value::Int(collection), Value::Bytes(code)])
-}
-
-pub(crate) fn clock_record(collection: i64, code: Vec<u8>, clock: Vec<u8>) -> Record {
-    Record::new(vec![Value::Int(collection), Value::Bytes(code), Value::Bytes(clock)])
-}
-
-/// Ascending keys touch each page of the database once.
-pub(crate) fn sort_clock_records(records: &mut [Record]) {
-    records.sort_by(|a, b| storex_core::compare_all(&a.values()[..2], &b.values()[..2]));
-}
-
-/// The clocks in rows of `_storex_clock`, by object.
-pub(crate) fn read_clock_rows(
-    rows: &[Record],
-    devices: &Devices,
-) -> Result<HashMap<(i64, Vec<u8>), Clock>> {
-    let mut clocks = HashMap::with_capacity(rows.len());
-    for row in rows {
-        let (Value::Int(collection), Value::Bytes(code), Value::Bytes(clock)) =
-            (row.get(0), row.get(1), row.get(2))
-        else {
-            return Err(SyncError::corrupt("a clock row", "its values have the wrong types"));
-        };
-        clocks.insert((*collection, code.clone()), Clock::decode(clock, devices)?);
-    }
-    Ok(clocks)
 }

@@ -17,9 +17,9 @@ use crate::scope::{SCOPES, Subscriptions, leave};
 use crate::stamp::Hlc;
 use crate::transaction::Header;
 
-use crate::log::{
-    AllNumbers, CLOCK, LOG, clock_key, clock_record, read_clock_rows, refusal, sort_clock_records,
-};
+use crate::clock_rows::{clock_key, clock_record, read_clock_rows, sort_clock_records};
+use crate::log::{CLOCK, LOG, refusal};
+use crate::numbers::AllNumbers;
 
 /// Writes the log of one transaction. Its functions are continuations: they may be called again.
 #[derive(Debug)]

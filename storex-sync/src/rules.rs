@@ -9,8 +9,8 @@ use storex_core::{Collection, Error, Field, FieldType, Name, OnDelete, Registry}
 use crate::bytes::{Reader, write_varint};
 use crate::error::{During, Result, SyncError};
 use crate::lane::Lane;
-use crate::log::AllNumbers;
 use crate::meta::{Numbers, RULES, meta_query, meta_row, read_name, write_name};
+use crate::numbers::AllNumbers;
 
 /// What becomes of an object whose unique value another object keeps.
 ///

@@ -15,13 +15,14 @@ use storex_core::{Batch, Filter, Name, Query, Record, Step, StepOutcome, Trace, 
 
 use crate::apply::Replica;
 use crate::before::BEFORE;
+use crate::clock_rows::{clock_key, read_clock_rows};
 use crate::engine::Purpose;
 use crate::error::{During, Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
 use crate::journal::CONFLICTS;
 use crate::key_code;
-use crate::log::{CLOCK, LOG, clock_key, read_clock_rows};
+use crate::log::{CLOCK, LOG};
 use crate::meta::{
     CATALOGUE, FOLLOWED, LANES, LOCAL_FIELDS, LOCAL_ONLY, META, RULES, meta_row, newcomer,
     read_meta, write_meta,

@@ -8,9 +8,10 @@ use storex_core::{Error, Filter, Key, Name, Query, Record, Step, Trace};
 use super::page::Page;
 use super::row::{Row, Work};
 use super::settle::{parent_of, with_values};
+use crate::clock_rows::{clock_key, read_clock_rows};
 use crate::error::{Result, SyncError};
 use crate::key_code;
-use crate::log::{CLOCK, clock_key, read_clock_rows};
+use crate::log::CLOCK;
 use crate::meta::Devices;
 use crate::rules::Link;
 

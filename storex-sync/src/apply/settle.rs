@@ -24,10 +24,12 @@ use super::page::{Folded, Page};
 use super::row::Object;
 use super::ruling::{Cause, Resolution, Ruling};
 use crate::clock::Clock;
+use crate::clock_rows::{clock_key, read_clock_rows};
 use crate::error::Result;
 use crate::key_code;
-use crate::log::{AllNumbers, CLOCK, clock_key, read_clock_rows};
+use crate::log::CLOCK;
 use crate::meta::Numbers;
+use crate::numbers::AllNumbers;
 use crate::rules::{Link, RelationRule, Rules, UniqueIndex, UniqueRule};
 
 /// How often it is asked again at most: a chain of deletes may be so long.

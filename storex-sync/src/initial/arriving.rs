@@ -9,9 +9,10 @@ use storex_core::{
 
 use super::noted::Sight;
 use crate::clock::Clock;
+use crate::clock_rows::{clock_record, read_clock_rows, sort_clock_records};
 use crate::error::{Result, SyncError};
 use crate::hooks::WrittenAs;
-use crate::log::{CLOCK, clock_record, read_clock_rows, sort_clock_records};
+use crate::log::CLOCK;
 use crate::merge::{Action, Merged, merge_object};
 use crate::merging::Merging;
 use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, write_meta};

@@ -7,9 +7,10 @@ use storex_core::{Batch, Collection, Filter, Position, Query, Step, StepOutcome,
 use super::frame::{CollectionHello, Frame, Hello, Rows, Tombstones};
 use super::{InitialSync, InitialSyncReport, WINDOW};
 use crate::channel::Channel;
+use crate::clock_rows::clock_key;
 use crate::error::{During, Result, SyncError};
 use crate::key_code;
-use crate::log::{CLOCK, clock_key};
+use crate::log::CLOCK;
 use crate::meta::{DEVICES, Devices, Numbers, read_meta};
 use crate::parked::{PARKED, Parked};
 use crate::place::read_place;

@@ -11,10 +11,11 @@ use super::{
     CONFLICTS, Conflict, ConflictId, ConflictJournal, ConflictQuery, Content, NotedConflict,
 };
 use crate::clock::Clock;
+use crate::clock_rows::{clock_key, read_clock_rows};
 use crate::error::{Result, SyncError};
 use crate::failure::Failure;
 use crate::key_code;
-use crate::log::{CLOCK, clock_key, read_clock_rows};
+use crate::log::CLOCK;
 use crate::meta::{DEVICES, Devices, Numbers, read_meta};
 
 impl ConflictJournal {

@@ -24,14 +24,14 @@ use storex_core::{
 
 use crate::apply::Replica;
 use crate::before::{BEFORE, forget_all};
+use crate::clock_rows::{clock_key, clock_record, read_clock_rows, sort_clock_records};
 use crate::error::{Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
 use crate::key_code;
-use crate::log::{
-    AllNumbers, CLOCK, LOG, clock_key, clock_record, read_clock_rows, sort_clock_records,
-};
+use crate::log::{CLOCK, LOG};
 use crate::meta::{DEVICES, Devices, HEAD, Head, OFFERED, meta_row, read_meta, write_meta};
+use crate::numbers::AllNumbers;
 use crate::outbox::offered;
 use crate::place::{CURSOR, Place};
 use crate::shared_log::{Cursor, LogId};

@@ -11,11 +11,12 @@ use storex_core::{
 use super::holding::SWEPT;
 use super::subscriptions::{SCOPES, Subscriptions};
 use crate::apply::Replica;
+use crate::clock_rows::clock_key;
 use crate::error::{During, Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
 use crate::key_code;
-use crate::log::{CLOCK, LOG, clock_key};
+use crate::log::{CLOCK, LOG};
 use crate::meta::{META, Numbers, meta_query, meta_row, read_meta, write_meta};
 use crate::place::{Place, read_place};
 use crate::shared_log::Cursor;

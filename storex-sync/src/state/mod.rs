@@ -21,14 +21,14 @@ use storex_core::{
 
 use crate::apply::Replica;
 use crate::clock::Clock;
+use crate::clock_rows::{clock_key, clock_record, read_clock_rows, sort_clock_records};
 use crate::error::{Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
 use crate::key_code;
-use crate::log::{
-    AllNumbers, CLOCK, LOG, clock_key, clock_record, read_clock_rows, sort_clock_records,
-};
+use crate::log::{CLOCK, LOG};
 use crate::meta::{DEVICES, Devices, HEAD, Head, META, Numbers, meta_row, read_meta, write_meta};
+use crate::numbers::AllNumbers;
 use crate::scope::{BACKFILL, DOUBTS, Lacks, SCOPES};
 use crate::stamp::{Device, Hlc, Stamp};
 use crate::transaction::{Header, Shape};

@@ -1,0 +1,39 @@
+//! The rows of `_storex_clock`: one clock per object.
+
+use std::collections::HashMap;
+
+use storex_core::{Key, Record, Value};
+
+use crate::clock::Clock;
+use crate::error::{Result, SyncError};
+use crate::meta::Devices;
+
+pub(crate) fn clock_key(collection: i64, code: Vec<u8>) -> Key {
+    Key::compound([Value::Int(collection), Value::Bytes(code)])
+}
+
+pub(crate) fn clock_record(collection: i64, code: Vec<u8>, clock: Vec<u8>) -> Record {
+    Record::new(vec![Value::Int(collection), Value::Bytes(code), Value::Bytes(clock)])
+}
+
+/// Ascending keys touch each page of the database once.
+pub(crate) fn sort_clock_records(records: &mut [Record]) {
+    records.sort_by(|a, b| storex_core::compare_all(&a.values()[..2], &b.values()[..2]));
+}
+
+/// The clocks in rows of `_storex_clock`, by object.
+pub(crate) fn read_clock_rows(
+    rows: &[Record],
+    devices: &Devices,
+) -> Result<HashMap<(i64, Vec<u8>), Clock>> {
+    let mut clocks = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let (Value::Int(collection), Value::Bytes(code), Value::Bytes(clock)) =
+            (row.get(0), row.get(1), row.get(2))
+        else {
+            return Err(SyncError::corrupt("a clock row", "its values have the wrong types"));
+        };
+        clocks.insert((*collection, code.clone()), Clock::decode(clock, devices)?);
+    }
+    Ok(clocks)
+}
