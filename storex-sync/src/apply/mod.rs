@@ -18,6 +18,7 @@ mod row;
 mod ruling;
 mod scoped;
 mod settle;
+mod told;
 mod writing;
 
 use std::sync::{Arc, PoisonError};

@@ -26,16 +26,16 @@ use crate::transaction::{Entry, EntryKind, EntryValue, Transaction};
 
 /// What has to be known of scopes while a page is folded.
 pub(super) struct Scoping {
-    me: Device,
-    held: Lacks,
+    pub(super) me: Device,
+    pub(super) held: Lacks,
     /// Per object: whether some of its collection is not here, as not all scopes are held, or some are still to be brought.
-    is_part: Vec<bool>,
+    pub(super) is_part: Vec<bool>,
     /// Per object of these, its clock before the page.
     before: Vec<Option<Clock>>,
     /// Per object: whether it can be passed over, as nothing that is known of creates it.
     passes: Vec<bool>,
     /// Whether what arrives was seen before.
-    is_old: bool,
+    pub(super) is_old: bool,
     /// Whether what arrives was parked, and everything has been read that the log had: it does not wait for what is perhaps still to come.
     is_again: bool,
     /// Whether what is parked may create anything.
@@ -134,61 +134,6 @@ impl Scoping {
         }
         !had_seen_all(clock, key, &shape.numbers, had_seen)
             && (is_whole || clock.stamps().any(|it| is_mine(it) && !had_seen(it)))
-    }
-}
-
-impl Scoping {
-    /// Whether a whole object that somebody tells lacks something of what is here. What its author had seen does not say so: who holds a
-    /// part has passed over some of it.
-    pub(super) fn is_behind(
-        &self,
-        at: usize,
-        told: &Clock,
-        here: Option<&Clock>,
-        shape: &ResolvedShape,
-    ) -> bool {
-        let Some(here) = here.filter(|it| it.is_alive() && it.life == told.life) else {
-            return false;
-        };
-        if self.is_old || shape.numbers.scope.is_none() {
-            return false;
-        }
-        let lacks = |field: &&u32| {
-            here.stamp(**field) > told.stamp(**field)
-                || here.counter(**field) != told.counter(**field)
-                || here.state(**field) != told.state(**field)
-        };
-        let mut lacking = shape.fields.iter().filter(lacks).peekable();
-        let is_whole = !self.is_part.get(at).copied().unwrap_or(false);
-        let is_mine = |stamp: Stamp| stamp.device.id == self.me.id;
-        lacking.peek().is_some() && (is_whole || lacking.any(|field| is_mine(here.stamp(*field))))
-    }
-
-    /// Whether a transaction moves objects to scopes that are held here, does not tell them, and they are not here: they are in the log.
-    pub(super) fn is_untold_move(
-        &self,
-        one: &IncomingTransaction,
-        places: &[usize],
-        works: &[Work],
-    ) -> bool {
-        let entries = || one.transaction.entries.iter().zip(places);
-        let moves_in = |entry: &Entry| {
-            let Some(shape) = one.shapes.get(entry.shape) else { return false };
-            let scope = shape.numbers.scope;
-            let behind = shape.values.iter().position(|at| Some(*at) == scope);
-            let key = shape.collection.primary_key().len();
-            let value = behind.and_then(|n| entry.values.get(key + n));
-            let subscriptions = &self.held.subscriptions;
-            value.is_some_and(|it| subscriptions.holds(shape.numbers.collection, it.value()))
-        };
-        !self.is_old
-            && entries().any(|(entry, at)| {
-                let is_here = |it: &Work| it.clock.as_ref().is_some_and(|it| it.life >= entry.life);
-                entry.kind == EntryKind::Update
-                    && !works.get(*at).is_none_or(is_here)
-                    && !entries().any(|(it, place)| place == at && it.kind == EntryKind::Create)
-                    && moves_in(entry)
-            })
     }
 }
 
