@@ -172,7 +172,7 @@ impl Blobs {
     /// ```
     ///
     /// # Errors
-    /// [`SyncError::Storage`].
+    /// [`SyncError::Storage`](crate::SyncError::Storage).
     pub async fn writer(&self) -> Result<BlobWriter> {
         let local = &self.inner.local;
         let loose = Loose { contents: local.new_contents(), chunks: 0, touched: local.now() };
@@ -188,8 +188,8 @@ impl Blobs {
     /// and the blob stays wanted.
     ///
     /// # Errors
-    /// [`SyncError::Storage`]; as [`SyncError::Joined`] why it could not be received, as
-    /// [`SyncError::BlobMissing`] when the store does not have it (yet). It is tried again by itself
+    /// [`SyncError::Storage`](crate::SyncError::Storage); as [`SyncError::Joined`](crate::SyncError::Joined) why it could not be received, as
+    /// [`SyncError::BlobMissing`](crate::SyncError::BlobMissing) when the store does not have it (yet). It is tried again by itself
     /// then, unless it is [`dead`](Self::dead).
     pub async fn get(&self, blob: &BlobRef) -> Result<BlobReader> {
         let contents = self.fetch(blob).await?;
@@ -212,7 +212,7 @@ impl Blobs {
     /// one that could not be transferred is tried anew.
     ///
     /// # Errors
-    /// [`SyncError::Storage`].
+    /// [`SyncError::Storage`](crate::SyncError::Storage).
     pub async fn want(&self, blob: &BlobRef) -> Result<()> {
         self.inner.want(blob).await?;
         self.inner.changed().await;
@@ -222,7 +222,7 @@ impl Blobs {
     /// Whether the whole blob is here.
     ///
     /// # Errors
-    /// [`SyncError::Storage`].
+    /// [`SyncError::Storage`](crate::SyncError::Storage).
     pub async fn is_here(&self, blob: &BlobRef) -> Result<bool> {
         Ok(self.inner.local.row(blob).await?.is_some_and(|row| row.whole))
     }
@@ -231,7 +231,7 @@ impl Blobs {
     /// [gets](Self::get) or [forgets](Self::forget) them, or [retries](Self::retry) to send them.
     ///
     /// # Errors
-    /// [`SyncError::Storage`].
+    /// [`SyncError::Storage`](crate::SyncError::Storage).
     pub async fn dead(&self) -> Result<Vec<DeadBlob>> {
         status::read_dead(&self.inner.local).await
     }
@@ -239,7 +239,7 @@ impl Blobs {
     /// Tries a blob anew at the next opportunity, be it dead or still in its wait after a failure. Others are passed over.
     ///
     /// # Errors
-    /// [`SyncError::Storage`].
+    /// [`SyncError::Storage`](crate::SyncError::Storage).
     pub async fn retry(&self, blob: &BlobRef) -> Result<()> {
         let now = self.inner.local.now();
         let revived = move |row: Option<BlobRow>| {
@@ -255,7 +255,7 @@ impl Blobs {
     /// mended, or has room again.
     ///
     /// # Errors
-    /// [`SyncError::Storage`].
+    /// [`SyncError::Storage`](crate::SyncError::Storage).
     pub async fn retry_all(&self) -> Result<()> {
         let now = self.inner.local.now();
         let batch = [State::ToSend, State::ToReceive]
@@ -270,7 +270,7 @@ impl Blobs {
     /// store has, which is asked: one that it has lost is sent again. One of which nothing is here is passed over.
     ///
     /// # Errors
-    /// [`SyncError::BlobNotSent`] when there is no other copy; what the store fails with; [`SyncError::Storage`].
+    /// [`SyncError::BlobNotSent`](crate::SyncError::BlobNotSent) when there is no other copy; what the store fails with; [`SyncError::Storage`](crate::SyncError::Storage).
     pub async fn evict(&self, blob: &BlobRef) -> Result<()> {
         evicting::evict(&self.inner, blob).await
     }
@@ -279,7 +279,7 @@ impl Blobs {
     /// store has stays there.
     ///
     /// # Errors
-    /// [`SyncError::Storage`].
+    /// [`SyncError::Storage`](crate::SyncError::Storage).
     pub async fn forget(&self, blob: &BlobRef) -> Result<()> {
         let gone =
             |row: Option<BlobRow>| row.map_or(Vec::new(), |row| vec![row.loosen(), row.delete()]);
@@ -295,7 +295,7 @@ impl Blobs {
     /// A transfer of it that is under way is waited for: it ends with the chunk that is being sent.
     ///
     /// # Errors
-    /// What the store fails with; it is forgotten here then. [`SyncError::Storage`].
+    /// What the store fails with; it is forgotten here then. [`SyncError::Storage`](crate::SyncError::Storage).
     pub async fn remove(&self, blob: &BlobRef) -> Result<()> {
         self.forget(blob).await?;
         // Else what is being sent would be there behind it.
