@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 use storex_sync::engine::{Action, Next, Round, Triggers};
 use storex_sync::{
-    Brief, ContinuousSync, Degraded, LogRequest, MemorySharedLog, SharedSyncLog, SyncError,
+    Brief, ContinuousSync, Degraded, Limits, LogRequest, MemorySharedLog, SharedSyncLog, SyncError,
     SyncReport, WhenBusy,
 };
 use support::log::{Call, Fault, ScriptedLog};
@@ -249,6 +249,29 @@ async fn c54_after_a_failure_what_is_sent_and_what_is_read_go_alone() {
     sync.sync_once().await.unwrap();
     b.sync(&inner).await;
     assert_in_step(&[&a, &b]).await;
+}
+
+/// To acknowledge costs a flush of the database.
+#[tokio::test(start_paused = true)]
+async fn c54_of_many_pages_not_each_is_acknowledged() {
+    let inner = shared_log();
+    let log = ScriptedLog::new(&inner);
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    let sync = a.join(&log).await.limits(Limits { bytes: 1, ..Limits::default() });
+    sync.sync_once().await.unwrap();
+    for n in 0..14 {
+        ten(&b, &format!("of B {n} ")).await;
+    }
+    b.sync(&inner).await;
+    log.forget();
+    assert_eq!(sync.sync_once().await.unwrap().received.transactions, 140);
+    let told: Vec<usize> =
+        tells(&log.requests()).iter().enumerate().filter(|(_, it)| **it).map(|(n, _)| n).collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert_eq!((log.count(Call::Read), behind(&inner, &a).await), (140, 0));
+    log.forget();
+    assert!(sync.sync_once().await.unwrap().is_idle());
+    assert_eq!((log.calls(), tells(&log.requests())), (vec![Call::Read], vec![false]));
 }
 
 /// By hand, or on changes only: nobody knows when the next exchange comes.

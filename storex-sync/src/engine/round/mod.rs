@@ -11,10 +11,11 @@
 //!   through ── where scopes are chosen ─▶ Rescope
 //! ```
 //!
-//! **A request carries what there is to be carried.** The last of what is sent goes with the first reading, and each request also
-//! acknowledges what was applied before it. So where little is pending on either side, an exchange is one request. What the last page has
-//! brought is acknowledged by a request of its own, or, where another exchange is to follow ([`Round::in_a_series`]), by that one. The first
-//! exchange, and the one after a failure, sends and reads one after the other: what is large or slow shall not fail for ever together.
+//! **A request carries what there is to be carried.** The last of what is sent goes with the first reading, and the next request also
+//! acknowledges what was applied before it, but not after every page of many. So where little is pending on either side, an exchange is
+//! one request. What the last page has brought is acknowledged by a request of its own, or, where another exchange is to follow
+//! ([`Round::in_a_series`]), by that one. The first exchange, and the one after a failure, sends and reads one after the other: what is
+//! large or slow shall not fail for ever together.
 //!
 //! What the rules of the merge have made this device write meanwhile is sent before it is through.
 
@@ -34,6 +35,9 @@ use crate::stamp::Device;
 /// How often an exchange begins anew for another reason than that it is through: a log that is another one at each look
 /// is not followed without end.
 const BEGINNINGS: u32 = 4;
+
+/// How many pages may be applied without the log being told. To tell it costs a flush: what is acknowledged must be durable.
+const UNTOLD_PAGES: u32 = 64;
 
 /// What an exchange is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,6 +75,8 @@ pub struct Round {
     behind_flush: Option<Action>,
     arrived: bool,
     more_arrives: bool,
+    /// How many pages were applied.
+    pages: u32,
     /// The log was found to be another one.
     replaced: bool,
     begun_anew: u32,
@@ -232,6 +238,7 @@ impl Round {
         (self.device, self.place) = (device, place);
         (self.reread, self.behind_apply, self.sending, self.page) = (None, None, None, None);
         (self.proven, self.sent_alone, self.below_floor) = (false, false, false);
+        self.more_arrives = false;
         match self.purpose {
             // Perhaps there is nothing to send.
             Purpose::Send => Next::Do(Action::ReadOutbox(device)),
@@ -363,7 +370,8 @@ impl Round {
 
     /// A request; it acknowledges what the log was not told of.
     fn ask(&mut self, append: Vec<SealedTransaction>, read: Option<Cursor>) -> Action {
-        let tells = self.owes_acknowledgement();
+        let in_between = self.more_arrives && self.pages % UNTOLD_PAGES != 0;
+        let tells = self.owes_acknowledgement() && !in_between;
         (self.untold, self.sending) = (self.untold && !tells, None);
         let acknowledge = tells.then(|| self.noted());
         let must_last = tells || !append.is_empty();
@@ -394,6 +402,7 @@ impl Round {
 
     fn page_done(&mut self) -> Next {
         self.proven = true;
+        self.pages = self.pages.wrapping_add(1);
         if self.more_arrives {
             return Next::Do(self.read());
         }
