@@ -104,9 +104,11 @@ async fn main() -> Result<()> {
     // In a folder: on a shared disk, or one that Syncthing, Dropbox and the like keep in step. A bucket of an object store
     // is opened with `ObjectSharedLog::open`.
     let folder = dir.path().join("folder");
+    std::fs::create_dir(&folder)?;
     two_devices("a folder", Arc::new(ObjectSharedLog::in_folder(folder, runtime.clone()).await?))
         .await?;
 
     let folder = dir.path().join("another");
+    std::fs::create_dir(&folder)?;
     over_time(Arc::new(ObjectSharedLog::in_folder(folder, runtime).await?)).await
 }

@@ -210,6 +210,27 @@ async fn nothing_is_sent_to_a_folder_that_is_not_the_log() {
     assert_eq!(read(&log, 2, &mut Cursor::default()).await, [(1, 1)]);
 }
 
+/// Nor is one made in its place; and who waits for it loses nothing, whatever it does meanwhile.
+#[tokio::test]
+async fn a_folder_that_is_gone_is_waited_for() {
+    let folder = Folder::new();
+    let storage = storage(1).await;
+    let sync = Sync::open(&storage, Arc::new(folder.log().await)).await.unwrap();
+    sync.sync_once().await.unwrap();
+    let away = folder.dir.path().with_extension("gone");
+    fs::rename(folder.dir.path(), &away).unwrap();
+    storage.dynamic("note").unwrap().create(json!({"title": "not lost"})).await.unwrap();
+    let error = sync.sync_once().await.unwrap_err();
+    assert!(error.is_retryable() && error.to_string().contains("not there"), "{error}");
+    assert!(matches!(sync.sign_out().await, Err(SyncError::Unsent { transactions: 1, .. })));
+    let runtime = Arc::new(TestRuntime::new(1));
+    let error = ObjectSharedLog::in_folder(folder.dir.path(), runtime).await.unwrap_err();
+    assert!(error.is_retryable() && error.to_string().contains("make it"), "{error}");
+    assert!(!folder.dir.path().exists(), "nobody has made another one");
+    fs::rename(&away, folder.dir.path()).unwrap();
+    assert_eq!(sync.sync_once().await.unwrap().sent_transactions, 1);
+}
+
 #[tokio::test]
 async fn a_member_that_cannot_be_read_holds_everything_back() {
     let folder = Folder::new();

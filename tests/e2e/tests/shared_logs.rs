@@ -97,6 +97,7 @@ mod c51_in_a_folder {
         LogHarness::new(move |n| {
             let path = folder.path().join(n.to_string());
             Box::pin(async move {
+                std::fs::create_dir_all(&path).unwrap();
                 let log = ObjectSharedLog::in_folder(path, Arc::new(TokioRuntime)).await.unwrap();
                 Arc::new(log) as Arc<dyn SharedSyncLog>
             })

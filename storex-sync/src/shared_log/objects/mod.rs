@@ -24,7 +24,7 @@ use crate::error::{Result, SyncError, describe};
 use crate::stamp::Device;
 use names::{Listing, Name};
 use segment::write_segment;
-use store::Objects;
+use store::{Objects, missing};
 use vector::Vector;
 
 /// A shared log in a folder, be it on a shared disk or one that another program keeps in step (Syncthing, Dropbox, iCloud
@@ -72,7 +72,10 @@ impl ObjectSharedLog {
     /// # Errors
     /// [`SyncError::Transport`].
     pub async fn open(store: Arc<dyn ObjectStore>, runtime: Arc<dyn Runtime>) -> Result<Self> {
-        let objects = Objects::new(store);
+        Self::over(Objects::new(store, None), runtime).await
+    }
+
+    async fn over(objects: Objects, runtime: Arc<dyn Runtime>) -> Result<Self> {
         let id = match objects.list().await?.id() {
             Some(id) => id,
             None => create(&objects, &*runtime).await?,
@@ -80,7 +83,9 @@ impl ObjectSharedLog {
         Ok(Self { objects, runtime, id: Mutex::new(id) })
     }
 
-    /// Opens the log in a folder, and makes both when they are not there.
+    /// Opens the log in a folder, and makes it when there is none. The folder itself must be there, now and later: one that is missing is
+    /// an error, because it may be on a disk or a share that is not mounted. Where that leaves an *empty* folder in its place, use
+    /// [`Sync::keep_log`](crate::Sync::keep_log): without it an empty folder is taken for a log that was wiped, and gets everything again.
     ///
     /// Give the log a folder of its own, below the one that is kept in step or the root of a disk: what cannot be listed
     /// there (a name that is not Unicode or has a control character in it, a folder that may not be read) makes every
@@ -95,9 +100,12 @@ impl ObjectSharedLog {
             during: "opening the folder of the shared log",
             reason: format!("{}: {}", path.display(), describe(error)),
         };
-        std::fs::create_dir_all(path).map_err(|error| failed(&error))?;
+        if !path.is_dir() {
+            return Err(missing(path));
+        }
         let folder = LocalFileSystem::new_with_prefix(path).map_err(|error| failed(&error))?;
-        Self::open(Arc::new(folder.with_fsync(true)), runtime).await
+        let objects = Objects::new(Arc::new(folder.with_fsync(true)), Some(path.to_owned()));
+        Self::over(objects, runtime).await
     }
 
     /// The number of its last transaction, and the payloads that are held from a number on.

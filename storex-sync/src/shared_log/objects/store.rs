@@ -1,5 +1,6 @@
 //! [`Objects`]: what a log asks of an object store.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
@@ -17,11 +18,21 @@ use crate::stamp::Device;
 #[derive(Debug)]
 pub(super) struct Objects {
     store: Arc<dyn ObjectStore>,
+    /// Where it is a folder: a request is refused while that is not there, instead of making another one in its place.
+    folder: Option<PathBuf>,
 }
 
 impl Objects {
-    pub(super) fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store }
+    pub(super) fn new(store: Arc<dyn ObjectStore>, folder: Option<PathBuf>) -> Self {
+        Self { store, folder }
+    }
+
+    /// The store, if it is there.
+    fn store(&self) -> Result<&dyn ObjectStore> {
+        match &self.folder {
+            Some(folder) if !folder.is_dir() => Err(missing(folder)),
+            _ => Ok(&*self.store),
+        }
     }
 
     /// Everything there is.
@@ -41,7 +52,7 @@ impl Objects {
 
     async fn list_under(&self, prefix: Option<&Path>) -> Result<Listing> {
         let listed: Vec<_> = self
-            .store
+            .store()?
             .list(prefix)
             .map_ok(|object| object.location)
             .try_collect()
@@ -57,14 +68,14 @@ impl Objects {
 
     pub(super) async fn put(&self, name: Name, bytes: Vec<u8>, during: &'static str) -> Result<()> {
         let path = Path::from(name.to_string());
-        let put = self.store.put(&path, bytes.into()).await;
+        let put = self.store()?.put(&path, bytes.into()).await;
         put.map(|_| ()).map_err(|error| failed(during, &error))
     }
 
     /// The contents of an object; `None` when there is none.
     pub(super) async fn get(&self, name: Name, during: &'static str) -> Result<Option<Vec<u8>>> {
         let path = Path::from(name.to_string());
-        let got = match self.store.get(&path).await {
+        let got = match self.store()?.get(&path).await {
             Ok(got) => got.bytes().await,
             Err(error) => Err(error),
         };
@@ -77,7 +88,7 @@ impl Objects {
 
     /// Deletes an object; one that is gone already is passed over.
     pub(super) async fn delete(&self, name: Name, during: &'static str) -> Result<()> {
-        match self.store.delete(&Path::from(name.to_string())).await {
+        match self.store()?.delete(&Path::from(name.to_string())).await {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(failed(during, &error)),
         }
@@ -129,6 +140,14 @@ impl Objects {
     pub(super) async fn acknowledge(&self, member: Device, place: &Vector) -> Result<()> {
         self.put(Name::Member(member), write_member(place), "acknowledging").await
     }
+}
+
+pub(super) fn missing(folder: &std::path::Path) -> SyncError {
+    let reason = format!(
+        "{}: it is not there, or is no folder; bring it back (is its disk or share there?), or make it if the log is new",
+        folder.display()
+    );
+    SyncError::Transport { during: "opening the folder of the shared log", reason }
 }
 
 fn failed(during: &'static str, error: &Error) -> SyncError {
