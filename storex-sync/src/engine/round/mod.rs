@@ -370,7 +370,7 @@ impl Round {
 
     /// A request; it acknowledges what the log was not told of.
     fn ask(&mut self, append: Vec<SealedTransaction>, read: Option<Cursor>) -> Action {
-        let in_between = self.more_arrives && self.pages % UNTOLD_PAGES != 0;
+        let in_between = self.more_arrives && !self.pages.is_multiple_of(UNTOLD_PAGES);
         let tells = self.owes_acknowledgement() && !in_between;
         (self.untold, self.sending) = (self.untold && !tells, None);
         let acknowledge = tells.then(|| self.noted());
