@@ -11,13 +11,11 @@ use super::resolve::{IncomingTransaction, Refusal};
 use super::revive::{brought_back, had_seen_all};
 use super::row::{Object, Row, Work};
 use super::scoped::{Scoping, is_seen};
-use crate::clock::{Clock, LAST_LIFE};
+use crate::clock::LAST_LIFE;
 use crate::error::{Result, SyncError};
 use crate::hooks::WrittenAs;
 use crate::journal::note;
-use crate::merge::{
-    Action, FieldConflict, Incoming, Merged, merge, merge_object, object_conflicts,
-};
+use crate::merge::{Action, FieldConflict, Merged, merge_object, object_conflicts};
 use crate::meta::{Devices, Head};
 use crate::parked::{Parked, WaitsFor};
 use crate::shared_log::SealedTransaction;
@@ -220,17 +218,7 @@ impl Page {
                 });
                 Merged { conflicts: conflicts.unwrap_or_default(), ..merged }
             } else {
-                let own = work.clock.as_ref();
-                let incoming = Incoming {
-                    kind: entry.kind,
-                    life: entry.life,
-                    stamp,
-                    fields: &shape.fields,
-                    counted: &shape.counted(entry),
-                    joined: &shape.joined(entry),
-                    joins,
-                };
-                merge(own, incoming, had_seen)
+                shape.merge(work.clock.as_ref(), entry, stamp, joins, had_seen)
             };
             if !merged.conflicts.is_empty() && self.how != How::Refill {
                 let (own, row, object) = (work.clock.as_ref(), &work.row, *at);
@@ -242,11 +230,7 @@ impl Page {
                 self.restate(work, shape)?;
             }
             work.row.act(&merged, shape, entry);
-            // What is older than sync here and where it came from stays without a clock.
-            if let Some(mut clock) = merged.clock.filter(|clock| *clock != Clock::unstamped()) {
-                if entry.kind == EntryKind::Create && !is_whole {
-                    shape.settle(&merged.action, &mut clock);
-                }
+            if let Some(clock) = shape.clock_after(merged, entry, is_whole) {
                 work.clock = Some(clock);
                 work.clock_changed = true;
             }

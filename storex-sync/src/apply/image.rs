@@ -10,10 +10,9 @@ use super::revive::brought_back;
 use super::row::{Object, Row};
 use crate::before::{BEFORE, Before};
 use crate::clock::Clock;
-use crate::merge::{Incoming, Merged, merge, merge_object};
+use crate::merge::{Merged, merge_object};
 use crate::meta::{Devices, Numbers};
 use crate::strategy::Joins;
-use crate::transaction::EntryKind;
 
 /// An object as it would be without writes that are still to be sent.
 #[derive(Debug, Clone)]
@@ -39,26 +38,12 @@ impl Image {
         let is_whole = with_clock.is_some();
         let merged: Merged = match with_clock {
             Some(clock) => merge_object(own.as_ref(), &clock, &shape.fields, &shape.others, joins),
-            None => {
-                let incoming = Incoming {
-                    kind: entry.kind,
-                    life: entry.life,
-                    stamp,
-                    fields: &shape.fields,
-                    counted: &shape.counted(entry),
-                    joined: &shape.joined(entry),
-                    joins,
-                };
-                merge(own.as_ref(), incoming, |_| true)
-            }
+            None => shape.merge(own.as_ref(), entry, stamp, joins, |_| true),
         };
         let mut row = Row::Keep;
         row.act(&merged, shape, entry);
         self.object = row.over(self.object.as_ref());
-        if let Some(mut clock) = merged.clock.filter(|clock| *clock != Clock::unstamped()) {
-            if entry.kind == EntryKind::Create && !is_whole {
-                shape.settle(&merged.action, &mut clock);
-            }
+        if let Some(clock) = shape.clock_after(merged, entry, is_whole) {
             self.clock = Some(clock);
         }
     }

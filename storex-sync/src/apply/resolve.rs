@@ -9,12 +9,13 @@ use crate::clock::Clock;
 use crate::counter::{Counted, Counter, Sum};
 use crate::error::{Result, describe};
 use crate::field_state::Joined;
-use crate::merge::Action;
+use crate::merge::{Action, Incoming, Merged, merge};
 use crate::meta::Numbers;
 use crate::parked::WaitsFor;
 use crate::shared_log::SealedTransaction;
 use crate::stamp::{Device, Hlc, Stamp};
 use crate::state::{StatePage, is_state};
+use crate::strategy::Joins;
 use crate::transaction::{Entry, EntryKind, EntryValue, Shape, Transaction};
 
 /// A transaction, and what its shapes mean in this schema.
@@ -257,8 +258,43 @@ impl ResolvedShape {
         record
     }
 
+    /// What an entry that does not tell the whole object makes of one whose clock is `own`.
+    pub(super) fn merge(
+        &self,
+        own: Option<&Clock>,
+        entry: &Entry,
+        stamp: Stamp,
+        joins: &Joins,
+        had_seen: impl Fn(Stamp) -> bool,
+    ) -> Merged {
+        let incoming = Incoming {
+            kind: entry.kind,
+            life: entry.life,
+            stamp,
+            fields: &self.fields,
+            counted: &self.counted(entry),
+            joined: &self.joined(entry),
+            joins,
+        };
+        merge(own, incoming, had_seen)
+    }
+
+    /// The clock that an object has then. What is older than sync here and where it came from stays without one.
+    pub(super) fn clock_after(
+        &self,
+        merged: Merged,
+        entry: &Entry,
+        is_whole: bool,
+    ) -> Option<Clock> {
+        let mut clock = merged.clock.filter(|clock| *clock != Clock::unstamped())?;
+        if entry.kind == EntryKind::Create && !is_whole {
+            self.settle(&merged.action, &mut clock);
+        }
+        Some(clock)
+    }
+
     /// The fields that an entry increments. A create sets all of its fields, whatever it says.
-    pub(super) fn counted<'a>(&self, entry: &'a Entry) -> Vec<(u32, &'a Counted)> {
+    fn counted<'a>(&self, entry: &'a Entry) -> Vec<(u32, &'a Counted)> {
         if entry.kind != EntryKind::Update {
             return Vec::new();
         }
@@ -268,7 +304,7 @@ impl ResolvedShape {
     }
 
     /// The fields with a strategy, and what an entry contributes to them.
-    pub(super) fn joined<'a>(&self, entry: &'a Entry) -> Vec<(u32, &'a Joined)> {
+    fn joined<'a>(&self, entry: &'a Entry) -> Vec<(u32, &'a Joined)> {
         let values = entry.values.iter().skip(self.collection.primary_key().len());
         let fields = self.fields.iter().zip(values);
         fields.filter_map(|(field, value)| Some((*field, value.joined()?))).collect()
@@ -276,7 +312,7 @@ impl ResolvedShape {
 
     /// What a create says of fields that its author does not have: where it made the object they were never written. With
     /// all fields in it, one stamp may say it all.
-    pub(super) fn settle(&self, action: &Action, clock: &mut Clock) {
+    fn settle(&self, action: &Action, clock: &mut Clock) {
         if *action == Action::Put {
             self.others.iter().for_each(|field| clock.set(*field, Stamp::ZERO));
         } else if self.others.is_empty() {
