@@ -67,8 +67,6 @@ pub struct Round {
     sending: Option<Sending>,
     /// What came with the answer to it.
     page: Option<Page>,
-    /// The last of what is sent was sent without asking for a page.
-    sent_alone: bool,
     /// The number behind the last transaction that the log is known to have of this device.
     sent_to: u64,
     /// What follows when everything is durable.
@@ -111,6 +109,8 @@ struct Sending {
     entries: u64,
     last: u64,
     more: bool,
+    /// Whether it is to be read behind it, by a request of its own.
+    reads_next: bool,
 }
 
 /// What follows in an exchange.
@@ -237,8 +237,7 @@ impl Round {
         self.registered = place.is_some() && !self.first;
         (self.device, self.place) = (device, place);
         (self.reread, self.behind_apply, self.sending, self.page) = (None, None, None, None);
-        (self.proven, self.sent_alone, self.below_floor) = (false, false, false);
-        self.more_arrives = false;
+        (self.proven, self.below_floor, self.more_arrives) = (false, false, false);
         match self.purpose {
             // Perhaps there is nothing to send.
             Purpose::Send => Next::Do(Action::ReadOutbox(device)),
@@ -334,31 +333,30 @@ impl Round {
         self.sent_to = next.max(last.saturating_add(1));
         // At first one after the other: whatever has failed before is not to fail again with all that shares its request.
         let reads = self.purpose != Purpose::Send && !more && !self.first;
-        self.sent_alone = self.purpose != Purpose::Send && !more && !reads;
+        let reads_next = self.purpose != Purpose::Send && !more && !reads;
         let asked = self.ask(transactions, reads.then(|| self.cursor()));
-        self.sending = Some(Sending { transactions: count, entries, last, more });
+        self.sending = Some(Sending { transactions: count, entries, last, more, reads_next });
         Next::Do(asked)
     }
 
     fn sent(&mut self) -> Result<Next> {
-        let Sending { transactions, entries, more, .. } =
+        let Sending { transactions, entries, more, reads_next, .. } =
             self.sending.take().ok_or_else(out_of_turn)?;
         self.report.sent_transactions += transactions;
         self.report.sent_entries += entries;
         if std::mem::take(&mut self.below_floor) {
             return self.restore().map(Next::Do);
         }
-        if more { Ok(Next::Do(Action::ReadOutbox(self.device))) } else { self.answered() }
+        if more {
+            return Ok(Next::Do(Action::ReadOutbox(self.device)));
+        }
+        if reads_next { Ok(Next::Do(self.read())) } else { self.answered() }
     }
 
     /// What follows an answer, when what was sent with the request is done with.
     fn answered(&mut self) -> Result<Next> {
         match self.page.take() {
             Some(page) => self.arrived(page),
-            None if self.sent_alone => {
-                self.sent_alone = false;
-                Ok(Next::Do(self.read()))
-            }
             None => Ok(self.finish()),
         }
     }
