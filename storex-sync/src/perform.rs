@@ -12,10 +12,11 @@ use crate::error::{During, Result, SyncError};
 use crate::exclusive::HOLDER;
 use crate::failure::Failure;
 use crate::log::LOG;
-use crate::meta::{DEVICES, Devices, HEAD, Head, read_meta};
+use crate::meta::{DEVICES, Devices, HEAD, Head, meta_query, read_meta};
 use crate::parked::{parked, waiting};
-use crate::place::{Move, Place, read_place};
+use crate::place::{CURSOR, Move, Place, place_among, read_place};
 use crate::renewal::Renewal;
+use crate::scope::SCOPED;
 use crate::shared_log::{Cursor, LogRequest, SealedTransaction};
 use crate::stamp::Device;
 use crate::sync::{Sync, Turn};
@@ -37,27 +38,7 @@ impl Sync {
             let replica = self.replica.guarded(turn.guard());
             let storage = &replica.storage;
             Ok(match action {
-                Action::ReadPlace => {
-                    let (head, devices) = replica.head().await?;
-                    let device = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
-                    let place = read_place(storage).await?;
-                    let ahead = replica.farthest().is_some_and(|farthest| head.hlc > farthest);
-                    let unsent =
-                        Query::new(LOG).order_by("sequence", Direction::Ascending).limit(1);
-                    let unsent = storage.find(unsent.select(["sequence"])).await;
-                    let unsent = unsent.during("looking for what is to be sent")?;
-                    let first =
-                        unsent.first().and_then(|row| u64::try_from(row.get(0).as_int()?).ok());
-                    let sent_to = first.unwrap_or(head.next);
-                    let first = turn.is_first();
-                    if first && place.is_some() {
-                        // Nobody knows what was told before.
-                        turn.applies();
-                    }
-                    let untold = turn.owes_acknowledgement();
-                    let scoped = replica.is_scoped().await?;
-                    Outcome::Place { device, sent_to, place, first, ahead, untold, scoped }
-                }
+                Action::ReadPlace => read_where(turn, &replica).await?,
                 Action::Register(device) => {
                     let registered = self.log.register(device);
                     Outcome::Registered(self.in_time("registering", registered).await?)
@@ -228,11 +209,35 @@ impl Sync {
     }
 }
 
+/// Where this device stands, in as few reads as can be: an exchange with nothing to do does little else.
+async fn read_where(turn: &Turn, replica: &Replica) -> Result<Outcome> {
+    let names = [[HEAD, DEVICES, CURSOR], SCOPED].concat();
+    let meta = replica.storage.find(meta_query(&names)).await;
+    let meta = meta.during("reading where this device stands")?;
+    let (head, devices) = (Head::among(&meta)?, Devices::among(&meta)?);
+    let device = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
+    let (place, scoped) = (place_among(&meta)?, replica.is_scoped(&meta));
+    let ahead = replica.farthest().is_some_and(|farthest| head.hlc > farthest);
+    let unsent = Query::new(LOG).order_by("sequence", Direction::Ascending).limit(1);
+    let unsent = replica.storage.find(unsent.select(["sequence"])).await;
+    let unsent = unsent.during("looking for what is to be sent")?;
+    let oldest = unsent.first().and_then(|row| u64::try_from(row.get(0).as_int()?).ok());
+    let sent_to = oldest.unwrap_or(head.next);
+    let first = turn.is_first();
+    if first && place.is_some() {
+        // Nobody knows what was told before.
+        turn.applies();
+    }
+    let untold = turn.owes_acknowledgement();
+    Ok(Outcome::Place { device, sent_to, place, first, ahead, untold, scoped })
+}
+
 /// Trims the log, if this device is still who sent from it: the numbers of a new incarnation are others.
 pub(crate) async fn trim(replica: &Replica, device: Device, last: u64) -> Result<Outcome> {
     let last = i64::try_from(last).unwrap_or(i64::MAX);
     let (failure, now) = (Failure::default(), Arc::new(Mutex::new(device)));
     let (kept, found, fence) = (failure.clone(), Arc::clone(&now), replica.fence());
+    let reversible = replica.merging.reversible;
     let begun = Batch::new().step(read_meta(&[HEAD, DEVICES, HOLDER])).touching([LOG, BEFORE]);
     let batch = begun.then(move |trace| {
         let meta = trace.found(0);
@@ -244,8 +249,8 @@ pub(crate) async fn trim(replica: &Replica, device: Device, last: u64) -> Result
         *found.lock().unwrap_or_else(PoisonError::into_inner) = me;
         let sent = field("sequence").lte(Value::Int(last));
         let delete = Step::Delete { collection: LOG.into(), filter: sent };
-        let steps = [delete, forget_up_to(last)];
-        Ok(steps.into_iter().filter(|_| me == device).collect())
+        let forget = reversible.then(|| forget_up_to(last));
+        Ok([delete].into_iter().chain(forget).filter(|_| me == device).collect())
     });
     failure.or(replica.storage.apply(batch).await, "trimming the log")?;
     tracing::trace!(target: "storex::step", step = "sync.after_trim");

@@ -73,6 +73,10 @@ impl Move {
 /// Where a storage is in its shared log; `None` before its first exchange.
 pub(crate) async fn read_place(storage: &Lane) -> Result<Option<Place>> {
     let rows = storage.find(meta_query(&[CURSOR])).await;
-    let rows = rows.during("reading the place in the shared log")?;
-    meta_row(&rows, CURSOR).map(Place::decode).transpose()
+    place_among(&rows.during("reading the place in the shared log")?)
+}
+
+/// The place among rows of `_storex_meta`.
+pub(crate) fn place_among(rows: &[Record]) -> Result<Option<Place>> {
+    meta_row(rows, CURSOR).map(Place::decode).transpose()
 }

@@ -42,8 +42,8 @@ pub(crate) use subscriptions::{SCOPES, Subscriptions};
 use storex_core::Record;
 
 use crate::apply::{Applied, Replica};
-use crate::error::{During, Result};
-use crate::meta::{Numbers, meta_query, meta_row};
+use crate::error::Result;
+use crate::meta::{Numbers, meta_row};
 use crate::sync::Sync;
 
 /// What came of bringing the rows in line with what this device holds.
@@ -72,14 +72,13 @@ impl Sync {
     }
 }
 
+/// The rows of which one is there where this device holds a part, or has to bring some or to let go of some.
+pub(crate) const SCOPED: [&str; 3] = [SCOPES, BACKFILL, LEAVING];
+
 impl Replica {
-    /// Whether an exchange has to look at what this device is to hold.
-    pub(crate) async fn is_scoped(&self) -> Result<bool> {
-        if self.merging.scopes.is_empty() {
-            return Ok(false);
-        }
-        let rows = self.storage.find(meta_query(&[SCOPES, BACKFILL, LEAVING])).await;
-        Ok(!rows.during("reading what this device holds")?.is_empty())
+    /// Whether an exchange has to look at what this device is to hold: one of the rows [`SCOPED`] is there.
+    pub(crate) fn is_scoped(&self, meta: &[Record]) -> bool {
+        !self.merging.scopes.is_empty() && SCOPED.iter().any(|it| meta_row(meta, it).is_some())
     }
 
     /// What of scopes that were added is still to be brought.
