@@ -113,7 +113,7 @@ impl Touched<'_> {
         }
     }
 
-    pub(crate) fn numbers(&self) -> &Numbers {
+    pub(crate) fn numbers(&self) -> &Arc<Numbers> {
         match self {
             Self::Created { numbers, .. }
             | Self::Updated { numbers, .. }
@@ -136,23 +136,7 @@ impl Touched<'_> {
         }
     }
 
-    fn shared_collection(&self) -> &Arc<Collection> {
-        match self {
-            Self::Created { collection, .. }
-            | Self::Updated { collection, .. }
-            | Self::Deleted { collection, .. } => collection,
-        }
-    }
-
-    fn shared_numbers(&self) -> &Arc<Numbers> {
-        match self {
-            Self::Created { numbers, .. }
-            | Self::Updated { numbers, .. }
-            | Self::Deleted { numbers, .. } => numbers,
-        }
-    }
-
-    fn collection(&self) -> &Collection {
+    fn collection(&self) -> &Arc<Collection> {
         match self {
             Self::Created { collection, .. }
             | Self::Updated { collection, .. }
@@ -355,7 +339,7 @@ pub(crate) fn companions<'a>(
     }
     for touched in all {
         if touched.moves(merging) || !touched.companions(merging).is_empty() {
-            let collection = touched.shared_collection();
+            let collection = touched.collection();
             let name = Name::clone(collection.name());
             let known =
                 wanted.entry(name).or_insert_with(|| (Arc::clone(collection), BTreeSet::new()));
@@ -449,7 +433,7 @@ pub(crate) fn write(
 fn moved(all: &[Touched<'_>], known: &Known, merging: &Merging, shapes: &mut Shapes) -> Vec<Moved> {
     let mut moved: BTreeMap<(i64, Vec<u8>), Moved> = BTreeMap::new();
     for touched in all.iter().filter(|touched| touched.moves(merging)) {
-        let (collection, numbers) = (touched.shared_collection(), touched.shared_numbers());
+        let (collection, numbers) = (touched.collection(), touched.numbers());
         let was_created = touched.kind() == EntryKind::Create;
         for (key, code) in touched.keys().into_iter().zip(touched.codes()) {
             let object = (numbers.collection, code);

@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use storex_core::{
     Collection, Definition, FieldType, Filter, Key, Migration, Name, OnConflict, Query, Record,
-    Registry, SchemaVersion, Step, Value,
+    Registry, Runtime, SchemaVersion, Step, Value,
 };
 
 use crate::bytes::{Reader, write_varint};
@@ -79,6 +79,13 @@ pub(crate) fn write_meta(rows: Vec<(&str, Vec<u8>)>) -> Step {
         .map(|(name, value)| Record::new(vec![Value::from(name), Value::Bytes(value)]))
         .collect();
     Step::create_or(META, records, OnConflict::Replace)
+}
+
+/// A value that no row has had before: whoever reads it again sees whether it is still the same.
+pub(crate) fn fresh_mark(runtime: &dyn Runtime) -> Vec<u8> {
+    let mut mark = vec![0; 8];
+    runtime.fill_random(&mut mark);
+    mark
 }
 
 /// A row of `_storex_meta` among those read.

@@ -145,7 +145,9 @@ impl ArrivingPage {
             }
         }
         let mut steps = Vec::new();
-        steps.extend(self.fold_images(trace.found(1), &mut devices)?);
+        if self.merging.reversible {
+            steps.extend(self.fold_images(trace.found(1), &mut devices)?);
+        }
         let name = || Name::clone(self.collection.name());
         if !deletes.is_empty() {
             steps.push(Step::Delete { collection: name(), filter: Filter::Keys(deletes) });

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use storex_core::{Filter, OnConflict, Query, Record, Step, field};
+use storex_core::{OnConflict, Query, Record, Step, field};
 
 use super::arriving::{Arriving, ArrivingPage};
 use crate::before::{BEFORE, Before};
@@ -13,12 +13,9 @@ use crate::meta::Devices;
 
 impl ArrivingPage {
     /// Finds what was before own writes to the collection; nothing where that is not kept.
-    pub(super) fn find_images(&self) -> Step {
-        let own = match self.merging.reversible {
-            true => field("collection").eq(self.numbers.collection),
-            false => Filter::Keys(Vec::new()),
-        };
-        Step::Find(Query::new(BEFORE).filter(own))
+    pub(super) fn find_images(&self) -> Option<Step> {
+        let own = field("collection").eq(self.numbers.collection);
+        self.merging.reversible.then(|| Step::Find(Query::new(BEFORE).filter(own)))
     }
 
     /// Folds what arrives into them.

@@ -17,7 +17,9 @@ use crate::failure::Failure;
 use crate::journal::CONFLICTS;
 use crate::key_code;
 use crate::log::CLOCK;
-use crate::meta::{DEVICES, Devices, HEAD, Head, META, Numbers, OFFERED, read_meta, write_meta};
+use crate::meta::{
+    DEVICES, Devices, HEAD, Head, META, Numbers, OFFERED, fresh_mark, read_meta, write_meta,
+};
 use crate::parked::{PARKED, Parked, all_is_here, park_up_to};
 use crate::place::{Place, read_place};
 use crate::scope::{BACKFILL, Pending, SCOPES, is_filled};
@@ -270,15 +272,14 @@ impl<'a> Receiver<'a> {
                 .map(|object| clock_key(page.numbers.collection, object.code.clone()))
                 .collect();
             let (page, result, refused) = (Arc::clone(&page), Arc::clone(&result), refused.clone());
-            Ok(vec![
-                page.find_images(),
-                Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))),
-                Step::then(move |trace| {
-                    let (steps, kept) = refused.keep(Arc::clone(&page).merge(&meta, trace))?;
-                    *result.lock().unwrap_or_else(PoisonError::into_inner) = kept;
-                    Ok(steps)
-                }),
-            ])
+            let mut steps: Vec<Step> = page.find_images().into_iter().collect();
+            steps.push(Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))));
+            steps.push(Step::then(move |trace| {
+                let (steps, kept) = refused.keep(Arc::clone(&page).merge(&meta, trace))?;
+                *result.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+                Ok(steps)
+            }));
+            Ok(steps)
         });
         failure.or(self.sync.replica.storage.apply(batch).await, "committing a page")?;
         tracing::trace!(target: "storex::step", step = "initial.after_commit");
@@ -335,8 +336,7 @@ impl<'a> Receiver<'a> {
         });
         let place = theirs.filter(|_| is_complete).map(Place::write);
         let theirs = self.hello.devices.clone();
-        let mut mark = vec![0; 8];
-        replica.storage.runtime().fill_random(&mut mark);
+        let mark = fresh_mark(&**replica.storage.runtime());
         let failure = Failure::default();
         let kept = failure.clone();
         let meta = read_meta(&[HEAD, DEVICES, BACKFILL, OFFERED]);

@@ -22,7 +22,7 @@ use crate::exclusive::HOLDER;
 use crate::failure::Failure;
 use crate::initial::InitialSync;
 use crate::lane::Lane;
-use crate::meta::{Devices, Head, META, meta_query, meta_row, read_meta, write_meta};
+use crate::meta::{Devices, Head, META, fresh_mark, meta_query, meta_row, read_meta, write_meta};
 use crate::outbox::offered;
 use crate::pack::{Packer, Unpacker};
 use crate::parked::waiting;
@@ -257,8 +257,7 @@ impl Replica {
 
     /// Notes that everything was brought, unless more scopes were added meanwhile. What points to deleted objects is to be judged.
     async fn end_fill(&self, pending: &Pending) -> Result<Filled> {
-        let mut mark = vec![0; 8];
-        self.storage.runtime().fill_random(&mut mark);
+        let mark = fresh_mark(&**self.storage.runtime());
         let (is_here, filled) = (pending.is_here(), Arc::new(AtomicBool::new(false)));
         let (fence, failure) = (self.fence(), Failure::default());
         let (kept, ended) = (failure.clone(), Arc::clone(&filled));

@@ -2,7 +2,7 @@
 
 use storex_core::Record;
 
-use crate::error::{Result, SyncError};
+use crate::error::Result;
 use crate::meta::{Devices, meta_row};
 use crate::pack::{Packer, Unpacker};
 use crate::stamp::{Device, Hlc, Stamp};
@@ -25,13 +25,8 @@ impl Doubts {
         let mut unpacker = Unpacker::new(bytes, WHAT);
         let mut doubts = Self::default();
         for _ in 0..unpacker.array()? {
-            unpacker.tuple(3)?;
-            let id = unpacker.bin()?.try_into();
-            let id = id.map_err(|_| SyncError::corrupt(WHAT, "a device's id is cut"))?;
-            let incarnation = u32::try_from(unpacker.uint()?);
-            let incarnation = incarnation
-                .map_err(|_| SyncError::corrupt(WHAT, "a device has no such incarnation"))?;
-            doubts.add(Device { id, incarnation }, Hlc(unpacker.uint()?).checked(WHAT)?);
+            unpacker.tuple(2)?;
+            doubts.add(unpacker.device()?, unpacker.hlc()?.checked(WHAT)?);
         }
         unpacker.end()?;
         Ok(doubts)
@@ -41,9 +36,8 @@ impl Doubts {
         let mut packer = Packer::default();
         packer.array(self.0.len());
         for (device, hlc) in &self.0 {
-            packer.array(3);
-            packer.bin(&device.id);
-            packer.uint(u64::from(device.incarnation));
+            packer.array(2);
+            packer.device(*device);
             packer.uint(hlc.0);
         }
         packer.out

@@ -17,7 +17,7 @@ use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
 use crate::key_code;
 use crate::log::{CLOCK, LOG};
-use crate::meta::{META, Numbers, meta_query, meta_row, read_meta, write_meta};
+use crate::meta::{META, Numbers, fresh_mark, meta_query, meta_row, read_meta, write_meta};
 use crate::place::{Place, read_place};
 use crate::shared_log::Cursor;
 use crate::stamp::Device;
@@ -38,9 +38,7 @@ const MOST_UNSENT: u64 = 1000;
 
 /// The row that says that objects may have to go.
 pub(crate) fn leave(runtime: &dyn Runtime) -> (&'static str, Vec<u8>) {
-    let mut mark = vec![0; 8];
-    runtime.fill_random(&mut mark);
-    (LEAVING, mark)
+    (LEAVING, fresh_mark(runtime))
 }
 
 /// One page of a collection on its way out. Its functions are continuations: they may be called again.
@@ -147,14 +145,12 @@ impl Replica {
         numbers: &Arc<Numbers>,
         after: Option<Position>,
     ) -> Result<Swept> {
-        let mut mark = vec![0; 8];
-        self.storage.runtime().fill_random(&mut mark);
         let sweep = Arc::new(Sweep {
             collection: Arc::clone(collection),
             numbers: Arc::clone(numbers),
             after,
             registry: Arc::clone(self.storage.registry()),
-            mark,
+            mark: fresh_mark(&**self.storage.runtime()),
             fence: self.fence(),
             failure: Failure::default(),
             swept: Mutex::default(),
