@@ -30,7 +30,8 @@ pub enum WhenBusy {
 pub struct BriefReport {
     /// What was done; of one that ran out of time nothing is told, although some of it may have been done.
     pub report: SyncReport,
-    /// Why not everything was done; `None`: all of it.
+    /// Why not everything was done; `None`: all of it. What the shared log could not give is in the report
+    /// ([`SyncReport::missing`]).
     pub degraded: Option<Degraded>,
 }
 

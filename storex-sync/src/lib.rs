@@ -185,8 +185,8 @@ pub use scope::{Backfill, Scope};
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use shared_log::ObjectSharedLog;
 pub use shared_log::{
-    BackendSharedLog, Cursor, LogId, LogRequest, Member, MemorySharedLog, Page, SealedTransaction,
-    SharedSyncLog, Snapshot, SnapshotId, Snapshots, Trimmed, Usage,
+    BackendSharedLog, Cursor, LogId, LogRequest, Member, MemorySharedLog, Missing, Page,
+    SealedTransaction, SharedSyncLog, Snapshot, SnapshotId, Snapshots, Trimmed, Usage,
 };
 pub use stamp::{Device, Hlc, Stamp};
 pub use strategy::{Joins, Strategy};

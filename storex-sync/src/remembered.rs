@@ -9,6 +9,8 @@ use crate::meta::{meta_query, meta_row, write_meta};
 use crate::pack::{Packer, Unpacker};
 use crate::parked::PARKED;
 use crate::rejected::REJECTED;
+use crate::shared_log::Missing;
+use crate::writes::WriteId;
 
 const PAUSED: &str = "paused";
 const STATUS: &str = "sync_status";
@@ -22,6 +24,8 @@ pub struct Remembered {
     pub last_error: Option<(Timestamp, String)>,
     /// When the shared log was last seen to, whether it had to be compacted or not.
     pub last_compaction: Option<Timestamp>,
+    /// Since when the shared log cannot give something that it knows of, and what.
+    pub missing: Option<(Timestamp, Vec<Missing>)>,
 }
 
 /// A look at the own database.
@@ -40,27 +44,36 @@ pub struct Look {
 impl Remembered {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut packer = Packer::default();
-        packer.array(4);
+        packer.array(6);
         let milliseconds = |at: Timestamp| u64::try_from(at.0).unwrap_or(0);
         packer.uint(self.last_success.map_or(0, milliseconds));
         packer.uint(self.last_error.as_ref().map_or(0, |(at, _)| milliseconds(*at)));
         packer.str(self.last_error.as_ref().map_or("", |(_, error)| error));
         packer.uint(self.last_compaction.map_or(0, milliseconds));
+        packer.uint(self.missing.as_ref().map_or(0, |(since, _)| milliseconds(*since)));
+        let missing = self.missing.as_ref().map_or([].as_slice(), |(_, missing)| missing);
+        packer.array(missing.len());
+        for Missing { write, reason } in missing {
+            packer.array(3);
+            packer.device(write.device);
+            packer.uint(write.sequence);
+            packer.str(reason);
+        }
         packer.out
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         let mut unpacker = Unpacker::new(bytes, "the remembered status");
-        // Three before there was compaction.
+        // Three before there was compaction, four before it was told what is missing.
         let parts = unpacker.array()?;
-        let timestamp = |at: u64| Timestamp(i64::try_from(at).unwrap_or(i64::MAX));
         let last_success = Some(unpacker.uint()?).filter(|at| *at != 0).map(timestamp);
         let at = timestamp(unpacker.uint()?);
         let error = unpacker.str()?.to_owned();
         let last_error = Some((at, error)).filter(|(_, error)| !error.is_empty());
         let last_compaction = if parts > 3 { unpacker.uint()? } else { 0 };
         let last_compaction = Some(last_compaction).filter(|at| *at != 0).map(timestamp);
-        Ok(Self { last_success, last_error, last_compaction })
+        let missing = if parts > 5 { read_missing(&mut unpacker)? } else { None };
+        Ok(Self { last_success, last_error, last_compaction, missing })
     }
 
     pub(crate) async fn read(storage: &Lane) -> Result<Self> {
@@ -72,6 +85,21 @@ impl Remembered {
     pub(crate) async fn write(&self, storage: &Lane) -> Result<()> {
         write(storage, STATUS, self.encode()).await
     }
+}
+
+fn timestamp(at: u64) -> Timestamp {
+    Timestamp(i64::try_from(at).unwrap_or(i64::MAX))
+}
+
+fn read_missing(unpacker: &mut Unpacker<'_>) -> Result<Option<(Timestamp, Vec<Missing>)>> {
+    let since = timestamp(unpacker.uint()?);
+    let mut missing = Vec::new();
+    for _ in 0..unpacker.array()? {
+        unpacker.tuple(3)?;
+        let write = WriteId { device: unpacker.device()?, sequence: unpacker.uint()? };
+        missing.push(Missing { write, reason: unpacker.str()?.to_owned() });
+    }
+    Ok(Some((since, missing)).filter(|(_, missing)| !missing.is_empty()))
 }
 
 impl Look {

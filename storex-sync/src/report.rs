@@ -4,6 +4,7 @@ use crate::apply::Applied;
 use crate::initial::InitialSyncReport;
 use crate::rejected::Rejected;
 use crate::scope::Backfill;
+use crate::shared_log::Missing;
 use crate::stamp::Device;
 
 /// How much one request carries.
@@ -40,6 +41,9 @@ pub struct SyncReport {
     /// Where objects of scopes that were added were still to be brought ([`Sync::subscribe`](crate::Sync::subscribe)): whether they are
     /// here now.
     pub backfill: Option<Backfill>,
+    /// What the shared log knows of and could not give: of each device the first transaction. It comes when it is there. Empty:
+    /// everything that the shared log held is here (or parked), where the exchange was to receive.
+    pub missing: Vec<Missing>,
 }
 
 impl SyncReport {

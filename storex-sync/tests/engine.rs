@@ -11,8 +11,8 @@ use storex_sync::engine::{
     Remembered, Rescoped, Round, Timer, Triggers,
 };
 use storex_sync::{
-    Applied, Compacted, Cursor, Device, InitialSyncReport, LogId, Page, Phase, Place,
-    SealedTransaction, SyncError,
+    Applied, Compacted, Cursor, Device, InitialSyncReport, LogId, Missing, Page, Phase, Place,
+    SealedTransaction, SyncError, WriteId,
 };
 
 /// What may happen.
@@ -22,6 +22,8 @@ enum Happens {
     Write,
     /// Something arrives in the shared log.
     Arrive,
+    /// Something of it cannot be given from now on (`true`), or can again.
+    Lack(bool),
     News,
     Online(bool),
     SyncNow,
@@ -60,6 +62,7 @@ fn happens() -> impl Strategy<Value = Happens> {
     prop_oneof![
         6 => Just(Happens::Write),
         2 => Just(Happens::Arrive),
+        1 => any::<bool>().prop_map(Happens::Lack),
         1 => Just(Happens::News),
         2 => any::<bool>().prop_map(Happens::Online),
         2 => Just(Happens::SyncNow),
@@ -96,6 +99,9 @@ struct World {
     /// To be sent; how many of them the log has already.
     unsent: u64,
     arrived: u64,
+    /// Something of the log cannot be given; and so said the last page.
+    lacks: bool,
+    told_lack: bool,
     paused: bool,
     /// What the engine was told.
     online: bool,
@@ -131,6 +137,8 @@ impl World {
             acknowledging: false,
             unsent: 0,
             arrived: 0,
+            lacks: false,
+            told_lack: false,
             paused: false,
             online: true,
             login: false,
@@ -224,7 +232,9 @@ impl World {
         if status.in_step {
             assert_eq!((self.unsent, self.failed), (0, false), "in step with something to send");
             assert!(self.online && !self.login && !self.failed);
+            assert!(!self.told_lack, "in step with something missing");
         }
+        assert_eq!(status.missing.is_empty(), status.missing_since.is_none());
         let awake = busy || !self.timers.is_empty();
         let free = self.online && !self.login && !self.paused;
         let automatic = self.triggers.local_change || self.triggers.timer;
@@ -244,6 +254,7 @@ impl World {
                 self.tell(Event::Changed);
             }
             Happens::Arrive => self.arrived += 1,
+            Happens::Lack(lacks) => self.lacks = lacks,
             Happens::News => self.tell(Event::News),
             Happens::Online(online) => {
                 self.online = online;
@@ -355,12 +366,17 @@ impl World {
         let device = Device { incarnation: 9, ..Device::default() };
         let sealed = |sequence| SealedTransaction { device, sequence, payload: Vec::new() };
         cursor.extend((0..count).map(|_| 0));
+        let more = self.arrived > 0;
+        self.told_lack = self.lacks && !more;
+        let missing =
+            Missing { write: WriteId { device, sequence: 9 }, reason: "damaged".to_owned() };
         Page {
             log: LogId([1; 16]),
             transactions: (0..count).map(sealed).collect(),
             cursor: Cursor(cursor),
-            more: self.arrived > 0,
+            more,
             own: 0,
+            missing: self.told_lack.then_some(missing).into_iter().collect(),
         }
     }
 
@@ -394,6 +410,7 @@ impl World {
 
     /// Everything is well from now on.
     fn heal(&mut self) {
+        self.happens(Happens::Lack(false));
         self.happens(Happens::LoggedIn);
         self.happens(Happens::Online(true));
         self.happens(Happens::Pause(false));

@@ -313,7 +313,8 @@ async fn a_log_that_never_ends_is_an_error() {
         ) -> storex_sync::Result<storex_sync::Page> {
             advance(Duration::from_millis(1)).await;
             let (log, cursor) = (storex_sync::LogId([1; 16]), after.clone());
-            Ok(storex_sync::Page { log, transactions: Vec::new(), cursor, more: true, own: 0 })
+            let (transactions, missing) = (Vec::new(), Vec::new());
+            Ok(storex_sync::Page { log, transactions, cursor, more: true, own: 0, missing })
         }
         async fn acknowledge(
             &self,

@@ -35,6 +35,7 @@ impl Engine {
         let Activity::Exchanging(round, callers) = &mut self.activity else { return };
         match performed.and_then(|outcome| round.step(outcome)) {
             Ok(Next::Do(action)) => {
+                self.reached &= !round.lacks_something();
                 match &action {
                     Action::Apply(transactions, _) => {
                         self.reached &= transactions.is_empty();
@@ -97,6 +98,7 @@ impl Engine {
         } else {
             self.pace.quicken();
         }
+        let news_of_missing = self.note_missing(now, &report);
         let status = &mut self.status;
         status.rounds += 1;
         status.failures = 0;
@@ -105,7 +107,7 @@ impl Engine {
         status.last_error_at = None;
         self.reached = true;
         let age = self.remembered_at.map_or(u64::MAX, |at| at.0.abs_diff(now.0));
-        if !idle || had_failed || age >= REMEMBERED_MILLISECONDS {
+        if !idle || had_failed || news_of_missing || age >= REMEMBERED_MILLISECONDS {
             self.remember(now);
         }
         let report = Arc::new(report);
@@ -113,6 +115,16 @@ impl Engine {
             self.effects.push(Effect::Answer(callers, Ok(Arc::clone(&report))));
         }
         self.effects.push(Effect::Tell(SyncEvent::Exchanged(report)));
+    }
+
+    /// Whether something else is missing than before.
+    fn note_missing(&mut self, now: Timestamp, report: &SyncReport) -> bool {
+        let status = &mut self.status;
+        let changed = status.missing != report.missing;
+        status.missing.clone_from(&report.missing);
+        let since = status.missing_since.unwrap_or(now);
+        status.missing_since = Some(since).filter(|_| !status.missing.is_empty());
+        changed
     }
 
     /// An exchange, or a look before one, has failed.

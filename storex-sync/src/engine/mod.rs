@@ -18,7 +18,7 @@
 //! - One exchange at a time, and none while there is no connection, while it is paused, before a login that is needed, or
 //!   before the shared log takes requests again.
 //! - Everybody who waits is answered.
-//! - It does not say "in step" while something is to be sent, or after a failure.
+//! - It does not say "in step" while something is to be sent or missing, or after a failure.
 
 mod action;
 mod backoff;
@@ -130,8 +130,17 @@ impl Engine {
     /// An engine that has not begun. The seed decides what it leaves off its waits.
     #[must_use]
     pub fn new(config: Config, seed: u64, remembered: Remembered) -> Self {
-        let Remembered { last_success, last_error, last_compaction } = remembered;
+        let Remembered { last_success, last_error, last_compaction, missing } = remembered;
         let (last_error_at, last_error) = last_error.unzip();
+        let (missing_since, missing) = missing.unzip();
+        let status = SyncStatus {
+            last_success,
+            last_error,
+            last_error_at,
+            missing: missing.unwrap_or_default(),
+            missing_since,
+            ..SyncStatus::default()
+        };
         Self {
             pace: Pace::new(config.shortest_interval, config.longest_interval),
             config,
@@ -155,7 +164,7 @@ impl Engine {
             untold: false,
             pausing: false,
             tidying: Tidying::new(config.compact_every, last_compaction),
-            status: SyncStatus { last_success, last_error, last_error_at, ..SyncStatus::default() },
+            status,
             effects: Vec::new(),
         }
     }
@@ -329,11 +338,13 @@ impl Engine {
 
     fn remember(&mut self, now: Timestamp) {
         self.remembered_at = Some(now);
-        let SyncStatus { last_success, last_error, last_error_at, .. } = &self.status;
-        let last_error = last_error_at.zip(last_error.clone());
-        let (last_success, last_compaction) = (*last_success, self.tidying.last());
-        let remembered = Remembered { last_success, last_error, last_compaction };
-        self.effects.push(Effect::Remember(remembered));
+        let status = &self.status;
+        self.effects.push(Effect::Remember(Remembered {
+            last_success: status.last_success,
+            last_error: status.last_error_at.zip(status.last_error.clone()),
+            last_compaction: self.tidying.last(),
+            missing: status.missing_since.map(|since| (since, status.missing.clone())),
+        }));
     }
 
     fn arm_unless_armed(&mut self, timer: Timer, after: Duration) {

@@ -7,6 +7,7 @@ use storex_core::Timestamp;
 use crate::compact::Compacted;
 use crate::error::SyncError;
 use crate::report::SyncReport;
+use crate::shared_log::Missing;
 
 /// What continuous sync is doing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,7 +16,8 @@ pub struct SyncStatus {
     /// What it is doing now.
     pub phase: Phase,
     /// Whether everything that was written here is in the shared log, and everything that the shared log held when it was
-    /// last read is here (or parked). Not while there is no connection, after a failure, or before the first exchange.
+    /// last read is here (or parked). Not while there is no connection, after a failure, before the first exchange, or while
+    /// something is `missing`.
     pub in_step: bool,
     /// Exchanges that went through since the start.
     pub rounds: u64,
@@ -25,7 +27,8 @@ pub struct SyncStatus {
     pub unsent: u64,
     /// Transactions of others that wait for something, as of the last look.
     pub parked: u64,
-    /// When the last exchange went through; remembered over restarts (exactly to a minute while there is nothing to do).
+    /// When the last exchange went through; remembered over restarts (exactly to a minute while there is nothing to do). With
+    /// something `missing` it has not brought everything.
     pub last_success: Option<Timestamp>,
     /// Why the last exchange failed; `None` when it went through. Remembered over restarts.
     pub last_error: Option<String>,
@@ -37,6 +40,11 @@ pub struct SyncStatus {
     pub progress: Option<ExchangeProgress>,
     /// Own transactions that the shared log has refused for good, as of the last look; see [`rejected`](crate::rejected()).
     pub rejected: u64,
+    /// What the shared log knows of and could not give at the last reading, of each device the first transaction: a file that has
+    /// not arrived (whole) or is damaged, say. It is looked for in each exchange. Remembered over restarts.
+    pub missing: Vec<Missing>,
+    /// Since when something has been missing, without a break.
+    pub missing_since: Option<Timestamp>,
 }
 
 /// How far an exchange has come. Its numbers only grow while it lasts.

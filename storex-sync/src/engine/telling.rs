@@ -16,6 +16,7 @@ impl Engine {
             && !self.changed
             && !self.unseen
             && !self.standing_by
+            && self.status.missing.is_empty()
             && self.status.unsent == 0
             && self.status.failures == 0;
         let until = self.status.next_attempt;

@@ -14,7 +14,7 @@ use crate::parked::{Parked, WaitsFor};
 use crate::rejected::Rejected;
 use crate::report::SyncReport;
 use crate::scope::Backfill;
-use crate::shared_log::{Cursor, Snapshot, SnapshotId};
+use crate::shared_log::{Cursor, Missing, Snapshot, SnapshotId};
 use crate::writes::{WriteId, WriteState};
 
 fields!(SyncStatus {
@@ -29,8 +29,11 @@ fields!(SyncStatus {
     last_error_at,
     next_attempt,
     progress,
-    rejected
+    rejected,
+    missing,
+    missing_since
 });
+fields!(Missing { write, reason });
 fields!(ExchangeProgress { sent, to_send, received });
 variants!(Phase {
     0 Waiting {}
@@ -57,7 +60,8 @@ fields!(SyncReport {
     incarnation,
     restored,
     rejected,
-    backfill
+    backfill,
+    missing
 });
 fields!(Applied { transactions, entries, parked, conflicts, resolutions, restated });
 variants!(Backfill {

@@ -122,6 +122,8 @@ enum Filled {
     More,
     Complete,
     NoBeginning,
+    /// The log cannot give some of it now.
+    Missing,
     /// It is another log than the one that this device is in touch with; the next exchange finds out.
     AnotherLog,
 }
@@ -150,6 +152,10 @@ impl Sync {
                 }
                 Filled::NoBeginning => {
                     rescoped.backfill = Some(Backfill::NoBeginning);
+                    return Ok(rescoped);
+                }
+                Filled::Missing => {
+                    rescoped.backfill = Some(Backfill::Pending);
                     return Ok(rescoped);
                 }
                 Filled::AnotherLog => return Ok(rescoped),
@@ -181,6 +187,13 @@ impl Sync {
             return Err(SyncError::Protocol { during: DURING, reason });
         }
         replica.refill(page.transactions).await?;
+        if !page.more && !page.missing.is_empty() {
+            let next = Pending { cursor: page.cursor, has_beginning: true, ..pending.clone() };
+            if next != pending {
+                replica.write(vec![pending.to(&next)], DURING).await?;
+            }
+            return Ok(Filled::Missing);
+        }
         if !page.more && pending.again {
             return replica.end_fill(&pending).await;
         }

@@ -45,7 +45,7 @@ impl Scope {
 pub enum Backfill {
     /// They are.
     Complete,
-    /// They come with the next exchange.
+    /// They come with the next exchange, or once the shared log can give what is missing ([`Page::missing`](crate::Page::missing)).
     Pending,
     /// They cannot come: the shared log has dropped its beginning, and has no snapshot of use. It is tried again with each exchange.
     /// What helps: [`Sync::compact`](crate::Sync::compact) on a device that holds everything, which puts a snapshot into the log, or an

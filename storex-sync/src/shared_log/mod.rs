@@ -23,6 +23,7 @@ use storex_core::{MaybeSend, MaybeSync};
 
 use crate::error::Result;
 use crate::stamp::Device;
+use crate::writes::WriteId;
 
 /// The log that all devices of one user write to and read from.
 ///
@@ -67,7 +68,8 @@ pub trait SharedSyncLog: fmt::Debug + MaybeSend + MaybeSync + 'static {
     /// not be a member; [`Device::NOBODY`] has written nothing, and reads everything.
     ///
     /// A page ends at `limit` bytes of payload, but holds at least one transaction when there is one. Everything in front
-    /// of the page's cursor is in this page or in those before it.
+    /// of the page's cursor is in this page or in those before it. What cannot be given now holds up its own device at most, and
+    /// is told ([`Page::missing`]).
     ///
     /// # Errors
     /// [`SyncError::BelowFloor`](crate::SyncError::BelowFloor) when a transaction of another device that follows the cursor
@@ -192,6 +194,19 @@ pub struct Page {
     /// The number of the last transaction of the reader's own that the log has had, trimmed or not; 0: none. More than the
     /// reader has written says that it was cloned or restored.
     pub own: u64,
+    /// What the log knows to be there and cannot give now: of each device the first. The cursor is in front of it, so it comes
+    /// once it can be given. Empty where `more` says that something follows, and in a log in which nothing arrives in parts.
+    pub missing: Vec<Missing>,
+}
+
+/// A transaction that a log knows to be there and cannot give now: it has not arrived (whole) while later ones have, or it is
+/// damaged. What its device has written behind it waits for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// Its name.
+    pub write: WriteId,
+    /// What is known of it, for people: which file is damaged, say.
+    pub reason: String,
 }
 
 /// A device that a log keeps transactions for.

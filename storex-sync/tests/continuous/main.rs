@@ -7,6 +7,8 @@
 mod support;
 
 mod failures;
+#[cfg(feature = "object-store")]
+mod missing;
 mod obstacles;
 mod remembering;
 mod rounds;

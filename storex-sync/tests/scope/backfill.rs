@@ -77,6 +77,35 @@ async fn c19_a_scope_comes_from_a_snapshot() {
     assert!(held(&b).await.iter().all(|(id, note)| *note == everything[id]));
 }
 
+/// What the log cannot give now is no end: whatever was read first, it comes before all is said to be here.
+#[cfg(feature = "object-store")]
+#[tokio::test(start_paused = true)]
+async fn c19_a_backfill_waits_for_what_is_missing() {
+    use support::objects::{Harm, Objects};
+
+    for harm in [Harm::Away, Harm::Flipped] {
+        let objects = Objects::new().await;
+        let log = &objects.log;
+        let (a, b, c) = (device(1).await, device(2).await, holding(3, log, &["z"]).await);
+        for id in ["1", "2", "3"] {
+            write(&a, id, "x").await;
+            settle(&[&a, &b, &c], log).await;
+        }
+        b.retitle("2", "edited on B").await;
+        settle(&[&b, &a, &c], log).await;
+        let maker = a.join(log).await.device().await.unwrap();
+        let whole = objects.harm(harm, maker, 2).await;
+        subscribe(&c, log, &["x"]).await;
+        for _ in 0..3 {
+            assert_eq!(c.sync(log).await.backfill, Some(Backfill::Pending));
+        }
+        assert_eq!((state(&c, log).await, ids(&c).await), (Backfill::Pending, vec!["1".into()]));
+        objects.bring(whole).await;
+        assert_eq!(c.sync(log).await.backfill, Some(Backfill::Complete));
+        assert_eq!(held(&c).await, held(&a).await);
+    }
+}
+
 /// A log that has dropped its beginning says so, and goes on; a snapshot helps, and so does an initial sync.
 #[tokio::test(start_paused = true)]
 async fn c19_a_log_without_its_beginning_is_told() {

@@ -4,6 +4,8 @@
 pub mod blobs;
 pub mod channel;
 pub mod log;
+#[cfg(feature = "object-store")]
+pub mod objects;
 pub mod place;
 
 use std::collections::BTreeMap;

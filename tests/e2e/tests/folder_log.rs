@@ -12,7 +12,7 @@ use storex_core::{AutoPk, Definition, FieldType, Registry, Runtime, Storage};
 use storex_memory::{MemoryBackend, TestRuntime};
 use storex_sync::{
     Cursor, Device, InitialSync, MemoryChannel, ObjectSharedLog, SealedTransaction, SharedSyncLog,
-    Sync, SyncError, SyncLog,
+    Sync, SyncError, SyncLog, WriteId,
 };
 
 const ALL: usize = 1 << 20;
@@ -57,8 +57,13 @@ impl Folder {
 
     /// The file of a device's segment that begins with this number.
     fn segment(&self, n: u8, first: u64) -> PathBuf {
+        self.segment_of(device(n), first)
+    }
+
+    fn segment_of(&self, device: Device, first: u64) -> PathBuf {
         let start = format!("{first:020}-");
-        let folder = self.folder_of("segments", n);
+        let id: String = device.id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let folder = self.dir.path().join("segments").join(format!("{id}-{}", device.incarnation));
         files(&folder)
             .into_iter()
             .find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(&start))
@@ -114,6 +119,8 @@ async fn c12_what_arrives_in_another_order_is_read_in_the_order_of_its_device() 
     assert_eq!(read(&log, 3, &mut cursor).await, [(1, 1)]);
     third();
     assert_eq!(read(&log, 3, &mut cursor).await, [], "the second is still missing");
+    let page = log.read(device(3), &Cursor::default(), 1).await.unwrap();
+    assert_eq!((page.more, page.missing.len()), (false, 1), "it can give no more");
     second();
     assert_eq!(read(&log, 3, &mut cursor).await, [(1, 2), (1, 3), (1, 4)]);
 }
@@ -320,6 +327,58 @@ async fn a_folder_that_cannot_be_had_is_an_error_that_names_it() {
     let error = ObjectSharedLog::in_folder(&path, runtime).await.unwrap_err();
     assert!(matches!(error, SyncError::Transport { .. }), "{error}");
     assert!(error.to_string().contains("a file"), "{error}");
+}
+
+/// A file that is damaged or gone in the middle holds up its device, and nobody says that everything is here meanwhile.
+#[tokio::test]
+async fn c12_a_file_that_is_damaged_or_missing_is_told_until_it_is_put_right() {
+    let folder = Folder::new();
+    let log = Arc::new(folder.log().await);
+    let (a, b, c) = (storage(1).await, storage(2).await, storage(3).await);
+    let (on_a, on_b, on_c) = (
+        Sync::open(&a, log.clone()).await.unwrap(),
+        Sync::open(&b, log.clone()).await.unwrap(),
+        Sync::open(&c, log.clone()).await.unwrap(),
+    );
+    let notes = |storage: &Storage| storage.dynamic("note").unwrap();
+    for harm in ["cut", "flipped", "gone"] {
+        let before = titles(&b).await.len();
+        for n in 0..3 {
+            notes(&a).create(json!({"title": format!("a, {harm}, {n}")})).await.unwrap();
+            on_a.sync_once().await.unwrap();
+        }
+        let last = on_a.last_write().await.unwrap().unwrap();
+        let first = last.sequence - 1;
+        let path = folder.segment_of(last.device, first);
+        let whole = fs::read(&path).unwrap();
+        let mut damaged = whole.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        match harm {
+            "cut" => fs::write(&path, &whole[..whole.len() - 1]).unwrap(),
+            "flipped" => fs::write(&path, damaged).unwrap(),
+            _ => fs::remove_file(&path).unwrap(),
+        }
+        notes(&c).create(json!({"title": format!("c, {harm}")})).await.unwrap();
+        on_c.sync_once().await.unwrap();
+        for arrives in [2, 0] {
+            let report = on_b.sync_once().await.unwrap();
+            assert_eq!(report.received.transactions, arrives, "of A the first, and that of C");
+            let [missing] = report.missing.as_slice() else { panic!("{report:?}") };
+            assert_eq!(missing.write, WriteId { sequence: first, ..last });
+            let file = path.file_name().unwrap().to_str().unwrap();
+            let named = missing.reason.contains(file) && missing.reason.contains("damaged");
+            let awaited = missing.reason.contains("later ones have");
+            assert_eq!((named, awaited), (harm != "gone", harm == "gone"), "{missing:?}");
+        }
+        assert_eq!(titles(&b).await.len(), before + 2);
+        fs::write(&path, &whole).unwrap();
+        let report = on_b.sync_once().await.unwrap();
+        assert_eq!((report.received.transactions, report.missing), (2, vec![]));
+        on_c.sync_once().await.unwrap();
+        on_a.sync_once().await.unwrap();
+        assert_eq!(on_a.digest().await.unwrap(), on_b.digest().await.unwrap());
+        assert_eq!(on_c.digest().await.unwrap(), on_b.digest().await.unwrap());
+    }
 }
 
 async fn storage(seed: u64) -> Storage {

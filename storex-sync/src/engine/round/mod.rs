@@ -220,6 +220,11 @@ impl Round {
         (self.report.sent_transactions, received.transactions + received.parked)
     }
 
+    /// Whether the log knows of something that it could not give.
+    pub(super) fn lacks_something(&self) -> bool {
+        !self.report.missing.is_empty()
+    }
+
     /// Whether something is applied here that the log was not told of.
     pub(super) fn owes_acknowledgement(&self) -> bool {
         // While the log is read anew something may be missing in front of the place, and so it may where nobody has looked yet.

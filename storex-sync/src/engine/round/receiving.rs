@@ -41,7 +41,7 @@ impl Round {
     }
 
     pub(super) fn arrived(&mut self, page: Page) -> Result<Next> {
-        let Page { log, transactions, cursor, more, own } = page;
+        let Page { log, transactions, cursor, more, own, missing } = page;
         let place = self.place.as_ref().ok_or_else(out_of_turn)?;
         if log != place.log {
             return self.renew(Renewal::Replaced { log }).map(Next::Do);
@@ -54,6 +54,8 @@ impl Round {
             }
             return self.renew(Renewal::Behind { last: own }).map(Next::Do);
         }
+        // That of the last page counts.
+        self.report.missing = missing;
         let moved = cursor != self.cursor();
         (self.arrived, self.more_arrives) = (!transactions.is_empty(), more);
         if more && !self.arrived && !moved {

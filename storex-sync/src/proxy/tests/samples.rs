@@ -22,7 +22,7 @@ use crate::parked::{Parked, WaitsFor};
 use crate::rejected::Rejected;
 use crate::report::SyncReport;
 use crate::scope::Backfill;
-use crate::shared_log::{Cursor, Snapshot, SnapshotId};
+use crate::shared_log::{Cursor, Missing, Snapshot, SnapshotId};
 use crate::stamp::{Hlc, Stamp};
 use crate::writes::WriteId;
 
@@ -126,7 +126,7 @@ pub(super) fn report() -> impl Strategy<Value = SyncReport> {
     ];
     let rejected = vec(rejected(), 0..3);
     let parts = (any::<u64>(), any::<u64>(), applied(), option::of(device()), option::of(restored));
-    (parts, rejected, backfill).prop_map(|(parts, rejected, backfill)| {
+    (parts, rejected, backfill, missing()).prop_map(|(parts, rejected, backfill, missing)| {
         let (sent_transactions, sent_entries, received, incarnation, restored) = parts;
         SyncReport {
             sent_transactions,
@@ -136,8 +136,14 @@ pub(super) fn report() -> impl Strategy<Value = SyncReport> {
             restored,
             rejected,
             backfill,
+            missing,
         }
     })
+}
+
+fn missing() -> impl Strategy<Value = Vec<Missing>> {
+    let one = (write_id(), any::<String>()).prop_map(|(write, reason)| Missing { write, reason });
+    vec(one, 0..3)
 }
 
 fn rejected() -> impl Strategy<Value = Rejected> {
@@ -176,7 +182,7 @@ fn phase() -> impl Strategy<Value = Phase> {
 
 pub(super) fn status() -> impl Strategy<Value = SyncStatus> {
     let numbers = any::<(bool, u64, u32, u64, u64, u64)>();
-    let moments = (option::of(at()), option::of(at()), option::of(at()));
+    let moments = (option::of(at()), option::of(at()), option::of(at()), option::of(at()));
     let progress = option::of(
         any::<(u64, u64, u64)>().prop_map(|(sent, to_send, received)| ExchangeProgress {
             sent,
@@ -184,8 +190,9 @@ pub(super) fn status() -> impl Strategy<Value = SyncStatus> {
             received,
         }),
     );
-    (phase(), numbers, moments, any::<Option<String>>(), progress).prop_map(
-        |(phase, numbers, (last_success, last_error_at, next_attempt), last_error, progress)| {
+    (phase(), numbers, moments, any::<Option<String>>(), progress, missing()).prop_map(
+        |(phase, numbers, moments, last_error, progress, missing)| {
+            let (last_success, last_error_at, next_attempt, missing_since) = moments;
             let (in_step, rounds, failures, unsent, parked, rejected) = numbers;
             SyncStatus {
                 phase,
@@ -200,6 +207,8 @@ pub(super) fn status() -> impl Strategy<Value = SyncStatus> {
                 last_error_at,
                 next_attempt,
                 progress,
+                missing,
+                missing_since,
             }
         },
     )

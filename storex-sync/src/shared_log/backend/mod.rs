@@ -192,7 +192,8 @@ impl SharedSyncLog for BackendSharedLog {
         let own = self.check_place(reader, after.position()?).await?;
         // Last: a log that was put back meanwhile is noticed.
         let log = self.id("reading the shared log").await?;
-        Ok(Page { log, transactions, cursor: Cursor::at(position), more, own })
+        let (cursor, missing) = (Cursor::at(position), Vec::new());
+        Ok(Page { log, transactions, cursor, more, own, missing })
     }
 
     async fn acknowledge(&self, reader: Device, cursor: &Cursor) -> Result<()> {

@@ -166,7 +166,8 @@ impl SharedSyncLog for MemorySharedLog {
             at = *position;
         }
         let own = state.authors.get(&reader).map_or(0, |author| author.last);
-        Ok(Page { log: state.id, transactions, cursor: Cursor::at(at), more, own })
+        let (cursor, missing) = (Cursor::at(at), Vec::new());
+        Ok(Page { log: state.id, transactions, cursor, more, own, missing })
     }
 
     async fn acknowledge(&self, reader: Device, cursor: &Cursor) -> Result<()> {

@@ -35,7 +35,7 @@ use vector::Vector;
 /// keeps what it has acknowledged, and nobody else writes that. So the objects may arrive late, in any order and in parts:
 ///
 /// - A segment that has not arrived whole, or has not arrived while a later one has, is waited for: the reader goes on with
-///   the other devices. What is waited for is logged; see also [`members`](SharedSyncLog::members).
+///   the other devices, and is told what it waits for ([`Page::missing`]).
 /// - Names that are not the log's own are passed over: conflict copies, temporary files, what a system leaves in folders.
 ///
 /// A cursor counts each device for itself. Each device's transactions come in their own order; between devices there is

@@ -1,11 +1,12 @@
 //! A page of a log in an object store.
 
-use super::names::Listing;
+use super::names::{Listing, Name, segments_of};
 use super::store::Objects;
 use super::vector::Vector;
 use crate::error::{Result, SyncError};
-use crate::shared_log::{LogId, Page, SealedTransaction};
+use crate::shared_log::{LogId, Missing, Page, SealedTransaction};
 use crate::stamp::Device;
+use crate::writes::WriteId;
 
 /// Reads what follows a place, device by device.
 pub(super) async fn read(
@@ -19,19 +20,22 @@ pub(super) async fn read(
     check_floor(listing, reader, &place)?;
     pass_over_own(listing, reader, &mut place);
     let own = listing.end(reader).saturating_sub(1);
+    let mut missing = Vec::new();
     let mut filling = Filling { transactions: Vec::new(), bytes: 0, limit };
     for author in listing.authors().into_iter().filter(|author| *author != reader) {
         while let Some(transactions) = segment_at(objects, listing, author, &place).await? {
             let taken = filling.take(transactions);
             place.advance(author, taken.next);
             if !taken.whole {
+                let (cursor, missing) = (place.cursor(), Vec::new());
                 let Filling { transactions, .. } = filling;
-                return Ok(Page { log, transactions, cursor: place.cursor(), more: true, own });
+                return Ok(Page { log, transactions, cursor, more: true, own, missing });
             }
         }
+        missing.extend(missing_at(listing, author, &place));
     }
-    let Filling { transactions, .. } = filling;
-    Ok(Page { log, transactions, cursor: place.cursor(), more: false, own })
+    let (cursor, Filling { transactions, .. }) = (place.cursor(), filling);
+    Ok(Page { log, transactions, cursor, more: false, own, missing })
 }
 
 fn check_floor(listing: &Listing, reader: Device, place: &Vector) -> Result<()> {
@@ -64,10 +68,26 @@ async fn segment_at(
             return Ok(Some(transactions));
         }
     }
-    if listing.end(author) > next {
-        tracing::debug!(device = %author, sequence = next, "it has not arrived yet, but later ones have");
-    }
     Ok(None)
+}
+
+/// What of a device could not be read at the place, if it has written something there.
+fn missing_at(listing: &Listing, author: Device, place: &Vector) -> Option<Missing> {
+    let next = place.next(author);
+    if listing.end(author) <= next {
+        return None;
+    }
+    let reason = match listing.covering(author, next).next() {
+        Some(segment) => {
+            format!("{} has not arrived whole yet, or is damaged", Name::Segment(*segment))
+        }
+        None => {
+            let folder = segments_of(author);
+            format!("{folder}/{next:020}-… has not arrived yet, although later ones have")
+        }
+    };
+    tracing::debug!(reason, "something of the shared log is waited for");
+    Some(Missing { write: WriteId { device: author, sequence: next }, reason })
 }
 
 /// A page that is being filled.

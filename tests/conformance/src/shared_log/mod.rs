@@ -137,6 +137,7 @@ pub(crate) async fn read_all(
     loop {
         let page = log.read(reader, &cursor, limit).await.expect("a page");
         assert!(!page.more || !page.transactions.is_empty(), "a page that is not the last goes on");
+        assert_eq!(page.missing, [], "it can give all that was appended");
         all.extend(page.transactions);
         cursor = page.cursor;
         if !page.more {
@@ -277,6 +278,7 @@ macro_rules! shared_log_conformance {
                 one_larger_than_the_limit_is_a_page_of_its_own
                 a_slow_reader_gets_everything
                 a_page_tells_how_much_the_reader_has_written
+                nothing_is_missing_of_what_was_appended
             }
             snapshots {
                 there_is_none_at_first

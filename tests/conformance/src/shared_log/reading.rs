@@ -162,3 +162,31 @@ pub async fn a_page_tells_how_much_the_reader_has_written(harness: LogHarness) {
     log.trim().await.unwrap();
     assert_eq!(own().await, 3, "what was trimmed counts too");
 }
+
+pub async fn nothing_is_missing_of_what_was_appended(harness: LogHarness) {
+    let log = harness.log().await;
+    for n in 1..=3 {
+        log.register(device(n)).await.unwrap();
+        for sequence in 1..=5 {
+            log.append(&[transaction(device(n), sequence)]).await.unwrap();
+        }
+    }
+    for reader in [device(1), device(4), storex_sync::Device::NOBODY] {
+        let mut cursor = Cursor::default();
+        loop {
+            let page = log.read(reader, &cursor, 1).await.unwrap();
+            assert_eq!(page.missing, []);
+            cursor = page.cursor;
+            if !page.more {
+                break;
+            }
+        }
+    }
+    for n in 1..=3 {
+        catch_up(&*log, device(n)).await;
+    }
+    assert!(log.trim().await.unwrap().transactions > 0);
+    let cursor = catch_up(&*log, device(2)).await;
+    let page = log.read(device(2), &cursor, ALL).await.unwrap();
+    assert_eq!(page.missing, [], "what was dropped is not missing to who has it");
+}
