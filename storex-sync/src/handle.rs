@@ -14,6 +14,7 @@ use crate::engine::status::SyncStatus;
 use crate::error::Result;
 use crate::journal::{ConflictId, ConflictJournal, ConflictQuery, NotedConflict};
 use crate::parked::{Parked, parked};
+use crate::rejected::{Rejected, rejected};
 use crate::report::SyncReport;
 use crate::stamp::Device;
 use crate::writes::{WriteId, WriteState};
@@ -27,7 +28,8 @@ use crate::writes::{WriteId, WriteState};
 ///
 /// Several may have a handle on one sync (see [`SyncHost`](crate::SyncHost)), and on one database: [`stop`](Self::stop) is for
 /// one of them, and what changes something is for all. [`pause`](Self::pause), [`resume`](Self::resume),
-/// [`logged_in`](Self::logged_in), [`discard`](Self::discard), [`undo_conflict`](Self::undo_conflict),
+/// [`logged_in`](Self::logged_in), [`discard`](Self::discard), [`retry_rejected`](Self::retry_rejected),
+/// [`discard_rejected`](Self::discard_rejected), [`undo_conflict`](Self::undo_conflict),
 /// [`replace_conflict`](Self::replace_conflict), [`forget_conflict`](Self::forget_conflict), [`compact`](Self::compact) and
 /// [`send_state`](Self::send_state) act on what all of them see, whoever calls them. Through a proxy at most 1000 calls may be
 /// under way at once, see [`RemoteSync`](crate::RemoteSync).
@@ -149,6 +151,24 @@ pub trait SyncHandle: fmt::Debug + MaybeSend + MaybeSync + 'static {
     /// As there.
     async fn discard(&self, write: WriteId) -> Result<Parked>;
 
+    /// See [`rejected`](crate::rejected()).
+    ///
+    /// # Errors
+    /// As there.
+    async fn rejected(&self) -> Result<Vec<Rejected>>;
+
+    /// See [`Sync::retry_rejected`](crate::Sync::retry_rejected).
+    ///
+    /// # Errors
+    /// As there.
+    async fn retry_rejected(&self, write: WriteId) -> Result<()>;
+
+    /// See [`Sync::discard_rejected`](crate::Sync::discard_rejected).
+    ///
+    /// # Errors
+    /// As there.
+    async fn discard_rejected(&self, write: WriteId) -> Result<Rejected>;
+
     /// See [`ConflictJournal::list`].
     ///
     /// # Errors
@@ -257,6 +277,18 @@ impl SyncHandle for ContinuousSync {
 
     async fn discard(&self, write: WriteId) -> Result<Parked> {
         self.sync().discard(write).await
+    }
+
+    async fn rejected(&self) -> Result<Vec<Rejected>> {
+        rejected(&self.sync().replica.storage).await
+    }
+
+    async fn retry_rejected(&self, write: WriteId) -> Result<()> {
+        self.sync().retry_rejected(write).await
+    }
+
+    async fn discard_rejected(&self, write: WriteId) -> Result<Rejected> {
+        self.sync().discard_rejected(write).await
     }
 
     async fn conflicts(&self, which: &ConflictQuery) -> Result<Vec<NotedConflict>> {

@@ -343,6 +343,9 @@ async fn perform(sync: &ContinuousSync, left: watch::Receiver<bool>, request: Re
         Request::RetryParked {} => encode(&sync.retry_parked().await),
         Request::Retry { write } => encode(&sync.retry(write).await),
         Request::Discard { write } => encode(&sync.discard(write).await),
+        Request::Rejected {} => encode(&sync.rejected().await),
+        Request::RetryRejected { write } => encode(&sync.retry_rejected(write).await),
+        Request::DiscardRejected { write } => encode(&sync.discard_rejected(write).await),
         Request::Conflicts { which } => encode(&sync.conflicts(&which).await),
         Request::UndoConflict { conflict } => encode(&sync.undo_conflict(conflict).await),
         Request::ReplaceConflict { conflict, value } => {

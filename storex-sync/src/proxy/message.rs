@@ -149,6 +149,9 @@ requests! {
     RetryParked "retry_parked" {}
     Retry "retry" { write: WriteId }
     Discard "discard" { write: WriteId }
+    Rejected "rejected" {}
+    RetryRejected "retry_rejected" { write: WriteId }
+    DiscardRejected "discard_rejected" { write: WriteId }
     Conflicts "conflicts" { which: ConflictQuery }
     UndoConflict "undo_conflict" { conflict: ConflictId }
     ReplaceConflict "replace_conflict" { conflict: ConflictId, value: Value }

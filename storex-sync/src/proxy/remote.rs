@@ -21,6 +21,7 @@ use crate::error::{Result, SyncError, describe};
 use crate::handle::SyncHandle;
 use crate::journal::{ConflictId, ConflictQuery, NotedConflict};
 use crate::parked::Parked;
+use crate::rejected::Rejected;
 use crate::report::SyncReport;
 use crate::stamp::Device;
 use crate::writes::{WriteId, WriteState};
@@ -247,6 +248,18 @@ impl SyncHandle for RemoteSync {
 
     async fn discard(&self, write: WriteId) -> Result<Parked> {
         self.call(Request::Discard { write }).await
+    }
+
+    async fn rejected(&self) -> Result<Vec<Rejected>> {
+        self.call(Request::Rejected {}).await
+    }
+
+    async fn retry_rejected(&self, write: WriteId) -> Result<()> {
+        self.call(Request::RetryRejected { write }).await
+    }
+
+    async fn discard_rejected(&self, write: WriteId) -> Result<Rejected> {
+        self.call(Request::DiscardRejected { write }).await
     }
 
     async fn conflicts(&self, which: &ConflictQuery) -> Result<Vec<NotedConflict>> {

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::json;
 use storex_core::{AutoPk, Context, Middleware, Next, Operation, Outcome, Storage};
-use storex_sync::{Strategy, SyncError, SyncLog};
+use storex_sync::engine::Triggers;
+use storex_sync::{ContinuousSync, Strategy, SyncError, SyncLog};
 
+use crate::in_both_places;
+use crate::support::place::{Place, StartIn};
 use crate::support::{Device, assert_in_step, schema, settle};
 use crate::{Guarded, refuse_last, reversible_as, two};
 
@@ -105,3 +108,32 @@ async fn c59_what_is_contributed_again_joins_what_others_have_contributed() {
     let now = b.get("sample", "s").await.unwrap();
     assert_eq!((&now["json"], &now["int"]), (&json!(["second", "of b", "refused"]), &json!(9)));
 }
+
+/// By whoever uses a running sync, wherever it runs.
+async fn c59_what_is_refused_is_listed_retried_and_discarded(place: Place) {
+    let (a, b, log) = two().await;
+    let mut refused = Vec::new();
+    for title in ["first", "second"] {
+        a.retitle("n", title).await;
+        refused.push(refuse_last(&a, &log).await);
+    }
+    let builder = ContinuousSync::builder(a.join(&log).await).triggers(Triggers::MANUAL);
+    let sync = builder.start_in(place).await;
+    sync.sync_now().await.unwrap().unwrap();
+    let listed = sync.rejected().await.unwrap();
+    assert_eq!(listed, storex_sync::rejected(&a.storage).await.unwrap());
+    assert_eq!(listed.iter().map(|it| it.write).collect::<Vec<_>>(), refused);
+    sync.retry_rejected(refused[0]).await.unwrap();
+    assert_eq!(sync.discard_rejected(refused[1]).await.unwrap(), listed[1]);
+    assert_eq!(sync.rejected().await.unwrap(), []);
+    for gone in [sync.retry_rejected(refused[0]).await, sync.retry_rejected(refused[1]).await] {
+        assert!(matches!(gone, Err(SyncError::UnknownWrite { .. })), "{gone:?}");
+    }
+    sync.sync_now().await.unwrap().unwrap();
+    settle(&[&b], &log).await;
+    assert_in_step(&[&a, &b]).await;
+    assert_eq!(b.title("n").await.as_deref(), Some("first"));
+    sync.stop().await;
+}
+
+in_both_places![c59_what_is_refused_is_listed_retried_and_discarded];

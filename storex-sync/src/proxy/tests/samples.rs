@@ -249,6 +249,9 @@ pub(super) fn request() -> impl Strategy<Value = Request> {
         Just(Request::SendState {}),
         write_id().prop_map(|write| Request::AwaitSynced { write }),
         write_id().prop_map(|write| Request::Discard { write }),
+        Just(Request::Rejected {}),
+        write_id().prop_map(|write| Request::RetryRejected { write }),
+        write_id().prop_map(|write| Request::DiscardRejected { write }),
         query().prop_map(|which| Request::Conflicts { which }),
         conflict().prop_map(|conflict| Request::UndoConflict { conflict }),
         (conflict(), key_value())
