@@ -164,6 +164,15 @@ pub enum SyncError {
         /// The lane that is kept in step.
         lane: String,
     },
+    /// A lane comes to the shared log of another lane of this database, in which it would find nothing that it keeps in step. Nothing
+    /// was sent.
+    #[error(
+        "the shared log is the one of the lane `{lane}` of this database: each lane needs a log of its own"
+    )]
+    LogOfAnotherLane {
+        /// The lane that the log is of; empty: the one without a name.
+        lane: String,
+    },
     /// Sync of this database was paused.
     #[error("sync is paused; `ContinuousSync::resume` goes on with it")]
     Paused,
@@ -276,7 +285,8 @@ impl SyncError {
             Self::NoSyncLog
             | Self::NoBlobs
             | Self::UnknownLane { .. }
-            | Self::LockOfAnotherLane { .. } => ErrorKind::Invalid,
+            | Self::LockOfAnotherLane { .. }
+            | Self::LogOfAnotherLane { .. } => ErrorKind::Invalid,
             Self::NoSnapshots => ErrorKind::Unsupported,
             Self::Transport { .. } | Self::LockFile { .. } => ErrorKind::Io,
             Self::HeldElsewhere | Self::LeaseLost => ErrorKind::Busy,

@@ -101,6 +101,17 @@ impl Lane {
         &self.storage
     }
 
+    /// The other lanes of the storage.
+    pub(crate) fn others(&self) -> impl Iterator<Item = Self> {
+        let reserved = self.registry().collections().iter().filter(|it| it.is_reserved());
+        let all = reserved.filter_map(|it| match it.name().strip_prefix(META)? {
+            "" => Some(Names::default()),
+            rest => rest.strip_prefix('_').map(Names::of),
+        });
+        let others = all.filter(|names| names.lane() != self.name());
+        others.map(|names| Self { storage: self.storage.clone(), names })
+    }
+
     pub(crate) fn registry(&self) -> &Arc<Registry> {
         self.storage.registry()
     }

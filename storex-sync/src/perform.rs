@@ -11,13 +11,14 @@ use crate::engine::{Action, Outcome, Retry};
 use crate::error::{During, Result, SyncError};
 use crate::exclusive::HOLDER;
 use crate::failure::Failure;
+use crate::lane::Lane;
 use crate::log::LOG;
 use crate::meta::{DEVICES, Devices, HEAD, Head, meta_query, read_meta};
 use crate::parked::{parked, waiting};
 use crate::place::{CURSOR, Move, Place, place_among, read_place};
 use crate::renewal::Renewal;
 use crate::scope::SCOPED;
-use crate::shared_log::{Cursor, LogRequest, SealedTransaction};
+use crate::shared_log::{Cursor, LogId, LogRequest, SealedTransaction};
 use crate::stamp::Device;
 use crate::sync::{Sync, Turn};
 use crate::writes::WriteId;
@@ -41,7 +42,9 @@ impl Sync {
                 Action::ReadPlace => read_where(turn, &replica).await?,
                 Action::Register(device) => {
                     let registered = self.log.register(device);
-                    Outcome::Registered(self.in_time("registering", registered).await?)
+                    let log = self.in_time("registering", registered).await?;
+                    self.refuse_log_of_another_lane(storage, device, log).await?;
+                    Outcome::Registered(log)
                 }
                 Action::Reidentify(known) => {
                     if self.keeps_log {
@@ -156,6 +159,25 @@ impl Sync {
             },
             Err(error) => Err(error),
         }
+    }
+
+    /// A lane that comes to a log in which another one of this storage is would park all that is there, for ever.
+    async fn refuse_log_of_another_lane(
+        &self,
+        storage: &Lane,
+        device: Device,
+        log: LogId,
+    ) -> Result<()> {
+        let is_at = |place: Option<Place>| place.is_some_and(|place| place.log == log);
+        for other in storage.others() {
+            if is_at(read_place(&other).await?) && !is_at(read_place(storage).await?) {
+                // Else what others write there would be kept for it.
+                self.in_time("leaving the shared log", self.log.dismiss(device)).await?;
+                let lane = other.name().unwrap_or_default().to_owned();
+                return Err(SyncError::LogOfAnotherLane { lane });
+            }
+        }
+        Ok(())
     }
 
     async fn below_floor(

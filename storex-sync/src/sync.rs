@@ -119,7 +119,8 @@ impl Turn {
 }
 
 impl Sync {
-    /// Joins a storage that has a [`SyncLog`](crate::SyncLog) to a shared log. Nothing is exchanged yet.
+    /// Joins a storage that has a [`SyncLog`](crate::SyncLog) to a shared log. Nothing is exchanged yet. A log in which another lane
+    /// of the storage is already is refused by the first exchange ([`SyncError::LogOfAnotherLane`]).
     ///
     /// # Errors
     /// [`SyncError::NoSyncLog`], [`SyncError::Storage`].

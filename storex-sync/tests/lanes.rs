@@ -17,7 +17,7 @@ use storex_core::{
 use storex_memory::{MemoryBackend, TestRuntime};
 use storex_sync::{
     ConflictJournal, ConflictQuery, ContinuousSync, Exclusive, InitialSync, Lane, LeaseTimes,
-    MemoryChannel, MemorySharedLog, Phase, RelationRule, Sync, SyncError, SyncLog,
+    MemoryChannel, MemorySharedLog, Phase, RelationRule, SharedSyncLog, Sync, SyncError, SyncLog,
 };
 use support::log::{Call, Fault, ScriptedLog};
 use support::{
@@ -283,7 +283,8 @@ async fn an_initial_sync_brings_one_lane() {
     assert_in_step(&[&a, &b]).await;
 }
 
-/// A log of a lane that somebody joins with the wrong one brings nothing that is not the lane's.
+/// A log of a lane that somebody joins with the wrong one brings nothing that is not the lane's; the right one has to wait until
+/// that is mended.
 #[tokio::test]
 async fn a_lane_takes_only_what_is_its_own() {
     let log = shared_log();
@@ -293,6 +294,9 @@ async fn a_lane_takes_only_what_is_its_own() {
     let report = join_bulk(&b, &log).await.sync_once().await.unwrap();
     assert_eq!(report.received.entries, 0);
     assert_eq!(count(&b, "note").await, 0);
+    let error = b.join(&log).await.sync_once().await.unwrap_err();
+    assert!(matches!(&error, SyncError::LogOfAnotherLane { lane } if lane == "bulk"), "{error}");
+    join_bulk(&b, &another_log()).await.sync_once().await.unwrap();
     support::settle(&[&a, &b], &log).await;
     assert_in_step(&[&a, &b]).await;
 }
@@ -450,6 +454,32 @@ async fn a_lock_of_another_lane_is_refused() {
     let error = sync.sync_once().await.unwrap_err();
     assert!(matches!(error, SyncError::LockOfAnotherLane { .. }), "{error}");
     assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Invalid, false));
+}
+
+/// Nothing is sent, and nothing is kept there for it; it goes on with the right one.
+#[tokio::test]
+async fn a_log_of_another_lane_is_refused() {
+    let (urgent_log, bulk_log) = logs();
+    let a = device(1).await;
+    a.note("n", "x").await;
+    a.create("sample", json!({"id": "s", "text": "bulky"})).await;
+    a.sync(&urgent_log).await;
+    let members = urgent_log.members().await.unwrap();
+    let assert_refused = || async {
+        let error = join_bulk(&a, &urgent_log).await.sync_once().await.unwrap_err();
+        assert!(matches!(&error, SyncError::LogOfAnotherLane { lane } if lane.is_empty()));
+        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Invalid, false));
+        assert_eq!((urgent_log.len(), urgent_log.members().await.unwrap()), (1, members.clone()));
+    };
+    assert_refused().await;
+    let sync = join_bulk(&a, &bulk_log).await;
+    assert_eq!(sync.sync_once().await.unwrap().sent_transactions, 1);
+    assert_refused().await;
+    assert_eq!(join_bulk(&a, &bulk_log).await.sync_once().await.unwrap(), Default::default());
+    let error = a.join(&bulk_log).await.sync_once().await.unwrap_err();
+    assert!(matches!(&error, SyncError::LogOfAnotherLane { lane } if lane == "bulk"), "{error}");
+    a.retitle("n", "goes on").await;
+    assert_eq!(a.sync(&urgent_log).await.sent_transactions, 1);
 }
 
 /// A device whose storage was there before there were lanes.

@@ -322,6 +322,7 @@ pub(super) fn errors() -> Vec<SyncError> {
         SyncError::BlobInterrupted,
         SyncError::Unsent { transactions: 3, unlogged: 4 },
         SyncError::BlobsNotSent { blobs: 3 },
+        SyncError::LogOfAnotherLane { lane: "bulk".to_owned() },
     ];
     let storage = storage_errors().into_iter();
     errors.extend(storage.map(|source| SyncError::Storage { during, source }));
