@@ -150,6 +150,8 @@ pub use blobs::{
 pub use brief::{Brief, BriefReport, Degraded, WhenBusy};
 #[cfg(all(feature = "web", target_family = "wasm"))]
 pub use channel::MessagePortChannel;
+#[cfg(feature = "stream")]
+pub use channel::StreamChannel;
 pub use channel::{Channel, MemoryChannel};
 pub use clock::Clock;
 pub use compact::{Compacted, Compaction};

@@ -101,6 +101,7 @@ rebuilt!(SyncError {
     25 Unsent { transactions, unlogged }
     26 BlobsNotSent { blobs }
     27 HoldsLess {}
+    28 FrameTooLarge { bytes, limit }
 });
 
 rebuilt!(Error {

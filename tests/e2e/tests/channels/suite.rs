@@ -1,0 +1,71 @@
+//! The suite for channels, on each of them.
+
+use storex_conformance::channel::{ChannelHarness, Ends};
+use storex_conformance::channel_conformance;
+use storex_core::BoxFuture;
+use storex_sync::{Channel, StreamChannel};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+
+/// Both ends of a connection over loopback.
+pub(crate) async fn tcp() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let connecting = TcpStream::connect(listener.local_addr().unwrap());
+    let (here, there) = tokio::join!(connecting, listener.accept());
+    (here.unwrap(), there.unwrap().0)
+}
+
+fn ends(here: impl Channel, there: impl Channel) -> Ends {
+    (Box::new(here), Box::new(there))
+}
+
+fn streams<S: AsyncRead + AsyncWrite + Send + Sync + 'static>((here, there): (S, S)) -> Ends {
+    ends(StreamChannel::new(here), StreamChannel::new(there))
+}
+
+fn harness<F: Future<Output = Ends> + Send + 'static>(
+    make: impl Fn() -> F + Send + Sync + 'static,
+) -> ChannelHarness {
+    ChannelHarness::new(move || Box::pin(make()) as BoxFuture<'static, Ends>)
+}
+
+mod stream_over_a_pipe_in_memory {
+    use super::*;
+
+    fn duplex() -> ChannelHarness {
+        harness(|| async { streams(tokio::io::duplex(64 << 10)) })
+    }
+
+    channel_conformance!(duplex);
+}
+
+/// A pipe that takes few bytes, so that everything is cut everywhere.
+mod stream_over_a_narrow_pipe {
+    use super::*;
+
+    fn duplex() -> ChannelHarness {
+        harness(|| async { streams(tokio::io::duplex(777)) })
+    }
+
+    channel_conformance!(duplex);
+}
+
+mod stream_over_tcp {
+    use super::*;
+
+    fn loopback() -> ChannelHarness {
+        harness(|| async { streams(tcp().await) })
+    }
+
+    channel_conformance!(loopback);
+}
+
+mod stream_over_a_unix_socket {
+    use super::*;
+
+    fn socket() -> ChannelHarness {
+        harness(|| async { streams(UnixStream::pair().unwrap()) })
+    }
+
+    channel_conformance!(socket);
+}
