@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use super::inbox::{Ended, Inbox};
+use super::refuse_larger;
 use crate::error::{Result, SyncError};
 
 /// What carries frames over a connection. It is polled by one task at a time, and keeps what is half done.
@@ -60,10 +61,7 @@ impl<C: Carrier> Connection<C> {
         if self.state != State::Open {
             return Err(Ended::InOrder.of_sending());
         }
-        if frame.len() > self.limit {
-            let (bytes, limit) = (frame.len() as u64, self.limit as u64);
-            return Err(SyncError::FrameTooLarge { bytes, limit });
-        }
+        refuse_larger(&frame, self.limit)?;
         self.written().await?; // what a send that was given up has left
         self.carrier.begin(frame);
         self.unwritten = true;

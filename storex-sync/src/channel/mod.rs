@@ -1,24 +1,33 @@
 //! [`Channel`]: an ordered pipe of frames between two devices.
 
-#[cfg(feature = "stream")]
+#[cfg(any(feature = "stream", all(feature = "websocket", not(target_family = "wasm"))))]
 mod connection;
-#[cfg(feature = "stream")]
+mod heartbeat;
+#[cfg(any(feature = "stream", all(feature = "websocket", not(target_family = "wasm"))))]
 mod inbox;
 mod memory;
 #[cfg(all(feature = "web", target_family = "wasm"))]
 mod message_port;
-#[cfg(feature = "stream")]
 mod own;
 #[cfg(feature = "stream")]
 mod pieces;
 #[cfg(feature = "stream")]
 mod stream;
+#[cfg(all(feature = "websocket", not(target_family = "wasm")))]
+mod websocket;
+#[cfg(all(feature = "zstd", not(target_family = "wasm")))]
+mod zstd;
 
+pub use heartbeat::HeartbeatChannel;
 pub use memory::MemoryChannel;
 #[cfg(all(feature = "web", target_family = "wasm"))]
 pub use message_port::MessagePortChannel;
 #[cfg(feature = "stream")]
 pub use stream::StreamChannel;
+#[cfg(all(feature = "websocket", not(target_family = "wasm")))]
+pub use websocket::WebSocketChannel;
+#[cfg(all(feature = "zstd", not(target_family = "wasm")))]
+pub use zstd::ZstdChannel;
 
 use std::fmt;
 
@@ -63,5 +72,21 @@ pub trait Channel: fmt::Debug + MaybeSend + MaybeSync + 'static {
 
 /// The bytes of a frame, at most, unless a channel is told otherwise: far more than a page of an initial sync, far less than
 /// what a device has no memory for.
-#[cfg(feature = "stream")]
+#[cfg(any(
+    feature = "stream",
+    all(any(feature = "websocket", feature = "zstd"), not(target_family = "wasm"))
+))]
 const FRAME_LIMIT: usize = 64 << 20;
+
+/// A frame that is larger than the other side takes is not sent.
+#[cfg(any(
+    feature = "stream",
+    all(any(feature = "websocket", feature = "zstd"), not(target_family = "wasm"))
+))]
+fn refuse_larger(frame: &[u8], limit: usize) -> Result<()> {
+    if frame.len() > limit {
+        let (bytes, limit) = (frame.len() as u64, limit as u64);
+        return Err(crate::error::SyncError::FrameTooLarge { bytes, limit });
+    }
+    Ok(())
+}

@@ -200,6 +200,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::codec_tests::assert_vector;
 
     /// The bytes of frames and, if asked for, of the end.
     fn written(frames: &[Vec<u8>], end: bool) -> Vec<u8> {
@@ -267,6 +268,11 @@ mod tests {
             let bytes: Vec<u8> = heads.iter().flat_map(|(head, rest)| [&head.to_be_bytes()[..], rest].concat()).collect();
             prop_assert_eq!(found(&bytes, &parts, 100), found(&bytes, &[usize::MAX], 100));
         }
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_description() {
+        assert_vector("stream", &written(&[b"why".to_vec(), Vec::new()], true));
     }
 
     #[test]
