@@ -137,24 +137,39 @@ async fn sent_at_once(channel: &mut dyn Channel, frame: Vec<u8>) -> bool {
     poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx).map(Result::unwrap).is_ready())).await
 }
 
+/// A frame of 1 MiB that no compression makes smaller, with its number in each 16th of it.
+fn numbered(number: u8) -> Vec<u8> {
+    let mut state = 1u64;
+    let mut frame = Vec::with_capacity(1 << 20);
+    while frame.len() < 1 << 20 {
+        // Xorshift (Marsaglia, 2003).
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        frame.extend(state.to_le_bytes());
+    }
+    frame.iter_mut().step_by(64 << 10).for_each(|byte| *byte = number);
+    frame
+}
+
 /// A frame whose sending was given up may have been sent all the same.
 pub async fn given_up_are_sent_whole_or_not_at_all(harness: ChannelHarness) {
     let (mut here, mut there) = harness.ends().await;
     let mut expected = Vec::new();
     for n in 0..40 {
-        if sent_at_once(&mut *here, vec![n; 1 << 20]).await {
+        if sent_at_once(&mut *here, numbered(n)).await {
             expected.push(n);
         }
     }
     assert!(expected.len() < 40, "some were given up");
     let finishing = async {
-        here.send(vec![200; 1 << 20]).await.unwrap();
+        here.send(numbered(200)).await.unwrap();
         here.close().await.unwrap();
     };
     let receiving = async {
         let mut received = Vec::new();
         while let Some(frame) = there.recv().await.unwrap() {
-            assert!(frame == vec![frame[0]; 1 << 20], "a frame is whole, and of one piece");
+            assert!(frame == numbered(frame[0]), "a frame is whole, and of one piece");
             received.push(frame[0]);
         }
         received
