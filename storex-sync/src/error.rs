@@ -50,6 +50,16 @@ pub enum SyncError {
         /// What it sent.
         reason: String,
     },
+    /// A frame is larger than the channel takes. It was not sent; the channel goes on.
+    #[error(
+        "a frame of {bytes} bytes is larger than the channel takes ({limit} bytes): set a greater limit on both ends, or send smaller pages"
+    )]
+    FrameTooLarge {
+        /// Its bytes.
+        bytes: u64,
+        /// The most that a frame may have.
+        limit: u64,
+    },
     /// The other side gave up, and says why.
     #[error("the other side gave up: {reason}")]
     Remote {
@@ -284,6 +294,7 @@ impl SyncError {
             Self::Storage { source, .. } => source.kind(),
             Self::NoSyncLog
             | Self::NoBlobs
+            | Self::FrameTooLarge { .. }
             | Self::UnknownLane { .. }
             | Self::LockOfAnotherLane { .. }
             | Self::LogOfAnotherLane { .. } => ErrorKind::Invalid,

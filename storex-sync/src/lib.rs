@@ -12,7 +12,9 @@
 //! - [`Sync::sync_once`] and [`ContinuousSync`] exchange with a [`SharedSyncLog`]: [`MemorySharedLog`],
 //!   [`BackendSharedLog`] in any storex backend, or `ObjectSharedLog` (feature `object-store`) in a folder or an object store.
 //! - [`Exclusive`] lets one of the programs that share a database sync it at a time.
-//! - [`InitialSync`] brings the contents of one device to another over a [`Channel`].
+//! - [`InitialSync`] brings the contents of one device to another over a [`Channel`]: [`MemoryChannel`], `MessagePortChannel` (feature `web`),
+//!   `StreamChannel` (feature `stream`) or `WebSocketChannel` (feature `websocket`); around any of them [`HeartbeatChannel`] and
+//!   `ZstdChannel` (feature `zstd`).
 //! - [`Blobs`] keeps what is too large for a row, and brings it from device to device beside the log.
 //! - [`merge()`] decides, from stored clocks and the arriving write alone, what becomes of an object: the later stamp wins
 //!   field by field, increments of all devices count ([`Counter`]), a delete wins over updates that had not seen it. A field may
@@ -150,7 +152,13 @@ pub use blobs::{
 pub use brief::{Brief, BriefReport, Degraded, WhenBusy};
 #[cfg(all(feature = "web", target_family = "wasm"))]
 pub use channel::MessagePortChannel;
-pub use channel::{Channel, MemoryChannel};
+#[cfg(feature = "stream")]
+pub use channel::StreamChannel;
+#[cfg(all(feature = "websocket", not(target_family = "wasm")))]
+pub use channel::WebSocketChannel;
+#[cfg(all(feature = "zstd", not(target_family = "wasm")))]
+pub use channel::ZstdChannel;
+pub use channel::{Channel, HeartbeatChannel, MemoryChannel};
 pub use clock::Clock;
 pub use compact::{Compacted, Compaction};
 pub use continuous::{ContinuousSync, ContinuousSyncBuilder, SyncEvents};

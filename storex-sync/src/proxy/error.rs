@@ -102,6 +102,7 @@ rebuilt!(SyncError {
     26 BlobsNotSent { blobs }
     27 HoldsLess {}
     28 LogOfAnotherLane { lane }
+    29 FrameTooLarge { bytes, limit }
 });
 
 rebuilt!(Error {

@@ -64,7 +64,7 @@ fn of_shared_logs() {
 
 #[test]
 fn of_channels() {
-    is_complete("channel", 3);
+    is_complete("channel", 12);
 }
 
 #[test]

@@ -305,6 +305,7 @@ pub(super) fn errors() -> Vec<SyncError> {
         SyncError::BelowFloor { reader: device },
         SyncError::NoSnapshots,
         SyncError::HoldsLess,
+        SyncError::FrameTooLarge { bytes: 12, limit: 10 },
         SyncError::Timeout { during, after: Duration::from_millis(1500) },
         SyncError::RateLimited { retry_after: Duration::from_millis(1500) },
         SyncError::Unauthorized { reason: reason() },

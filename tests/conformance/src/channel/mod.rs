@@ -71,7 +71,12 @@ macro_rules! channel_conformance {
                 arrive_in_order_and_whole
                 both_ways_at_once
                 of_every_size
+                of_text_are_cut_in_no_code_point
+                that_are_large_cross
                 sent_before_closing_still_arrive
+                sent_before_being_gone_still_arrive
+                whose_sender_goes_in_the_middle_do_not_arrive_in_part
+                given_up_are_sent_whole_or_not_at_all
                 after_closing_there_are_none
                 the_other_side_gone_is_told
                 a_receive_given_up_loses_nothing
