@@ -114,6 +114,8 @@ mod meta;
 mod numbers;
 mod outbox;
 mod pack;
+#[cfg(feature = "pairing")]
+mod pairing;
 mod parked;
 mod perform;
 mod place;
@@ -173,6 +175,8 @@ pub use log::SyncLog;
 pub use merge::{Action, FieldConflict, Incoming, Merged, merge, merge_object};
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use object_store;
+#[cfg(feature = "pairing")]
+pub use pairing::{DeviceKey, PairedDevice, Pairing, PairingCode, SecureChannel};
 pub use parked::{Parked, WaitsFor, parked};
 pub use place::Place;
 pub use proxy::{RemoteSync, SyncHost};

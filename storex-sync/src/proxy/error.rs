@@ -101,6 +101,9 @@ rebuilt!(SyncError {
     25 Unsent { transactions, unlogged }
     26 BlobsNotSent { blobs }
     27 HoldsLess {}
+    31 PairingRefused { reason }
+    32 PairingCodeSpent { reason }
+    33 InvalidPairingCode { reason }
 });
 
 rebuilt!(Error {
