@@ -12,7 +12,8 @@
 //! - [`Sync::sync_once`] and [`ContinuousSync`] exchange with a [`SharedSyncLog`]: [`MemorySharedLog`],
 //!   [`BackendSharedLog`] in any storex backend, or `ObjectSharedLog` (feature `object-store`) in a folder or an object store.
 //! - [`Exclusive`] lets one of the programs that share a database sync it at a time.
-//! - [`InitialSync`] brings the contents of one device to another over a [`Channel`].
+//! - [`InitialSync`] brings the contents of one device to another over a [`Channel`]; a `SecureChannel` (feature `pairing`) is one that only
+//!   two devices that were paired by a code can read.
 //! - [`Blobs`] keeps what is too large for a row, and brings it from device to device beside the log.
 //! - [`merge()`] decides, from stored clocks and the arriving write alone, what becomes of an object: the later stamp wins
 //!   field by field, increments of all devices count ([`Counter`]), a delete wins over updates that had not seen it. A field may
