@@ -30,6 +30,8 @@ mod guide {
     mod middleware {}
     #[doc = include_str!("../../docs/guide/migrations.md")]
     mod migrations {}
+    #[doc = include_str!("../../docs/guide/pairing.md")]
+    mod pairing {}
     #[doc = include_str!("../../docs/guide/queries.md")]
     mod queries {}
     #[doc = include_str!("../../docs/guide/relations.md")]

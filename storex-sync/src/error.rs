@@ -255,6 +255,25 @@ pub enum SyncError {
         #[source]
         source: Option<Source>,
     },
+    /// The two devices are not paired: their codes differ, one of them does not know the other, or something was changed on the
+    /// way between them. Nothing was told to the other side.
+    #[error("the other device was not let in, or does not let this one in: {reason}")]
+    PairingRefused {
+        /// What was found, and on which side.
+        reason: String,
+    },
+    /// The pairing code lets nobody in any more: a new one has to be shown.
+    #[error("the pairing code is not valid any more: {reason}; show a new one")]
+    PairingCodeSpent {
+        /// What became of it.
+        reason: String,
+    },
+    /// What was typed is no pairing code. Nothing was sent.
+    #[error("this is no pairing code: {reason}")]
+    InvalidPairingCode {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The storage has no collections for blobs.
     #[error("the storage keeps no blobs: add `Blobs::module` before it is opened")]
     NoBlobs,
@@ -295,6 +314,7 @@ impl SyncError {
             Self::NoSyncLog
             | Self::NoBlobs
             | Self::FrameTooLarge { .. }
+            | Self::InvalidPairingCode { .. }
             | Self::UnknownLane { .. }
             | Self::LockOfAnotherLane { .. }
             | Self::LogOfAnotherLane { .. } => ErrorKind::Invalid,
@@ -316,7 +336,9 @@ impl SyncError {
             | Self::BelowFloor { .. } => ErrorKind::Conflict,
             Self::Timeout { .. } => ErrorKind::Io,
             Self::RateLimited { .. } | Self::Offline | Self::Paused => ErrorKind::Busy,
-            Self::Unauthorized { .. } => ErrorKind::Other,
+            Self::Unauthorized { .. }
+            | Self::PairingRefused { .. }
+            | Self::PairingCodeSpent { .. } => ErrorKind::Other,
             Self::Stopped | Self::Disconnected { .. } => ErrorKind::Closed,
             Self::Elsewhere { kind, .. } => *kind,
             Self::Rejected { .. } => ErrorKind::Other,

@@ -13,8 +13,8 @@
 //!   [`BackendSharedLog`] in any storex backend, or `ObjectSharedLog` (feature `object-store`) in a folder or an object store.
 //! - [`Exclusive`] lets one of the programs that share a database sync it at a time.
 //! - [`InitialSync`] brings the contents of one device to another over a [`Channel`]: [`MemoryChannel`], `MessagePortChannel` (feature `web`),
-//!   `StreamChannel` (feature `stream`) or `WebSocketChannel` (feature `websocket`); around any of them [`HeartbeatChannel`] and
-//!   `ZstdChannel` (feature `zstd`).
+//!   `StreamChannel` (feature `stream`) or `WebSocketChannel` (feature `websocket`); around any of them [`HeartbeatChannel`],
+//!   `ZstdChannel` (feature `zstd`) and `SecureChannel` (feature `pairing`), which only two devices that were paired by a code can read.
 //! - [`Blobs`] keeps what is too large for a row, and brings it from device to device beside the log.
 //! - [`merge()`] decides, from stored clocks and the arriving write alone, what becomes of an object: the later stamp wins
 //!   field by field, increments of all devices count ([`Counter`]), a delete wins over updates that had not seen it. A field may
@@ -116,6 +116,8 @@ mod meta;
 mod numbers;
 mod outbox;
 mod pack;
+#[cfg(feature = "pairing")]
+mod pairing;
 mod parked;
 mod perform;
 mod place;
@@ -181,6 +183,8 @@ pub use log::SyncLog;
 pub use merge::{Action, FieldConflict, Incoming, Merged, merge, merge_object};
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use object_store;
+#[cfg(feature = "pairing")]
+pub use pairing::{DeviceKey, PairedDevice, Pairing, PairingCode, SecureChannel};
 pub use parked::{Parked, WaitsFor, parked};
 pub use place::Place;
 pub use proxy::{RemoteSync, SyncHost};

@@ -26,6 +26,7 @@ pub trait Runtime: fmt::Debug + MaybeSend + MaybeSync + 'static {
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
     /// Runs a task to its end beside the caller.
     fn spawn(&self, task: BoxFuture<'static, ()>);
-    /// Fills the buffer with random bytes fit for identifiers.
+    /// Fills the buffer with random bytes fit for identifiers, and for keys where devices are paired: outside of tests nobody else may be
+    /// able to tell them beforehand.
     fn fill_random(&self, buffer: &mut [u8]);
 }

@@ -103,6 +103,9 @@ rebuilt!(SyncError {
     27 HoldsLess {}
     28 LogOfAnotherLane { lane }
     29 FrameTooLarge { bytes, limit }
+    31 PairingRefused { reason }
+    32 PairingCodeSpent { reason }
+    33 InvalidPairingCode { reason }
 });
 
 rebuilt!(Error {

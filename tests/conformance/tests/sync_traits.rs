@@ -4,16 +4,17 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join;
 use storex_conformance::blob_store::BlobHarness;
 use storex_conformance::channel::{ChannelHarness, Ends};
 use storex_conformance::shared_log::LogHarness;
 use storex_conformance::{
     CaseRuntime, blob_store_conformance, channel_conformance, shared_log_conformance,
 };
-use storex_memory::MemoryBackend;
+use storex_memory::{MemoryBackend, TestRuntime};
 use storex_sync::{
-    BackendSharedLog, BlobStore, Cursor, Device, LogId, MemoryBlobStore, MemoryChannel,
-    MemorySharedLog, SealedTransaction, SharedSyncLog,
+    BackendSharedLog, BlobStore, Cursor, Device, DeviceKey, LogId, MemoryBlobStore, MemoryChannel,
+    MemorySharedLog, Pairing, PairingCode, SealedTransaction, SecureChannel, SharedSyncLog,
 };
 
 mod c51_memory_log {
@@ -87,6 +88,30 @@ mod c51_memory_channel {
     }
 
     channel_conformance!(memory);
+}
+
+mod secure_channel {
+    use super::*;
+
+    /// In a channel in memory.
+    fn secure() -> ChannelHarness {
+        ChannelHarness::new(|| {
+            Box::pin(async {
+                let runtime = Arc::new(TestRuntime::new(1));
+                let (here, there) = MemoryChannel::pair();
+                let mut pairing = Pairing::new(runtime.clone());
+                let code: PairingCode = pairing.code().to_string().parse().unwrap();
+                let host = DeviceKey::generate(&*runtime);
+                let guest = DeviceKey::generate(&*runtime);
+                let guest = SecureChannel::pair(there, &code, &guest, runtime.clone());
+                let (here, there) = join(pairing.accept(here, &host), guest).await;
+                let ends: Ends = (Box::new(here.unwrap()), Box::new(there.unwrap()));
+                ends
+            })
+        })
+    }
+
+    channel_conformance!(secure);
 }
 
 mod memory_blob_store {

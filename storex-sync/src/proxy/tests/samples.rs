@@ -324,6 +324,9 @@ pub(super) fn errors() -> Vec<SyncError> {
         SyncError::Unsent { transactions: 3, unlogged: 4 },
         SyncError::BlobsNotSent { blobs: 3 },
         SyncError::LogOfAnotherLane { lane: "bulk".to_owned() },
+        SyncError::PairingRefused { reason: reason() },
+        SyncError::PairingCodeSpent { reason: reason() },
+        SyncError::InvalidPairingCode { reason: reason() },
     ];
     let storage = storage_errors().into_iter();
     errors.extend(storage.map(|source| SyncError::Storage { during, source }));
