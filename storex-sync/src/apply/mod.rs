@@ -178,6 +178,7 @@ impl Replica {
         sealed: Vec<SealedTransaction>,
         cursor: Option<Move>,
     ) -> Result<Applied> {
+        self.apply_claimed(&sealed).await?;
         let incoming: Arc<[IncomingTransaction]> =
             sealed.into_iter().map(|sealed| self.resolve(sealed)).collect();
         for how in [How::Together, How::Settled] {

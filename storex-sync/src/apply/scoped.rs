@@ -18,7 +18,7 @@ use crate::key_code;
 use crate::meta::{Devices, Head};
 use crate::numbers::AllNumbers;
 use crate::parked::{PARKED, Parked, WaitsFor, waiting};
-use crate::scope::{Doubts, Lacks, has_heard};
+use crate::scope::{Doubts, Lacks, Marker, has_heard};
 use crate::shared_log::SealedTransaction;
 use crate::stamp::{Device, Hlc, Stamp};
 use crate::state::{StatePage, is_state};
@@ -32,6 +32,8 @@ pub(super) struct Scoping {
     pub(super) is_part: Vec<bool>,
     /// Per object of these, its clock before the page.
     before: Vec<Option<Clock>>,
+    /// Per object, its marker before the page.
+    marked: Vec<Option<Marker>>,
     /// Per object: whether it can be passed over, as nothing that is known of creates it.
     passes: Vec<bool>,
     /// Whether what arrives was seen before.
@@ -241,7 +243,20 @@ impl Page {
         drop(coming);
         let (is_again, doubts) = (self.how == How::Again, RefCell::new(held.doubts.clone()));
         let before = before.collect();
-        Scoping { me, held, before, passes, is_part, is_old, is_again, is_unsure, is_last, doubts }
+        let marked = works.iter().map(|work| work.marker.clone()).collect();
+        Scoping {
+            me,
+            held,
+            before,
+            marked,
+            passes,
+            is_part,
+            is_old,
+            is_again,
+            is_unsure,
+            is_last,
+            doubts,
+        }
     }
 
     fn is_part(&self, held: &Lacks, object: &Object) -> bool {
@@ -284,8 +299,12 @@ impl Page {
     }
 
     /// Passes over what was created in a scope that is not held here. Whether an object that is here has come to one: it goes when
-    /// nothing of it is to be sent.
-    pub(super) fn keep_in_scope(&self, scoping: &Scoping, works: &mut [Work]) -> bool {
+    /// nothing of it is to be sent. With what is known now of those that have gone before.
+    pub(super) fn keep_in_scope(
+        &self,
+        scoping: &Scoping,
+        works: &mut [Work],
+    ) -> (bool, Vec<(usize, Marker)>) {
         let mut leaves = false;
         let objects = self.objects.iter().zip(&scoping.is_part).zip(&scoping.before);
         for (work, ((object, is_part), before)) in works.iter_mut().zip(objects) {
@@ -307,10 +326,20 @@ impl Page {
             if before.as_ref().is_some_and(Clock::is_alive) {
                 leaves = true;
             } else {
-                *work = Work { clock: before.clone(), ..Work::default() };
+                let after = work.clock.as_ref().zip(work.marker.as_ref());
+                let after = after.zip(work.row.put());
+                let marker = after.and_then(|((clock, _), record)| {
+                    Marker::of(clock, record, numbers, scoping.me)
+                });
+                let marker = marker.or_else(|| work.marker.take());
+                *work = Work { clock: before.clone(), marker, ..Work::default() };
             }
         }
-        leaves
+        let works = works.iter().enumerate().zip(&scoping.marked);
+        let away = works.filter(|((_, work), _)| work.clock.is_none());
+        let changed = away.filter(|((_, work), before)| work.marker != **before);
+        let markers = changed.filter_map(|((at, work), _)| Some((at, work.marker.clone()?)));
+        (leaves, markers.collect())
     }
 
     /// Marks an object that is to be told anew. A page that is not settled is given up.
@@ -328,6 +357,25 @@ impl Page {
 }
 
 impl Replica {
+    /// Applies once more what comes from the log and is taken for seen already: an initial sync, or a state, has said so, and of objects
+    /// in scopes that were not held at that moment nothing was taken.
+    pub(super) async fn apply_claimed(&self, sealed: &[SealedTransaction]) -> Result<()> {
+        if self.merging.scopes.is_empty() || sealed.is_empty() {
+            return Ok(());
+        }
+        let (head, devices) = self.head().await?;
+        let me = devices.device(head.me);
+        let is_claimed = |it: &&SealedTransaction| {
+            let known = devices.find(it.device).map_or(0, |known| known.sequence);
+            Some(it.device) != me && it.sequence <= known
+        };
+        let claimed: Vec<SealedTransaction> = sealed.iter().filter(is_claimed).cloned().collect();
+        match claimed.is_empty() {
+            true => Ok(()),
+            false => self.refill(claimed).await,
+        }
+    }
+
     /// Applies what was seen before, as far as it is about collections with scopes.
     pub(crate) async fn refill(&self, sealed: Vec<SealedTransaction>) -> Result<()> {
         let mut waiting = self.objects_waiting().await?;
