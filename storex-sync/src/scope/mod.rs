@@ -32,6 +32,7 @@ mod marker;
 mod moved;
 mod subscribe;
 mod subscriptions;
+mod unshared;
 
 pub(crate) use backfill::{BACKFILL, Pending, is_filled};
 pub(crate) use doubts::{DOUBTS, Doubts, has_heard};
@@ -64,6 +65,7 @@ impl Sync {
     pub(crate) async fn rescope(&self, replica: &Replica) -> Result<Rescoped> {
         let rescoped = self.fill(replica).await?;
         if replica.may_let_go().await? {
+            replica.hand_over().await?;
             if self.gives_back(replica).await? {
                 replica.let_go().await?;
             } else {
