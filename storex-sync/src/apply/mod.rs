@@ -10,6 +10,7 @@ mod noted;
 mod orphans;
 mod own;
 mod page;
+mod refill;
 mod reject;
 mod resolve;
 mod retry;

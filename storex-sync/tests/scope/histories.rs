@@ -208,7 +208,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(std::env::var("CASES").map_or(128, |it| it.parse().unwrap())))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn no_increment_is_lost_or_counted_twice(log in log(), acts in prop::collection::vec(counting(), 1..80)) {

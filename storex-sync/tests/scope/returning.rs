@@ -293,3 +293,23 @@ async fn what_was_claimed_before_it_was_held_is_taken_from_the_log() {
     settle(&[&c, &b], &log).await;
     assert_eq!(stars(&b).await, Some(5));
 }
+
+/// What it moved away while its clock was far ahead is believed by nobody: it does not keep the object away when the clock is right again.
+#[tokio::test(start_paused = true)]
+async fn a_marker_that_is_far_ahead_goes_with_the_clock_that_was_wrong() {
+    let log = shared_log();
+    let (a, b) = (holding(1, &log, &["x"]).await, device(2).await);
+    begin(&b, &[&a], &log).await;
+    let right = storex_core::Runtime::now(&*a.runtime);
+    a.runtime.advance(30 * 24 * 3600 * 1000);
+    shift(&a, "1", "y").await;
+    settle(&[&a, &b], &log).await;
+    assert_eq!((ids(&a).await.len(), markers(&a).await), (0, 1));
+    assert_eq!(held(&b).await["1"]["notebook"], "x");
+    a.runtime.set(right);
+    b.retitle("1", "edited").await;
+    settle(&[&b, &a, &b, &a], &log).await;
+    assert_eq!(markers(&a).await, 0);
+    pump(&b, &a).await;
+    assert_eq!(a.title("1").await.as_deref(), Some("edited"));
+}
