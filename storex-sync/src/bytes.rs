@@ -96,7 +96,6 @@ impl<'a> Reader<'a> {
     }
 
     /// Everything that is left.
-    #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
     pub(crate) fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.bytes)
     }

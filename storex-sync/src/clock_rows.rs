@@ -1,4 +1,4 @@
-//! The rows of `_storex_clock`: one clock per object.
+//! The rows of `_storex_clock`: one clock per object, or the marker of one that has gone to another scope.
 
 use std::collections::HashMap;
 
@@ -7,6 +7,7 @@ use storex_core::{Key, Record, Value};
 use crate::clock::Clock;
 use crate::error::{Result, SyncError};
 use crate::meta::Devices;
+use crate::scope::{Marker, is_marker};
 
 pub(crate) fn clock_key(collection: i64, code: Vec<u8>) -> Key {
     Key::compound([Value::Int(collection), Value::Bytes(code)])
@@ -21,19 +22,42 @@ pub(crate) fn sort_clock_records(records: &mut [Record]) {
     records.sort_by(|a, b| storex_core::compare_all(&a.values()[..2], &b.values()[..2]));
 }
 
-/// The clocks in rows of `_storex_clock`, by object.
+/// The clocks in rows of `_storex_clock`, by object. What is marked has none.
 pub(crate) fn read_clock_rows(
     rows: &[Record],
     devices: &Devices,
 ) -> Result<HashMap<(i64, Vec<u8>), Clock>> {
     let mut clocks = HashMap::with_capacity(rows.len());
     for row in rows {
-        let (Value::Int(collection), Value::Bytes(code), Value::Bytes(clock)) =
-            (row.get(0), row.get(1), row.get(2))
-        else {
-            return Err(SyncError::corrupt("a clock row", "its values have the wrong types"));
-        };
-        clocks.insert((*collection, code.clone()), Clock::decode(clock, devices)?);
+        let (collection, code, clock) = columns(row)?;
+        if !is_marker(clock) {
+            clocks.insert((collection, code.to_vec()), Clock::decode(clock, devices)?);
+        }
     }
     Ok(clocks)
+}
+
+/// The markers in rows of `_storex_clock`, by object.
+pub(crate) fn read_markers(
+    rows: &[Record],
+    devices: &Devices,
+) -> Result<HashMap<(i64, Vec<u8>), Marker>> {
+    let mut markers = HashMap::new();
+    for row in rows {
+        let (collection, code, marker) = columns(row)?;
+        if is_marker(marker) {
+            markers.insert((collection, code.to_vec()), Marker::decode(marker, devices)?);
+        }
+    }
+    Ok(markers)
+}
+
+/// The number of the collection, the code of the key, and the clock or marker.
+pub(crate) fn columns(row: &Record) -> Result<(i64, &[u8], &[u8])> {
+    match (row.get(0), row.get(1), row.get(2)) {
+        (Value::Int(collection), Value::Bytes(code), Value::Bytes(clock)) => {
+            Ok((*collection, code, clock))
+        }
+        _ => Err(SyncError::corrupt("a clock row", "its values have the wrong types")),
+    }
 }

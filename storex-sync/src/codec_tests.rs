@@ -1,10 +1,14 @@
 //! The forms that are stored and that travel, there and back, and what becomes of bytes that are none. The vectors of
 //! `docs/wire-format.md` are read from there and compared.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use serde_json::Value as Json;
 use smallvec::SmallVec;
-use storex_core::{Definition, FieldType, Key, Migration, Name, Registry, Timestamp, Value};
+use storex_core::{
+    Definition, FieldType, Key, Migration, Name, Record, Registry, Timestamp, Value,
+};
 
 use crate::clock::{Clock, LAST_LIFE, MAX_LIFE};
 use crate::counter::{Amount, Counted, Counter, Sum};
@@ -12,11 +16,12 @@ use crate::error::SyncError;
 use crate::field_state::{Contribution, Element, FieldState, Held, Item, Joined};
 use crate::initial::frame::{CollectionHello, Frame, Hello, Rows, Tombstones};
 use crate::key_code;
-use crate::meta::{Catalogue, Devices, Followed, Head, decode_names, encode_names};
+use crate::meta::{Catalogue, Devices, Followed, Head, Numbers, decode_names, encode_names};
 use crate::pack::{Packer, Unpacker};
 use crate::parked::{Parked, WaitsFor};
 use crate::place::Place;
 use crate::relative::Relative;
+use crate::scope::{Marker, is_marker};
 use crate::shared_log::{Cursor, LogId, SnapshotId};
 use crate::snapshot::{MAGIC, VERSION, page_checksum};
 use crate::stamp::{Device, Hlc, Stamp};
@@ -714,6 +719,37 @@ fn clocks_and_the_table_of_devices_are_as_described() {
     ] {
         assert_vector(name, &clock.encode(&mut devices));
         assert_eq!(Clock::decode(&vector(name), &devices).unwrap(), clock);
+    }
+}
+
+/// A note in scope "work": field 2 says it, and field 3 is a counter.
+fn marker(me: Device) -> Marker {
+    let stamp = |n, device| Stamp { hlc: at(n), device };
+    let mut clock = Clock::created(1, stamp(5, B));
+    clock.set(3, stamp(0, A));
+    let sum = |at, amount| Sum { at, amount: Amount::Int(amount) };
+    let sums = vec![sum(stamp(7, A), -2), sum(stamp(69_995, B), 8_000_000)];
+    clock.count(3, Counter { from: 10.into(), sums });
+    let values = ["n1".into(), "Call".into(), "work".into(), 8_000_008.into()];
+    let fields = vec![0, 1, 2, 3];
+    let numbers = Numbers { collection: 0, fields, local: BTreeSet::new(), scope: Some(2) };
+    Marker::of(&clock, &Record::new(values.into()), &numbers, me).unwrap()
+}
+
+#[test]
+fn markers_are_as_described() {
+    let mut devices = known();
+    let nobody = Device { id: [7; 16], incarnation: 0 };
+    for (name, marker) in [("marker", marker(nobody)), ("marker, with an own sum", marker(A))] {
+        let bytes = marker.encode(&mut devices);
+        assert_vector(name, &bytes);
+        assert!(is_marker(&bytes));
+        assert_eq!(Marker::decode(&bytes, &devices).unwrap(), marker);
+        assert!(Clock::decode(&bytes, &devices).is_err(), "it is no clock");
+        // Cut anywhere it is refused, or says less.
+        for cut in 0..bytes.len() {
+            assert_ne!(Marker::decode(&bytes[..cut], &devices).ok(), Some(marker.clone()));
+        }
     }
 }
 

@@ -138,11 +138,10 @@ impl SyncLog {
     /// That the field is there, is not local, has no strategy and is in no group of fields is checked when the storage is opened.
     ///
     /// What it does not do yet, for devices that hold a part:
-    /// - Counters: what this device has added to an object that has left it is not known here any more. If somebody moves the object back
-    ///   who had not heard of that, and this device increments before it hears of it itself, what it had added before is lost.
-    /// - An initial sync from a device that is behind may bring an object again that has left, as it was. It stays until it is written to.
-    /// - An object from an initial sync with a device that never joined the shared log may be in no log; this device lets go of it all the
-    ///   same. Sync such a device with the log first.
+    /// - An initial sync from a device that is behind may bring an object that was never here in a scope in which it is no more. It stays
+    ///   until it is written to.
+    /// - What the sender of an initial sync has written and not sent yet may be in no log; this device lets go of it all the same. Sync a
+    ///   device with the log before it is such a sender.
     ///
     /// ```
     /// use storex_sync::SyncLog;

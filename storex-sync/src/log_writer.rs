@@ -17,7 +17,9 @@ use crate::scope::{SCOPES, Subscriptions, leave};
 use crate::stamp::Hlc;
 use crate::transaction::Header;
 
-use crate::clock_rows::{clock_key, clock_record, read_clock_rows, sort_clock_records};
+use crate::clock_rows::{
+    clock_key, clock_record, read_clock_rows, read_markers, sort_clock_records,
+};
 use crate::log::{CLOCK, LOG, refusal};
 use crate::numbers::AllNumbers;
 
@@ -124,9 +126,12 @@ impl LogWriter {
         let others = steps.len();
         let next = Step::then(move |trace| {
             let clocks = read_clock_rows(trace.found(others), &drawn.devices);
+            let markers = read_markers(trace.found(others), &drawn.devices).map_err(refusal)?;
+            let gone = markers.into_iter().map(|(object, marker)| (object, marker.life()));
+            let gone = gone.collect();
             let found = collections.iter().enumerate();
             let rows = found.flat_map(|(n, it)| rows_of(it, trace.found(others - 1 - n)));
-            let known = clocks.map(|clocks| Known { clocks, rows: rows.collect() });
+            let known = clocks.map(|clocks| Known { clocks, gone, rows: rows.collect() });
             let steps = known.and_then(|known| self.finish(trace, drawn.clone(), Some(known)));
             steps.map_err(refusal)
         });

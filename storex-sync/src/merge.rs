@@ -319,7 +319,7 @@ pub(crate) fn object_conflicts(
 }
 
 /// Takes what is newer of a field; whether anything is.
-fn take_field(clock: &mut Clock, incoming: &Clock, field: u32, joins: &Joins) -> bool {
+pub(crate) fn take_field(clock: &mut Clock, incoming: &Clock, field: u32, joins: &Joins) -> bool {
     let (known, arriving) = (clock.stamp(field), incoming.stamp(field));
     if arriving < known {
         return false;

@@ -16,6 +16,7 @@
 //! - `orphans`: what points to deleted objects is still to be judged, see [`crate::apply`];
 //! - `scopes`: which scopes this device holds, of collections that it does not hold whole, see [`crate::scope`];
 //! - `leaving`: that objects are here of scopes that it does not hold, which go when what was written to them is sent;
+//! - `unshared`: that something is here which may be in no log; it is sent before it goes;
 //! - `swept`: drawn anew when such objects have gone;
 //! - `backfill`: that objects of scopes that were added are still to be brought, and how far that has come;
 //! - `doubts`: what may still come although something was passed over, see [`crate::scope`];

@@ -6,9 +6,11 @@ use storex_core::{Collection, Position, Query, field};
 
 use crate::apply::Replica;
 use crate::clock::Clock;
-use crate::error::{During, Result, SyncError};
+use crate::clock_rows::columns;
+use crate::error::{During, Result};
 use crate::log::CLOCK;
 use crate::meta::{Devices, Numbers};
+use crate::scope::is_marker;
 use crate::stamp::Hlc;
 
 const DURING: &str = "reading tombstones";
@@ -54,11 +56,10 @@ impl Tombstones {
             self.query.after = next;
             let (mut objects, mut newest) = (Vec::new(), Hlc::ZERO);
             for row in &page {
-                let (Some(code), Some(packed)) = (row.get(1).as_bytes(), row.get(2).as_bytes())
-                else {
-                    let reason = "its values have the wrong types";
-                    return Err(SyncError::corrupt("a clock row", reason));
-                };
+                let (_, code, packed) = columns(row)?;
+                if is_marker(packed) {
+                    continue;
+                }
                 let clock = Clock::decode(packed, &devices)?;
                 if !clock.is_alive() {
                     newest = newest.max(clock.newest().hlc);

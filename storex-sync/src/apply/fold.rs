@@ -18,6 +18,7 @@ use crate::journal::note;
 use crate::merge::{Action, FieldConflict, Merged, merge_object, object_conflicts};
 use crate::meta::{Devices, Head};
 use crate::parked::{Parked, WaitsFor};
+use crate::scope::Marker;
 use crate::shared_log::SealedTransaction;
 use crate::stamp::{Device, Hlc, Stamp};
 use crate::transaction::{Entry, EntryKind};
@@ -113,14 +114,25 @@ impl Page {
             }
             head.hlc = head.hlc.max(last);
         }
-        let leaves = self.keep_in_scope(&scoping, &mut works);
+        let (leaves, markers) = self.keep_in_scope(&scoping, &mut works);
         applied.restated = works.iter().filter(|work| work.restated).count() as u64;
         for (object, work) in self.objects.iter().zip(&works) {
             self.ask(object, &work.row)?;
         }
         let doubts = scoping.doubts(&devices);
-        let folded =
-            Folded { me, head, devices, applied, parked, taken, redated, leaves, doubts, refills };
+        let folded = Folded {
+            me,
+            head,
+            devices,
+            applied,
+            parked,
+            taken,
+            redated,
+            markers,
+            leaves,
+            doubts,
+            refills,
+        };
         let this = Arc::clone(&self);
         let steps = match self.how {
             How::Together => {
@@ -189,14 +201,20 @@ impl Page {
             #[cfg(feature = "deliberate-faults")]
             let stamp = self.fault.map_or(stamp, |it| it.stamp(stamp, work.clock.as_ref(), entry));
             let joins = &self.merging.joins;
+            let had_seen = |stamp| transaction.had_seen(stamp);
             let update_wins = self.rules.update_wins(shape.collection.name());
             // A page of a state has the objects' clocks, and so has an object that is brought back.
+            let outlives = |marker: &Marker| {
+                update_wins && entry.life < LAST_LIFE && !marker.stamps().all(&had_seen)
+            };
+            if work.is_over(entry, outlives) {
+                continue;
+            }
             let with_clock = one.clocks.as_ref().and_then(|clocks| clocks.get(n).cloned());
             let with_clock = with_clock.or_else(|| brought_back(shape, entry, stamp, joins));
             let is_whole = with_clock.is_some();
             let arriving = one.clocks.as_ref().and_then(|clocks| clocks.get(n));
-            let had_seen = |stamp| transaction.had_seen(stamp);
-            let mut is_behind = false;
+            let told = with_clock.clone().filter(|_| arriving.is_none());
             if !is_whole && scoping.is_unseen_move(*at, work, one, entry) {
                 self.restate(work, shape)?;
             }
@@ -207,11 +225,6 @@ impl Page {
             } else if let Some(clock) = with_clock {
                 let own = work.clock.as_ref();
                 let merged = merge_object(own, &clock, &shape.fields, &shape.others, joins);
-                if arriving.is_none()
-                    && scoping.is_behind(*at, &clock, merged.clock.as_ref().or(own), shape)
-                {
-                    is_behind = true;
-                }
                 // Of an object that is brought back nothing is lost, nor where updates win.
                 let conflicts = own.zip(arriving.filter(|_| !update_wins)).map(|(own, clock)| {
                     object_conflicts(own, clock, &shape.fields, &we_had_seen, had_seen)
@@ -226,13 +239,17 @@ impl Page {
                 let meeting = Meeting { object, shape, entry, stamp, arriving, own, row };
                 into.clashes.extend(meeting.clashes(&merged));
             }
-            if is_behind {
-                self.restate(work, shape)?;
-            }
+            let was_away = work.clock.is_none();
             work.row.act(&merged, shape, entry);
             if let Some(clock) = shape.clock_after(merged, entry, is_whole) {
                 work.clock = Some(clock);
                 work.clock_changed = true;
+            }
+            if was_away {
+                work.join_marked(shape, joins);
+            }
+            if told.is_some_and(|told| scoping.is_behind(*at, &told, work.clock.as_ref(), shape)) {
+                self.restate(work, shape)?;
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ mod noted;
 mod orphans;
 mod own;
 mod page;
+mod refill;
 mod reject;
 mod resolve;
 mod retry;
@@ -178,6 +179,7 @@ impl Replica {
         sealed: Vec<SealedTransaction>,
         cursor: Option<Move>,
     ) -> Result<Applied> {
+        self.apply_claimed(&sealed).await?;
         let incoming: Arc<[IncomingTransaction]> =
             sealed.into_iter().map(|sealed| self.resolve(sealed)).collect();
         for how in [How::Together, How::Settled] {

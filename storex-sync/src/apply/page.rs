@@ -13,7 +13,7 @@ use super::scoped::Coming;
 use super::{Applied, Replica};
 use crate::before::{BEFORE, before_from};
 use crate::clock::Clock;
-use crate::clock_rows::{clock_key, read_clock_rows};
+use crate::clock_rows::{clock_key, read_clock_rows, read_markers};
 use crate::error::Result;
 use crate::exclusive::Fence;
 use crate::failure::Failure;
@@ -26,7 +26,7 @@ use crate::numbers::AllNumbers;
 use crate::parked::{PARKED, Parked, parked_name, parked_of};
 use crate::place::Move;
 use crate::rules::Rules;
-use crate::scope::{Doubts, Lacks};
+use crate::scope::{Doubts, Lacks, Marker};
 use crate::stamp::Device;
 use crate::transaction::{EntryKind, EntryValue};
 
@@ -89,6 +89,8 @@ pub(super) struct Folded {
     pub(super) taken: Vec<(Device, u64)>,
     /// Devices of which a later incarnation tells anew what they wrote far ahead.
     pub(super) redated: BTreeSet<Device>,
+    /// What is known now of objects that have gone, by place.
+    pub(super) markers: Vec<(usize, Marker)>,
     /// Whether objects have come to scopes that are not held here.
     pub(super) leaves: bool,
     /// What is in doubt now, if that is another than before.
@@ -239,12 +241,14 @@ impl Page {
         let head = Head::among(meta)?;
         let devices = Devices::among(meta)?;
         let mut clocks = read_clock_rows(trace.found(0), &devices)?;
+        let mut markers = read_markers(trace.found(0), &devices)?;
         let works: Vec<Work> = self
             .objects
             .iter()
             .map(|object| {
-                let clock = clocks.remove(&(object.number, object.code.clone()));
-                Work { clock, ..Work::default() }
+                let object = (object.number, object.code.clone());
+                let (clock, marker) = (clocks.remove(&object), markers.remove(&object));
+                Work { clock, marker, ..Work::default() }
             })
             .collect();
         let unknown = self.updated_without_clock(&works);

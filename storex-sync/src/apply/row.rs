@@ -8,7 +8,9 @@ use storex_core::{Collection, Key, Record, Value};
 use super::resolve::ResolvedShape;
 use crate::clock::Clock;
 use crate::merge::{Action, Merged};
-use crate::transaction::Entry;
+use crate::scope::Marker;
+use crate::strategy::Joins;
+use crate::transaction::{Entry, EntryKind};
 
 /// An object that the page is about.
 #[derive(Debug, Clone)]
@@ -24,11 +26,45 @@ pub(super) struct Object {
 pub(super) struct Work {
     pub(super) clock: Option<Clock>,
     pub(super) clock_changed: bool,
+    /// What is kept of it instead of a clock, as it has gone to a scope that is not held here.
+    pub(super) marker: Option<Marker>,
     pub(super) row: Row,
     /// Whether somebody has deleted it without having seen all of it, and it stays.
     pub(super) stays: bool,
     /// Whether it was moved to another scope by somebody who had not seen all of it: it is told anew.
     pub(super) restated: bool,
+}
+
+impl Work {
+    /// Whether an entry tells nothing of an object that has gone from here, as its life is over.
+    ///
+    /// One of a later life ends what is marked; `outlives` says that it had not seen that, and updates win: then what is marked goes on in
+    /// the next life, in which whoever has the object brings it back.
+    pub(super) fn is_over(&mut self, entry: &Entry, outlives: impl Fn(&Marker) -> bool) -> bool {
+        let Some(marker) = self.marker.as_mut().filter(|_| self.clock.is_none()) else {
+            return false;
+        };
+        if entry.kind == EntryKind::Update || entry.life == marker.life() {
+            return false;
+        }
+        if entry.life < marker.life() {
+            return true;
+        }
+        if outlives(marker) {
+            marker.outlive(entry.life | 1);
+            return entry.kind == EntryKind::Delete;
+        }
+        marker.end(entry.life | 1);
+        false
+    }
+
+    /// Merges what is marked into the object, which arrives.
+    pub(super) fn join_marked(&mut self, shape: &ResolvedShape, joins: &Joins) {
+        let (Some(marker), Row::Put(record)) = (&self.marker, &mut self.row) else { return };
+        let clock = self.clock.get_or_insert_with(Clock::unstamped);
+        marker.join((clock, record), &shape.collection, &shape.numbers, joins);
+        self.clock_changed = true;
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -51,6 +87,14 @@ impl Row {
                 values.into_iter().for_each(|(at, value)| record.set(at, value));
                 record
             }),
+        }
+    }
+
+    /// The whole row, if it is written whole.
+    pub(super) fn put(&self) -> Option<&Record> {
+        match self {
+            Self::Put(record) => Some(record),
+            _ => None,
         }
     }
 

@@ -2,23 +2,21 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use storex_core::{Error, Name, Query, Record, Registry, Value};
 
 use super::page::{How, Page};
-use super::resolve::{IncomingTransaction, Refusal, ResolvedShape};
-use super::retry::objects_of;
+use super::resolve::{IncomingTransaction, ResolvedShape};
 use super::revive::had_seen_all;
 use super::row::{Object, Row, Work};
-use super::{Replica, is_about_data};
 use crate::clock::Clock;
 use crate::error::{Result, SyncError};
 use crate::key_code;
 use crate::meta::{Devices, Head};
 use crate::numbers::AllNumbers;
-use crate::parked::{PARKED, Parked, WaitsFor, waiting};
-use crate::scope::{Doubts, Lacks, has_heard};
+use crate::parked::{PARKED, Parked};
+use crate::scope::{Doubts, Lacks, Marker, has_heard};
 use crate::shared_log::SealedTransaction;
 use crate::stamp::{Device, Hlc, Stamp};
 use crate::state::{StatePage, is_state};
@@ -32,6 +30,8 @@ pub(super) struct Scoping {
     pub(super) is_part: Vec<bool>,
     /// Per object of these, its clock before the page.
     before: Vec<Option<Clock>>,
+    /// Per object, its marker before the page.
+    marked: Vec<Option<Marker>>,
     /// Per object: whether it can be passed over, as nothing that is known of creates it.
     passes: Vec<bool>,
     /// Whether what arrives was seen before.
@@ -206,19 +206,6 @@ pub(super) fn is_seen(
     }
 }
 
-impl IncomingTransaction {
-    /// What is about an object that waits, waits too.
-    fn wait_with(&mut self, waiting: &HashSet<(i64, Vec<u8>)>) {
-        if self.refused.is_none() && !objects_of(self).is_disjoint(waiting) {
-            self.refuse("an object that it changes waits for others".to_owned());
-        }
-    }
-
-    fn refuse(&mut self, reason: String) {
-        self.refused = Some(Refusal { reason, waits_for: WaitsFor::Change });
-    }
-}
-
 impl Page {
     /// Notes what this device holds; whether it is only a part of what the page is about.
     pub(super) fn note_held(&self, meta: &[Record]) -> storex_core::Result<bool> {
@@ -241,7 +228,20 @@ impl Page {
         drop(coming);
         let (is_again, doubts) = (self.how == How::Again, RefCell::new(held.doubts.clone()));
         let before = before.collect();
-        Scoping { me, held, before, passes, is_part, is_old, is_again, is_unsure, is_last, doubts }
+        let marked = works.iter().map(|work| work.marker.clone()).collect();
+        Scoping {
+            me,
+            held,
+            before,
+            marked,
+            passes,
+            is_part,
+            is_old,
+            is_again,
+            is_unsure,
+            is_last,
+            doubts,
+        }
     }
 
     fn is_part(&self, held: &Lacks, object: &Object) -> bool {
@@ -284,8 +284,12 @@ impl Page {
     }
 
     /// Passes over what was created in a scope that is not held here. Whether an object that is here has come to one: it goes when
-    /// nothing of it is to be sent.
-    pub(super) fn keep_in_scope(&self, scoping: &Scoping, works: &mut [Work]) -> bool {
+    /// nothing of it is to be sent. With what is known now of those that have gone before.
+    pub(super) fn keep_in_scope(
+        &self,
+        scoping: &Scoping,
+        works: &mut [Work],
+    ) -> (bool, Vec<(usize, Marker)>) {
         let mut leaves = false;
         let objects = self.objects.iter().zip(&scoping.is_part).zip(&scoping.before);
         for (work, ((object, is_part), before)) in works.iter_mut().zip(objects) {
@@ -307,10 +311,20 @@ impl Page {
             if before.as_ref().is_some_and(Clock::is_alive) {
                 leaves = true;
             } else {
-                *work = Work { clock: before.clone(), ..Work::default() };
+                let after = work.clock.as_ref().zip(work.marker.as_ref());
+                let after = after.zip(work.row.put());
+                let marker = after.and_then(|((clock, _), record)| {
+                    Marker::of(clock, record, numbers, scoping.me)
+                });
+                let marker = marker.or_else(|| work.marker.take());
+                *work = Work { clock: before.clone(), marker, ..Work::default() };
             }
         }
-        leaves
+        let works = works.iter().enumerate().zip(&scoping.marked);
+        let away = works.filter(|((_, work), _)| work.clock.is_none());
+        let changed = away.filter(|((_, work), before)| work.marker != **before);
+        let markers = changed.filter_map(|((at, work), _)| Some((at, work.marker.clone()?)));
+        (leaves, markers.collect())
     }
 
     /// Marks an object that is to be told anew. A page that is not settled is given up.
@@ -324,67 +338,5 @@ impl Page {
         }
         work.restated = true;
         Ok(())
-    }
-}
-
-impl Replica {
-    /// Applies what was seen before, as far as it is about collections with scopes.
-    pub(crate) async fn refill(&self, sealed: Vec<SealedTransaction>) -> Result<()> {
-        let mut waiting = self.objects_waiting().await?;
-        let incoming = sealed.into_iter().filter_map(|sealed| self.scoped_part(sealed));
-        let mut incoming: Vec<IncomingTransaction> = incoming.collect();
-        incoming.iter_mut().for_each(|one| one.wait_with(&waiting));
-        let incoming: Arc<[IncomingTransaction]> = incoming.into();
-        match self.apply_page(Arc::clone(&incoming), None, How::Refill).await {
-            Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {}
-            result => return result.map(drop),
-        }
-        for one in &*incoming {
-            let mut one = one.clone();
-            one.wait_with(&waiting);
-            match self.apply_page([one.clone()].into(), None, How::Refill).await {
-                Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
-                    // It may be in order with what follows: it is tried again at the end.
-                    if one.refused.is_none() {
-                        waiting.extend(objects_of(&one));
-                    }
-                    one.refuse(source.to_string());
-                    self.apply_page([one].into(), None, How::Refill).await?;
-                }
-                result => drop(result?),
-            }
-        }
-        Ok(())
-    }
-
-    /// The objects of what is parked: what they become is judged with all that was written to them.
-    async fn objects_waiting(&self) -> Result<HashSet<(i64, Vec<u8>)>> {
-        let parked = waiting(&self.storage).await?.into_iter();
-        let parked = parked.filter_map(|parked| self.scoped_part(parked.sealed()));
-        let parked = parked.filter(|one| one.refused.is_none());
-        Ok(parked.flat_map(|one| objects_of(&one)).collect())
-    }
-
-    /// A transaction without what is about other collections. `None`: nothing is left of it. What cannot be read is whole, and parked: what
-    /// it is about is not known.
-    fn scoped_part(&self, sealed: SealedTransaction) -> Option<IncomingTransaction> {
-        let mut one = self.resolve(sealed);
-        if one.refused.is_some() {
-            return Some(one);
-        }
-        let shapes: &[Arc<ResolvedShape>] = &one.shapes;
-        let is_scoped =
-            |entry: &Entry| shapes.get(entry.shape).is_some_and(|it| it.numbers.scope.is_some());
-        let entries = one.transaction.entries.iter_mut();
-        let mut left = 0;
-        for entry in entries {
-            if is_scoped(entry) && !entry.is_taken_out() {
-                left += 1;
-            } else {
-                *entry = Entry::taken_out();
-            }
-        }
-        one.handed_over.clear();
-        (left > 0).then_some(one)
     }
 }

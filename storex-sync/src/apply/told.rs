@@ -31,7 +31,14 @@ impl Scoping {
         let mut lacking = shape.fields.iter().filter(lacks).peekable();
         let is_whole = !self.is_part.get(at).copied().unwrap_or(false);
         let is_mine = |stamp: Stamp| stamp.device.id == self.me.id;
-        lacking.peek().is_some() && (is_whole || lacking.any(|field| is_mine(here.stamp(*field))))
+        // Of what was added it may have all but a later sum of this device.
+        let added = |field: u32, clock: &Clock| {
+            let counter = clock.counter(field);
+            counter.and_then(|it| it.sums.iter().map(|sum| sum.at).find(|at| at.device == self.me))
+        };
+        let lacks_mine =
+            |field: u32| is_mine(here.stamp(field)) || added(field, here) > added(field, told);
+        lacking.peek().is_some() && (is_whole || lacking.any(|field| lacks_mine(*field)))
     }
 
     /// Whether a transaction moves objects to scopes that are held here, does not tell them, and they are not here: they are in the log.

@@ -17,7 +17,7 @@ use crate::log::CLOCK;
 use crate::meta::{DEVICES, Devices, HEAD, write_meta};
 use crate::parked::{PARKED, forget_ahead, park_up_to, parked_key};
 use crate::place::Move;
-use crate::scope::{BACKFILL, DOUBTS, Pending, leave};
+use crate::scope::{BACKFILL, DOUBTS, Marker, Pending, leave};
 use crate::stamp::Device;
 use crate::transaction::Header;
 
@@ -54,8 +54,9 @@ impl Page {
     /// What is parked and is no longer, and the small rows.
     pub(super) fn conclude(self: &Arc<Self>, folded: Folded) -> Vec<Step> {
         let Folded { head, mut devices, applied, parked, taken, redated, .. } = folded;
-        let Folded { leaves, doubts, refills, .. } = folded;
+        let Folded { markers, leaves, doubts, refills, .. } = folded;
         let mut steps: Vec<Step> = self.write_images(&mut devices).into_iter().collect();
+        steps.extend(self.write_markers(&markers, &mut devices));
         if self.is_again() {
             steps.push(unpark(taken.into_iter()));
         }
@@ -85,6 +86,16 @@ impl Page {
         }
         *self.applied.lock().unwrap_or_else(PoisonError::into_inner) = applied;
         steps
+    }
+
+    fn write_markers(&self, markers: &[(usize, Marker)], devices: &mut Devices) -> Option<Step> {
+        let record = |(at, marker): &(usize, Marker)| {
+            let object = self.objects.get(*at)?;
+            Some(clock_record(object.number, object.code.clone(), marker.encode(devices)))
+        };
+        let mut records: Vec<Record> = markers.iter().filter_map(record).collect();
+        sort_clock_records(&mut records);
+        (!records.is_empty()).then(|| Step::create_or(CLOCK, records, OnConflict::Replace))
     }
 
     /// Deletes first, so that what they free (a unique value) is free; then updates, then whole rows.

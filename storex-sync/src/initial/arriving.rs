@@ -8,8 +8,9 @@ use storex_core::{
 };
 
 use super::noted::Sight;
+use super::returning::Returning;
 use crate::clock::Clock;
-use crate::clock_rows::{clock_record, read_clock_rows, sort_clock_records};
+use crate::clock_rows::{clock_record, read_clock_rows, read_markers, sort_clock_records};
 use crate::error::{Result, SyncError};
 use crate::hooks::WrittenAs;
 use crate::log::CLOCK;
@@ -58,7 +59,7 @@ impl ArrivingPage {
     }
 
     /// Asks the application whether an object may be written.
-    fn ask(&self, object: &Arriving, merged: &Merged) -> Result<()> {
+    pub(super) fn ask(&self, object: &Arriving, merged: &Merged) -> Result<()> {
         if self.merging.hooks.is_none() {
             return Ok(());
         }
@@ -88,6 +89,7 @@ impl ArrivingPage {
         let mut head = Head::among(meta)?;
         let last = head.hlc;
         let mut own = read_clock_rows(trace.found(0), &devices)?;
+        let mut markers = read_markers(trace.found(0), &devices)?;
         let mut kept = 0;
         let (mut news, mut puts, mut updates) = (Vec::new(), Vec::new(), Vec::new());
         let mut deletes = Vec::new();
@@ -99,7 +101,28 @@ impl ArrivingPage {
         let sight = Sight { me, ours: &ours, theirs: &self.theirs };
         let mut clashes = Vec::new();
         for (n, object) in self.objects.iter().enumerate() {
-            let stored = own.remove(&(self.numbers.collection, object.code.clone()));
+            let id = (self.numbers.collection, object.code.clone());
+            if let Some(marker) = markers.remove(&id) {
+                let newest = object.clock.as_ref().map(|clock| clock.newest().hlc);
+                head.hlc = head.hlc.max(newest.unwrap_or_default());
+                let clock = match self.returning(object, marker, &held, me)? {
+                    Returning::Away(marker) => {
+                        kept += 1;
+                        marker.map(|marker| marker.encode(&mut devices))
+                    }
+                    Returning::Here(record, clock) => {
+                        puts.push(record);
+                        Some(clock.encode(&mut devices))
+                    }
+                    Returning::Deleted(clock) => {
+                        deletes.push(object.key.clone());
+                        Some(clock.encode(&mut devices))
+                    }
+                };
+                clocks.extend(clock.map(|clock| clock_record(id.0, id.1, clock)));
+                continue;
+            }
+            let stored = own.remove(&id);
             let is_here = stored.as_ref().is_some_and(Clock::is_alive);
             if object.record.as_ref().is_some_and(|it| held.exclude(&self.numbers, it)) {
                 if !is_here {

@@ -24,6 +24,7 @@ mod images;
 mod noted;
 mod receive;
 mod refused;
+mod returning;
 mod send;
 
 use std::fmt;

@@ -335,6 +335,7 @@ impl<'a> Receiver<'a> {
             None => true,
         });
         let place = theirs.filter(|_| is_complete).map(Place::write);
+        let unshared = replica.unshared(own_place.as_ref(), self.hello.place.as_ref());
         let theirs = self.hello.devices.clone();
         let mark = fresh_mark(&**replica.storage.runtime());
         let failure = Failure::default();
@@ -358,6 +359,7 @@ impl<'a> Receiver<'a> {
             }
             let mut rows =
                 vec![(HEAD, head.encode()), (DEVICES, devices.encode()), (ORPHANS, mark.clone())];
+            rows.extend(unshared.clone());
             if is_parked && is_complete {
                 rows.push((WITHHELD, theirs.encode()));
             }

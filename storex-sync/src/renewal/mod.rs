@@ -24,7 +24,9 @@ use storex_core::{
 
 use crate::apply::Replica;
 use crate::before::{BEFORE, forget_all};
-use crate::clock_rows::{clock_key, clock_record, read_clock_rows, sort_clock_records};
+use crate::clock_rows::{
+    clock_key, clock_record, read_clock_rows, read_markers, sort_clock_records,
+};
 use crate::error::{Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
@@ -35,7 +37,7 @@ use crate::numbers::AllNumbers;
 use crate::outbox::offered;
 use crate::place::{CURSOR, Place};
 use crate::shared_log::{Cursor, LogId};
-use crate::stamp::{Device, Hlc};
+use crate::stamp::{Device, Hlc, Stamp};
 use crate::state::{self, PROGRESS, Progress};
 use crate::transaction::{EntryValue, Transaction};
 use former::Former;
@@ -250,7 +252,14 @@ impl Renewing {
             let mut before = before.clone();
             before.head.hlc = believed.max(last).next(self.now);
             let progress = Progress::dating_anew(self.device, farthest);
-            Ok(vec![drop_log(), forget_all(), write_meta(self.state_again(before, &log, progress))])
+            let markers = self.failure.keep(read_markers(trace.found(0), &before.devices))?;
+            // What this device has said of them is believed by nobody, and is not told anew.
+            let is_ahead = |it: Stamp| it.device.id == self.device.id && it.hlc > farthest;
+            let void = markers.into_iter().filter(|(_, it)| it.stamps().any(is_ahead));
+            let void = void.map(|((number, code), _)| clock_key(number, code)).collect();
+            let unmark = Step::Delete { collection: CLOCK.into(), filter: Filter::Keys(void) };
+            let meta = write_meta(self.state_again(before, &log, progress));
+            Ok(vec![drop_log(), forget_all(), unmark, meta])
         });
         vec![Step::Find(Query::new(CLOCK)), next]
     }

@@ -4,20 +4,24 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use storex_core::{
-    Batch, Collection, Filter, Key, Position, Query, Record, Registry, Runtime, Step, Trace, Value,
-    field,
+    Batch, Collection, Filter, Name, OnConflict, Position, Query, Record, Registry, Runtime, Step,
+    Trace, Value, field,
 };
 
 use super::holding::SWEPT;
+use super::marker::Marker;
 use super::subscriptions::{SCOPES, Subscriptions};
 use crate::apply::Replica;
-use crate::clock_rows::clock_key;
+use crate::clock_rows::{clock_key, clock_record, read_clock_rows, sort_clock_records};
 use crate::error::{During, Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
 use crate::key_code;
 use crate::log::{CLOCK, LOG};
-use crate::meta::{META, Numbers, fresh_mark, meta_query, meta_row, read_meta, write_meta};
+use crate::meta::{
+    DEVICES, Devices, HEAD, Head, META, Numbers, fresh_mark, meta_query, meta_row, read_meta,
+    write_meta,
+};
 use crate::place::{Place, read_place};
 use crate::shared_log::Cursor;
 use crate::stamp::Device;
@@ -157,7 +161,7 @@ impl Replica {
         });
         let this = Arc::clone(&sweep);
         let batch = Batch::new()
-            .step(read_meta(&[SCOPES, PROGRESS, HOLDER]))
+            .step(read_meta(&[SCOPES, PROGRESS, HOLDER, HEAD, DEVICES]))
             .find(Query::new(LOG).limit(MOST_UNSENT))
             .find(sweep.query())
             .touching([CLOCK])
@@ -185,20 +189,20 @@ impl Sweep {
         if rows.len() as u64 == OBJECTS {
             swept.next = rows.last().map(|last| self.query().position_of(&self.collection, last));
         }
-        let outside = rows.iter().filter(|row| held.exclude(&self.numbers, row));
-        let outside: Vec<Key> = outside.map(|row| self.collection.key_of(row)).collect();
+        let outside: Vec<&Record> =
+            rows.iter().filter(|row| held.exclude(&self.numbers, row)).collect();
         // A state that is being sent may not have come to them.
         let waits = meta_row(meta, PROGRESS).is_some() || unsent.len() as u64 == MOST_UNSENT;
         swept.stays = waits && !outside.is_empty();
         let mut going = HashMap::new();
         if !outside.is_empty() && !waits {
             let written = self.written(unsent)?;
-            for key in outside {
-                let code = key_code::encode(key.values());
+            for row in outside {
+                let code = key_code::encode(self.collection.key_of(row).values());
                 if written.contains(&code) {
                     swept.stays = true;
                 } else {
-                    going.insert(code, key);
+                    going.insert(code, row.clone());
                 }
             }
         }
@@ -209,26 +213,51 @@ impl Sweep {
         let number = self.numbers.collection;
         let clocks = going.keys().map(|code| clock_key(number, code.clone())).collect();
         let find = Step::Find(Query::new(CLOCK).filter(Filter::Keys(clocks)));
-        let go = Step::then(move |trace| Ok(self.go(&going, trace.found(0))));
+        let (head, devices) = (Head::among(meta)?, Devices::among(meta)?);
+        let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
+        let go = Step::then(move |trace| {
+            let steps = self.go(&going, trace.found(0), me, devices.clone());
+            self.failure.keep(steps)
+        });
         Ok(vec![find, go])
     }
 
-    fn go(&self, going: &HashMap<Vec<u8>, Key>, clocks: &[Record]) -> Vec<Step> {
-        let known = clocks.iter().filter_map(|row| row.get(1).as_bytes());
-        let mut known: Vec<(&Vec<u8>, &Key)> =
-            known.filter_map(|code| going.get_key_value(code)).collect();
-        if known.is_empty() {
-            return Vec::new();
-        }
-        known.sort();
+    /// Takes them out, and leaves a marker of each in the place of its clock.
+    fn go(
+        &self,
+        going: &HashMap<Vec<u8>, Record>,
+        clocks: &[Record],
+        me: Device,
+        mut devices: Devices,
+    ) -> Result<Vec<Step>> {
         let number = self.numbers.collection;
-        let codes = known.iter().map(|(code, _)| clock_key(number, (*code).clone()));
-        let clocks =
-            Step::Delete { collection: CLOCK.into(), filter: Filter::Keys(codes.collect()) };
-        let keys = known.iter().map(|(_, key)| (*key).clone()).collect();
-        let collection = Arc::clone(self.collection.name());
-        let swept = write_meta(vec![(SWEPT, self.mark.clone())]);
-        vec![Step::Delete { collection, filter: Filter::Keys(keys) }, clocks, swept]
+        let (mut keys, mut markers, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for ((_, code), clock) in read_clock_rows(clocks, &devices)? {
+            let Some(row) = going.get(&code) else { continue };
+            keys.push(self.collection.key_of(row));
+            match Marker::of(&clock, row, &self.numbers, me) {
+                Some(it) => markers.push(clock_record(number, code, it.encode(&mut devices))),
+                None => others.push(clock_key(number, code)),
+            }
+        }
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        keys.sort();
+        sort_clock_records(&mut markers);
+        let delete = |collection: &Name, keys| Step::Delete {
+            collection: Name::clone(collection),
+            filter: Filter::Keys(keys),
+        };
+        let mut steps = vec![delete(self.collection.name(), keys)];
+        if !markers.is_empty() {
+            steps.push(Step::create_or(CLOCK, markers, OnConflict::Replace));
+        }
+        if !others.is_empty() {
+            steps.push(delete(&CLOCK.into(), others));
+        }
+        steps.push(write_meta(vec![(SWEPT, self.mark.clone())]));
+        Ok(steps)
     }
 
     /// The objects of the collection to which something was written that is still to be sent.

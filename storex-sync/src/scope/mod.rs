@@ -15,6 +15,8 @@
 //! ([`Applied::restated`](crate::Applied::restated)); so does the mover itself when it hears of a write that had not seen its move.
 //! That an object was deleted is noted in any case.
 //!
+//! What goes leaves a [`Marker`], so that own increments are not forgotten, and nobody who is behind brings it back as it was.
+//!
 //! What it says it has seen is no proof, as it may have passed over some of it: the whole object is compared with what is here.
 //!
 //! What was passed over although something of its author's past was not heard is noted as [`Doubts`]; see there.
@@ -26,15 +28,18 @@ mod doubts;
 mod fields;
 mod holding;
 mod leaving;
+mod marker;
 mod moved;
 mod subscribe;
 mod subscriptions;
+mod unshared;
 
 pub(crate) use backfill::{BACKFILL, Pending, is_filled};
 pub(crate) use doubts::{DOUBTS, Doubts, has_heard};
 pub(crate) use fields::ScopeFields;
 pub(crate) use holding::Holding;
 pub(crate) use leaving::{LEAVING, leave};
+pub(crate) use marker::{Marker, is_marker};
 pub(crate) use moved::Moved;
 pub use subscribe::{Backfill, Scope};
 pub(crate) use subscriptions::{SCOPES, Subscriptions};
@@ -60,6 +65,7 @@ impl Sync {
     pub(crate) async fn rescope(&self, replica: &Replica) -> Result<Rescoped> {
         let rescoped = self.fill(replica).await?;
         if replica.may_let_go().await? {
+            replica.hand_over().await?;
             if self.gives_back(replica).await? {
                 replica.let_go().await?;
             } else {

@@ -21,7 +21,7 @@ use storex_core::{
 
 use crate::apply::Replica;
 use crate::clock::Clock;
-use crate::clock_rows::{clock_key, clock_record, read_clock_rows, sort_clock_records};
+use crate::clock_rows::{clock_key, clock_record, columns, read_clock_rows, sort_clock_records};
 use crate::error::{Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
@@ -29,7 +29,7 @@ use crate::key_code;
 use crate::log::{CLOCK, LOG};
 use crate::meta::{DEVICES, Devices, HEAD, Head, META, Numbers, meta_row, read_meta, write_meta};
 use crate::numbers::AllNumbers;
-use crate::scope::{BACKFILL, DOUBTS, Lacks, SCOPES};
+use crate::scope::{BACKFILL, DOUBTS, Lacks, SCOPES, is_marker};
 use crate::stamp::{Device, Hlc, Stamp};
 use crate::transaction::{Header, Shape};
 pub(crate) use page::{StatePage, is_state};
@@ -170,9 +170,10 @@ impl Logging {
         let mut page = begun.page();
         let mut stamped = Vec::new();
         for row in rows {
-            let (Some(code), Some(clock)) = (row.get(1).as_bytes(), row.get(2).as_bytes()) else {
-                return Err(SyncError::corrupt("a clock row", "its values have the wrong types"));
-            };
+            let (_, code, clock) = columns(row)?;
+            if is_marker(clock) {
+                continue;
+            }
             let mut clock = Clock::decode(clock, &begun.devices)?;
             if clock.is_alive() {
                 continue;

@@ -5,6 +5,7 @@ use storex_memory::TestRuntime as Runtime;
 use storex_sync::{BackendSharedLog, Backfill, Compaction};
 
 use super::*;
+use support::pump;
 
 const DEVICES: usize = 4;
 const OBJECTS: [&str; 3] = ["a", "b", "c"];
@@ -20,6 +21,8 @@ enum Act {
     Delete { device: usize, object: usize },
     Subscribe { device: usize, books: u8 },
     Send { device: usize },
+    Receive { device: usize },
+    Pump { from: usize, to: usize },
     Sync { device: usize },
     Compact,
 }
@@ -58,6 +61,22 @@ fn act() -> impl Strategy<Value = Act> {
         1 => device().prop_map(|device| Act::Send { device }),
         5 => device().prop_map(|device| Act::Sync { device }),
         1 => Just(Act::Compact),
+        1 => (device(), device()).prop_map(|(from, to)| Act::Pump { from, to }),
+    ]
+}
+
+/// What only moves objects, and adds to a number in them.
+fn counting() -> impl Strategy<Value = Act> {
+    let device = || 0..DEVICES;
+    let (object, book) = (|| 0..1_usize, || 0..2_usize);
+    prop_oneof![
+        5 => (device(), object(), book()).prop_map(|(device, object, book)| Act::Shift { device, object, book }),
+        5 => (device(), object()).prop_map(|(device, object)| Act::Count { device, object }),
+        2 => (1..DEVICES, 0u8..16).prop_map(|(device, books)| Act::Subscribe { device, books }),
+        4 => device().prop_map(|device| Act::Send { device }),
+        4 => device().prop_map(|device| Act::Receive { device }),
+        1 => (device(), device()).prop_map(|(from, to)| Act::Pump { from, to }),
+        3 => device().prop_map(|device| Act::Sync { device }),
     ]
 }
 
@@ -67,6 +86,8 @@ struct World {
     /// What each of them is to hold; `None`: everything.
     chosen: Vec<Option<Vec<&'static str>>>,
     count: u32,
+    /// What was added to the number of each object.
+    added: BTreeMap<&'static str, u32>,
 }
 
 impl World {
@@ -88,7 +109,7 @@ impl World {
         for seed in 0..DEVICES as u64 {
             devices.push(device(seed + 1).await);
         }
-        Self { devices, log, chosen: vec![None; DEVICES], count: 0 }
+        Self { devices, log, chosen: vec![None; DEVICES], count: 0, added: BTreeMap::new() }
     }
 
     async fn sync_of(&self, device: usize) -> Sync {
@@ -124,6 +145,9 @@ impl World {
                 update(device, object, json!({"title": format!("title {count}")})).await;
             }
             Act::Count { device, object } => {
+                if self.devices[device].get("note", OBJECTS[object]).await.is_some() {
+                    *self.added.entry(OBJECTS[object]).or_default() += count;
+                }
                 update(device, object, json!({"stars": {"$inc": count}})).await;
             }
             Act::Tag { device, object } => {
@@ -143,6 +167,13 @@ impl World {
                 let scope = chosen.clone().map_or(Scope::All, Scope::only);
                 self.sync_of(device).await.subscribe("note", scope).await.unwrap();
                 self.chosen[device] = chosen;
+            }
+            Act::Pump { from, to } if from == to => {}
+            Act::Pump { from, to } => {
+                pump(&self.devices[from], &self.devices[to]).await;
+            }
+            Act::Receive { device } => {
+                self.sync_of(device).await.receive_once().await.unwrap();
             }
             Act::Send { device } => drop(self.sync_of(device).await.send_once().await.unwrap()),
             Act::Sync { device } => drop(self.sync_of(device).await.sync_once().await.unwrap()),
@@ -178,6 +209,29 @@ impl World {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn no_increment_is_lost_or_counted_twice(log in log(), acts in prop::collection::vec(counting(), 1..80)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let mut world = World::new(log).await;
+            for id in OBJECTS {
+                let note = json!({"id": id, "title": id, "notebook": "x", "stars": 0});
+                world.devices[0].create("note", note).await;
+            }
+            for device in 0..DEVICES {
+                world.act(&Act::Sync { device }).await;
+            }
+            for act in &acts {
+                world.act(act).await;
+            }
+            world.check().await;
+            for (id, note) in held(&world.devices[0]).await {
+                let added = world.added.get(&*id).copied().unwrap_or_default();
+                assert_eq!(note["stars"], json!(added), "{id}");
+            }
+        });
+    }
 
     #[test]
     fn c19_each_holds_what_it_has_chosen(log in log(), acts in prop::collection::vec(act(), 1..60)) {

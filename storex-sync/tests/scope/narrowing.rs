@@ -159,3 +159,26 @@ async fn what_was_passed_over_in_doubt_is_brought() {
     b.sync(&log).await;
     assert_eq!(b.title("1").await.as_deref(), Some("edited on C"));
 }
+
+/// What has come from a device that is in no log is given to the log before it goes.
+#[tokio::test(start_paused = true)]
+async fn what_is_in_no_log_is_sent_before_it_goes() {
+    let log = shared_log();
+    let (a, b, lone) = (device(1).await, device(2).await, device(3).await);
+    write(&lone, "1", "x").await;
+    write(&lone, "2", "y").await;
+    pump(&lone, &b).await;
+    b.sync(&log).await;
+    subscribe(&b, &log, &["x"]).await;
+    settle(&[&b, &a], &log).await;
+    assert_eq!(ids(&b).await, ["1"]);
+    assert_eq!(ids(&a).await, ["1", "2"], "the lone device is not needed for it");
+    // It is sent once; what it says itself later is nothing new.
+    shift(&a, "1", "y").await;
+    settle(&[&a, &b], &log).await;
+    assert_eq!((ids(&b).await.len(), log_of(&b).await.len()), (0, 0));
+    lone.retitle("2", "later").await;
+    settle(&[&lone, &a, &b], &log).await;
+    assert_eq!(a.title("2").await.as_deref(), Some("later"));
+    assert_eq!(held(&lone).await, held(&a).await);
+}
