@@ -18,6 +18,7 @@ use crate::hooks::Verdict;
 /// the log has of it. An object that is changed counts as seen, and differs from then on until somebody writes to it.
 ///
 /// ```
+/// use storex_core::Value;
 /// use storex_sync::{InitialSyncHooks, PassingObject, Verdict};
 ///
 /// #[derive(Debug)]
@@ -26,8 +27,8 @@ use crate::hooks::Verdict;
 /// #[async_trait::async_trait]
 /// impl InitialSyncHooks for WithoutDrafts {
 ///     async fn before_send(&self, object: &mut PassingObject<'_>) -> Result<Verdict, String> {
-///         object.set("screenshot", None::<Vec<u8>>);
-///         let is_draft = object.value("draft").is_some_and(|it| it.as_bool() == Some(true));
+///         object.set("screenshot", Value::Null);
+///         let is_draft = object.value("draft") == Some(&Value::Bool(true));
 ///         Ok(if is_draft { Verdict::Drop } else { Verdict::Pass })
 ///     }
 /// }
