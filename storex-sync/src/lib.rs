@@ -69,6 +69,7 @@
 // What a browser's one thread holds need not be `Send`, and an `Arc` of it serves as well as an `Rc`; see `maybe`.
 #![cfg_attr(target_family = "wasm", allow(clippy::arc_with_non_send_sync))]
 
+mod ahead;
 mod apply;
 mod before;
 mod blobs;
