@@ -45,7 +45,7 @@ async fn main() {
         if wanted("single") {
             singles(&mut report, 5_000 / scale).await;
         }
-        if wanted("sync") {
+        if wanted("sync-entries") {
             sync(&mut report, 100_000 / scale).await;
         }
         if wanted("writers") {

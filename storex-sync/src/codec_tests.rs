@@ -597,7 +597,7 @@ fn second_transaction() -> Transaction {
     let mut incremented = set(vec![Value::from("n1")]);
     let counted = counted(Stamp { hlc: at(0), device: A }, 0, Amount::Int(-1));
     let change = Relative::Increment { by: Value::Int(-1), counted: Some(counted) };
-    incremented.push(EntryValue::Changed { change, to: Value::Int(-1) });
+    incremented.push(EntryValue::Changed { change: Box::new(change), to: Value::Int(-1) });
     let all = vec![
         Value::Int(i64::MIN),
         Value::from("k"),

@@ -65,7 +65,9 @@ impl DeliberateFault {
     ) -> Option<Step> {
         let mut changes = Changes::new();
         for (field, value) in fields.iter().zip(&entry.values) {
-            if let EntryValue::Changed { change: Relative::Increment { by, .. }, .. } = value {
+            if let EntryValue::Changed { change, .. } = value
+                && let Relative::Increment { by, .. } = &**change
+            {
                 changes = changes.increment(Name::clone(field), by.clone());
             }
         }

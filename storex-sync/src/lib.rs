@@ -71,6 +71,7 @@
 // What a browser's one thread holds need not be `Send`, and an `Arc` of it serves as well as an `Rc`; see `maybe`.
 #![cfg_attr(target_family = "wasm", allow(clippy::arc_with_non_send_sync))]
 
+mod ahead;
 mod apply;
 mod before;
 mod blobs;
@@ -201,7 +202,7 @@ pub use scope::{Backfill, Scope};
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use shared_log::ObjectSharedLog;
 pub use shared_log::{
-    BackendSharedLog, Cursor, LogId, LogRequest, Member, MemorySharedLog, Missing, Page,
+    BackendSharedLog, Cursor, LogId, LogRequest, Member, MemorySharedLog, MissingWrite, Page,
     SealedTransaction, SharedSyncLog, Snapshot, SnapshotId, Snapshots, Trimmed, Usage,
 };
 pub use stamp::{Device, Hlc, Stamp};

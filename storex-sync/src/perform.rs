@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use storex_core::{Batch, BoxFuture, Direction, Query, Step, Value, field};
 
-use crate::apply::{PutAside, Refused, Replica};
+use crate::apply::{Decoded, PutAside, Refused, Replica};
 use crate::before::{BEFORE, forget_up_to};
 use crate::engine::{Action, Outcome, Retry};
 use crate::error::{During, Result, SyncError};
@@ -84,7 +84,9 @@ impl Sync {
                         // Before it is: whoever gives up waiting does not learn whether it was.
                         turn.applies();
                     }
-                    apply(&replica, transactions, cursor).await?
+                    let ahead = turn.ahead();
+                    let applying = apply(&replica, transactions, ahead.decoded(), cursor);
+                    ahead.beside(self, &replica, applying).await?
                 }
                 Action::Renew(device, renewal) => {
                     tracing::trace!(target: "storex::step", step = "sync.before_renew");
@@ -129,7 +131,10 @@ impl Sync {
         if sends {
             tracing::trace!(target: "storex::step", step = "sync.before_append");
         }
-        let answer = self.in_time(during, self.log.exchange(request, self.limits.bytes)).await;
+        let answer = match turn.ahead().answer(request).await {
+            Some(answer) => answer,
+            None => self.in_time(during, self.log.exchange(request, self.limits.bytes)).await,
+        };
         if sends {
             tracing::trace!(target: "storex::step", step = "sync.after_append");
         }
@@ -139,6 +144,7 @@ impl Sync {
                 Err(SyncError::Protocol { during, reason })
             }
             Ok(page) => {
+                turn.ahead().answered(request.device, page.as_ref());
                 if acknowledge.is_some() {
                     turn.acknowledged();
                     tracing::trace!(target: "storex::step", step = "sync.after_acknowledge");
@@ -283,10 +289,11 @@ pub(crate) async fn trim(replica: &Replica, device: Device, last: u64) -> Result
 async fn apply(
     replica: &Replica,
     transactions: Vec<SealedTransaction>,
+    ahead: Option<Decoded>,
     cursor: Move,
 ) -> Result<Outcome> {
     tracing::trace!(target: "storex::step", step = "sync.before_apply");
-    let applied = match replica.apply(transactions, Some(cursor)).await {
+    let applied = match replica.apply(transactions, ahead, Some(cursor)).await {
         Err(SyncError::Gap { device, expected, found }) => {
             return Ok(Outcome::Missed { device, expected, found });
         }

@@ -80,10 +80,8 @@ impl Fate {
 
     /// Whether a value that was written before is, or has in it, what is refused.
     fn tells(&self, object: &Named, field: &Name, value: &EntryValue) -> bool {
-        let EntryValue::Changed { change: Relative::Written { at, counter, state }, .. } = value
-        else {
-            return false;
-        };
+        let EntryValue::Changed { change, .. } = value else { return false };
+        let Relative::Written { at, counter, state } = &**change else { return false };
         let is_refused = |stamp: Stamp| self.stamps.contains(&stamp);
         let mut sums = counter.iter().flat_map(|counter| &counter.sums);
         let mut states = state.iter().flat_map(FieldState::stamps);

@@ -247,7 +247,7 @@ fn changes_of(value: &EntryValue, is_reverted: bool) -> (Change, Option<Change>)
     let EntryValue::Changed { change, to } = value else {
         return (Change::Set(value.value().clone()), None);
     };
-    let change = match change {
+    let change = match &**change {
         Relative::Min(bound) => Change::Min(bound.clone()),
         Relative::Max(bound) => Change::Max(bound.clone()),
         Relative::AddElements(elements) => Change::AddElements(elements.clone()),

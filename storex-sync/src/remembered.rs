@@ -9,7 +9,7 @@ use crate::meta::{meta_query, meta_row, write_meta};
 use crate::pack::{Packer, Unpacker};
 use crate::parked::PARKED;
 use crate::rejected::REJECTED;
-use crate::shared_log::Missing;
+use crate::shared_log::MissingWrite;
 use crate::writes::WriteId;
 
 const PAUSED: &str = "paused";
@@ -25,7 +25,7 @@ pub struct Remembered {
     /// When the shared log was last seen to, whether it had to be compacted or not.
     pub last_compaction: Option<Timestamp>,
     /// Since when the shared log cannot give something that it knows of, and what.
-    pub missing: Option<(Timestamp, Vec<Missing>)>,
+    pub missing: Option<(Timestamp, Vec<MissingWrite>)>,
 }
 
 /// A look at the own database.
@@ -53,7 +53,7 @@ impl Remembered {
         packer.uint(self.missing.as_ref().map_or(0, |(since, _)| milliseconds(*since)));
         let missing = self.missing.as_ref().map_or([].as_slice(), |(_, missing)| missing);
         packer.array(missing.len());
-        for Missing { write, reason } in missing {
+        for MissingWrite { write, reason } in missing {
             packer.array(3);
             packer.device(write.device);
             packer.uint(write.sequence);
@@ -91,13 +91,13 @@ fn timestamp(at: u64) -> Timestamp {
     Timestamp(i64::try_from(at).unwrap_or(i64::MAX))
 }
 
-fn read_missing(unpacker: &mut Unpacker<'_>) -> Result<Option<(Timestamp, Vec<Missing>)>> {
+fn read_missing(unpacker: &mut Unpacker<'_>) -> Result<Option<(Timestamp, Vec<MissingWrite>)>> {
     let since = timestamp(unpacker.uint()?);
     let mut missing = Vec::new();
     for _ in 0..unpacker.array()? {
         unpacker.tuple(3)?;
         let write = WriteId { device: unpacker.device()?, sequence: unpacker.uint()? };
-        missing.push(Missing { write, reason: unpacker.str()?.to_owned() });
+        missing.push(MissingWrite { write, reason: unpacker.str()?.to_owned() });
     }
     Ok(Some((since, missing)).filter(|(_, missing)| !missing.is_empty()))
 }

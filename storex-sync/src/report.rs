@@ -4,7 +4,7 @@ use crate::apply::Applied;
 use crate::initial::InitialSyncReport;
 use crate::rejected::Rejected;
 use crate::scope::Backfill;
-use crate::shared_log::Missing;
+use crate::shared_log::MissingWrite;
 use crate::stamp::Device;
 
 /// How much one request carries.
@@ -43,7 +43,7 @@ pub struct SyncReport {
     pub backfill: Option<Backfill>,
     /// What the shared log knows of and could not give: of each device the first transaction. It comes when it is there. Empty:
     /// everything that the shared log held is here (or parked), where the exchange was to receive.
-    pub missing: Vec<Missing>,
+    pub missing: Vec<MissingWrite>,
 }
 
 impl SyncReport {

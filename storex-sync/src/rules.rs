@@ -243,6 +243,11 @@ impl Rules {
         self.unique.get(collection).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether any collection points to another.
+    pub(crate) fn has_links(&self) -> bool {
+        !self.links.is_empty()
+    }
+
     /// What points to a collection.
     pub(crate) fn children<'a>(&'a self, parent: &'a str) -> impl Iterator<Item = &'a Link> {
         self.links.iter().filter(move |link| &*link.parent == parent)

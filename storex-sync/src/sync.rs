@@ -7,6 +7,7 @@ use std::time::Duration;
 use storex_core::Query;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use crate::ahead::Ahead;
 use crate::apply::Replica;
 use crate::compact::Compaction;
 use crate::engine::{Action, Next, Purpose, Round};
@@ -80,9 +81,19 @@ struct Begun {
 pub struct Turn {
     begun: OwnedMutexGuard<Begun>,
     guard: Option<Guard>,
+    ahead: Ahead,
 }
 
 impl Turn {
+    fn new(begun: OwnedMutexGuard<Begun>, guard: Option<Guard>) -> Self {
+        Self { begun, guard, ahead: Ahead::default() }
+    }
+
+    /// What is read while something else is applied.
+    pub(crate) fn ahead(&self) -> &Ahead {
+        &self.ahead
+    }
+
     /// Notes that the exchange went through.
     pub fn went_through(&mut self) {
         self.begun.through = true;
@@ -203,7 +214,7 @@ impl Sync {
     /// Waits until the exchange that is going on here is over, and takes no account of other programs. What is done then
     /// must be harmless beside theirs.
     pub(crate) async fn turn_beside_others(&self) -> Turn {
-        Turn { begun: Arc::clone(&self.running).lock_owned().await, guard: None }
+        Turn::new(Arc::clone(&self.running).lock_owned().await, None)
     }
 
     /// Waits until the exchange that is going on here is over. For drivers of one's own, see [`Sync::perform`]. Cancel-safe.
@@ -212,7 +223,7 @@ impl Sync {
     /// [`SyncError::HeldElsewhere`] when another program syncs the database, and those of [`Exclusive::try_acquire`].
     pub async fn turn(&self) -> Result<Turn> {
         let mut begun = Arc::clone(&self.running).lock_owned().await;
-        let Some(exclusive) = &self.exclusive else { return Ok(Turn { begun, guard: None }) };
+        let Some(exclusive) = &self.exclusive else { return Ok(Turn::new(begun, None)) };
         exclusive.check(&self.replica.storage)?;
         let guard = exclusive.try_acquire().await?.ok_or(SyncError::HeldElsewhere)?;
         if guard.is_dirty() {
@@ -220,7 +231,7 @@ impl Sync {
             begun.through = false;
             guard.clear_dirty();
         }
-        Ok(Turn { begun, guard: Some(guard) })
+        Ok(Turn::new(begun, Some(guard)))
     }
 
     /// This device.

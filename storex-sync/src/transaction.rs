@@ -76,8 +76,8 @@ pub enum EntryValue {
     Set(Value),
     /// The field was changed in a way that depends on the value before.
     Changed {
-        /// In this way.
-        change: Relative,
+        /// In this way. Few values are; the others are not to be as large.
+        change: Box<Relative>,
         /// To this value.
         to: Value,
     },
@@ -94,9 +94,8 @@ impl EntryValue {
 
     /// The last reading of the writes that a value which comes back consists of.
     fn written(&self) -> Option<Hlc> {
-        let Self::Changed { change: Relative::Written { at, counter, state }, .. } = self else {
-            return None;
-        };
+        let Self::Changed { change, .. } = self else { return None };
+        let Relative::Written { at, counter, state } = &**change else { return None };
         let sums = counter.iter().flat_map(|counter| &counter.sums);
         let state = state.as_ref().map(|state| state.newest().hlc);
         Some(sums.map(|sum| sum.at.hlc).chain(state).fold(at.hlc, Hlc::max))
@@ -114,13 +113,12 @@ impl EntryValue {
     /// The application's function that joins the values of the field.
     pub(crate) fn function(&self) -> Option<&Name> {
         match self {
-            Self::Changed { change: Relative::Joined(joined), .. } => {
-                joined.contribution.function()
-            }
-            Self::Changed { change: Relative::Written { state, .. }, .. } => {
-                state.as_ref()?.function()
-            }
-            _ => None,
+            Self::Changed { change, .. } => match &**change {
+                Relative::Joined(joined) => joined.contribution.function(),
+                Relative::Written { state, .. } => state.as_ref()?.function(),
+                _ => None,
+            },
+            Self::Set(_) => None,
         }
     }
 
@@ -352,7 +350,7 @@ fn read_entry(unpacker: &mut Unpacker<'_>, shapes: &[Shape]) -> Result<Entry> {
 fn read_value(unpacker: &mut Unpacker<'_>) -> Result<EntryValue> {
     if unpacker.next_is_array() {
         let (change, to) = Relative::read(unpacker)?;
-        return Ok(EntryValue::Changed { change, to });
+        return Ok(EntryValue::Changed { change: Box::new(change), to });
     }
     unpacker.value().map(EntryValue::Set)
 }

@@ -147,7 +147,7 @@ fn entry(shapes: Arc<Vec<Shape>>) -> impl Strategy<Value = Entry> {
     (0..shapes.len(), kind, 0..1_u32 << 28).prop_flat_map(move |(shape, kind, half)| {
         let value = prop_oneof![
             9 => value().prop_map(EntryValue::Set),
-            1 => (relative().boxed(), value()).prop_map(|(change, to)| EntryValue::Changed { change, to }),
+            1 => (relative().boxed(), value()).prop_map(|(change, to)| EntryValue::Changed { change: Box::new(change), to }),
         ];
         let life = if kind == EntryKind::Delete { 2 * half + 2 } else { 2 * half + 1 };
         prop::collection::vec(value, shapes[shape].fields.len()).prop_map(move |values| Entry {
@@ -218,7 +218,7 @@ fn incremented() -> EntryValue {
     let base = Stamp { hlc: Hlc(5), device };
     let counted = Counted { base, from: 0.into(), sum: Amount::Int(2) };
     let change = Relative::Increment { by: 1.into(), counted: Some(counted) };
-    EntryValue::Changed { change, to: 2.into() }
+    EntryValue::Changed { change: Box::new(change), to: 2.into() }
 }
 
 fn small() -> Transaction {

@@ -11,7 +11,7 @@ use storex_sync::engine::{
     Remembered, Rescoped, Round, Timer, Triggers,
 };
 use storex_sync::{
-    Applied, Compacted, Cursor, Device, InitialSyncReport, LogId, Missing, Page, Phase, Place,
+    Applied, Compacted, Cursor, Device, InitialSyncReport, LogId, MissingWrite, Page, Phase, Place,
     SealedTransaction, SyncError, WriteId,
 };
 
@@ -369,7 +369,7 @@ impl World {
         let more = self.arrived > 0;
         self.told_lack = self.lacks && !more;
         let missing =
-            Missing { write: WriteId { device, sequence: 9 }, reason: "damaged".to_owned() };
+            MissingWrite { write: WriteId { device, sequence: 9 }, reason: "damaged".to_owned() };
         Page {
             log: LogId([1; 16]),
             transactions: (0..count).map(sealed).collect(),

@@ -7,10 +7,15 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use storex_sync::{Limits, LogId, MemorySharedLog, SharedSyncLog, SyncError};
+use async_trait::async_trait;
+use storex_core::{
+    AutoPk, Backend, Batch, BatchOutcome, Capabilities, Origin, Query, Record, Registry, Storage,
+};
+use storex_memory::{MemoryBackend, TestRuntime};
+use storex_sync::{Limits, LogId, MemorySharedLog, SharedSyncLog, Sync, SyncError, SyncLog};
 use support::log::{Call, Fault, ScriptedLog};
 use support::{Device, assert_in_step, count, settle, shared_log};
-use tokio::time::{advance, sleep, timeout};
+use tokio::time::{Instant, advance, sleep, timeout};
 
 #[tokio::test(start_paused = true)]
 async fn c26_an_exchange_with_nothing_to_do_is_one_request() {
@@ -343,4 +348,114 @@ async fn a_log_that_never_ends_is_an_error() {
     let sync = a.join(&Arc::new(Endless)).await;
     let result = timeout(Duration::from_secs(10), sync.sync_once()).await.expect("it must end");
     assert!(matches!(result, Err(SyncError::Protocol { .. })), "{result:?}");
+}
+
+/// A database that takes a second to write what others wrote.
+#[derive(Debug)]
+struct Slow(MemoryBackend);
+
+#[async_trait]
+impl Backend for Slow {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn open(&self, registry: Arc<Registry>) -> storex_core::Result<()> {
+        self.0.open(registry).await
+    }
+
+    async fn find(&self, query: Query) -> storex_core::Result<Vec<Record>> {
+        self.0.find(query).await
+    }
+
+    async fn count(&self, query: Query) -> storex_core::Result<u64> {
+        self.0.count(query).await
+    }
+
+    async fn execute(&self, batch: Batch) -> storex_core::Result<BatchOutcome> {
+        if batch.origin == Origin::Sync && batch.touching.iter().any(|it| &**it == "note") {
+            sleep(Duration::from_secs(1)).await;
+        }
+        self.0.execute(batch).await
+    }
+
+    async fn flush(&self) -> storex_core::Result<()> {
+        self.0.flush().await
+    }
+
+    async fn close(&self) -> storex_core::Result<()> {
+        self.0.close().await
+    }
+}
+
+/// A device with such a database, in touch with a log that has three pages for it.
+async fn slow_with_three_pages(log: &Arc<ScriptedLog>) -> (Storage, Sync) {
+    let backend = Slow(MemoryBackend::new());
+    let (registry, runtime) = (support::schema().build().unwrap(), TestRuntime::new(1));
+    let storage = Storage::builder(backend, registry, Arc::new(runtime) as _);
+    let storage = storage.middleware(AutoPk::new()).middleware(SyncLog::new()).open();
+    let storage = storage.await.unwrap();
+    let sync = Sync::open(&storage, Arc::clone(log) as _).await.unwrap();
+    let sync = sync.limits(Limits { bytes: 1, ..Limits::default() });
+    sync.sync_once().await.unwrap();
+    let b = Device::new(2).await;
+    for n in 0..3 {
+        b.note(&format!("{n}"), "x").await;
+    }
+    b.sync(log).await;
+    log.forget();
+    (storage, sync)
+}
+
+async fn notes_of(storage: &Storage) -> u64 {
+    storage.count(Query::new("note")).await.unwrap()
+}
+
+/// Reading takes a second, and so does writing: one page is written while the next is read.
+#[tokio::test(start_paused = true)]
+async fn the_next_page_is_read_while_one_is_applied() {
+    let log = ScriptedLog::new(&shared_log());
+    let (storage, sync) = slow_with_three_pages(&log).await;
+    log.script(Call::Read, [Fault::Delay(Duration::from_secs(1)); 3]);
+    let begun = Instant::now();
+    assert_eq!(sync.sync_once().await.unwrap().received.transactions, 3);
+    assert_eq!((begun.elapsed().as_secs(), notes_of(&storage).await), (4, 3));
+    assert_eq!(log.calls(), [Call::Read, Call::Read, Call::Read, Call::Acknowledge]);
+}
+
+/// A page is applied and noted whether or not the next one can be read; that is an error when its turn comes.
+#[tokio::test(start_paused = true)]
+async fn a_page_is_applied_although_the_next_cannot_be_read() {
+    for fault in [Fault::Fail, Fault::DropAnswer, Fault::RateLimit(Duration::from_secs(5))] {
+        let log = ScriptedLog::new(&shared_log());
+        let (storage, sync) = slow_with_three_pages(&log).await;
+        log.script(Call::Read, [Fault::None, fault]);
+        let error = sync.sync_once().await.unwrap_err();
+        assert!(error.is_retryable(), "{error}");
+        assert_eq!((log.count(Call::Read), notes_of(&storage).await), (2, 1), "{fault:?}");
+        assert_eq!(sync.sync_once().await.unwrap().received.transactions, 2);
+        assert_eq!(notes_of(&storage).await, 3);
+    }
+}
+
+/// Wherever it is cut, while a page is written and another one read, nothing is lost or applied twice.
+#[tokio::test(start_paused = true)]
+async fn an_exchange_that_reads_early_can_be_cancelled_anywhere() {
+    let step = Duration::from_millis(700);
+    for cut in 0..12_u32 {
+        let log = ScriptedLog::new(&shared_log());
+        let (storage, sync) = slow_with_three_pages(&log).await;
+        log.script(Call::Read, [Fault::Delay(step * 2), Fault::Delay(step), Fault::Delay(step)]);
+        let cut_at = step / 2 * cut;
+        let whole = timeout(cut_at, sync.sync_once()).await;
+        log.heal();
+        let before = notes_of(&storage).await;
+        let rest = sync.sync_once().await.unwrap().received.transactions;
+        assert_eq!(notes_of(&storage).await, 3, "cut {cut}");
+        assert_eq!(before + rest, 3, "cut {cut}, {whole:?}");
+    }
 }

@@ -35,10 +35,12 @@ fn told(transaction: &Transaction) -> Vec<String> {
                 let shown = |value: &Value| Key::single(value.clone()).to_string();
                 match value {
                     EntryValue::Set(value) => format!(" {name}={}", shown(value)),
-                    EntryValue::Changed { change: Relative::Increment { by, .. }, to } => {
-                        format!(" {name}+{}={}", shown(by), shown(to))
-                    }
-                    EntryValue::Changed { change, .. } => panic!("{change:?}"),
+                    EntryValue::Changed { change, to } => match &**change {
+                        Relative::Increment { by, .. } => {
+                            format!(" {name}+{}={}", shown(by), shown(to))
+                        }
+                        other => panic!("{other:?}"),
+                    },
                 }
             });
             let values: String = values.collect();

@@ -136,11 +136,14 @@ impl Page {
         let this = Arc::clone(&self);
         let steps = match self.how {
             How::Together => {
-                let devices = folded.devices.clone();
-                let steps = self.write(folded, &works);
+                let look = self.look_at_links(&works, &folded.devices)?;
+                let steps = self.write(folded, works);
                 #[cfg(feature = "deliberate-faults")]
                 let steps = steps.into_iter().chain(again).collect();
-                self.unless_links_break(&works, &devices, steps)
+                Ok(match look {
+                    Some(look) => self.unless_links_break(look, steps),
+                    None => steps,
+                })
             }
             _ => self.begin_settlement(folded, works, rows),
         }?;
@@ -313,6 +316,10 @@ fn missing(
     works: &[Work],
     passes: impl Fn(usize) -> bool,
 ) -> Option<Refusal> {
+    // What creates and deletes lacks nothing.
+    if one.transaction.entries.iter().all(|it| it.kind != EntryKind::Update) {
+        return None;
+    }
     let mut life_of: HashMap<usize, u32> = HashMap::new();
     let mut ends: HashMap<usize, u32> = HashMap::new();
     for (entry, at) in one.transaction.entries.iter().zip(places) {

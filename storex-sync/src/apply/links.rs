@@ -15,15 +15,23 @@ use crate::log::CLOCK;
 use crate::meta::Devices;
 use crate::rules::Link;
 
+/// What has to be known of the relations that a page may break.
+pub(super) struct Look {
+    /// The clocks of these objects, which the page has others point to.
+    parents: BTreeSet<(i64, Vec<u8>)>,
+    /// The objects that point by a link to these, which the page deletes.
+    children: Vec<(Link, Vec<Key>)>,
+    /// Per link: the objects of the page that point there no longer.
+    leaving: Vec<HashSet<Vec<u8>>>,
+    devices: Devices,
+}
+
 impl Page {
-    /// The steps, behind a look at the relations that the page may break. They are given up with [`Error::Relation`] when it
-    /// does; it is to be settled then.
-    pub(super) fn unless_links_break(
-        self: Arc<Self>,
-        works: &[Work],
-        devices: &Devices,
-        steps: Vec<Step>,
-    ) -> Result<Vec<Step>> {
+    /// What is to be looked at before the page is written as it is; `None`: it can break no relation.
+    pub(super) fn look_at_links(&self, works: &[Work], devices: &Devices) -> Result<Option<Look>> {
+        if !self.rules.has_links() {
+            return Ok(None);
+        }
         let places: HashMap<(i64, &[u8]), usize> = self
             .objects
             .iter()
@@ -57,10 +65,16 @@ impl Page {
             }
         }
         if parents.is_empty() && children.is_empty() {
-            return Ok(steps);
+            return Ok(None);
         }
         let leaving = self.leaving(works, &children);
-        let devices = devices.clone();
+        Ok(Some(Look { parents, children, leaving, devices: devices.clone() }))
+    }
+
+    /// The steps, behind a look at the relations that the page may break. They are given up with [`Error::Relation`] when it
+    /// does; it is to be settled then.
+    pub(super) fn unless_links_break(self: Arc<Self>, look: Look, steps: Vec<Step>) -> Vec<Step> {
+        let Look { parents, children, leaving, devices } = look;
         let mut questions = vec![clocks_of(parents)];
         let mut asked = Vec::new();
         for (n, (link, keys)) in children.iter().enumerate() {
@@ -81,7 +95,7 @@ impl Page {
             }
             Ok(steps.clone())
         }));
-        Ok(questions)
+        questions
     }
 
     /// Per link: the objects of the page that point there no longer.

@@ -1,5 +1,6 @@
 //! Applying what other devices wrote: one transaction per page, with rows, clocks and cursor.
 
+mod ahead;
 mod bound;
 mod fold;
 mod former_names;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 use storex_core::{Batch, ErrorKind, Name, Step, Timestamp};
 
+pub(crate) use self::ahead::Decoded;
 use self::bound::Bound;
 pub(crate) use self::orphans::{ORPHANS, WITHHELD};
 use self::page::{How, Page};
@@ -177,11 +179,11 @@ impl Replica {
     pub(crate) async fn apply(
         &self,
         sealed: Vec<SealedTransaction>,
+        ahead: Option<Decoded>,
         cursor: Option<Move>,
     ) -> Result<Applied> {
         self.apply_claimed(&sealed).await?;
-        let incoming: Arc<[IncomingTransaction]> =
-            sealed.into_iter().map(|sealed| self.resolve(sealed)).collect();
+        let incoming: Arc<[IncomingTransaction]> = self.incoming(sealed, ahead).collect();
         for how in [How::Together, How::Settled] {
             match self.apply_page(Arc::clone(&incoming), cursor.clone(), how).await {
                 Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {

@@ -53,7 +53,7 @@ impl OwnWrites {
         let fields: Vec<usize> = numbers.synced().filter(|at| !collection.is_key(*at)).collect();
         let value = |at: &usize| {
             let number = numbers.fields.get(*at).copied().unwrap_or(u32::MAX);
-            let change = Relative::written(clock, number);
+            let change = Box::new(Relative::written(clock, number));
             EntryValue::Changed { change, to: record.get(*at).clone() }
         };
         let values = fields.iter().map(value).collect();

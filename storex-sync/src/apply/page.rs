@@ -112,7 +112,7 @@ impl Page {
         let mut known: HashMap<(i64, Vec<u8>), usize> = HashMap::new();
         let mut object_of = Vec::new();
         for one in &*incoming {
-            let mut places = Vec::new();
+            let mut places = Vec::with_capacity(one.transaction.entries.len());
             if one.refused.is_none() {
                 for entry in &one.transaction.entries {
                     if entry.is_taken_out() {
@@ -124,12 +124,12 @@ impl Page {
                     let values = entry.values.iter().take(key_len).map(EntryValue::value);
                     let code = key_code::encode(values.clone());
                     let number = shape.numbers.collection;
-                    let at = *known.entry((number, code)).or_insert_with_key(|(_, code)| {
+                    let at = *known.entry((number, code)).or_insert_with(|| {
                         objects.push(Object {
                             collection: Arc::clone(&shape.collection),
                             number,
                             key: Key::compound(values.cloned()),
-                            code: code.clone(),
+                            code: Vec::new(),
                         });
                         objects.len() - 1
                     });
@@ -138,6 +138,7 @@ impl Page {
             }
             object_of.push(places);
         }
+        known.into_iter().for_each(|((_, code), at)| objects[at].code = code);
         let (owing, applied, conflicts) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (held, coming) = (Mutex::default(), Mutex::default());
         let (merging, failure) = (Arc::clone(&replica.merging), Failure::default());
@@ -246,8 +247,11 @@ impl Page {
             .objects
             .iter()
             .map(|object| {
-                let object = (object.number, object.code.clone());
-                let (clock, marker) = (clocks.remove(&object), markers.remove(&object));
+                // Most of what arrives is new.
+                let any = !clocks.is_empty() || !markers.is_empty();
+                let key = any.then(|| (object.number, object.code.clone()));
+                let clock = key.as_ref().and_then(|key| clocks.remove(key));
+                let marker = key.and_then(|key| markers.remove(&key));
                 Work { clock, marker, ..Work::default() }
             })
             .collect();

@@ -66,17 +66,20 @@ impl IncomingTransaction {
 impl Replica {
     /// Finds out what a transaction is about in this schema. Whatever is wrong with it becomes the reason to park it.
     pub(super) fn resolve(&self, sealed: SealedTransaction) -> IncomingTransaction {
-        self.resolve_asking(sealed, |transaction| self.merging.arriving(transaction))
+        let one = self.resolve_asking(&sealed, |it| self.merging.arriving(it));
+        IncomingTransaction { sealed, ..one }
     }
 
     /// As [`Replica::resolve`], of a transaction of this device: the application is not asked.
     pub(super) fn resolve_own(&self, sealed: SealedTransaction) -> IncomingTransaction {
-        self.resolve_asking(sealed, |_| Ok(()))
+        let one = self.resolve_asking(&sealed, |_| Ok(()));
+        IncomingTransaction { sealed, ..one }
     }
 
-    fn resolve_asking(
+    /// Its bytes are not among what it gives.
+    pub(super) fn resolve_asking(
         &self,
-        sealed: SealedTransaction,
+        sealed: &SealedTransaction,
         ask: impl FnOnce(&mut Transaction) -> Result<()>,
     ) -> IncomingTransaction {
         let mut shapes = Vec::new();
@@ -87,9 +90,8 @@ impl Replica {
                     None => ask(&mut transaction).map_err(|it| describe(&it)),
                     Some(_) => Ok(()),
                 };
-                let resolved = passed.and_then(|()| {
-                    self.resolve_transaction(&sealed, &mut transaction, &mut shapes)
-                });
+                let resolved = passed
+                    .and_then(|()| self.resolve_transaction(sealed, &mut transaction, &mut shapes));
                 let resolved = resolved.and_then(|()| {
                     let Some(state) = state else { return Ok(()) };
                     handed_over = state.handed_over().collect();
@@ -109,6 +111,7 @@ impl Replica {
             Err(error) => (Transaction::default(), Some(error.to_string())),
         };
         let refused = refused.map(|reason| Refusal { reason, waits_for: WaitsFor::Update });
+        let sealed = SealedTransaction { payload: Vec::new(), ..*sealed };
         IncomingTransaction { sealed, transaction, shapes, clocks, handed_over, refused }
     }
 

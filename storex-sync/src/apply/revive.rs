@@ -22,7 +22,7 @@ use crate::meta::Numbers;
 use crate::relative::Relative;
 use crate::stamp::Stamp;
 use crate::strategy::Joins;
-use crate::transaction::{Entry, EntryKind, EntryValue};
+use crate::transaction::{Entry, EntryValue};
 
 /// Whether somebody had seen all that an object consists of.
 pub(super) fn had_seen_all(
@@ -49,17 +49,15 @@ pub(super) fn brought_back(
     stamp: Stamp,
     joins: &Joins,
 ) -> Option<Clock> {
-    if entry.kind != EntryKind::Create {
+    if !entry.is_brought_back() {
         return None;
     }
     let values = entry.values.iter().skip(shape.collection.primary_key().len());
     let mut clock = Clock::created(entry.life, stamp);
     let mut any = false;
     for (number, value) in shape.fields.iter().zip(values) {
-        let EntryValue::Changed { change: Relative::Written { at, counter, state }, .. } = value
-        else {
-            continue;
-        };
+        let EntryValue::Changed { change, .. } = value else { continue };
+        let Relative::Written { at, counter, state } = &**change else { continue };
         any = true;
         clock.set(*number, *at);
         if let Some(counter) = counter {

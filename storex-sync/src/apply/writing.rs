@@ -25,11 +25,12 @@ use super::page::{Folded, How, Page};
 
 impl Page {
     /// What is to be written when no rule is broken.
-    pub(super) fn write(self: &Arc<Self>, mut folded: Folded, works: &[Work]) -> Vec<Step> {
-        let mut steps = self.write_rows(works);
-        let changed = self.objects.iter().zip(works).filter(|(_, work)| work.clock_changed);
+    pub(super) fn write(self: &Arc<Self>, mut folded: Folded, works: Vec<Work>) -> Vec<Step> {
+        let changed = self.objects.iter().zip(&works).filter(|(_, work)| work.clock_changed);
         let clocks = changed.filter_map(|(object, work)| Some((object, work.clock.as_ref()?)));
-        steps.extend(write_clocks(clocks, &mut folded.devices));
+        let clocks = write_clocks(clocks, &mut folded.devices);
+        let mut steps = self.write_rows(works);
+        steps.extend(clocks);
         steps.extend(self.conclude(folded));
         steps
     }
@@ -99,19 +100,19 @@ impl Page {
     }
 
     /// Deletes first, so that what they free (a unique value) is free; then updates, then whole rows.
-    pub(super) fn write_rows(&self, works: &[Work]) -> Vec<Step> {
+    fn write_rows(&self, works: Vec<Work>) -> Vec<Step> {
         let mut deletes: BTreeMap<Name, Vec<Key>> = BTreeMap::new();
         let mut puts: BTreeMap<Name, (&Arc<Collection>, Vec<Record>)> = BTreeMap::new();
         let mut updates = Vec::new();
         for (object, work) in self.objects.iter().zip(works) {
             let name = || Name::clone(object.collection.name());
-            match &work.row {
+            match work.row {
                 Row::Keep => {}
                 Row::Delete => deletes.entry(name()).or_default().push(object.key.clone()),
                 Row::Put(record) => {
                     let (_, records) =
                         puts.entry(name()).or_insert_with(|| (&object.collection, Vec::new()));
-                    records.push(record.clone());
+                    records.push(record);
                 }
                 Row::Set(values) => updates.push(update(object, values)),
             }
@@ -173,9 +174,9 @@ impl Page {
 }
 
 /// The step that sets some fields of an object.
-fn update(object: &Object, values: &BTreeMap<usize, Value>) -> Step {
-    let changes = values.iter().fold(Changes::new(), |changes, (at, value)| {
-        changes.set(Name::clone(&object.collection.fields()[*at].name), value.clone())
+fn update(object: &Object, values: BTreeMap<usize, Value>) -> Step {
+    let changes = values.into_iter().fold(Changes::new(), |changes, (at, value)| {
+        changes.set(Name::clone(&object.collection.fields()[at].name), value)
     });
     Step::Update {
         collection: Name::clone(object.collection.name()),

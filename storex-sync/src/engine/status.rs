@@ -7,7 +7,7 @@ use storex_core::Timestamp;
 use crate::compact::Compacted;
 use crate::error::SyncError;
 use crate::report::SyncReport;
-use crate::shared_log::Missing;
+use crate::shared_log::MissingWrite;
 
 /// What continuous sync is doing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct SyncStatus {
     pub rejected: u64,
     /// What the shared log knows of and could not give at the last reading, of each device the first transaction: a file that has
     /// not arrived (whole) or is damaged, say. It is looked for in each exchange. Remembered over restarts.
-    pub missing: Vec<Missing>,
+    pub missing: Vec<MissingWrite>,
     /// Since when something has been missing, without a break.
     pub missing_since: Option<Timestamp>,
 }

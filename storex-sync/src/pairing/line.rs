@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use storex_core::Runtime;
+use storex_core::{ErrorKind, Runtime};
 
 use crate::channel::Channel;
 use crate::error::{Result, SyncError};
@@ -121,7 +121,7 @@ fn told(code: u8) -> SyncError {
         SyncError::PairingCodeSpent { reason: "so says the device that shows it".to_owned() }
     } else {
         let reason = "it cannot make out what this device sent while pairing".to_owned();
-        SyncError::Remote { reason }
+        SyncError::Remote { kind: ErrorKind::Other, reason }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::parked::{Parked, WaitsFor};
 use crate::rejected::Rejected;
 use crate::report::SyncReport;
 use crate::scope::Backfill;
-use crate::shared_log::{Cursor, Missing, Snapshot, SnapshotId};
+use crate::shared_log::{Cursor, MissingWrite, Snapshot, SnapshotId};
 use crate::writes::{WriteId, WriteState};
 
 fields!(SyncStatus {
@@ -33,7 +33,7 @@ fields!(SyncStatus {
     missing,
     missing_since
 });
-fields!(Missing { write, reason });
+fields!(MissingWrite { write, reason });
 fields!(ExchangeProgress { sent, to_send, received });
 variants!(Phase {
     0 Waiting {}

@@ -106,7 +106,7 @@ impl Moved {
                 let (EntryValue::Changed { change, .. }, Some(field)) = (value, field) else {
                     continue;
                 };
-                if let Relative::Written { at, counter, state } = change {
+                if let Relative::Written { at, counter, state } = &mut **change {
                     *at = self.stamp(*at);
                     if let Some(counter) = counter {
                         self.counter(&object, *field, *at, counter);

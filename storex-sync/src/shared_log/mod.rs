@@ -196,13 +196,13 @@ pub struct Page {
     pub own: u64,
     /// What the log knows to be there and cannot give now: of each device the first. The cursor is in front of it, so it comes
     /// once it can be given. Empty where `more` says that something follows, and in a log in which nothing arrives in parts.
-    pub missing: Vec<Missing>,
+    pub missing: Vec<MissingWrite>,
 }
 
 /// A transaction that a log knows to be there and cannot give now: it has not arrived (whole) while later ones have, or it is
 /// damaged. What its device has written behind it waits for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missing {
+pub struct MissingWrite {
     /// Its name.
     pub write: WriteId,
     /// What is known of it, for people: which file is damaged, say.

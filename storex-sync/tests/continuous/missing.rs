@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use storex_memory::MemoryBackend;
 use storex_sync::{
-    BackendSharedLog, Missing, SharedSyncLog, SyncHandle, SyncLog, SyncStatus, WriteId,
+    BackendSharedLog, MissingWrite, SharedSyncLog, SyncHandle, SyncLog, SyncStatus, WriteId,
 };
 use tokio::time::{sleep, timeout};
 
@@ -31,7 +31,7 @@ fn status(continuous: &Arc<dyn SyncHandle>) -> SyncStatus {
 }
 
 /// That it is this transaction which is missing, in these words.
-fn assert_missing(missing: &[Missing], write: WriteId, words: &str) {
+fn assert_missing(missing: &[MissingWrite], write: WriteId, words: &str) {
     let [one] = missing else { panic!("{missing:?}") };
     assert_eq!(one.write, write);
     assert!(one.reason.contains(words), "{}", one.reason);

@@ -73,10 +73,12 @@ impl Model {
                 continue;
             };
             match &entry.values[at] {
-                EntryValue::Changed {
-                    change: Relative::Increment { by: Value::Int(by), counted: Some(counted) },
-                    ..
-                } => life.added.push((counted.base, *by)),
+                EntryValue::Changed { change, .. } => match &**change {
+                    Relative::Increment { by: Value::Int(by), counted: Some(counted) } => {
+                        life.added.push((counted.base, *by));
+                    }
+                    other => panic!("{other:?}"),
+                },
                 other => {
                     assert!(matches!(other, EntryValue::Set(_)), "{other:?}");
                     let value = other.value().as_int().unwrap_or(0);

@@ -269,11 +269,10 @@ async fn the_log_tells_the_increment_and_its_result() {
     let (_, [a]) = devices(5).await;
     add(&a, -2).await;
     let logged = log_of(&a).await.pop().unwrap();
-    let EntryValue::Changed { change: Relative::Increment { by, counted }, to } =
-        &logged.entries[0].values[1]
-    else {
+    let EntryValue::Changed { change, to } = &logged.entries[0].values[1] else {
         panic!("{logged:?}");
     };
+    let Relative::Increment { by, counted } = &**change else { panic!("{change:?}") };
     assert_eq!((by, to), (&(-2).into(), &3.into()));
     let counted = counted.as_ref().unwrap();
     assert_eq!((&counted.from, counted.sum), (&5.into(), Amount::Int(-2)));

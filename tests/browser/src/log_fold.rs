@@ -70,9 +70,8 @@ impl Folded {
 
 /// An increment goes on from where the log was.
 fn check_increment(before: Option<&Value>, value: &EntryValue) -> Result<(), String> {
-    let EntryValue::Changed { change: Relative::Increment { by, .. }, to } = value else {
-        return Ok(());
-    };
+    let EntryValue::Changed { change, to } = value else { return Ok(()) };
+    let Relative::Increment { by, .. } = &**change else { return Ok(()) };
     match (before.and_then(Value::as_int), by.as_int(), to.as_int()) {
         (Some(before), Some(by), Some(to)) if before + by == to => Ok(()),
         _ => Err(format!("{before:?} was incremented by {by:?} to {to:?}")),

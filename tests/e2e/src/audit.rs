@@ -427,11 +427,11 @@ fn field_after(
     stamp: Stamp,
     value: &EntryValue,
 ) -> Option<String> {
-    let EntryValue::Changed {
-        change: Relative::Increment { by: Value::Int(by), counted: Some(counted) },
-        ..
-    } = value
-    else {
+    let change = match value {
+        EntryValue::Changed { change, .. } => Some(&**change),
+        EntryValue::Set(_) => None,
+    };
+    let Some(Relative::Increment { by: Value::Int(by), counted: Some(counted) }) = change else {
         *base = stamp;
         return Some(cell(value.value()));
     };
@@ -582,12 +582,14 @@ fn check_increments(standing: &Standing, own: &[&Transaction], found: &Contents)
             }
             let sum = sums.entry(vec![cell(entry.values[0].value())]).or_default();
             match &entry.values[1] {
-                EntryValue::Set(Value::Int(value))
-                | EntryValue::Changed {
-                    change: Relative::Increment { by: Value::Int(value), .. },
-                    ..
-                } => *sum += value,
-                other => panic!("device {}: an account got {other:?}", standing.me),
+                EntryValue::Set(Value::Int(value)) => *sum += value,
+                EntryValue::Changed { change, .. } => match &**change {
+                    Relative::Increment { by: Value::Int(by), .. } => *sum += by,
+                    other => panic!("device {}: an account got {other:?}", standing.me),
+                },
+                other @ EntryValue::Set(_) => {
+                    panic!("device {}: an account got {other:?}", standing.me)
+                }
             }
         }
     }
@@ -646,10 +648,10 @@ pub fn check_acknowledgements(own: &[&Transaction], before: u64, acknowledged: &
             let values: BTreeMap<&str, String> = fields
                 .map(|(field, value)| match value {
                     EntryValue::Set(value) => (&**field, cell(value)),
-                    EntryValue::Changed { change: Relative::Increment { by, .. }, .. } => {
-                        (&**field, format!("+{}", cell(by)))
-                    }
-                    EntryValue::Changed { change, .. } => panic!("{change:?}"),
+                    EntryValue::Changed { change, .. } => match &**change {
+                        Relative::Increment { by, .. } => (&**field, format!("+{}", cell(by))),
+                        other => panic!("{other:?}"),
+                    },
                 })
                 .collect();
             for (field, asked) in &told.set {

@@ -22,7 +22,7 @@ use crate::parked::{Parked, WaitsFor};
 use crate::rejected::Rejected;
 use crate::report::SyncReport;
 use crate::scope::Backfill;
-use crate::shared_log::{Cursor, Missing, Snapshot, SnapshotId};
+use crate::shared_log::{Cursor, MissingWrite, Snapshot, SnapshotId};
 use crate::stamp::{Hlc, Stamp};
 use crate::writes::WriteId;
 
@@ -141,8 +141,9 @@ pub(super) fn report() -> impl Strategy<Value = SyncReport> {
     })
 }
 
-fn missing() -> impl Strategy<Value = Vec<Missing>> {
-    let one = (write_id(), any::<String>()).prop_map(|(write, reason)| Missing { write, reason });
+fn missing() -> impl Strategy<Value = Vec<MissingWrite>> {
+    let one =
+        (write_id(), any::<String>()).prop_map(|(write, reason)| MissingWrite { write, reason });
     vec(one, 0..3)
 }
 

@@ -27,8 +27,20 @@ use rows::{
 /// The name of the row that says who the log is.
 const LOG: &str = "log";
 
-/// How many rows a read looks at in one query.
-const ROWS_PER_QUERY: u64 = 64;
+/// How many rows the first query of a read asks for: nobody knows yet how large they are.
+const FIRST_ROWS: u64 = 4;
+
+/// How many rows a query of a read asks for at most: they may be larger than those before.
+const MOST_ROWS: u64 = 64;
+
+/// What a read finds.
+struct Rows {
+    transactions: Vec<SealedTransaction>,
+    /// Of the last of them.
+    position: u64,
+    /// Whether something follows it.
+    more: bool,
+}
 
 /// A shared log in a database of its own: a SQLite file on a shared disk or behind a server, or anything else that storex
 /// has a backend for. Several processes may use one file at once.
@@ -86,11 +98,39 @@ impl BackendSharedLog {
         failure.or(self.storage.execute(batch).await, during)
     }
 
-    /// A database that was put back to an older state has not come to where a reader was.
-    async fn check_end(&self, position: u64) -> Result<()> {
+    /// The position of the last transaction.
+    async fn end(&self) -> Result<u64> {
         let last = self.storage.find(last_position()).await.during("reading the shared log")?;
-        let end = last.first().map_or(Ok(0), |row| uint(row.get(0)))?;
-        if position > end { Err(SyncError::LogReplaced) } else { Ok(()) }
+        last.first().map_or(Ok(0), |row| uint(row.get(0)))
+    }
+
+    /// Transactions of others behind a position, up to so many bytes. A query asks for as many as fit if they are as large as those
+    /// before: the database reads each of them whole.
+    async fn rows_for(&self, reader: Device, mut position: u64, limit: usize) -> Result<Rows> {
+        let (mut transactions, mut bytes, mut count) = (Vec::new(), 0, FIRST_ROWS);
+        loop {
+            let query = Query::new(TRANSACTIONS)
+                .filter(for_reader(reader, position))
+                .order_by("position", Direction::Ascending)
+                .limit(count);
+            let rows = self.storage.find(query).await.during("reading the shared log")?;
+            let is_end = (rows.len() as u64) < count;
+            for row in rows {
+                let (at, transaction) = (uint(row.get(0))?, read_transaction(row)?);
+                if !transactions.is_empty() && bytes + transaction.payload.len() > limit {
+                    return Ok(Rows { transactions, position, more: true });
+                }
+                bytes += transaction.payload.len();
+                transactions.push(transaction);
+                position = at;
+            }
+            if is_end {
+                return Ok(Rows { transactions, position, more: false });
+            }
+            let left = limit.saturating_sub(bytes);
+            let fit = left.saturating_mul(transactions.len()) / bytes.max(1);
+            count = (fit as u64).clamp(1, MOST_ROWS);
+        }
     }
 
     /// Refuses a reader that has missed what was trimmed; tells the number of its own last transaction.
@@ -118,7 +158,7 @@ fn identity_among(rows: &[Record]) -> Result<LogId> {
 fn append_steps(trace: &Trace, transactions: &[SealedTransaction]) -> Result<Vec<Step>> {
     let Some(device) = appended::author(transactions)? else { return Ok(Vec::new()) };
     let known = trace.found(1).first().map_or(Ok(DeviceRow::new(device)), DeviceRow::read)?;
-    let held = trace.found(2).iter().map(read_transaction).collect::<Result<Vec<_>>>()?;
+    let held = trace.found(2).iter().cloned().map(read_transaction).collect::<Result<Vec<_>>>()?;
     let held = |sequence| {
         let there = held.iter().find(|it| it.sequence == sequence);
         there.map(|it| it.payload.as_slice())
@@ -162,37 +202,23 @@ impl SharedSyncLog for BackendSharedLog {
     }
 
     async fn read(&self, reader: Device, after: &Cursor, limit: usize) -> Result<Page> {
-        let mut position = after.position()?;
-        let (mut transactions, mut bytes) = (Vec::new(), 0);
-        let more = 'page: loop {
-            let query = Query::new(TRANSACTIONS)
-                .filter(field("position").gt(int(position)))
-                .order_by("position", Direction::Ascending)
-                .limit(ROWS_PER_QUERY);
-            let rows = self.storage.find(query).await.during("reading the shared log")?;
-            for row in &rows {
-                let transaction = read_transaction(row)?;
-                if transaction.device != reader {
-                    if !transactions.is_empty() && bytes + transaction.payload.len() > limit {
-                        break 'page true;
-                    }
-                    bytes += transaction.payload.len();
-                    transactions.push(transaction);
-                }
-                position = uint(row.get(0))?;
-            }
-            if (rows.len() as u64) < ROWS_PER_QUERY {
-                break 'page false;
-            }
-        };
-        if transactions.is_empty() && position > 0 && position == after.position()? {
-            self.check_end(position).await?;
+        let position = after.position()?;
+        // Before the rows: what is in front of it and not among them is the reader's own.
+        let end = self.end().await?;
+        if position > end {
+            // A database that was put back to an older state has not come to where the reader was.
+            return Err(SyncError::LogReplaced);
         }
+        let Rows { transactions, position: last, more } = match position == end {
+            true => Rows { transactions: Vec::new(), position, more: false },
+            false => self.rows_for(reader, position, limit).await?,
+        };
+        let place = if more { last } else { last.max(end) };
         // After the rows: what is trimmed between the two would be missing without a word.
-        let own = self.check_place(reader, after.position()?).await?;
+        let own = self.check_place(reader, position).await?;
         // Last: a log that was put back meanwhile is noticed.
         let log = self.id("reading the shared log").await?;
-        let (cursor, missing) = (Cursor::at(position), Vec::new());
+        let (cursor, missing) = (Cursor::at(place), Vec::new());
         Ok(Page { log, transactions, cursor, more, own, missing })
     }
 

@@ -131,12 +131,12 @@ pub(super) fn transaction_record(position: u64, transaction: &SealedTransaction)
     ])
 }
 
-pub(super) fn read_transaction(row: &Record) -> Result<SealedTransaction> {
-    Ok(SealedTransaction {
-        device: device(row.get(1), row.get(2))?,
-        sequence: uint(row.get(3))?,
-        payload: row.get(4).as_bytes().ok_or_else(wrong)?.to_vec(),
-    })
+pub(super) fn read_transaction(row: Record) -> Result<SealedTransaction> {
+    let (device, sequence) = (device(row.get(1), row.get(2))?, uint(row.get(3))?);
+    match row.into_values().pop() {
+        Some(Value::Bytes(payload)) => Ok(SealedTransaction { device, sequence, payload }),
+        _ => Err(wrong()),
+    }
 }
 
 /// The transactions that a device wrote.

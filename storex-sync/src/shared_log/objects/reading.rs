@@ -4,7 +4,7 @@ use super::names::{Listing, Name, segments_of};
 use super::store::Objects;
 use super::vector::Vector;
 use crate::error::{Result, SyncError};
-use crate::shared_log::{LogId, Missing, Page, SealedTransaction};
+use crate::shared_log::{LogId, MissingWrite, Page, SealedTransaction};
 use crate::stamp::Device;
 use crate::writes::WriteId;
 
@@ -72,7 +72,7 @@ async fn segment_at(
 }
 
 /// What of a device could not be read at the place, if it has written something there.
-fn missing_at(listing: &Listing, author: Device, place: &Vector) -> Option<Missing> {
+fn missing_at(listing: &Listing, author: Device, place: &Vector) -> Option<MissingWrite> {
     let next = place.next(author);
     if listing.end(author) <= next {
         return None;
@@ -87,7 +87,7 @@ fn missing_at(listing: &Listing, author: Device, place: &Vector) -> Option<Missi
         }
     };
     tracing::debug!(reason, "something of the shared log is waited for");
-    Some(Missing { write: WriteId { device: author, sequence: next }, reason })
+    Some(MissingWrite { write: WriteId { device: author, sequence: next }, reason })
 }
 
 /// A page that is being filled.

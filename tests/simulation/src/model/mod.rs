@@ -355,8 +355,8 @@ fn renamed<'a>(all: impl Iterator<Item = &'a Committed> + Clone, to: Device) -> 
     let renamed = all.clone().map(|it| {
         let mut transaction = it.transaction.clone();
         for value in transaction.entries.iter_mut().flat_map(|entry| &mut entry.values) {
-            if let EntryValue::Changed { change: Relative::Increment { counted, .. }, .. } = value
-                && let Some(counted) = counted
+            if let EntryValue::Changed { change, .. } = value
+                && let Relative::Increment { counted: Some(counted), .. } = &mut **change
                 && wrote(counted.base)
             {
                 counted.base.device = to;

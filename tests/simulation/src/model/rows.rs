@@ -112,9 +112,8 @@ struct Added {
 }
 
 fn increment(value: &EntryValue) -> Option<Added> {
-    let EntryValue::Changed { change: Relative::Increment { by, counted }, .. } = value else {
-        return None;
-    };
+    let EntryValue::Changed { change, .. } = value else { return None };
+    let Relative::Increment { by, counted } = &**change else { return None };
     let counted = counted.as_ref()?;
     Some(Added { base: counted.base, from: counted.from.as_int()?, by: by.as_int()? })
 }
