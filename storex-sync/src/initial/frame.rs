@@ -2,6 +2,7 @@
 
 use storex_core::{Name, Value};
 
+use super::difference::{Message, Opening};
 use crate::channel::Channel;
 use crate::clock::{Clock, LAST_LIFE};
 use crate::error::{Result, SyncError};
@@ -12,6 +13,8 @@ use crate::place::Place;
 use crate::strategy::Joins;
 
 const VERSION: u64 = 1;
+const OPENING: u64 = 32;
+const RANGES: u64 = 33;
 const WHAT: &str = "a frame of the initial sync";
 
 /// What one side tells the other.
@@ -26,6 +29,9 @@ pub(crate) enum Frame {
     Finished,
     Failed { reason: String },
     Parked(Vec<Parked>),
+    /// What the sides of a comparison tell each other.
+    Opening(Opening),
+    Ranges(Message),
 }
 
 /// Who sends, and what is to come.
@@ -135,6 +141,16 @@ impl Frame {
                     packer.bin(&parked.payload);
                 }
             }
+            Self::Opening(opening) => {
+                packer.array(3);
+                packer.uint(OPENING);
+                opening.encode(&mut packer);
+            }
+            Self::Ranges(message) => {
+                packer.array(6);
+                packer.uint(RANGES);
+                message.encode(&mut packer);
+            }
         }
         packer.out
     }
@@ -153,6 +169,8 @@ impl Frame {
             (6, 1) => Self::Finished,
             (7, 2) => Self::Failed { reason: unpacker.str()?.to_owned() },
             (8, 2) => Self::Parked(decode_parked(&mut unpacker)?),
+            (OPENING, 3) => Self::Opening(Opening::decode(&mut unpacker)?),
+            (RANGES, 6) => Self::Ranges(Message::decode(&mut unpacker)?),
             _ => return Err(SyncError::corrupt(WHAT, format!("the kind {kind} is not known"))),
         };
         unpacker.end()?;
@@ -191,6 +209,8 @@ impl Frame {
             Self::Finished => "a finished",
             Self::Failed { .. } => "a failure",
             Self::Parked(_) => "parked transactions",
+            Self::Opening(_) => "the beginning of a comparison",
+            Self::Ranges(_) => "ranges of a comparison",
         };
         SyncError::Protocol { during, reason: format!("{reason} came where it has no place") }
     }

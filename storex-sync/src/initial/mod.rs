@@ -19,6 +19,7 @@
 //! has already is passed over by its clocks. So nothing falls between the two.
 
 mod arriving;
+pub(crate) mod difference;
 pub(crate) mod frame;
 mod images;
 mod noted;
