@@ -27,7 +27,9 @@ pub(crate) enum Frame {
     Received,
     Finish,
     Finished,
-    Failed { reason: String },
+    Failed {
+        reason: String,
+    },
     Parked(Vec<Parked>),
     /// What the sides of a comparison tell each other.
     Opening(Opening),

@@ -96,17 +96,13 @@ pub(crate) async fn compare(
         theirs
     };
     let collections = common(replica, &own, &theirs);
-    let names: Vec<Name> =
-        collections.iter().map(|it| Name::clone(it.collection.name())).collect();
+    let names: Vec<Name> = collections.iter().map(|it| Name::clone(it.collection.name())).collect();
     let mut comparison =
         Comparison::new(Reading { replica, salt: own.salt, collections }, role).await?;
     converse(&mut comparison, &mut talk, opens).await?;
     let mut parts = comparison.finish().into_iter();
-    let mut difference = Difference {
-        round_trips: talk.round_trips,
-        bytes: talk.bytes,
-        ..Difference::default()
-    };
+    let mut difference =
+        Difference { round_trips: talk.round_trips, bytes: talk.bytes, ..Difference::default() };
     for name in names {
         let both = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         difference.collections.insert(name, both);

@@ -145,12 +145,12 @@ impl<S: Source> Comparison<S> {
                             self.pick(part, span.clone());
                             self.want(part, span);
                         }
-                        _ => self.out.ask(part, span, &own),
+                        _ => self.out.ask(part, span, own),
                     }
                 }
                 Question::Unasked => {
                     let own = self.summary(part, &span, u64::MAX).await?;
-                    self.out.ask(part, span, &own);
+                    self.out.ask(part, span, own);
                 }
             }
         }
@@ -242,7 +242,7 @@ impl<S: Source> Comparison<S> {
 
 impl Outgoing {
     /// Tells what is here of a range: a few items, or the fingerprints of the ranges it is split into.
-    fn ask(&mut self, part: usize, span: Span, own: &Summary) {
+    fn ask(&mut self, part: usize, span: Span, own: Summary) {
         let ranges: Vec<(Option<Spot>, Content)> = match own.few() {
             Some(items) => vec![(span.upper.clone(), Content::Items(items.to_vec()))],
             None => {
@@ -250,7 +250,8 @@ impl Outgoing {
                 split.map(|(upper, it)| (upper, Content::Fingerprint(it))).collect()
             }
         };
-        self.bytes += ranges.iter().map(|(upper, content)| size(upper, content)).sum::<usize>() + 24;
+        self.bytes +=
+            ranges.iter().map(|(upper, content)| size(upper, content)).sum::<usize>() + 24;
         self.message.runs.push(Run { part, lower: span.lower, ranges });
     }
 

@@ -4,8 +4,11 @@ use sha2::{Digest, Sha256};
 
 use super::{Hash, Item, LIST, Span, Spot};
 
-/// A range is split into so many at most, and into more than half of them.
+/// A range is split into so many at most, and into more than half of them unless it is small.
 const WAYS: usize = 32;
+
+/// The least items of a range that another is split into: the fingerprints of fewer take as many bytes as themselves.
+const LEAST: u64 = 8;
 
 /// What a range holds, in short: equal where the same is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +129,10 @@ impl Summary {
     }
 
     /// The ranges that the range is split into: up to where each goes, and its fingerprint.
-    pub(super) fn split(&self, whole: &Span) -> Vec<(Option<Spot>, Fingerprint)> {
+    pub(super) fn split(mut self, whole: &Span) -> Vec<(Option<Spot>, Fingerprint)> {
+        while self.size < LEAST {
+            self.halve();
+        }
         let next = self.buckets.iter().skip(1).map(Some).chain([None]);
         let ranges = self.buckets.iter().zip(next);
         let upper = |(bucket, next): (&Bucket, Option<&Bucket>)| match next {

@@ -123,7 +123,9 @@ pub(crate) struct Picked {
 impl Picked {
     fn add(&mut self, span: Span) {
         match self.spans.last_mut() {
-            Some(last) if last.upper.is_some() && last.upper == span.lower => last.upper = span.upper,
+            Some(last) if last.upper.is_some() && last.upper == span.lower => {
+                last.upper = span.upper
+            }
             _ => self.spans.push(span),
         }
     }

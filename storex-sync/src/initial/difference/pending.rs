@@ -51,13 +51,11 @@ impl Pending {
         content: Content,
     ) -> Result<()> {
         let before = self.ranges.range(..&at).next_back();
-        let into = before.is_some_and(|((part, _), (end, _))| {
-            *part == at.0 && (end.is_none() || *end > at.1)
-        });
+        let into = before
+            .is_some_and(|((part, _), (end, _))| *part == at.0 && (end.is_none() || *end > at.1));
         let after = self.ranges.range(&at..).next();
-        let over = after.is_some_and(|((part, start), _)| {
-            *part == at.0 && (upper.is_none() || *start < upper)
-        });
+        let over = after
+            .is_some_and(|((part, start), _)| *part == at.0 && (upper.is_none() || *start < upper));
         if into || over {
             return Err(refuse("the same range is asked about twice"));
         }

@@ -124,9 +124,8 @@ impl Reading<'_> {
         let number = common.numbers.collection;
         let own = field("collection").eq(number);
         let mut query = Query::new(CLOCK).filter(own).limit(limit as u64);
-        query.after = after.map(|code| Position {
-            values: vec![Value::Int(number), Value::Bytes(code.to_vec())],
-        });
+        query.after = after
+            .map(|code| Position { values: vec![Value::Int(number), Value::Bytes(code.to_vec())] });
         let batch = Batch::new().step(read_meta(&[DEVICES])).find(query);
         let [meta, clocks] = self.find(batch).await?;
         let devices = Devices::among(&meta)?;
@@ -168,7 +167,9 @@ fn code_of(record: &Record, places: &[usize]) -> Vec<u8> {
 /// The position of a key that the other side has told, with its values in the form that they have here.
 pub(super) fn position(collection: &Collection, key: &Key) -> Result<Position> {
     if key.values().len() != collection.primary_key().len() {
-        return Err(super::message::refuse("a key has another number of values than its collection"));
+        return Err(super::message::refuse(
+            "a key has another number of values than its collection",
+        ));
     }
     let mut values = key.values().to_vec();
     for (value, at) in values.iter_mut().zip(collection.primary_key()) {

@@ -54,18 +54,19 @@ async fn one_that_comes_to_no_end_is_refused() {
 
 #[tokio::test]
 async fn what_has_no_place_in_a_message_is_refused() {
-    let ranges = |ranges| Message {
-        runs: vec![Run { part: 0, lower: None, ranges }],
-        ..Message::default()
-    };
+    let ranges =
+        |ranges| Message { runs: vec![Run { part: 0, lower: None, ranges }], ..Message::default() };
     let at = |number| Some(spot(0, number));
     let refused = [
         ranges(vec![(None, lie()), (at(1), lie())]),
         ranges(vec![(at(1), lie()), (at(1), lie())]),
-        ranges(vec![(None, Content::Items(vec![
-            Item { spot: spot(0, 1), hash: [0; 16] },
-            Item { spot: spot(0, 1), hash: [0; 16] },
-        ]))]),
+        ranges(vec![(
+            None,
+            Content::Items(vec![
+                Item { spot: spot(0, 1), hash: [0; 16] },
+                Item { spot: spot(0, 1), hash: [0; 16] },
+            ]),
+        )]),
         ranges(vec![(None, Content::Items(vec![Item { spot: spot(0, 1), hash: [0; 16] }; 40]))]),
     ];
     for message in refused {
@@ -73,7 +74,10 @@ async fn what_has_no_place_in_a_message_is_refused() {
         assert!(is_refused(&Frame::decode(&bytes)), "{message:?}");
     }
     let runs = |parts: &[usize]| Message {
-        runs: parts.iter().map(|part| Run { part: *part, ..whole(lie()).runs[0].clone() }).collect(),
+        runs: parts
+            .iter()
+            .map(|part| Run { part: *part, ..whole(lie()).runs[0].clone() })
+            .collect(),
         ..Message::default()
     };
     for message in [runs(&[0, 0]), runs(&[2])] {
@@ -99,10 +103,7 @@ fn any_content(part: usize) -> impl Strategy<Value = Content> {
         .prop_map(move |(number, hash)| Item { spot: spot(part, number), hash });
     let fingerprint = (any::<[u8; 16]>(), any::<u64>())
         .prop_map(|(hash, count)| Content::Fingerprint(Fingerprint { hash, count }));
-    prop_oneof![
-        fingerprint,
-        proptest::collection::vec(item, 0..4).prop_map(Content::Items),
-    ]
+    prop_oneof![fingerprint, proptest::collection::vec(item, 0..4).prop_map(Content::Items),]
 }
 
 fn any_message() -> impl Strategy<Value = Message> {

@@ -1,9 +1,10 @@
 //! Tests of the comparison without a storage: sets of items, and messages.
 
-mod properties;
 mod hostile;
+mod properties;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use async_trait::async_trait;
 use storex_core::Key;
@@ -29,8 +30,8 @@ impl Source for Set {
     }
 
     async fn page(&self, part: usize, after: Option<&Spot>, limit: usize) -> Result<Page> {
-        let behind = |it: &(&Spot, &Hash)| after.is_none_or(|after| it.0 > after);
-        let found = self.0[part].iter().filter(behind).take(limit);
+        let behind = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let found = self.0[part].range::<Spot, _>(behind).take(limit);
         let items: Vec<Item> =
             found.map(|(spot, hash)| Item { spot: spot.clone(), hash: *hash }).collect();
         let next = items.last().filter(|_| items.len() == limit).map(|it| it.spot.clone());
@@ -52,15 +53,13 @@ impl Set {
     fn picked(&self, picked: &[Picked]) -> BTreeSet<(usize, Spot)> {
         let mut all = BTreeSet::new();
         for (part, (items, picked)) in self.0.iter().zip(picked).enumerate() {
-            let within = |span: &Span, spot: &&Spot| {
-                span.lower.as_ref().is_none_or(|it| *spot > it)
-                    && span.upper.as_ref().is_none_or(|it| *spot <= it)
-            };
-            let named = |spot: &&Spot| picked.codes.contains(&spot.code());
-            let taken = items.keys().filter(|spot| {
-                picked.spans.iter().any(|span| within(span, spot)) || named(spot)
-            });
-            all.extend(taken.map(|spot| (part, spot.clone())));
+            for Span { lower, upper } in &picked.spans {
+                let from = lower.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+                let to = upper.as_ref().map_or(Bound::Unbounded, Bound::Included);
+                all.extend(items.range::<Spot, _>((from, to)).map(|it| (part, it.0.clone())));
+            }
+            let named = picked.codes.iter().map(|code| Spot::decode(part, code).unwrap());
+            all.extend(named.filter(|it| items.contains_key(it)).map(|it| (part, it)));
         }
         all
     }

