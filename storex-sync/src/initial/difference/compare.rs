@@ -1,133 +1,107 @@
 //! The comparison over a channel.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use storex_core::{Collection, Name, Value};
 
 use super::canonical::Field;
-use super::comparison::{Comparison, Role};
+use super::comparison::Comparison;
 use super::fingerprint::truncated;
 use super::message::{Compared, Message, Opening};
 use super::reading::{Common, Reading};
-use super::{DURING, Picked};
+use super::{DURING, Share};
 use crate::apply::Replica;
-use crate::channel::Channel;
-use crate::error::{Result, SyncError};
+use crate::error::Result;
 use crate::initial::frame::Frame;
+use crate::initial::line::Line;
 use crate::meta::Numbers;
 use crate::pack::Packer;
 use crate::scope::{Holding, Lacks};
 
-/// What differs, as far as this side is to send it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Difference {
-    /// Per collection that was compared its objects and its tombstones; of one that is missing all is to be sent.
-    pub(crate) collections: BTreeMap<Name, (Picked, Picked)>,
-    /// How often this side asked and waited for the answer.
-    pub(crate) round_trips: u64,
-    /// Bytes of all frames of the comparison, in both directions.
-    pub(crate) bytes: u64,
+/// What it cost to find what differs between two devices.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// How often this side asked, and waited for the answer.
+    pub round_trips: u64,
+    /// Bytes of the frames, in both directions.
+    pub bytes: u64,
 }
 
-/// Bytes and waits of a comparison.
-struct Talk<'a> {
-    channel: &'a mut dyn Channel,
-    round_trips: u64,
-    bytes: u64,
-    /// Whether something was sent since the other side was waited for.
-    asked: bool,
-}
-
-impl Talk<'_> {
-    async fn send(&mut self, frame: Frame) -> Result<()> {
-        self.asked = true;
-        let bytes = frame.encode();
-        self.bytes += bytes.len() as u64;
-        self.channel.send(bytes).await
-    }
-
-    async fn receive(&mut self) -> Result<Frame> {
-        let bytes = self.channel.recv().await?.ok_or(SyncError::Closed { during: DURING })?;
-        self.bytes += bytes.len() as u64;
-        self.round_trips += u64::from(std::mem::take(&mut self.asked));
-        match Frame::decode(&bytes)? {
-            Frame::Failed { reason } => Err(SyncError::Remote { reason }),
-            frame => Ok(frame),
-        }
-    }
-
-    async fn opening(&mut self) -> Result<Opening> {
-        match self.receive().await? {
-            Frame::Opening(opening) => Ok(opening),
-            other => Err(other.unexpected(DURING)),
-        }
-    }
-
-    async fn ranges(&mut self) -> Result<Message> {
-        match self.receive().await? {
-            Frame::Ranges(message) => Ok(message),
-            other => Err(other.unexpected(DURING)),
-        }
-    }
-}
-
-/// Finds what differs between this device and the other one, which calls the same. Exactly one of the two `opens`.
+/// The sender's side: finds what the receiver does not have as it is here.
 ///
-/// The first sender has to read what it tells of itself (devices and place) before: what is written while both compare is found, or it
-/// comes through the shared log.
-pub(crate) async fn compare(
+/// It has read what it tells of itself (devices and place) before: what is written while both compare is found, or it comes through the
+/// shared log.
+pub(crate) async fn ask(
     replica: &Replica,
     held: &Holding,
-    channel: &mut dyn Channel,
-    opens: bool,
-    role: Role,
-) -> Result<Difference> {
-    let mut talk = Talk { channel, round_trips: 0, bytes: 0, asked: false };
-    let mut own = opening(replica, held);
-    let theirs = if opens {
-        talk.send(Frame::Opening(own.clone())).await?;
-        talk.opening().await?
-    } else {
-        let theirs = talk.opening().await?;
-        own.salt = theirs.salt;
-        talk.send(Frame::Opening(own.clone())).await?;
-        theirs
-    };
+    line: &mut Line<'_>,
+) -> Result<(Share, Compared)> {
+    let before = line.bytes;
+    let own = opening(replica, held);
+    line.send(&Frame::Opening(own.clone())).await?;
+    let theirs = receive_opening(line).await?;
     let collections = common(replica, &own, &theirs);
     let names: Vec<Name> = collections.iter().map(|it| Name::clone(it.collection.name())).collect();
-    let mut comparison =
-        Comparison::new(Reading { replica, salt: own.salt, collections }, role).await?;
-    converse(&mut comparison, &mut talk, opens).await?;
+    let reading = Reading { replica, salt: own.salt, collections };
+    let mut comparison = Comparison::new(reading, true).await?;
+    // The openings.
+    let round_trips = 1 + converse(&mut comparison, line, None).await?;
     let mut parts = comparison.finish().into_iter();
-    let mut difference =
-        Difference { round_trips: talk.round_trips, bytes: talk.bytes, ..Difference::default() };
+    let mut share = Share::default();
     for name in names {
         let both = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        difference.collections.insert(name, both);
+        share.0.insert(name, both);
     }
-    Ok(difference)
+    Ok((share, Compared { round_trips, bytes: line.bytes - before }))
 }
 
-/// Each side speaks in turn; the one that has not opened begins.
+/// The receiver's side.
+pub(crate) async fn answer(replica: &Replica, line: &mut Line<'_>) -> Result<Compared> {
+    let before = line.bytes;
+    let held = Holding::read(replica).await?;
+    let theirs = receive_opening(line).await?;
+    let own = Opening { salt: theirs.salt, ..opening(replica, &held) };
+    line.send(&Frame::Opening(own.clone())).await?;
+    let collections = common(replica, &own, &theirs);
+    let reading = Reading { replica, salt: own.salt, collections };
+    let mut comparison = Comparison::new(reading, false).await?;
+    let begun = comparison.begin().await?;
+    let round_trips = converse(&mut comparison, line, Some(begun)).await?;
+    Ok(Compared { round_trips, bytes: line.bytes - before })
+}
+
+async fn receive_opening(line: &mut Line<'_>) -> Result<Opening> {
+    match line.receive(DURING).await? {
+        Frame::Opening(opening) => Ok(opening),
+        other => Err(other.unexpected(DURING)),
+    }
+}
+
+/// Each side speaks in turn; tells how often this side was answered.
 async fn converse(
     comparison: &mut Comparison<Reading<'_>>,
-    talk: &mut Talk<'_>,
-    opens: bool,
-) -> Result<()> {
-    let mut next = if opens { None } else { Some(comparison.begin().await?) };
+    line: &mut Line<'_>,
+    mut next: Option<Message>,
+) -> Result<u64> {
+    let mut answered = 0;
     loop {
+        let asked = next.is_some();
         if let Some(message) = next {
             let ends = comparison.ends_with(&message);
-            talk.send(Frame::Ranges(message)).await?;
+            line.send(&Frame::Ranges(message)).await?;
             if ends {
-                return Ok(());
+                return Ok(answered);
             }
         }
-        next = comparison.answer(talk.ranges().await?).await?;
+        let arrived = match line.receive(DURING).await? {
+            Frame::Ranges(message) => message,
+            other => return Err(other.unexpected(DURING)),
+        };
+        answered += u64::from(asked);
+        next = comparison.answer(arrived).await?;
         if next.is_none() {
-            return Ok(());
+            return Ok(answered);
         }
     }
 }

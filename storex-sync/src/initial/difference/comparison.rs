@@ -15,19 +15,11 @@ const MESSAGE: usize = 256 << 10;
 /// After so many listed items, of which half differ, small ranges are no longer listed: they are sent whole.
 const SAMPLE: u64 = 1024;
 
-/// Which side sends after the comparison: one, or both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Role {
-    /// Whether this side sends.
-    pub(crate) sends: bool,
-    /// Whether the other does.
-    pub(crate) takes: bool,
-}
-
 #[derive(Debug)]
 pub(super) struct Comparison<S> {
     scan: Scan<S>,
-    role: Role,
+    /// Whether this side sends, and the other one takes; else the reverse.
+    sends: bool,
     pending: Pending,
     picked: Vec<Picked>,
     /// Items that were listed by either side and compared, and how many of them differ.
@@ -48,13 +40,13 @@ struct Outgoing {
 }
 
 impl<S: Source> Comparison<S> {
-    pub(super) async fn new(source: S, role: Role) -> Result<Self> {
+    pub(super) async fn new(source: S, sends: bool) -> Result<Self> {
         // Each message but a few settles or splits what holds more than a list, or is full.
         let most_messages = 64_u64.saturating_add(source.count().await? / 16);
         let picked = vec![Picked::default(); source.parts()];
         Ok(Self {
             scan: Scan::new(source),
-            role,
+            sends,
             pending: Pending::default(),
             picked,
             listed: 0,
@@ -107,7 +99,7 @@ impl<S: Source> Comparison<S> {
         self.listed = self.listed.saturating_add(message.listed);
         self.differing = self.differing.saturating_add(message.differing);
         for wanted in message.wanted {
-            let picked = self.picked.get_mut(wanted.part).filter(|_| self.role.sends);
+            let picked = self.picked.get_mut(wanted.part).filter(|_| self.sends);
             let picked = picked.ok_or_else(|| refuse("what is wanted is not to be sent"))?;
             wanted.spans.into_iter().for_each(|span| picked.add(span));
             picked.codes.extend(wanted.codes);
@@ -187,8 +179,8 @@ impl<S: Source> Comparison<S> {
                     }
                     wanted.push(own.spot.code());
                 }
-                _ if left.peek().is_none() && differ > theirs.len() => {
-                    // It is sent whole, whatever follows.
+                _ if left.peek().is_none() && ours.len() > theirs.len() => {
+                    // Most of it differs, whatever follows: it is sent whole.
                     differ += 1;
                     break;
                 }
@@ -201,14 +193,12 @@ impl<S: Source> Comparison<S> {
         }
         wanted.extend(left.map(|it| it.spot.code()));
         self.note(theirs.len().max(count), wanted.len().max(differ));
-        if wanted.len() == theirs.len() && !wanted.is_empty() {
-            self.want(part, span.clone());
-        } else if !wanted.is_empty() && self.role.takes {
+        if !self.sends && !wanted.is_empty() {
             self.out.wanted(part, Vec::new(), wanted);
         }
-        if differ * 2 > count {
+        if differ > ours.len() {
             self.pick(part, span);
-        } else if self.role.sends
+        } else if self.sends
             && let Some(picked) = self.picked.get_mut(part)
         {
             picked.codes.extend(ours);
@@ -227,14 +217,14 @@ impl<S: Source> Comparison<S> {
 
     /// Sends all of a range.
     fn pick(&mut self, part: usize, span: Span) {
-        if let Some(picked) = self.picked.get_mut(part).filter(|_| self.role.sends) {
+        if let Some(picked) = self.picked.get_mut(part).filter(|_| self.sends) {
             picked.add(span);
         }
     }
 
     /// Lets the other side send all of a range.
     fn want(&mut self, part: usize, span: Span) {
-        if self.role.takes {
+        if !self.sends {
             self.out.wanted(part, vec![span], Vec::new());
         }
     }

@@ -10,7 +10,7 @@ use crate::pack::{Packer, Unpacker};
 /// What one side compares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Opening {
-    /// Goes into every hash; the first sender's counts.
+    /// Goes into every hash; the sender's counts.
     pub(crate) salt: [u8; 16],
     /// By name, ascending.
     pub(crate) collections: Vec<Compared>,

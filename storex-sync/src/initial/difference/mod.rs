@@ -2,21 +2,22 @@
 //! Set Reconciliation", 2023, arXiv 2212.13567).
 //!
 //! ```text
-//!   first sender                                 first receiver
+//!   sender                                       receiver
 //!   Opening: collections, fields, a salt   ──▶
 //!                                          ◀──  Opening
-//!                                          ◀──  Ranges: each part of the data in 17 to 32 ranges, with fingerprints
+//!                                          ◀──  Ranges: each part of the data in up to 32 ranges, with fingerprints
 //!   Ranges: those that differ, split again ──▶
 //!                                          ◀──  …
 //!   Ranges: small ones, item by item       ──▶
-//!                                          ◀──  Ranges: what is wanted of the other
+//!                                          ◀──  Ranges: what is wanted of the sender
 //! ```
 //!
 //! An *item* is an object or a tombstone: its key, and a hash of its clock (see [`canonical`]). The items of a collection are in two
 //! *parts*: its objects in the order of their keys, and its tombstones in the order of their keys' codes, which are the orders in which
 //! the storage gives them. So a range is read page by page, whenever it is needed, and nobody holds a list of all items.
 //!
-//! A range that an answer does not mention is equal on both sides. The larger the set, the more rounds: one for each factor of 17 to 32.
+//! A range that an answer does not mention is equal on both sides. The larger the set, the more messages: one
+//! for each factor of 17 to 32.
 
 mod canonical;
 mod compare;
@@ -26,6 +27,7 @@ mod message;
 mod pending;
 mod reading;
 mod scan;
+mod share;
 #[cfg(test)]
 mod tests;
 
@@ -34,7 +36,10 @@ use storex_core::Key;
 use crate::error::Result;
 use crate::key_code;
 
+pub use compare::Compared;
+pub(crate) use compare::{answer, ask};
 pub(crate) use message::{Message, Opening};
+pub(crate) use share::Share;
 
 const DURING: &str = "comparing what both devices hold";
 

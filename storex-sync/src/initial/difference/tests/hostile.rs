@@ -16,7 +16,7 @@ fn furnished() -> Set {
 }
 
 async fn begun() -> Comparison<Set> {
-    let mut side = Comparison::new(furnished(), BOTH).await.unwrap();
+    let mut side = Comparison::new(furnished(), true).await.unwrap();
     side.begin().await.unwrap();
     side
 }
@@ -87,7 +87,7 @@ async fn what_has_no_place_in_a_message_is_refused() {
 
 #[tokio::test]
 async fn one_that_only_takes_is_not_asked_to_send() {
-    let mut side = Comparison::new(furnished(), TAKES).await.unwrap();
+    let mut side = Comparison::new(furnished(), false).await.unwrap();
     side.begin().await.unwrap();
     let span = Span { lower: None, upper: None };
     let wanted = vec![Wanted { part: 0, spans: vec![span], codes: Vec::new() }];
@@ -128,7 +128,7 @@ proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
         let _ = Frame::decode(&bytes);
-        for kind in [[0x93, 32], [0x96, 33]] {
+        for kind in [[0x93, 20], [0x96, 21]] {
             let _ = Frame::decode(&[&kind[..], &bytes].concat());
         }
     }

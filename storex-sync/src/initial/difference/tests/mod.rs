@@ -9,7 +9,7 @@ use std::ops::Bound;
 use async_trait::async_trait;
 use storex_core::Key;
 
-use super::comparison::{Comparison, Role};
+use super::comparison::Comparison;
 use super::scan::{Page, Source};
 use super::{Hash, Item, Message, Picked, Span, Spot, holds_tombstones};
 use crate::error::Result;
@@ -99,15 +99,11 @@ struct Ended {
     longest: usize,
 }
 
-const BOTH: Role = Role { sends: true, takes: true };
-const SENDS: Role = Role { sends: true, takes: false };
-const TAKES: Role = Role { sends: false, takes: true };
-
 /// Compares two sets, with all messages as they travel. The first begins.
-async fn compare(first: &Set, second: &Set, roles: (Role, Role)) -> Ended {
+async fn compare(first: &Set, second: &Set, first_sends: bool) -> Ended {
     let mut sides = [
-        Comparison::new(first.clone(), roles.0).await.unwrap(),
-        Comparison::new(second.clone(), roles.1).await.unwrap(),
+        Comparison::new(first.clone(), first_sends).await.unwrap(),
+        Comparison::new(second.clone(), !first_sends).await.unwrap(),
     ];
     let mut ended = Ended { first: vec![], second: vec![], messages: 0, bytes: 0, longest: 0 };
     let mut message = sides[0].begin().await.unwrap();
