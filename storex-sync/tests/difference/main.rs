@@ -51,7 +51,7 @@ async fn in_step(count: usize) -> (Device, Device) {
     notes(&a, count).await;
     b.note("of b", "x").await;
     a.create("tag", json!({"owner": 1, "name": "t", "colour": "red"})).await;
-    b.create("tag", json!({"owner": 1.0, "name": "u"})).await;
+    b.create("tag", json!({"owner": 2, "name": "u"})).await;
     a.delete("note", json!({"id": "00000"})).await;
     settle(&[&a, &b], &log).await;
     a.update("note", json!({"id": "of b"}), json!({"stars": {"$inc": 1}})).await;

@@ -8,7 +8,7 @@ use storex_core::{Collection, Name, Value};
 use super::canonical::Field;
 use super::comparison::Comparison;
 use super::fingerprint::truncated;
-use super::message::{Compared, Message, Opening};
+use super::message::{CollectionOpening, Message, Opening};
 use super::reading::{Common, Reading};
 use super::{DURING, Share};
 use crate::apply::Replica;
@@ -32,7 +32,7 @@ pub struct Compared {
 ///
 /// It has read what it tells of itself (devices and place) before: what is written while both compare is found, or it comes through the
 /// shared log.
-pub(crate) async fn ask(
+pub(in crate::initial) async fn ask(
     replica: &Replica,
     held: &Holding,
     line: &mut Line<'_>,
@@ -57,7 +57,7 @@ pub(crate) async fn ask(
 }
 
 /// The receiver's side.
-pub(crate) async fn answer(replica: &Replica, line: &mut Line<'_>) -> Result<Compared> {
+pub(in crate::initial) async fn answer(replica: &Replica, line: &mut Line<'_>) -> Result<Compared> {
     let before = line.bytes;
     let held = Holding::read(replica).await?;
     let theirs = receive_opening(line).await?;
@@ -112,16 +112,16 @@ fn opening(replica: &Replica, held: &Holding) -> Opening {
     replica.storage.runtime().fill_random(&mut salt);
     let synced = replica.storage.registry().collections().iter();
     let synced = synced.filter_map(|it| Some((it, replica.numbers.get(it.name())?)));
-    let mut collections: Vec<Compared> =
+    let mut collections: Vec<CollectionOpening> =
         synced.map(|(it, numbers)| compared(it, numbers, &held.lacks)).collect();
     collections.sort_by(|a, b| a.name.cmp(&b.name));
     Opening { salt, collections }
 }
 
-fn compared(collection: &Collection, numbers: &Numbers, lacks: &Lacks) -> Compared {
+fn compared(collection: &Collection, numbers: &Numbers, lacks: &Lacks) -> CollectionOpening {
     let name = |at: &usize| collection.fields().get(*at).map(|it| Name::clone(&it.name));
     let fields = numbers.synced().filter(|at| !collection.is_key(*at));
-    Compared {
+    CollectionOpening {
         name: Name::clone(collection.name()),
         key: collection.primary_key().iter().filter_map(name).collect(),
         fields: fields.filter_map(|at| name(&at)).collect(),

@@ -13,12 +13,12 @@ pub(crate) struct Opening {
     /// Goes into every hash; the sender's counts.
     pub(crate) salt: [u8; 16],
     /// By name, ascending.
-    pub(crate) collections: Vec<Compared>,
+    pub(crate) collections: Vec<CollectionOpening>,
 }
 
 /// A collection that one side compares.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Compared {
+pub(crate) struct CollectionOpening {
     pub(crate) name: Name,
     /// Its primary key, in its order.
     pub(crate) key: Vec<Name>,
@@ -90,7 +90,7 @@ impl Opening {
         let mut collections = Vec::new();
         for _ in 0..unpacker.array()? {
             unpacker.tuple(4)?;
-            collections.push(Compared {
+            collections.push(CollectionOpening {
                 name: Name::from(unpacker.str()?),
                 key: decode_names(unpacker)?,
                 fields: decode_names(unpacker)?,

@@ -28,7 +28,7 @@ mod pending;
 mod reading;
 mod scan;
 mod share;
-#[cfg(test)]
+#[cfg(all(test, not(target_family = "wasm")))]
 mod tests;
 
 use storex_core::Key;
@@ -37,7 +37,7 @@ use crate::error::Result;
 use crate::key_code;
 
 pub use compare::Compared;
-pub(crate) use compare::{answer, ask};
+pub(super) use compare::{answer, ask};
 pub(crate) use message::{Message, Opening};
 pub(crate) use share::Share;
 

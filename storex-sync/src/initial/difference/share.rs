@@ -22,7 +22,7 @@ pub(crate) struct Share(pub(super) BTreeMap<Name, (Picked, Picked)>);
 
 impl Share {
     /// The objects of a collection.
-    pub(crate) fn rows(&self, collection: &Collection) -> Result<Vec<Reach>> {
+    pub(in crate::initial) fn rows(&self, collection: &Collection) -> Result<Vec<Reach>> {
         let Some((picked, _)) = self.0.get(collection.name()) else {
             return Ok(vec![Reach::Between(None, None)]);
         };

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod properties;
+mod vectors;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
