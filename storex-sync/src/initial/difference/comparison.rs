@@ -167,6 +167,8 @@ impl<S: Source> Comparison<S> {
         // What we have otherwise than they, or they do not have; and the reverse.
         let (mut ours, mut wanted) = (Vec::new(), Vec::new());
         let (mut count, mut differ) = (0_usize, 0_usize);
+        // Where more than so many of ours differ, most do, as the other side has no more than these.
+        let most = theirs.len() + LIST;
         while let Some(own) = self.scan.next().await? {
             count += 1;
             let earlier = std::iter::from_fn(|| left.next_if(|it| it.spot < own.spot));
@@ -179,15 +181,15 @@ impl<S: Source> Comparison<S> {
                     }
                     wanted.push(own.spot.code());
                 }
-                _ if left.peek().is_none() && ours.len() > theirs.len() => {
-                    // Most of it differs, whatever follows: it is sent whole.
+                _ if left.peek().is_none() && differ >= most => {
+                    // It is sent whole, whatever follows.
                     differ += 1;
                     break;
                 }
                 _ => {}
             }
             differ += 1;
-            if differ <= theirs.len() + 1 {
+            if differ <= most {
                 ours.push(own.spot.code());
             }
         }
