@@ -64,10 +64,10 @@ pub(super) async fn run(
     // Before the rows: what is applied here while they are sent is in the rows then.
     sender.send_parked().await?;
     // Before the rows too: what deleted objects occupied (a unique value) is free for them then.
-    for offered in &offer.collections {
+    for offered in offer.taken() {
         sender.send_tombstones(offered, &share).await?;
     }
-    for offered in &offer.collections {
+    for offered in offer.taken() {
         sender.send_rows(offered, &share).await?;
     }
     sender.finish(&offer).await
@@ -89,8 +89,7 @@ impl Sender<'_, '_> {
         let name = offered.collection.name();
         let mut sent = 0;
         let mut pages = Pages::new(&offered.collection, &offered.numbers, reach, self.sync.page);
-        while offered.takes != Takes::Nothing {
-            let Some((devices, rows)) = pages.next(&self.sync.replica).await? else { break };
+        while let Some((devices, rows)) = pages.next(&self.sync.replica).await? {
             let read = rows.len() as u64;
             let passed = self.show(offered, rows).await?;
             let kept_back = read - passed.len() as u64;
@@ -143,10 +142,7 @@ impl Sender<'_, '_> {
         mut tombstones: crate::tombstones::Tombstones,
     ) -> Result<()> {
         let replica = &self.sync.replica;
-        while offered.takes != Takes::Nothing {
-            let Some(Deleted { devices, objects, .. }) = tombstones.next(replica).await? else {
-                break;
-            };
+        while let Some(Deleted { devices, objects, .. }) = tombstones.next(replica).await? {
             self.report.tombstones += objects.len() as u64;
             let collection = offered.place;
             let frame = match offered.takes {
