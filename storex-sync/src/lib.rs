@@ -177,7 +177,7 @@ pub use field_state::{Contribution, Element, FieldState, Held, Item, Joined};
 pub use handle::SyncHandle;
 pub use hooks::{Decision, ObjectWrite, PassingEntry, SyncHooks, Verdict, WrittenAs};
 pub use initial::{
-    BothWaysReport, InitialSync, InitialSyncControl, InitialSyncEvent, InitialSyncHooks,
+    BothWaysReport, Compared, InitialSync, InitialSyncControl, InitialSyncEvent, InitialSyncHooks,
     InitialSyncReport, Lack, Missing, PassingObject, Progress, Role,
 };
 pub use journal::{

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use storex_core::{Collection, Position, Query, field};
+use storex_core::{Collection, Filter, Position, Query, Value, field};
 
 use crate::apply::Replica;
 use crate::clock::Clock;
-use crate::clock_rows::columns;
+use crate::clock_rows::{clock_key, columns};
 use crate::error::{During, Result};
 use crate::log::CLOCK;
 use crate::meta::{Devices, Numbers};
@@ -16,10 +16,11 @@ use crate::stamp::Hlc;
 const DURING: &str = "reading tombstones";
 
 /// Goes through the clocks of a collection, and leaves out the living.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Tombstones {
     clocks: Arc<Collection>,
     query: Query,
+    upto: Option<Vec<u8>>,
     is_through: bool,
 }
 
@@ -40,7 +41,21 @@ impl Tombstones {
         let clocks = Arc::clone(replica.storage.collection(CLOCK)?);
         let own = field("collection").eq(numbers.collection);
         let query = Query::new(CLOCK).filter(own).limit(page);
-        Ok(Self { clocks, query, is_through: false })
+        Ok(Self { clocks, query, upto: None, is_through: false })
+    }
+
+    /// Only those behind a code, up to another one and with it; a code may be cut short.
+    pub(crate) fn between(self, number: i64, after: Option<&[u8]>, upto: Option<&[u8]>) -> Self {
+        let after = after
+            .map(|code| Position { values: vec![Value::Int(number), Value::Bytes(code.to_vec())] });
+        let query = Query { after, ..self.query };
+        Self { query, upto: upto.map(<[u8]>::to_vec), ..self }
+    }
+
+    /// Only those with these codes, which are looked at all at once.
+    pub(crate) fn named(self, number: i64, codes: &[Vec<u8>]) -> Self {
+        let keys = codes.iter().map(|code| clock_key(number, code.clone()));
+        Self { query: Query::new(CLOCK).filter(Filter::Keys(keys.collect())), ..self }
     }
 
     /// The next page that holds any; `None`: there are no more.
@@ -57,6 +72,10 @@ impl Tombstones {
             let (mut objects, mut newest) = (Vec::new(), Hlc::ZERO);
             for row in &page {
                 let (_, code, packed) = columns(row)?;
+                if self.upto.as_ref().is_some_and(|upto| code > upto.as_slice()) {
+                    self.is_through = true;
+                    break;
+                }
                 if is_marker(packed) {
                     continue;
                 }

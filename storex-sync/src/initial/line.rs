@@ -25,6 +25,8 @@ pub(super) struct Line<'a> {
     watch: Option<Watch>,
     /// The other side has ended, or a frame is perhaps half on its way: nothing can be said any more.
     is_over: bool,
+    /// Bytes of all frames that were sent, or looked at.
+    pub(super) bytes: u64,
 }
 
 /// What was heard.
@@ -38,12 +40,12 @@ pub(super) enum Heard {
 impl<'a> Line<'a> {
     /// A line to somebody.
     pub(super) fn watched(channel: &'a mut dyn Channel, watch: Watch) -> Self {
-        Self { channel, inbox: VecDeque::new(), watch: Some(watch), is_over: false }
+        Self { channel, inbox: VecDeque::new(), watch: Some(watch), is_over: false, bytes: 0 }
     }
 
     /// A line to a recording.
     pub(super) fn to_recording(channel: &'a mut dyn Channel) -> Self {
-        Self { channel, inbox: VecDeque::new(), watch: None, is_over: false }
+        Self { channel, inbox: VecDeque::new(), watch: None, is_over: false, bytes: 0 }
     }
 
     pub(super) fn is_paused(&self) -> bool {
@@ -65,6 +67,7 @@ impl<'a> Line<'a> {
     /// Sends a frame without taking in what has arrived.
     pub(super) async fn send_at_once(&mut self, frame: &Frame) -> Result<()> {
         let bytes = frame.encode();
+        self.bytes += bytes.len() as u64;
         let Some(watch) = &mut self.watch else { return self.channel.send(bytes).await };
         let sent = tokio::select! {
             biased;
@@ -179,6 +182,7 @@ impl<'a> Line<'a> {
             return told.map_or(Ok(None), Err);
         }
         let Some(bytes) = self.inbox.pop_front() else { return Ok(None) };
+        self.bytes += bytes.len() as u64;
         let frame = Frame::decode(&bytes)?;
         if let Some(told) = farewell(&frame) {
             self.is_over = true;

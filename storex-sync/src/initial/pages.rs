@@ -22,10 +22,9 @@ const FIRST: u64 = 100;
 /// Which objects of a collection are sent.
 #[derive(Debug)]
 pub(super) enum Reach {
-    /// All behind a place; `None`: from the beginning.
-    Behind(Option<Position>),
+    /// All behind a place, up to a key and with it; `None`: from the beginning, and to the end.
+    Between(Option<Position>, Option<Key>),
     /// Those with these keys that exist.
-    #[cfg_attr(not(test), allow(dead_code))]
     Keys(Vec<Key>),
 }
 
@@ -63,10 +62,11 @@ impl Pages {
     ) -> Result<Option<(Devices, Vec<Clocked>)>> {
         let Some(reach) = self.left.take() else { return Ok(None) };
         let mut query = Query::new(Arc::clone(self.collection.name()));
-        let mut keys = Vec::new();
+        let (mut keys, mut upto) = (Vec::new(), None);
         match reach {
-            Reach::Behind(after) => {
+            Reach::Between(after, to) => {
                 query.after = after;
+                upto = to;
                 query = query.limit(self.rows);
             }
             Reach::Keys(mut these) => {
@@ -77,11 +77,18 @@ impl Pages {
             }
         }
         let limit = query.limit;
-        let (devices, rows) = self.read(replica, query.clone()).await?;
+        let (devices, mut rows) = self.read(replica, query.clone()).await?;
         let is_full = limit == Some(rows.len() as u64);
+        let is_beyond = |key: &Key| upto.as_ref().is_some_and(|upto| key > upto);
+        let within = rows.iter().take_while(|(row, _)| !is_beyond(&self.collection.key_of(row)));
+        let within = within.count();
+        let is_full = is_full && within == rows.len();
+        rows.truncate(within);
         let last = rows.last().filter(|_| is_full);
         self.left = match last {
-            Some((last, _)) => Some(Reach::Behind(Some(query.position_of(&self.collection, last)))),
+            Some((last, _)) => {
+                Some(Reach::Between(Some(query.position_of(&self.collection, last)), upto))
+            }
             None => Some(keys).filter(|it| !it.is_empty()).map(Reach::Keys),
         };
         self.measure(&rows);

@@ -10,7 +10,7 @@ use super::fit::{Fit, Target};
 use super::frame::{Frame, Hello, Rows, Tombstones, translate};
 use super::hooks::PassingObject;
 use super::line::Line;
-use super::{InitialSync, InitialSyncReport};
+use super::{InitialSync, InitialSyncReport, difference};
 use crate::before::BEFORE;
 use crate::clock_rows::clock_key;
 use crate::error::{During, Result, SyncError};
@@ -26,9 +26,13 @@ use crate::state::{StatePage, is_state};
 
 const DURING: &str = "receiving the initial sync";
 
-/// Receives everything.
-pub(super) async fn run(sync: &InitialSync, line: &mut Line<'_>) -> Result<InitialSyncReport> {
-    let receiver = Receiver::run(sync, line).await?;
+/// Receives everything, or what differs.
+pub(super) async fn run(
+    sync: &InitialSync,
+    line: &mut Line<'_>,
+    compares: bool,
+) -> Result<InitialSyncReport> {
+    let receiver = Receiver::run(sync, line, compares).await?;
     receiver.take_over().await?;
     // The sender may forget what it has sent once we say so.
     sync.replica.storage.flush().await.during("making what arrived durable")?;
@@ -38,7 +42,7 @@ pub(super) async fn run(sync: &InitialSync, line: &mut Line<'_>) -> Result<Initi
 
 /// Takes the objects, and takes nothing over from the sender.
 pub(super) async fn fill(sync: &InitialSync, line: &mut Line<'_>) -> Result<()> {
-    Receiver::run(sync, line).await.map(drop)
+    Receiver::run(sync, line, false).await.map(drop)
 }
 
 #[derive(Debug)]
@@ -56,7 +60,7 @@ pub(super) struct Receiver<'a> {
 
 impl<'a> Receiver<'a> {
     /// Takes everything that is sent, up to the end.
-    async fn run(sync: &'a InitialSync, line: &mut Line<'_>) -> Result<Self> {
+    async fn run(sync: &'a InitialSync, line: &mut Line<'_>, compares: bool) -> Result<Self> {
         let pending = sync.replica.pending().await?;
         let hello = match line.receive(DURING).await? {
             Frame::Hello(hello) => hello,
@@ -64,6 +68,9 @@ impl<'a> Receiver<'a> {
         };
         let mut receiver = Self::new(sync, hello, pending)?;
         line.send(&Frame::Accept(receiver.fit.accept.clone())).await?;
+        if compares {
+            receiver.report.compared = Some(difference::answer(&sync.replica, line).await?);
+        }
         loop {
             match line.receive(DURING).await? {
                 Frame::Finish => break,

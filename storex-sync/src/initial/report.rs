@@ -2,6 +2,8 @@
 
 use storex_core::Name;
 
+use super::Compared;
+
 /// What an initial sync has done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InitialSyncReport {
@@ -15,6 +17,9 @@ pub struct InitialSyncReport {
     /// program does not know them ([`Missing::Park`](crate::Missing::Park)). The rules of the merge may have let them in since. Zero on the
     /// sender.
     pub parked: u64,
+    /// What it cost to find what differs; `None`: all was sent, as one of the sides did not want
+    /// [`difference_only`](crate::InitialSync::difference_only).
+    pub compared: Option<Compared>,
 }
 
 impl InitialSyncReport {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use storex_core::{Name, Query, Record, Value};
 
+use super::difference::Share;
 use super::event::{Count, InitialSyncEvent, Role};
 use super::frame::{Frame, Rows, Tombstones};
 use super::hooks::PassingObject;
@@ -11,7 +12,7 @@ use super::line::{Heard, Line};
 use super::offer::{Offer, Offered, Takes};
 use super::pages::{Clocked, PAGE_BYTES, Pages, Reach, weight};
 use super::unclaimed::Unclaimed;
-use super::{InitialSync, InitialSyncReport};
+use super::{InitialSync, InitialSyncReport, difference};
 use crate::error::{During, Result};
 use crate::meta::Devices;
 use crate::parked::{PARKED, Parked, WaitsFor};
@@ -30,11 +31,12 @@ pub(super) struct Sender<'a, 'c> {
     window: usize,
 }
 
-/// Sends everything; the other side takes so many pages unanswered.
+/// Sends everything, or what differs; the other side takes so many pages unanswered.
 pub(super) async fn run(
     sync: &InitialSync,
     line: &mut Line<'_>,
     window: usize,
+    compares: bool,
 ) -> Result<InitialSyncReport> {
     let (hello, mut offer) = Offer::make(sync).await?;
     let counts = hello.collections.iter().map(|collection| collection.count);
@@ -50,23 +52,40 @@ pub(super) async fn run(
         let sender_lacks = Vec::new();
         sync.observers.tell(&InitialSyncEvent::SchemasDiffer { receiver_lacks, sender_lacks });
     }
-    let (report, window) = (InitialSyncReport::default(), window.min(sync.window));
+    let mut share = Share::default();
+    let mut report = InitialSyncReport::default();
+    if compares {
+        let compared;
+        (share, compared) = difference::ask(&sync.replica, &offer.held, line).await?;
+        report.compared = Some(compared);
+    }
+    let window = window.min(sync.window);
     let mut sender = Sender { sync, line, report, count, pending: 0, window };
     // Before the rows: what is applied here while they are sent is in the rows then.
     sender.send_parked().await?;
     // Before the rows too: what deleted objects occupied (a unique value) is free for them then.
     for offered in offer.taken() {
-        sender.send_tombstones(offered).await?;
+        sender.send_tombstones(offered, &share).await?;
     }
     for offered in offer.taken() {
-        sender.send_rows(offered, Reach::Behind(None)).await?;
+        sender.send_rows(offered, &share).await?;
     }
     sender.finish(&offer).await
 }
 
 impl Sender<'_, '_> {
-    /// Sends objects of a collection.
-    pub(super) async fn send_rows(&mut self, offered: &Offered, reach: Reach) -> Result<()> {
+    /// Sends the objects of a collection that have a share in it.
+    async fn send_rows(&mut self, offered: &Offered, share: &Share) -> Result<()> {
+        let mut sent = 0;
+        for reach in share.rows(&offered.collection)? {
+            sent += self.send_reach(offered, reach).await?;
+        }
+        self.report.objects.push((Name::clone(offered.collection.name()), sent));
+        Ok(())
+    }
+
+    /// Sends objects of a collection; tells how many.
+    async fn send_reach(&mut self, offered: &Offered, reach: Reach) -> Result<u64> {
         let name = offered.collection.name();
         let mut sent = 0;
         let mut pages = Pages::new(&offered.collection, &offered.numbers, reach, self.sync.page);
@@ -86,8 +105,7 @@ impl Sender<'_, '_> {
                 self.count.add(name, kept_back);
             }
         }
-        self.report.objects.push((Name::clone(name), sent));
-        Ok(())
+        Ok(sent)
     }
 
     /// Shows objects to the application; those that pass are left.
@@ -106,10 +124,24 @@ impl Sender<'_, '_> {
     }
 
     /// Clocks of objects that are deleted.
-    async fn send_tombstones(&mut self, offered: &Offered) -> Result<()> {
+    async fn send_tombstones(&mut self, offered: &Offered, share: &Share) -> Result<()> {
+        let all = crate::tombstones::Tombstones::of(
+            &self.sync.replica,
+            &offered.numbers,
+            self.sync.page,
+        )?;
+        for tombstones in share.tombstones(&offered.collection, &offered.numbers, &all) {
+            self.send_those(offered, tombstones).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_those(
+        &mut self,
+        offered: &Offered,
+        mut tombstones: crate::tombstones::Tombstones,
+    ) -> Result<()> {
         let replica = &self.sync.replica;
-        let mut tombstones =
-            crate::tombstones::Tombstones::of(replica, &offered.numbers, self.sync.page)?;
         while let Some(Deleted { devices, objects, .. }) = tombstones.next(replica).await? {
             self.report.tombstones += objects.len() as u64;
             let collection = offered.place;

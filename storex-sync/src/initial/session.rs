@@ -11,8 +11,10 @@ use crate::parked::parked;
 
 const DURING: &str = "greeting the other side";
 
-/// What this program can do beyond what all can.
-const CAPABILITIES: Capabilities = Capabilities::NONE;
+/// What this side can do beyond what all can.
+fn capabilities(sync: &InitialSync) -> Capabilities {
+    if sync.difference_only { Capabilities::DIFFERENCE } else { Capabilities::NONE }
+}
 
 /// What both sides have agreed upon.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,9 +64,10 @@ async fn leg(
     is_last: bool,
     report: &mut BothWaysReport,
 ) -> Result<()> {
+    let compares = agreed.capabilities.has(Capabilities::DIFFERENCE);
     match role {
-        Role::Sender => report.sent = send::run(sync, line, agreed.window).await?,
-        Role::Receiver => report.received = receive::run(sync, line).await?,
+        Role::Sender => report.sent = send::run(sync, line, agreed.window, compares).await?,
+        Role::Receiver => report.received = receive::run(sync, line, compares).await?,
     }
     if is_last {
         line.is_through();
@@ -99,7 +102,7 @@ async fn terms(sync: &InitialSync, wants: Wants) -> Result<Terms> {
     }
     let schema = replica.storage.registry().fingerprint();
     let window = sync.window as u64;
-    Ok(Terms { capabilities: CAPABILITIES, device, schema, wants, objects, window })
+    Ok(Terms { capabilities: capabilities(sync), device, schema, wants, objects, window })
 }
 
 fn agree(ours: &Terms, theirs: &Greeting) -> Result<Agreed> {

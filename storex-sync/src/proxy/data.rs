@@ -7,7 +7,7 @@ use crate::compact::Compacted;
 use crate::digest::{CollectionDigest, Digest};
 use crate::engine::status::{ExchangeProgress, Phase, SyncEvent, SyncStatus};
 use crate::error::Result;
-use crate::initial::InitialSyncReport;
+use crate::initial::{Compared, InitialSyncReport};
 use crate::journal::{Conflict, ConflictId, ConflictQuery, Content, NotedConflict, Version};
 use crate::pack::{Packer, Unpacker};
 use crate::parked::{Parked, WaitsFor};
@@ -69,7 +69,8 @@ variants!(Backfill {
     1 Pending {}
     2 NoBeginning {}
 });
-fields!(InitialSyncReport { objects, tombstones, kept, parked });
+fields!(InitialSyncReport { objects, tombstones, kept, parked, compared });
+fields!(Compared { round_trips, bytes });
 fields!(Resolution { collection, key, ruling, cause });
 variants!(Ruling {
     0 Set { field: field, from: from, to: to }

@@ -123,7 +123,7 @@ impl Lacks {
             && (self.is_unsure() || self.subscriptions.is_part(numbers.collection))
     }
 
-    fn is_unsure(&self) -> bool {
+    pub(crate) fn is_unsure(&self) -> bool {
         self.fills || !self.doubts.is_empty()
     }
 }

@@ -44,6 +44,13 @@ impl Capabilities {
     /// None beyond what all can do.
     pub(crate) const NONE: Self = Self(0);
 
+    /// It wants what differs only, and compares.
+    pub(crate) const DIFFERENCE: Self = Self(2);
+
+    pub(crate) fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
     /// What both can do.
     pub(crate) fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)

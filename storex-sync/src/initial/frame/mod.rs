@@ -10,6 +10,8 @@ pub(crate) use page::{Rows, Tombstones, translate};
 
 use storex_core::ErrorKind;
 
+use super::difference::{Message, Opening};
+
 use crate::error::{Result, SyncError};
 use crate::kind_code::{kind_code, kind_of_code};
 use crate::pack::{Packer, Unpacker};
@@ -46,6 +48,9 @@ pub(crate) enum Frame {
         collection: usize,
         count: u64,
     },
+    /// What the sides of a comparison tell each other.
+    Opening(Opening),
+    Ranges(Message),
 }
 
 impl Frame {
@@ -82,6 +87,16 @@ impl Frame {
                 packer.uint(*collection as u64);
                 packer.uint(*count);
             }
+            Self::Opening(opening) => {
+                packer.array(3);
+                packer.uint(20);
+                opening.encode(&mut packer);
+            }
+            Self::Ranges(message) => {
+                packer.array(6);
+                packer.uint(21);
+                message.encode(&mut packer);
+            }
         }
         packer.out
     }
@@ -116,6 +131,8 @@ impl Frame {
                 let collection = unpacker.index(usize::MAX)?;
                 Self::KeptBack { collection, count: unpacker.uint()? }
             }
+            (20, 3) => Self::Opening(Opening::decode(&mut unpacker)?),
+            (21, 6) => Self::Ranges(Message::decode(&mut unpacker)?),
             _ => return Err(SyncError::corrupt(WHAT, format!("the kind {kind} is not known"))),
         };
         unpacker.end()?;
@@ -151,6 +168,8 @@ impl Frame {
             Self::Cancel => "a cancel",
             Self::Package { .. } => "a package of the application's",
             Self::KeptBack { .. } => "what is kept back",
+            Self::Opening(_) => "the beginning of a comparison",
+            Self::Ranges(_) => "ranges of a comparison",
         };
         SyncError::Protocol { during, reason: format!("{reason} came where it has no place") }
     }

@@ -16,7 +16,7 @@ use crate::compact::Compacted;
 use crate::digest::{CollectionDigest, Digest};
 use crate::engine::status::{ExchangeProgress, Phase, SyncStatus};
 use crate::error::SyncError;
-use crate::initial::InitialSyncReport;
+use crate::initial::{Compared, InitialSyncReport};
 use crate::journal::{Conflict, ConflictId, ConflictQuery, Content, NotedConflict, Version};
 use crate::parked::{Parked, WaitsFor};
 use crate::rejected::Rejected;
@@ -117,6 +117,7 @@ pub(super) fn report() -> impl Strategy<Value = SyncReport> {
         tombstones,
         kept,
         parked,
+        compared: (kept % 2 == 0).then_some(Compared { round_trips: kept, bytes: parked }),
     });
     let backfill = prop_oneof![
         Just(None),

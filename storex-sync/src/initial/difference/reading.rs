@@ -1,0 +1,217 @@
+//! [`Reading`]: the items of this device's storage.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use storex_core::{
+    Batch, Collection, Filter, Key, Name, Position, Query, Record, Step, StepOutcome, Value, field,
+};
+
+use super::canonical::{Field, hash, needs_values};
+use super::scan::{Page, Source};
+use super::{Item, Spot, holds_tombstones};
+use crate::apply::Replica;
+use crate::clock::Clock;
+use crate::clock_rows::{clock_key, columns};
+use crate::error::{During, Result, SyncError};
+use crate::key_code;
+use crate::log::CLOCK;
+use crate::meta::{DEVICES, Devices, Numbers, read_meta};
+use crate::scope::is_marker;
+
+const DURING: &str = "reading what is compared";
+
+/// A collection that both sides have.
+#[derive(Debug, Clone)]
+pub(super) struct Common {
+    pub(super) collection: Arc<Collection>,
+    pub(super) numbers: Arc<Numbers>,
+    /// The fields behind the key that both sides sync, by their names.
+    pub(super) fields: Vec<Field>,
+}
+
+/// The items of the collections that both sides have: of each its objects, then its tombstones.
+#[derive(Debug)]
+pub(super) struct Reading<'a> {
+    pub(super) replica: &'a Replica,
+    pub(super) salt: [u8; 16],
+    pub(super) collections: Vec<Common>,
+}
+
+/// An object: its key's code, its clock if it has one, and its record.
+type Found = (Vec<u8>, Option<Clock>, Record);
+
+impl Reading<'_> {
+    fn common(&self, part: usize) -> Result<&Common> {
+        let common = self.collections.get(part / 2);
+        common.ok_or_else(|| super::message::refuse("there is no such part"))
+    }
+
+    async fn rows(&self, common: &Common, after: Option<&Key>, limit: usize) -> Result<Page> {
+        let collection = &common.collection;
+        let keys = collection.primary_key().iter().filter_map(|at| collection.fields().get(*at));
+        let keys: Vec<Name> = keys.map(|field| Name::clone(&field.name)).collect();
+        let mut query = Query::new(Name::clone(collection.name())).limit(limit as u64).select(keys);
+        query.after = after.map(|key| position(collection, key)).transpose()?;
+        let places: Vec<usize> = (0..collection.primary_key().len()).collect();
+        let found = self.with_clocks(common, query, places).await?;
+        let key_of = |record: &Record| Key::compound(record.values().iter().cloned());
+        let last = found.last().filter(|_| found.len() == limit);
+        let next = last.map(|(_, _, record)| Spot::Row(key_of(record)));
+        let is_old = |clock: &Option<Clock>| {
+            clock.as_ref().is_none_or(|clock| needs_values(clock, &common.fields))
+        };
+        let (old, stamped): (Vec<_>, Vec<_>) = found.into_iter().partition(|it| is_old(&it.1));
+        let mut items: Vec<Item> = stamped
+            .into_iter()
+            .filter_map(|(_, clock, record)| clock.map(|clock| (clock, key_of(&record))))
+            .map(|(clock, key)| self.item(common, Spot::Row(key), &clock, None))
+            .collect();
+        if !old.is_empty() {
+            let keys = old.iter().map(|(_, _, record)| key_of(record)).collect();
+            items.extend(self.old_rows(common, keys).await?);
+            items.sort_by(|a, b| a.spot.cmp(&b.spot));
+        }
+        Ok(Page { items, next })
+    }
+
+    /// Objects whose values have a say. One that is deleted meanwhile is left out: the log tells of it.
+    async fn old_rows(&self, common: &Common, keys: Vec<Key>) -> Result<Vec<Item>> {
+        let collection = &common.collection;
+        let query = Query::new(Name::clone(collection.name())).filter(Filter::Keys(keys));
+        let found = self.with_clocks(common, query, collection.primary_key().to_vec()).await?;
+        let items = found.into_iter().map(|(_, clock, record)| {
+            let clock = clock.unwrap_or_else(Clock::unstamped);
+            self.item(common, Spot::Row(collection.key_of(&record)), &clock, Some(&record))
+        });
+        Ok(items.collect())
+    }
+
+    /// What a query finds, with the clocks, read in one transaction. `key` are the places of the key's values in a record.
+    async fn with_clocks(
+        &self,
+        common: &Common,
+        query: Query,
+        key: Vec<usize>,
+    ) -> Result<Vec<Found>> {
+        let number = common.numbers.collection;
+        let begun = Batch::new().step(read_meta(&[DEVICES])).find(query).touching([CLOCK]);
+        let places = key.clone();
+        let batch = begun.then(move |trace| {
+            let codes = trace.found(0).iter().map(|record| code_of(record, &places));
+            let keys = codes.map(|code| clock_key(number, code)).collect();
+            Ok(vec![Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys)))])
+        });
+        let [meta, records, clocks] = self.find(batch).await?;
+        let devices = Devices::among(&meta)?;
+        // Clocks come in the order of the keys; rows older than sync have none.
+        let mut clocks = clocks.iter().peekable();
+        let with_clock = |record: Record| {
+            let code = code_of(&record, &key);
+            let row = clocks.next_if(|row| row.get(1).as_bytes() == Some(&code));
+            let packed = row.and_then(|row| row.get(2).as_bytes());
+            let clock = packed.map(|packed| Clock::decode(packed, &devices)).transpose()?;
+            Ok((code, clock, record))
+        };
+        records.into_iter().map(with_clock).collect()
+    }
+
+    async fn tombstones(
+        &self,
+        common: &Common,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Page> {
+        let number = common.numbers.collection;
+        let own = field("collection").eq(number);
+        let mut query = Query::new(CLOCK).filter(own).limit(limit as u64);
+        query.after = after
+            .map(|code| Position { values: vec![Value::Int(number), Value::Bytes(code.to_vec())] });
+        let batch = Batch::new().step(read_meta(&[DEVICES])).find(query);
+        let [meta, clocks] = self.find(batch).await?;
+        let devices = Devices::among(&meta)?;
+        let mut page = Page::default();
+        let full = clocks.len() == limit;
+        for row in clocks {
+            let (_, code, packed) = columns(&row)?;
+            let spot = Spot::Tombstone(code.to_vec());
+            page.next = full.then(|| spot.clone());
+            if is_marker(packed) {
+                continue;
+            }
+            let clock = Clock::decode(packed, &devices)?;
+            if !clock.is_alive() {
+                page.items.push(self.item(common, spot, &clock, None));
+            }
+        }
+        Ok(page)
+    }
+
+    async fn find<const N: usize>(&self, batch: Batch) -> Result<[Vec<Record>; N]> {
+        let outcome = self.replica.storage.apply(batch).await.during(DURING)?;
+        let found = outcome.executed().iter().filter_map(|executed| match &executed.outcome {
+            StepOutcome::Found(records) => Some(records.clone()),
+            _ => None,
+        });
+        <[Vec<Record>; N]>::try_from(found.collect::<Vec<_>>()).map_err(|_| SyncError::NoSyncLog)
+    }
+
+    fn item(&self, common: &Common, spot: Spot, clock: &Clock, row: Option<&Record>) -> Item {
+        let hash = hash(&self.salt, &spot, clock, &common.fields, row);
+        Item { spot, hash }
+    }
+}
+
+fn code_of(record: &Record, places: &[usize]) -> Vec<u8> {
+    key_code::encode(places.iter().map(|at| record.get(*at)))
+}
+
+/// The position of a key that the other side has told, with its values in the form that they have here.
+pub(super) fn position(collection: &Collection, key: &Key) -> Result<Position> {
+    if key.values().len() != collection.primary_key().len() {
+        return Err(super::message::refuse(
+            "a key has another number of values than its collection",
+        ));
+    }
+    let mut values = key.values().to_vec();
+    for (value, at) in values.iter_mut().zip(collection.primary_key()) {
+        if let Some(field) = collection.fields().get(*at) {
+            // One that does not fit stays as it is: it still has its place in the order.
+            let _ = collection.check_value(field, value);
+        }
+    }
+    Ok(Position { values })
+}
+
+#[cfg_attr(not(target_family = "wasm"), async_trait)]
+#[cfg_attr(target_family = "wasm", async_trait(?Send))]
+impl Source for Reading<'_> {
+    fn parts(&self) -> usize {
+        self.collections.len() * 2
+    }
+
+    async fn count(&self) -> Result<u64> {
+        let mut count = 0_u64;
+        for common in &self.collections {
+            let rows = Query::new(Name::clone(common.collection.name()));
+            let clocks = Query::new(CLOCK);
+            let clocks = clocks.filter(field("collection").eq(common.numbers.collection));
+            for query in [rows, clocks] {
+                let found = self.replica.storage.count(query).await.during(DURING)?;
+                count = count.saturating_add(found);
+            }
+        }
+        Ok(count)
+    }
+
+    async fn page(&self, part: usize, after: Option<&Spot>, limit: usize) -> Result<Page> {
+        let common = self.common(part)?;
+        match (holds_tombstones(part), after) {
+            (true, None) => self.tombstones(common, None, limit).await,
+            (true, Some(Spot::Tombstone(code))) => self.tombstones(common, Some(code), limit).await,
+            (false, None) => self.rows(common, None, limit).await,
+            (false, Some(Spot::Row(key))) => self.rows(common, Some(key), limit).await,
+            _ => Err(super::message::refuse("a place is of the other part")),
+        }
+    }
+}
