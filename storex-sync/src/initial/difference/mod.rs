@@ -28,7 +28,8 @@ mod pending;
 mod reading;
 mod scan;
 mod share;
-#[cfg(all(test, not(target_family = "wasm")))]
+#[cfg(test)]
+#[cfg(not(target_family = "wasm"))]
 mod tests;
 
 use storex_core::Key;
