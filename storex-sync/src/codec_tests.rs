@@ -10,7 +10,10 @@ use crate::clock::{Clock, LAST_LIFE, MAX_LIFE};
 use crate::counter::{Amount, Counted, Counter, Sum};
 use crate::error::SyncError;
 use crate::field_state::{Contribution, Element, FieldState, Held, Item, Joined};
-use crate::initial::frame::{CollectionHello, Frame, Hello, Rows, Tombstones};
+use crate::initial::frame::{
+    Accept, Capabilities, CollectionHello, Frame, Greeting, Hello, Rows, Take, Terms, Tombstones,
+    VERSIONS, Wants,
+};
 use crate::key_code;
 use crate::meta::{Catalogue, Devices, Followed, Head, decode_names, encode_names};
 use crate::pack::{Packer, Unpacker};
@@ -180,11 +183,43 @@ fn frame() -> impl Strategy<Value = Frame> {
         rows,
         tombstones,
         parked,
-        Just(Frame::Accept),
+        session_frame(),
         Just(Frame::Received),
         Just(Frame::Finish),
         Just(Frame::Finished),
-        any::<String>().prop_map(|reason| Frame::Failed { reason }),
+    ]
+}
+
+/// What is said beside the pages.
+fn session_frame() -> impl Strategy<Value = Frame> {
+    let wants = prop_oneof![Just(Wants::Send), Just(Wants::Receive), Just(Wants::BothWays)];
+    let greeting = (any::<u64>(), device(), any::<u64>(), wants, any::<u64>(), any::<u64>());
+    let greeting = greeting.prop_map(|(bits, device, schema, wants, objects, window)| {
+        let capabilities = Capabilities(bits);
+        let terms = Terms { capabilities, device, schema, wants, objects, window };
+        Frame::Greeting(Greeting { versions: VERSIONS, terms: Some(terms) })
+    });
+    let take = prop_oneof![
+        Just(Take::Nothing),
+        Just(Take::Parked),
+        prop::collection::vec(0..9_usize, 0..3).prop_map(Take::Without),
+    ];
+    let otherwise = prop::collection::vec((0..9_usize, take), 0..3);
+    let accept = (prop::collection::vec(any::<u8>(), 0..9), otherwise)
+        .prop_map(|(resume, otherwise)| Frame::Accept(Accept { resume, otherwise }));
+    let package = (any::<String>(), prop::collection::vec(any::<u8>(), 0..9))
+        .prop_map(|(kind, bytes)| Frame::Package { kind, bytes });
+    prop_oneof![
+        greeting,
+        accept,
+        package,
+        Just(Frame::Paused),
+        Just(Frame::Running),
+        Just(Frame::Cancel),
+        (0..9_usize, any::<u64>())
+            .prop_map(|(collection, count)| Frame::KeptBack { collection, count }),
+        any::<String>()
+            .prop_map(|reason| Frame::Failed { kind: storex_core::ErrorKind::Full, reason }),
     ]
 }
 
@@ -795,18 +830,65 @@ fn frames_are_as_described() {
     };
     for (name, frame) in [
         ("frame, hello", Frame::Hello(hello)),
-        ("frame, accept", Frame::Accept),
+        ("frame, accept", Frame::Accept(Accept::default())),
+        (
+            "frame, accept otherwise",
+            Frame::Accept(Accept {
+                resume: vec![0x70],
+                otherwise: vec![
+                    (1, Take::Nothing),
+                    (2, Take::Parked),
+                    (3, Take::Without(vec![4, 5])),
+                ],
+            }),
+        ),
         ("frame, rows", Frame::Rows(rows)),
         ("frame, tombstones", Frame::Tombstones(tombstones)),
         ("frame, received", Frame::Received),
         ("frame, finish", Frame::Finish),
         ("frame, finished", Frame::Finished),
-        ("frame, failed", Frame::Failed { reason: "why".into() }),
+        (
+            "frame, failed",
+            Frame::Failed { kind: storex_core::ErrorKind::Conflict, reason: "why".into() },
+        ),
         ("frame, parked", Frame::Parked(vec![parked])),
+        ("frame, greeting", Frame::Greeting(Greeting { versions: VERSIONS, terms: Some(terms()) })),
+        ("frame, paused", Frame::Paused),
+        ("frame, running", Frame::Running),
+        ("frame, cancel", Frame::Cancel),
+        ("frame, package", Frame::Package { kind: "key".into(), bytes: vec![0x55] }),
+        ("frame, kept back", Frame::KeptBack { collection: 0, count: 3 }),
     ] {
         assert_vector(name, &frame.encode());
         assert_eq!(Frame::decode(&vector(name)).unwrap(), frame);
     }
+}
+
+fn terms() -> Terms {
+    Terms {
+        capabilities: Capabilities(3),
+        device: A,
+        schema: 1,
+        wants: Wants::BothWays,
+        objects: 300,
+        window: 4,
+    }
+}
+
+/// What a later version says beside what is known is passed over; without a common version only the versions are read.
+#[test]
+fn greetings_of_other_versions_can_be_read() {
+    let greet = |versions, terms| Frame::Greeting(Greeting { versions, terms });
+    let mut longer = greet(1..=7, Some(terms())).encode();
+    longer[0] += 1;
+    longer.push(0xc0);
+    assert_eq!(Frame::decode(&longer).unwrap(), greet(1..=7, Some(terms())));
+    let mut foreign = greet(2..=7, None).encode();
+    foreign[0] += 1;
+    foreign.extend([0x91, 0xc3]);
+    assert_eq!(Frame::decode(&foreign).unwrap(), greet(2..=7, None));
+    // One that is shorter than what is known is no greeting.
+    assert!(Frame::decode(&greet(1..=1, None).encode()).is_err());
 }
 
 #[test]

@@ -144,7 +144,7 @@ impl Sync {
             return Ok(None);
         };
         let mut recording = Recording::new(self.clone(), id, self.limits.bytes.max(LEAST_PAGE));
-        InitialSync::of(self.replica.clone()).send(&mut recording).await?;
+        InitialSync::of(self.replica.clone()).record(&mut recording).await?;
         let pages = recording.finish().await?;
         // Nobody may hear of a write that a loss of power could still take back.
         storage.flush().await.during("making the database durable")?;
@@ -174,7 +174,7 @@ impl Sync {
             let snapshot = snapshot.ok_or_else(below)?;
             tried = Some(snapshot.id);
             let mut playing = Playing::new(self.clone(), snapshot, log);
-            let received = InitialSync::of(replica.clone()).take(&mut playing).await;
+            let received = InitialSync::of(replica.clone()).play(&mut playing).await;
             match (received, playing.lost()) {
                 (Ok(report), _) => return Ok(report),
                 (Err(_), Some(reason)) => {

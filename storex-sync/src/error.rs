@@ -53,9 +53,16 @@ pub enum SyncError {
     /// The other side gave up, and says why.
     #[error("the other side gave up: {reason}")]
     Remote {
+        /// The class of its error.
+        kind: ErrorKind,
         /// Its reason.
         reason: String,
     },
+    /// The initial sync was cancelled, here or on the other side ([`InitialSyncControl::cancel`](crate::InitialSyncControl::cancel)).
+    #[error(
+        "the initial sync was cancelled; what had arrived stays, and another one goes on from it"
+    )]
+    Cancelled,
     /// Bytes that are no transaction, clock or frame of ours.
     #[error("{what} cannot be read: {reason}")]
     Corrupt {
@@ -123,7 +130,7 @@ pub enum SyncError {
         "the shared log keeps no snapshots, so a device that comes later would miss what is dropped: trim it with `SharedSyncLog::trim` if initial syncs are to bring that"
     )]
     NoSnapshots,
-    /// The shared log did not answer in time.
+    /// The shared log, or the other side of an initial sync, did not answer in time.
     #[error("{during} was not answered within {} s", .after.as_secs_f64())]
     Timeout {
         /// What was going on.
@@ -281,7 +288,8 @@ impl SyncError {
             Self::Transport { .. } | Self::LockFile { .. } => ErrorKind::Io,
             Self::HeldElsewhere | Self::LeaseLost => ErrorKind::Busy,
             Self::Closed { .. } => ErrorKind::Closed,
-            Self::Protocol { .. } | Self::Remote { .. } => ErrorKind::Other,
+            Self::Protocol { .. } => ErrorKind::Other,
+            Self::Remote { kind, .. } => *kind,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Gap { .. }
             | Self::Forked { .. }
@@ -296,7 +304,7 @@ impl SyncError {
             Self::Timeout { .. } => ErrorKind::Io,
             Self::RateLimited { .. } | Self::Offline | Self::Paused => ErrorKind::Busy,
             Self::Unauthorized { .. } => ErrorKind::Other,
-            Self::Stopped | Self::Disconnected { .. } => ErrorKind::Closed,
+            Self::Stopped | Self::Cancelled | Self::Disconnected { .. } => ErrorKind::Closed,
             Self::Elsewhere { kind, .. } => *kind,
             Self::Rejected { .. } => ErrorKind::Other,
             Self::UnknownWrite { .. } | Self::BlobMissing { .. } => ErrorKind::NotFound,
@@ -312,7 +320,6 @@ impl SyncError {
             Self::Storage { source, .. } => source.is_retryable(),
             Self::Transport { .. }
             | Self::Closed { .. }
-            | Self::Remote { .. }
             | Self::HeldElsewhere
             | Self::Gap { .. }
             | Self::HoldsLess
@@ -322,6 +329,10 @@ impl SyncError {
             | Self::BlobMissing { .. }
             | Self::BlobNotSent { .. }
             | Self::Disconnected { .. } => true,
+            Self::Remote { kind, .. } => {
+                use ErrorKind::{Busy, Closed, Conflict, Full, Io};
+                matches!(kind, Busy | Closed | Conflict | Full | Io)
+            }
             Self::Elsewhere { retryable, .. } => *retryable,
             Self::Joined(error) => error.is_retryable(),
             _ => false,

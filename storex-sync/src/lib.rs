@@ -102,6 +102,7 @@ mod hooks;
 mod initial;
 mod journal;
 mod key_code;
+mod kind_code;
 mod lane;
 mod lanes;
 mod local_fields;
@@ -164,7 +165,10 @@ pub use exclusive::{Exclusive, Guard, LeaseTimes};
 pub use field_state::{Contribution, Element, FieldState, Held, Item, Joined};
 pub use handle::SyncHandle;
 pub use hooks::{Decision, ObjectWrite, PassingEntry, SyncHooks, Verdict, WrittenAs};
-pub use initial::{InitialSync, InitialSyncReport, Progress};
+pub use initial::{
+    BothWaysReport, InitialSync, InitialSyncControl, InitialSyncEvent, InitialSyncHooks,
+    InitialSyncReport, Lack, Missing, PassingObject, Progress, Role,
+};
 pub use journal::{
     Conflict, ConflictId, ConflictJournal, ConflictQuery, Content, NotedConflict, Version,
 };

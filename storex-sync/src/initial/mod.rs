@@ -1,74 +1,70 @@
 //! [`InitialSync`]: brings the contents of one device to another over a [`Channel`].
 //!
 //! ```text
-//!   sender                                    receiver
-//!   Hello: who, schema, devices, place   ──▶
-//!                                        ◀──  Accept (or Failed, with the reason)
-//!   Parked: transactions that wait       ──▶  parked, and tried at the end
-//!                                        ◀──  Received     a few pages may be under way
-//!   Tombstones: clocks of deleted objects ─▶  merged and committed
-//!                                        ◀──  Received
-//!   Rows: a page of a collection, clocks ──▶  merged and committed
-//!                                        ◀──  Received
-//!   Finish                               ──▶  takes over devices and place
-//!                                        ◀──  Finished
+//!   session (session.rs): both greet at once, then one leg, or one each way
+//!     leg (send.rs, receive.rs)
+//!       sender                                    receiver
+//!       Hello: who, schema, devices, place   ──▶
+//!                                            ◀──  Accept: what is taken otherwise
+//!       Parked: transactions that wait       ──▶  parked, and tried at the end
+//!                                            ◀──  Received     a few pages may be under way
+//!       Tombstones: clocks of deleted objects ─▶  merged and committed
+//!                                            ◀──  Received
+//!       Rows: a page of a collection, clocks ──▶  merged and committed
+//!                                            ◀──  Received
+//!       Finish                               ──▶  takes over devices and place
+//!                                            ◀──  Finished
+//!   at any time (line.rs, watch.rs): Paused, Running, Cancel, Failed
 //! ```
 //!
 //! A page is read in one transaction with its clocks. What is written on the sender meanwhile is in later pages, or
 //! arrives through the shared log: the receiver goes on from where the sender was *before* the first page, and what it
 //! has already is passed over by its clocks. So nothing falls between the two.
+//!
+//! Snapshots in a shared log are legs without a session: the frames are recorded, and played later.
 
 mod arriving;
+mod control;
+mod event;
+mod fit;
 pub(crate) mod frame;
+mod hooks;
 mod images;
+mod line;
 mod noted;
+mod offer;
+mod package;
+mod pages;
 mod receive;
 mod refused;
+mod report;
 mod send;
+mod session;
+mod take_over;
+mod unclaimed;
+mod watch;
+
+pub use control::InitialSyncControl;
+pub use event::{InitialSyncEvent, Lack, Progress, Role};
+pub use fit::Missing;
+pub use hooks::{InitialSyncHooks, PassingObject};
+pub use report::{BothWaysReport, InitialSyncReport};
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use storex_core::{MaybeSend, MaybeSync, Name};
+use storex_core::{Collection, MaybeSend, MaybeSync};
 
 use crate::apply::Replica;
 use crate::channel::Channel;
-use crate::error::{Result, describe};
+use crate::error::Result;
 use crate::lane::Lane;
-use crate::parked::parked;
-
-/// How far an initial sync has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
-    /// The collection that is under way.
-    pub collection: Name,
-    /// Objects that are through, of all collections.
-    pub done: u64,
-    /// Objects that there were at the beginning, of all collections.
-    pub total: u64,
-}
-
-/// What an initial sync has done.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct InitialSyncReport {
-    /// Objects per collection, in the order of the schema.
-    pub objects: Vec<(Name, u64)>,
-    /// Deleted objects that were told about.
-    pub tombstones: u64,
-    /// Objects that were newer on the receiver and stayed. Zero on the sender.
-    pub kept: u64,
-    /// Objects that were parked: they break a rule of the schema together with what is here, or the application refuses them. The
-    /// rules of the merge may have let them in since. Zero on the sender.
-    pub parked: u64,
-}
-
-impl InitialSyncReport {
-    /// All objects.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.objects.iter().map(|(_, count)| count).sum()
-    }
-}
+use crate::meta::Numbers;
+use event::Observers;
+use frame::Wants;
+use line::Line;
+use watch::{Patience, Watch};
 
 /// Brings the contents of one device to another: one call on each side, over the two ends of a [`Channel`].
 ///
@@ -100,27 +96,26 @@ impl InitialSyncReport {
 /// assert_eq!(b.dynamic("note")?.count(&json!({})).await?, 1);
 /// # Ok(()) }
 /// ```
+///
+/// Whatever goes wrong on one side the other is told of, with the reason ([`SyncError::Remote`](crate::SyncError::Remote)). Neither side
+/// waits for ever: see [`deadline`](Self::deadline). A future of this type may be dropped at any time: what was committed stays, and the
+/// other side finds the channel [closed](crate::SyncError::Closed) once it was dropped too.
 pub struct InitialSync {
     replica: Replica,
     page: u64,
-    progress: Option<Arc<dyn ProgressFn>>,
+    window: usize,
+    patience: Patience,
+    missing: Missing,
+    hooks: Option<Arc<dyn InitialSyncHooks>>,
+    observers: Observers,
+    control: InitialSyncControl,
 }
 
-/// Rows of a page: large enough that a commit is shared by many, small enough that a page takes little memory.
+/// Rows of a page, at most: so many that a commit is shared by many.
 const PAGE: u64 = 1000;
 
 /// Pages that may be under way without an answer.
 const WINDOW: usize = 4;
-
-trait ProgressFn: MaybeSend + MaybeSync {
-    fn call(&self, progress: Progress);
-}
-
-impl<F: Fn(Progress) + MaybeSend + MaybeSync> ProgressFn for F {
-    fn call(&self, progress: Progress) {
-        self(progress);
-    }
-}
 
 impl fmt::Debug for InitialSync {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -138,38 +133,107 @@ impl InitialSync {
     }
 
     pub(crate) fn of(replica: Replica) -> Self {
-        Self { replica, page: PAGE, progress: None }
+        Self {
+            replica,
+            page: PAGE,
+            window: WINDOW,
+            patience: Patience::default(),
+            missing: Missing::default(),
+            hooks: None,
+            observers: Observers::default(),
+            control: InitialSyncControl::new(),
+        }
     }
 
-    /// Rows per page; 1,000 unless told otherwise.
+    /// Rows per page, at most; 1,000 unless told otherwise. A page has about 1 MiB at most too, and one row at least.
     #[must_use]
     pub fn page(mut self, rows: u64) -> Self {
         self.page = rows.max(1);
         self
     }
 
-    /// Calls a function after every page.
+    /// How many pages may be under way that the receiver has not committed; 4 unless told otherwise, and the lower number of both sides
+    /// holds. So much memory is needed: on each side so many pages.
     #[must_use]
-    pub fn on_progress(
-        mut self,
-        function: impl Fn(Progress) + MaybeSend + MaybeSync + 'static,
-    ) -> Self {
-        self.progress = Some(Arc::new(function));
+    pub fn window(mut self, pages: usize) -> Self {
+        self.window = pages.clamp(1, 1024);
         self
     }
 
-    /// Sends this device's contents.
+    /// After how long a silence of the other side [`InitialSyncEvent::Stalled`] is told; 10 s unless told otherwise. What the other side
+    /// does before it says something is silence: reading or committing a page, its [hooks](Self::hooks).
+    #[must_use]
+    pub fn stall(mut self, after: Duration) -> Self {
+        self.patience.stall = after;
+        self
+    }
+
+    /// After how long a silence of the other side this side gives up, with [`SyncError::Timeout`](crate::SyncError::Timeout); 180 s unless
+    /// told otherwise. While one of the sides [pauses](InitialSyncControl::pause) silence does not count.
+    #[must_use]
+    pub fn deadline(mut self, after: Duration) -> Self {
+        self.patience.deadline = after;
+        self
+    }
+
+    /// What this side does, as a receiver, about what its schema lacks; without this it refuses.
+    #[must_use]
+    pub fn missing(mut self, policy: Missing) -> Self {
+        self.missing = policy;
+        self
+    }
+
+    /// What the application may say to the objects that are sent and received.
+    #[must_use]
+    pub fn hooks(mut self, hooks: impl InitialSyncHooks) -> Self {
+        self.hooks = Some(Arc::new(hooks));
+        self
+    }
+
+    /// Calls a function after every page.
+    #[must_use]
+    pub fn on_progress(
+        self,
+        function: impl Fn(Progress) + MaybeSend + MaybeSync + 'static,
+    ) -> Self {
+        self.on_event(move |event| {
+            if let InitialSyncEvent::Progress {
+                collection: Some(collection), done, total, ..
+            } = event
+            {
+                let collection = Arc::clone(collection);
+                function(Progress { collection, done: *done, total: *total });
+            }
+        })
+    }
+
+    /// Calls a function with every event.
+    #[must_use]
+    pub fn on_event(
+        mut self,
+        function: impl Fn(&InitialSyncEvent) + MaybeSend + MaybeSync + 'static,
+    ) -> Self {
+        self.observers.add(function);
+        self
+    }
+
+    /// What pauses, resumes and cancels it.
+    #[must_use]
+    pub fn control(&self) -> InitialSyncControl {
+        self.control.clone()
+    }
+
+    /// Sends this device's contents to a side that [receives](Self::receive).
     ///
     /// # Errors
     /// [`SyncError`](crate::SyncError); what the receiver has committed stays there, and a further initial sync goes on
     /// from it. [`SyncError::HoldsLess`](crate::SyncError::HoldsLess): meanwhile it was chosen to hold less here.
     pub async fn send(&self, channel: &mut dyn Channel) -> Result<InitialSyncReport> {
-        let result = send::run(self, channel).await;
-        give_up(channel, &result).await;
-        result
+        let mut line = Line::watched(channel, self.watch());
+        Ok(session::run(self, &mut line, Wants::Send).await?.sent)
     }
 
-    /// Receives another device's contents.
+    /// Receives another device's contents from a side that [sends](Self::send).
     ///
     /// # Errors
     /// [`SyncError`](crate::SyncError); what was committed stays, and a further initial sync goes on from it.
@@ -177,42 +241,47 @@ impl InitialSync {
     /// An object that breaks a rule of the schema together with one that is here holds up nothing: it is parked, as what comes
     /// through a shared log, and the rules of the merge ([`UniqueRule`](crate::UniqueRule)) have their say at the end.
     pub async fn receive(&self, channel: &mut dyn Channel) -> Result<InitialSyncReport> {
-        let result = self.take(channel).await;
-        if result.is_ok() {
-            // Everything is here now, so it can be judged by the rules of the merge.
-            self.replica.retry_parked(parked(&self.replica.storage).await?).await?;
-        }
-        result
+        let mut line = Line::watched(channel, self.watch());
+        Ok(session::run(self, &mut line, Wants::Receive).await?.received)
     }
 
-    /// Receives, and leaves what is parked until more has arrived through the shared log.
-    pub(crate) async fn take(&self, channel: &mut dyn Channel) -> Result<InitialSyncReport> {
-        let result = receive::run(self, channel).await;
-        give_up(channel, &result).await;
-        result
+    /// Brings each side's contents to the other, which calls this too. Whoever has more objects receives first, so that the most is
+    /// merged where the least is.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send) and [`receive`](Self::receive).
+    pub async fn both_ways(&self, channel: &mut dyn Channel) -> Result<BothWaysReport> {
+        let mut line = Line::watched(channel, self.watch());
+        session::run(self, &mut line, Wants::BothWays).await
     }
 
-    /// Takes objects and nothing else: this device has seen no more by it than before.
+    /// Sends everything to a recording.
+    pub(crate) async fn record(&self, channel: &mut dyn Channel) -> Result<InitialSyncReport> {
+        send::run(self, &mut Line::to_recording(channel), WINDOW).await
+    }
+
+    /// Receives a recording, and leaves what is parked until more has arrived through the shared log.
+    pub(crate) async fn play(&self, channel: &mut dyn Channel) -> Result<InitialSyncReport> {
+        receive::run(self, &mut Line::to_recording(channel)).await
+    }
+
+    /// Takes a recording's objects and nothing else: this device has seen no more by it than before.
     pub(crate) async fn fill(&self, channel: &mut dyn Channel) -> Result<()> {
-        receive::fill(self, channel).await
+        receive::fill(self, &mut Line::to_recording(channel)).await
     }
 
-    fn tell(&self, collection: &Name, done: u64, total: u64) {
-        if let Some(progress) = &self.progress {
-            progress.call(Progress { collection: Name::clone(collection), done, total });
-        }
+    fn watch(&self) -> Watch {
+        let runtime = Arc::clone(self.replica.storage.runtime());
+        Watch::new(runtime, self.observers.clone(), &self.control, self.patience, self.window)
     }
-}
 
-/// Tells the other side why this side gives up; it may be gone, which is no further error.
-async fn give_up(channel: &mut dyn Channel, result: &Result<InitialSyncReport>) {
-    let Err(error) = result else { return };
-    if matches!(error, crate::SyncError::Remote { .. } | crate::SyncError::Closed { .. }) {
-        return;
-    }
-    let frame = frame::Frame::Failed { reason: describe(error) };
-    if let Err(error) = channel.send(frame.encode()).await {
-        tracing::debug!(%error, "the other side could not be told of the failure");
+    /// The collections that are synced.
+    fn collections(&self) -> Vec<(Arc<Collection>, Arc<Numbers>)> {
+        let all = self.replica.storage.registry().collections().iter();
+        all.filter_map(|it| {
+            Some((Arc::clone(it), Arc::clone(self.replica.numbers.get(it.name())?)))
+        })
+        .collect()
     }
 }
 
@@ -230,5 +299,6 @@ mod tests {
         }
         sendable(|sync, channel| sync.send(channel));
         sendable(|sync, channel| sync.receive(channel));
+        sendable(|sync, channel| sync.both_ways(channel));
     }
 }

@@ -1,179 +1,155 @@
-//! The receiving side.
+//! The receiving side of a leg.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use storex_core::{Batch, Collection, FieldDefault, Filter, Name, Query, Step, Timestamp};
+use storex_core::{Batch, Collection, Filter, Name, Query, Record, Step, Timestamp};
 
 use super::arriving::{Arriving, ArrivingPage};
-use super::frame::{CollectionHello, Frame, Hello, Rows, Tombstones, translate};
+use super::event::{Count, InitialSyncEvent, Role};
+use super::fit::{Fit, Target};
+use super::frame::{Frame, Hello, Rows, Tombstones, translate};
+use super::hooks::PassingObject;
+use super::line::Line;
 use super::{InitialSync, InitialSyncReport};
-use crate::apply::{ORPHANS, WITHHELD};
 use crate::before::BEFORE;
-use crate::channel::Channel;
 use crate::clock_rows::clock_key;
 use crate::error::{During, Result, SyncError};
 use crate::failure::Failure;
 use crate::journal::CONFLICTS;
 use crate::key_code;
 use crate::log::CLOCK;
-use crate::meta::{
-    DEVICES, Devices, HEAD, Head, META, Numbers, OFFERED, fresh_mark, read_meta, write_meta,
-};
-use crate::parked::{PARKED, Parked, all_is_here, park_up_to};
-use crate::place::{Place, read_place};
-use crate::scope::{BACKFILL, Pending, SCOPES, is_filled};
-use crate::shared_log::Cursor;
-use crate::stamp::{Device, Hlc};
+use crate::meta::{DEVICES, Devices, HEAD, Head, META, read_meta};
+use crate::parked::{PARKED, Parked, park_up_to};
+use crate::scope::{Pending, SCOPES};
+use crate::stamp::Device;
+use crate::state::{StatePage, is_state};
 
 const DURING: &str = "receiving the initial sync";
 
-pub(crate) async fn run(
-    sync: &InitialSync,
-    channel: &mut dyn Channel,
-) -> Result<InitialSyncReport> {
-    let (receiver, report) = receive(sync, channel).await?;
-    receiver.take_over(report.parked > 0).await?;
+/// Receives everything.
+pub(super) async fn run(sync: &InitialSync, line: &mut Line<'_>) -> Result<InitialSyncReport> {
+    let receiver = Receiver::run(sync, line).await?;
+    receiver.take_over().await?;
     // The sender may forget what it has sent once we say so.
     sync.replica.storage.flush().await.during("making what arrived durable")?;
-    channel.send(Frame::Finished.encode()).await?;
-    Ok(report)
+    line.send(&Frame::Finished).await?;
+    Ok(receiver.report)
 }
 
 /// Takes the objects, and takes nothing over from the sender.
-pub(super) async fn fill(sync: &InitialSync, channel: &mut dyn Channel) -> Result<()> {
-    receive(sync, channel).await.map(drop)
+pub(super) async fn fill(sync: &InitialSync, line: &mut Line<'_>) -> Result<()> {
+    Receiver::run(sync, line).await.map(drop)
 }
 
-/// Takes everything that is sent, up to the end.
-async fn receive<'a>(
-    sync: &'a InitialSync,
-    channel: &mut dyn Channel,
-) -> Result<(Receiver<'a>, InitialSyncReport)> {
-    let pending = sync.replica.pending().await?;
-    let hello = match Frame::receive(channel, DURING).await? {
-        Frame::Hello(hello) => hello,
-        other => return Err(other.unexpected(DURING)),
-    };
-    let receiver = Receiver::new(sync, hello, pending)?;
-    channel.send(Frame::Accept.encode()).await?;
-    let mut report = InitialSyncReport {
-        objects: receiver.hello.collections.iter().map(|it| (Name::clone(&it.name), 0)).collect(),
-        ..InitialSyncReport::default()
-    };
-    let counts = receiver.hello.collections.iter().map(|it| it.count);
-    let mut total = counts.fold(0, u64::saturating_add);
-    let mut done = 0;
-    loop {
-        match Frame::receive(channel, DURING).await? {
-            Frame::Rows(rows) => {
-                let (at, count) = (rows.collection, rows.rows.len() as u64);
-                let incoming = receiver.rows(rows)?;
-                receiver.commit(incoming, &mut report).await?;
-                if let Some((name, objects)) = report.objects.get_mut(at) {
-                    *objects += count;
-                    done += count;
-                    total = total.max(done);
-                    sync.tell(name, done, total);
-                }
-            }
-            Frame::Tombstones(tombstones) => {
-                report.tombstones += tombstones.objects.len() as u64;
-                let incoming = receiver.tombstones(tombstones)?;
-                receiver.commit(incoming, &mut report).await?;
-            }
-            Frame::Parked(parked) => receiver.park(parked).await?,
-            Frame::Finish => break,
-            other => return Err(other.unexpected(DURING)),
-        }
-        channel.send(Frame::Received.encode()).await?;
-    }
-    Ok((receiver, report))
-}
-
+#[derive(Debug)]
 pub(super) struct Receiver<'a> {
     pub(super) sync: &'a InitialSync,
-    hello: Hello,
-    collections: Vec<Target>,
+    pub(super) hello: Hello,
+    pub(super) fit: Fit,
     /// What of scopes that were added was still to be brought at the beginning.
-    pending: Option<Pending>,
-}
-
-/// A collection of the sender, in this schema.
-struct Target {
-    collection: Arc<Collection>,
-    numbers: Arc<Numbers>,
-    /// Where each value of a row goes; `None`: nowhere, the field is kept local here.
-    positions: Vec<Option<usize>>,
-    /// From the sender's field numbers to ours.
-    translation: HashMap<u32, u32>,
-    /// The numbers of our fields that do not arrive.
-    others: Vec<u32>,
+    pub(super) pending: Option<Pending>,
+    pub(super) report: InitialSyncReport,
+    count: Count<'a>,
+    /// Whether objects were dropped on the way.
+    pub(super) is_sifted: bool,
 }
 
 impl<'a> Receiver<'a> {
-    /// Finds every collection and field of the sender in our schema. What is missing is told before the first row.
-    fn new(sync: &'a InitialSync, hello: Hello, pending: Option<Pending>) -> Result<Self> {
-        let collections =
-            hello.collections.iter().map(|it| Self::target(sync, it)).collect::<Result<_>>()?;
-        Ok(Self { sync, hello, collections, pending })
+    /// Takes everything that is sent, up to the end.
+    async fn run(sync: &'a InitialSync, line: &mut Line<'_>) -> Result<Self> {
+        let pending = sync.replica.pending().await?;
+        let hello = match line.receive(DURING).await? {
+            Frame::Hello(hello) => hello,
+            other => return Err(other.unexpected(DURING)),
+        };
+        let mut receiver = Self::new(sync, hello, pending)?;
+        line.send(&Frame::Accept(receiver.fit.accept.clone())).await?;
+        loop {
+            match line.receive(DURING).await? {
+                Frame::Finish => break,
+                frame => receiver.take(frame).await?,
+            }
+            line.send(&Frame::Received).await?;
+        }
+        receiver.count.end();
+        Ok(receiver)
     }
 
-    fn target(sync: &InitialSync, theirs: &CollectionHello) -> Result<Target> {
-        let refuse =
-            |reason: String| SyncError::Protocol { during: "comparing the schemas", reason };
-        let registry = sync.replica.storage.registry();
-        let collection = registry.find(&theirs.name).filter(|collection| !collection.is_reserved());
-        let numbers = sync.replica.numbers.get(&theirs.name);
-        let (Some(collection), Some(numbers)) = (collection, numbers) else {
-            let why = if collection.is_some() { "keeps to itself" } else { "does not have" };
-            let reason =
-                format!("the sender has a collection `{}`, which this device {why}", theirs.name);
-            return Err(refuse(reason));
-        };
-        let mut positions = Vec::new();
-        let mut translation = HashMap::new();
-        for (field, number) in theirs.fields.iter().zip(&theirs.numbers) {
-            let at = collection.position(field).ok_or_else(|| {
-                refuse(format!(
-                    "the sender has a field `{field}` in collection `{}`, which this device does not have",
-                    theirs.name
-                ))
-            })?;
-            let at = Some(at).filter(|at| !numbers.is_local(*at));
-            positions.push(at);
-            translation.extend(at.map(|at| (*number, numbers.fields[at])));
+    fn new(sync: &'a InitialSync, hello: Hello, pending: Option<Pending>) -> Result<Self> {
+        let fit = Fit::new(sync, &hello)?;
+        let (receiver_lacks, sender_lacks) = (fit.receiver_lacks.clone(), fit.sender_lacks.clone());
+        if !(receiver_lacks.is_empty() && sender_lacks.is_empty()) {
+            sync.observers.tell(&InitialSyncEvent::SchemasDiffer { receiver_lacks, sender_lacks });
         }
-        if !collection.primary_key().iter().all(|at| positions.contains(&Some(*at))) {
-            let reason =
-                format!("collection `{}` has another primary key at the sender", theirs.name);
-            return Err(refuse(reason));
+        let count = Count::begin(
+            &sync.observers,
+            Role::Receiver,
+            hello.collections.iter().map(|collection| collection.count),
+        );
+        let objects = hello.collections.iter().map(|it| (Name::clone(&it.name), 0)).collect();
+        let report = InitialSyncReport { objects, ..InitialSyncReport::default() };
+        Ok(Self { sync, hello, fit, pending, report, count, is_sifted: false })
+    }
+
+    /// Takes a page.
+    async fn take(&mut self, frame: Frame) -> Result<()> {
+        match frame {
+            Frame::Rows(rows) => {
+                let (at, count) = (rows.collection, rows.rows.len() as u64);
+                let page = self.rows(rows).await?;
+                self.commit(page).await?;
+                self.add(at, count);
+            }
+            Frame::Tombstones(tombstones) => {
+                self.report.tombstones += tombstones.objects.len() as u64;
+                let page = self.tombstones(tombstones)?;
+                self.commit(page).await?;
+            }
+            Frame::Parked(parked) => {
+                let told = if self.fit.parks() { self.counted(&parked)? } else { Vec::new() };
+                self.park(parked).await?;
+                for (at, count) in told {
+                    self.report.parked += count;
+                    self.add(at, count);
+                }
+            }
+            Frame::KeptBack { collection, count } => {
+                self.is_sifted = true;
+                if let Some(theirs) = self.hello.collections.get(collection) {
+                    self.count.add(&theirs.name, count);
+                }
+            }
+            other => return Err(other.unexpected(DURING)),
         }
-        let mut others = Vec::new();
-        for (at, field) in collection.fields().iter().enumerate() {
-            if positions.contains(&Some(at)) {
-                continue;
-            }
-            others.push(numbers.fields[at]);
-            if numbers.is_local(at) {
-                continue;
-            }
-            let filled = !matches!(field.default, None | Some(FieldDefault::Null));
-            if !field.nullable && !filled {
-                return Err(refuse(format!(
-                    "this device requires a field `{}` in collection `{}`, which the sender does not have",
-                    field.name, theirs.name
-                )));
-            }
+        Ok(())
+    }
+
+    fn add(&mut self, collection: usize, count: u64) {
+        if let Some((name, objects)) = self.report.objects.get_mut(collection) {
+            *objects += count;
+            self.count.add(name, count);
         }
-        let (collection, numbers) = (Arc::clone(collection), Arc::clone(numbers));
-        Ok(Target { collection, numbers, positions, translation, others })
+    }
+
+    /// How many objects of which collections there are among what is to be parked.
+    fn counted(&self, parked: &[Parked]) -> Result<Vec<(usize, u64)>> {
+        let mut counted = Vec::new();
+        let nobodys = parked.iter().filter(|it| it.device == Device::NOBODY);
+        for parked in nobodys.filter(|it| is_state(&it.payload)) {
+            let page = StatePage::decode(&parked.payload)?;
+            let mut theirs = self.hello.collections.iter();
+            let at = theirs.position(|theirs| theirs.name == page.shape.collection);
+            counted.extend(at.map(|at| (at, page.living.len() as u64)));
+        }
+        Ok(counted)
     }
 
     fn find(&self, at: usize) -> Result<&Target> {
-        self.collections.get(at).ok_or_else(|| SyncError::Protocol {
+        self.fit.targets.get(at).and_then(Option::as_ref).ok_or_else(|| SyncError::Protocol {
             during: DURING,
-            reason: format!("there is no collection {at} in the hello"),
+            reason: format!(
+                "there is no collection {at} in the hello, or not one that was asked for"
+            ),
         })
     }
 
@@ -217,10 +193,10 @@ impl<'a> Receiver<'a> {
         })
     }
 
-    fn rows(&self, rows: Rows) -> Result<ArrivingPage> {
+    async fn rows(&mut self, rows: Rows) -> Result<ArrivingPage> {
         let target = self.find(rows.collection)?;
         let collection = &target.collection;
-        let mut objects = Vec::with_capacity(rows.rows.len());
+        let (mut objects, mut is_sifted) = (Vec::with_capacity(rows.rows.len()), false);
         for (values, clock) in rows.rows {
             if values.len() != target.positions.len() {
                 let reason = "a row has another number of values than its collection".to_owned();
@@ -237,9 +213,15 @@ impl<'a> Receiver<'a> {
             let key = collection.key_of(&record);
             let code = key_code::encode(key.values());
             let clock = translate(&clock, &rows.devices, &target.translation)?;
-            objects.push(Arriving { key, code, record: Some(record), clock });
+            if show(self.sync, collection, &mut record).await? {
+                objects.push(Arriving { key, code, record: Some(record), clock });
+            } else {
+                is_sifted = true;
+            }
         }
-        self.page(target, &rows.devices, objects)
+        let page = self.page(target, &rows.devices, objects)?;
+        self.is_sifted |= is_sifted;
+        Ok(page)
     }
 
     fn tombstones(&self, tombstones: Tombstones) -> Result<ArrivingPage> {
@@ -314,58 +296,12 @@ impl<'a> Receiver<'a> {
         let parked = self.sync.replica.storage.apply(batch).await;
         failure.or(parked, "parking what could not be taken").map(drop)
     }
+}
 
-    /// Goes on from where the sender was when it began: what it had applied is here now.
-    ///
-    /// Where something was parked, nothing is taken for seen until that was let in, so that no write of ours claims it. A sender
-    /// that keeps to itself what we sync knows less than the log: then we read that ourselves.
-    async fn take_over(&self, is_parked: bool) -> Result<()> {
-        let replica = &self.sync.replica;
-        let is_complete = !self.hello.local.iter().any(|(collection, field)| {
-            let known =
-                replica.storage.registry().find(collection).zip(replica.numbers.get(collection));
-            known.is_some_and(|(it, numbers)| {
-                it.position(field).is_some_and(|at| !numbers.is_local(at))
-            })
-        });
-        let own_place = read_place(&replica.storage).await?;
-        // One that has read on keeps its place: it knows what comes before it, and the sender may be behind.
-        let theirs = self.hello.place.as_ref().filter(|place| match &own_place {
-            Some(own) => own.log == place.log && own.cursor == Cursor::default(),
-            None => true,
-        });
-        let place = theirs.filter(|_| is_complete).map(Place::write);
-        let theirs = self.hello.devices.clone();
-        let mark = fresh_mark(&**replica.storage.runtime());
-        let failure = Failure::default();
-        let kept = failure.clone();
-        let meta = read_meta(&[HEAD, DEVICES, BACKFILL, OFFERED]);
-        let begun = Batch::new().step(meta).touching([PARKED]);
-        let pending = self.pending.clone().filter(|_| is_complete);
-        let batch = begun.then(move |trace| {
-            let read = || -> Result<(Head, Devices)> {
-                Ok((Head::among(trace.found(0))?, Devices::among(trace.found(0))?))
-            };
-            let is_filled = kept.keep(is_filled(trace.found(0), pending.as_ref(), &theirs))?;
-            let (mut head, mut devices) = kept.keep(read())?;
-            let me = devices.device(head.me);
-            let others =
-                theirs.iter().filter(|it| Some(it.device) != me && it.device != Device::NOBODY);
-            for known in others.filter(|_| is_complete) {
-                let seen = if is_parked { Hlc::ZERO } else { known.hlc };
-                devices.advance(known.device, known.sequence, seen);
-                head.hlc = head.hlc.max(known.hlc);
-            }
-            let mut rows =
-                vec![(HEAD, head.encode()), (DEVICES, devices.encode()), (ORPHANS, mark.clone())];
-            if is_parked && is_complete {
-                rows.push((WITHHELD, theirs.encode()));
-            }
-            let filled = Step::Delete { collection: META.into(), filter: Filter::key(BACKFILL) };
-            let filled = Some(filled).filter(|_| is_filled);
-            let steps = [write_meta(rows), all_is_here()].into_iter();
-            Ok(steps.chain(place.clone()).chain(filled).collect())
-        });
-        failure.or(replica.storage.apply(batch).await, "taking over from the sender").map(drop)
-    }
+/// Shows an object to the application; whether it is taken.
+async fn show(sync: &InitialSync, collection: &Collection, record: &mut Record) -> Result<bool> {
+    let Some(hooks) = &sync.hooks else { return Ok(true) };
+    let mut object = PassingObject::new(collection, record);
+    let verdict = hooks.after_receive(&mut object).await;
+    object.judged("asking the application about what has arrived", verdict)
 }

@@ -2,38 +2,31 @@
 
 use std::sync::Arc;
 
-use storex_core::{Error, ErrorKind, Name};
+use storex_core::{Error, ErrorKind};
 
-use super::InitialSyncReport;
 use super::arriving::ArrivingPage;
 use super::receive::Receiver;
+use super::unclaimed::Unclaimed;
 use crate::apply::is_about_data;
 use crate::clock::Clock;
 use crate::error::{Result, SyncError};
 use crate::parked::{Parked, WaitsFor};
 use crate::shared_log::SealedTransaction;
-use crate::stamp::{Device, Hlc};
-use crate::state::StatePage;
-use crate::transaction::{Header, Shape};
 
 impl Receiver<'_> {
     /// Commits a page, but for the objects that break a rule of the schema together with what is here, or that the application
     /// refuses: they are parked. What is in their way may be about to move, so they are judged when everything is here.
-    pub(super) async fn commit(
-        &self,
-        page: ArrivingPage,
-        report: &mut InitialSyncReport,
-    ) -> Result<()> {
+    pub(super) async fn commit(&mut self, page: ArrivingPage) -> Result<()> {
         let mut pages = vec![Arc::new(page)];
         while let Some(page) = pages.pop() {
             match self.commit_whole(&page).await {
-                Ok(kept) => report.kept += kept,
+                Ok(kept) => self.report.kept += kept,
                 Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
                     if let Some((first, second)) = page.halves() {
                         pages.extend([Arc::new(second), Arc::new(first)]);
                     } else {
                         self.park(vec![page.parked(&source)?]).await?;
-                        report.parked += 1;
+                        self.report.parked += 1;
                     }
                 }
                 Err(error) => return Err(error),
@@ -72,29 +65,21 @@ impl ArrivingPage {
     /// The objects as a transaction of nobody's.
     fn sealed(&self) -> Result<SealedTransaction> {
         let collection = &self.collection;
-        let places = || collection.primary_key().iter().chain(&self.values).copied();
-        let name = |at: usize| collection.fields().get(at).map(|field| Name::clone(&field.name));
-        let shape = Shape {
-            collection: Name::clone(collection.name()),
-            key_len: collection.primary_key().len(),
-            fields: places().filter_map(name).collect(),
-        };
-        let numbers = places().filter_map(|at| self.numbers.fields.get(at).copied()).collect();
+        let places: Vec<usize> =
+            collection.primary_key().iter().chain(&self.values).copied().collect();
         let mut devices = self.theirs.clone();
-        let (mut living, mut deleted, mut hlc) = (Vec::new(), Vec::new(), Hlc::ZERO);
+        let (mut living, mut deleted) = (Vec::new(), Vec::new());
         for object in &self.objects {
             let clock = object.clock.clone().unwrap_or_else(Clock::unstamped);
-            hlc = hlc.max(clock.newest().hlc);
             let clock = clock.encode(&mut devices);
             match &object.record {
                 Some(record) => {
-                    living.push((places().map(|at| record.get(at).clone()).collect(), clock));
+                    living.push((places.iter().map(|at| record.get(*at).clone()).collect(), clock));
                 }
                 None => deleted.push((object.code.clone(), clock)),
             }
         }
-        let schema = collection.version().0;
-        let header = Header { device: Device::NOBODY, hlc, schema, ..Header::default() };
-        StatePage { header, shape, numbers, devices, living, deleted }.sealed_as_nobodys()
+        let objects = Unclaimed { living, deleted, devices };
+        objects.sealed(collection, &self.numbers, &places)
     }
 }

@@ -1,186 +1,130 @@
-//! The sending side.
+//! The sending side of a leg.
 
 use std::sync::Arc;
 
-use storex_core::{Batch, Collection, Filter, Position, Query, Step, StepOutcome, Value};
+use storex_core::{Name, Query, Record, Value};
 
-use super::frame::{CollectionHello, Frame, Hello, Rows, Tombstones};
-use super::{InitialSync, InitialSyncReport, WINDOW};
-use crate::channel::Channel;
-use crate::clock_rows::clock_key;
-use crate::error::{During, Result, SyncError};
-use crate::key_code;
-use crate::log::CLOCK;
-use crate::meta::{DEVICES, Devices, Numbers, read_meta};
-use crate::parked::{PARKED, Parked};
-use crate::place::read_place;
-use crate::scope::Holding;
+use super::event::{Count, InitialSyncEvent, Role};
+use super::frame::{Frame, Rows, Tombstones};
+use super::hooks::PassingObject;
+use super::line::{Heard, Line};
+use super::offer::{Offer, Offered, Takes};
+use super::pages::{Clocked, PAGE_BYTES, Pages, Reach, weight};
+use super::unclaimed::Unclaimed;
+use super::{InitialSync, InitialSyncReport};
+use crate::error::{During, Result};
+use crate::meta::Devices;
+use crate::parked::{PARKED, Parked, WaitsFor};
 use crate::tombstones::Deleted;
 
 /// Parked transactions of a page: few, because each may be large.
 const PARKED_PAGE: u64 = 16;
 
-/// The values of a row, and its packed clock.
-type RowWithClock = (Vec<Value>, Vec<u8>);
-
-struct Sender<'a> {
-    sync: &'a InitialSync,
-    channel: &'a mut dyn Channel,
+pub(super) struct Sender<'a, 'c> {
+    pub(super) sync: &'a InitialSync,
+    pub(super) line: &'a mut Line<'c>,
     report: InitialSyncReport,
-    /// What this device held at the beginning.
-    held: Holding,
-    done: u64,
-    total: u64,
-    /// Pages under way.
+    count: Count<'a>,
+    /// Pages under way, and the most that may be.
     pending: usize,
+    window: usize,
 }
 
-pub(crate) async fn run(
+/// Sends everything; the other side takes so many pages unanswered.
+pub(super) async fn run(
     sync: &InitialSync,
-    channel: &mut dyn Channel,
+    line: &mut Line<'_>,
+    window: usize,
 ) -> Result<InitialSyncReport> {
-    let storage = &sync.replica.storage;
-    let collections: Vec<(Arc<Collection>, Arc<Numbers>)> = storage
-        .registry()
-        .collections()
-        .iter()
-        .filter_map(|it| Some((Arc::clone(it), Arc::clone(sync.replica.numbers.get(it.name())?))))
-        .collect();
-    let (hello, held) = hello(sync, &collections).await?;
-    let total = hello.collections.iter().map(|collection| collection.count).sum();
-    let during = "greeting the receiver";
-    channel.send(Frame::Hello(hello).encode()).await?;
-    match Frame::receive(channel, during).await? {
-        Frame::Accept => {}
+    let (hello, mut offer) = Offer::make(sync).await?;
+    let counts = hello.collections.iter().map(|collection| collection.count);
+    let count = Count::begin(&sync.observers, Role::Sender, counts);
+    let during = "waiting for the receiver to accept";
+    line.send(&Frame::Hello(hello)).await?;
+    let accept = match line.receive(during).await? {
+        Frame::Accept(accept) => accept,
         other => return Err(other.unexpected(during)),
+    };
+    let receiver_lacks = offer.accepted(&accept)?;
+    if !receiver_lacks.is_empty() {
+        let sender_lacks = Vec::new();
+        sync.observers.tell(&InitialSyncEvent::SchemasDiffer { receiver_lacks, sender_lacks });
     }
-    let report = InitialSyncReport::default();
-    let mut sender = Sender { sync, channel, report, held, done: 0, total, pending: 0 };
+    let (report, window) = (InitialSyncReport::default(), window.min(sync.window));
+    let mut sender = Sender { sync, line, report, count, pending: 0, window };
     // Before the rows: what is applied here while they are sent is in the rows then.
     sender.send_parked().await?;
     // Before the rows too: what deleted objects occupied (a unique value) is free for them then.
-    for (place, (_, numbers)) in collections.iter().enumerate() {
-        sender.send_tombstones(place, numbers).await?;
+    for offered in &offer.collections {
+        sender.send_tombstones(offered).await?;
     }
-    for (place, (collection, numbers)) in collections.iter().enumerate() {
-        sender.send_rows(place, collection, numbers).await?;
+    for offered in &offer.collections {
+        sender.send_rows(offered, Reach::Behind(None)).await?;
     }
-    sender.finish().await
+    sender.finish(&offer).await
 }
 
-async fn hello(
-    sync: &InitialSync,
-    all: &[(Arc<Collection>, Arc<Numbers>)],
-) -> Result<(Hello, Holding)> {
-    let storage = &sync.replica.storage;
-    // Place and devices come first: what is written from here on is in later pages, or follows in the log.
-    let place = read_place(storage).await?;
-    let (head, mut devices) = sync.replica.head().await?;
-    let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
-    devices.advance(me, head.next - 1, head.hlc);
-    // A receiver may tell others of what it got from us; it must not be lost here then.
-    storage.flush().await.during("making the database durable")?;
-    let held = Holding::read(&sync.replica).await?;
-    let (mut collections, mut local) = (Vec::new(), Vec::new());
-    for (collection, numbers) in all {
-        // Of what is held in part less is known than others exchange, as of what is local.
-        let part = numbers.scope.filter(|_| held.lacks.some_of(numbers));
-        let kept = numbers.local.iter().copied().chain(part);
-        let kept = kept.filter_map(|at| collection.fields().get(at));
-        local.extend(kept.map(|it| (Arc::clone(collection.name()), Arc::clone(&it.name))));
-        let query = Query::new(Arc::clone(collection.name()));
-        let count = storage.count(query).await.during("counting objects")?;
-        collections.push(CollectionHello {
-            name: Arc::clone(collection.name()),
-            fields: numbers.synced().map(|at| Arc::clone(&collection.fields()[at].name)).collect(),
-            numbers: numbers.synced().map(|at| numbers.fields[at]).collect(),
-            count,
-        });
-    }
-    let schema = storage.registry().fingerprint();
-    Ok((Hello { schema, devices, place, collections, local }, held))
-}
-
-impl Sender<'_> {
-    async fn send_rows(
-        &mut self,
-        place: usize,
-        collection: &Arc<Collection>,
-        numbers: &Arc<Numbers>,
-    ) -> Result<()> {
-        let mut after = None;
+impl Sender<'_, '_> {
+    /// Sends objects of a collection.
+    pub(super) async fn send_rows(&mut self, offered: &Offered, reach: Reach) -> Result<()> {
+        let name = offered.collection.name();
         let mut sent = 0;
-        loop {
-            let (devices, rows, next) = self.read_rows(collection, numbers, after).await?;
-            let count = rows.len() as u64;
-            if count > 0 {
-                self.send_page(Frame::Rows(Rows { collection: place, devices, rows })).await?;
+        let mut pages = Pages::new(&offered.collection, &offered.numbers, reach, self.sync.page);
+        while offered.takes != Takes::Nothing {
+            let Some((devices, rows)) = pages.next(&self.sync.replica).await? else { break };
+            let read = rows.len() as u64;
+            let passed = self.show(offered, rows).await?;
+            let kept_back = read - passed.len() as u64;
+            for rows in portions(passed) {
+                let count = rows.len() as u64;
+                self.send_page(&offered.page(devices.clone(), rows)?).await?;
                 sent += count;
-                self.done += count;
-                // Objects that were created meanwhile come on top.
-                self.total = self.total.max(self.done);
-                self.sync.tell(collection.name(), self.done, self.total);
+                self.count.add(name, count);
             }
-            match next {
-                Some(position) => after = Some(position),
-                None => break,
+            if kept_back > 0 {
+                let collection = offered.place;
+                self.send_page(&Frame::KeptBack { collection, count: kept_back }).await?;
+                self.count.add(name, kept_back);
             }
         }
-        self.report.objects.push((Arc::clone(collection.name()), sent));
+        self.report.objects.push((Name::clone(name), sent));
         Ok(())
     }
 
-    /// A page of rows with their clocks, read in one transaction: a row that is older than its clock would hide a write
-    /// from the receiver for ever.
-    async fn read_rows(
-        &self,
-        collection: &Arc<Collection>,
-        numbers: &Arc<Numbers>,
-        after: Option<Position>,
-    ) -> Result<(Devices, Vec<RowWithClock>, Option<Position>)> {
-        let mut query = Query::new(Arc::clone(collection.name())).limit(self.sync.page);
-        query.after = after;
-        let find = query.clone();
-        let (schema, number) = (Arc::clone(collection), numbers.collection);
-        let begun = Batch::new().step(read_meta(&[DEVICES])).find(query).touching([CLOCK]);
-        let batch = begun.then(move |trace| {
-            let keys = trace.found(0).iter().map(|record| {
-                let key = schema.primary_key().iter().map(|at| record.get(*at));
-                clock_key(number, key_code::encode(key))
-            });
-            Ok(vec![Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys.collect())))])
-        });
-        let outcome = self.sync.replica.storage.apply(batch).await.during("reading a page")?;
-        let mut found = outcome.executed().iter().filter_map(|executed| match &executed.outcome {
-            StepOutcome::Found(records) => Some(records),
-            _ => None,
-        });
-        let (Some(meta), Some(records), Some(clocks)) = (found.next(), found.next(), found.next())
-        else {
-            return Err(SyncError::NoSyncLog);
-        };
-        let full = records.len() as u64 == self.sync.page;
-        let next = records.last().filter(|_| full).map(|last| find.position_of(collection, last));
-        // Clocks come in the order of the keys; rows older than sync have none.
-        let mut clocks = clocks.iter().peekable();
-        let rows = records.iter().map(|record| {
-            let code = key_code::encode(collection.primary_key().iter().map(|at| record.get(*at)));
-            let clock = clocks.next_if(|row| row.get(1).as_bytes() == Some(&code));
-            let clock = clock.and_then(|row| row.get(2).as_bytes()).unwrap_or_default();
-            let values = numbers.synced().map(|at| record.get(at).clone());
-            (values.collect(), clock.to_vec())
-        });
-        Ok((Devices::among(meta)?, rows.collect(), next))
+    /// Shows objects to the application; those that pass are left.
+    async fn show(&self, offered: &Offered, rows: Vec<Clocked>) -> Result<Vec<Clocked>> {
+        let Some(hooks) = &self.sync.hooks else { return Ok(rows) };
+        let during = "asking the application about what is sent";
+        let mut passed = Vec::with_capacity(rows.len());
+        for (mut record, clock) in rows {
+            let mut object = PassingObject::new(&offered.collection, &mut record);
+            let verdict = hooks.before_send(&mut object).await;
+            if object.judged(during, verdict)? {
+                passed.push((record, clock));
+            }
+        }
+        Ok(passed)
     }
 
     /// Clocks of objects that are deleted.
-    async fn send_tombstones(&mut self, place: usize, numbers: &Arc<Numbers>) -> Result<()> {
+    async fn send_tombstones(&mut self, offered: &Offered) -> Result<()> {
         let replica = &self.sync.replica;
-        let mut tombstones = crate::tombstones::Tombstones::of(replica, numbers, self.sync.page)?;
-        while let Some(Deleted { devices, objects, .. }) = tombstones.next(replica).await? {
+        let mut tombstones =
+            crate::tombstones::Tombstones::of(replica, &offered.numbers, self.sync.page)?;
+        while offered.takes != Takes::Nothing {
+            let Some(Deleted { devices, objects, .. }) = tombstones.next(replica).await? else {
+                break;
+            };
             self.report.tombstones += objects.len() as u64;
-            let frame = Frame::Tombstones(Tombstones { collection: place, devices, objects });
-            self.send_page(frame).await?;
+            let collection = offered.place;
+            let frame = match offered.takes {
+                Takes::Parked => {
+                    let deleted = Unclaimed { deleted: objects, devices, living: Vec::new() };
+                    offered.parked(deleted)?
+                }
+                _ => Frame::Tombstones(Tombstones { collection, devices, objects }),
+            };
+            self.send_page(&frame).await?;
         }
         Ok(())
     }
@@ -197,7 +141,7 @@ impl Sender<'_> {
             let next = rows.last().filter(|_| full).map(|it| query.position_of(&collection, it));
             if !rows.is_empty() {
                 let parked = rows.iter().map(Parked::from_record).collect::<Result<_>>()?;
-                self.send_page(Frame::Parked(parked)).await?;
+                self.send_page(&Frame::Parked(parked)).await?;
             }
             match next {
                 Some(position) => query.after = Some(position),
@@ -206,38 +150,102 @@ impl Sender<'_> {
         }
     }
 
-    async fn send_page(&mut self, frame: Frame) -> Result<()> {
-        while self.pending >= WINDOW {
-            self.await_answer().await?;
-        }
-        self.channel.send(frame.encode()).await?;
+    /// Sends a page when the receiver has room for it, and nobody pauses.
+    async fn send_page(&mut self, frame: &Frame) -> Result<()> {
+        self.await_answers(self.window).await?;
+        self.line.send(frame).await?;
         tracing::trace!(target: "storex::step", step = "initial.after_send");
         self.pending += 1;
         Ok(())
     }
 
-    async fn await_answer(&mut self) -> Result<()> {
+    /// Waits until fewer pages than so many are under way, and nobody pauses.
+    async fn await_answers(&mut self, most: usize) -> Result<()> {
         let during = "waiting for the receiver to commit a page";
-        match Frame::receive(self.channel, during).await? {
-            Frame::Received => {
-                self.pending -= 1;
+        while let Some(frame) = self.line.arrived().await? {
+            self.answered(&frame, during)?;
+        }
+        while self.pending >= most || self.line.is_paused() {
+            if let Heard::Frame(frame) = self.line.hear(during).await? {
+                self.answered(&frame, during)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, frame: &Frame, during: &'static str) -> Result<()> {
+        match (frame, self.pending.checked_sub(1)) {
+            (Frame::Received, Some(pending)) => {
+                self.pending = pending;
                 Ok(())
+            }
+            (other, _) => Err(other.unexpected(during)),
+        }
+    }
+
+    async fn finish(mut self, offer: &Offer) -> Result<InitialSyncReport> {
+        self.await_answers(1).await?;
+        // With the end the receiver takes for here what the hello says, and a log is trimmed to a snapshot.
+        offer.held.check(&self.sync.replica).await?;
+        let during = "waiting for the receiver to finish";
+        self.line.send(&Frame::Finish).await?;
+        match self.line.receive(during).await? {
+            Frame::Finished => {
+                self.count.end();
+                Ok(self.report)
             }
             other => Err(other.unexpected(during)),
         }
     }
+}
 
-    async fn finish(mut self) -> Result<InitialSyncReport> {
-        while self.pending > 0 {
-            self.await_answer().await?;
+impl Offered {
+    /// The frame with these objects.
+    fn page(&self, devices: Devices, rows: Vec<Clocked>) -> Result<Frame> {
+        let of = |rows: Vec<Clocked>, places: &[usize]| -> Vec<(Vec<Value>, Vec<u8>)> {
+            rows.into_iter().map(|(record, clock)| (values(record, places), clock)).collect()
+        };
+        if self.takes == Takes::Parked {
+            let living = of(rows, &self.key_first());
+            return self.parked(Unclaimed { living, devices, deleted: Vec::new() });
         }
-        // With the end the receiver takes for here what the hello says, and a log is trimmed to a snapshot.
-        self.held.check(&self.sync.replica).await?;
-        let during = "waiting for the receiver to finish";
-        self.channel.send(Frame::Finish.encode()).await?;
-        match Frame::receive(self.channel, during).await? {
-            Frame::Finished => Ok(self.report),
-            other => Err(other.unexpected(during)),
+        let rows = of(rows, &self.fields);
+        Ok(Frame::Rows(Rows { collection: self.place, devices, rows }))
+    }
+
+    /// The frame with objects that the receiver parks.
+    fn parked(&self, objects: Unclaimed) -> Result<Frame> {
+        let name = self.collection.name();
+        let sealed = objects.sealed(&self.collection, &self.numbers, &self.key_first())?;
+        Ok(Frame::Parked(vec![Parked {
+            device: sealed.device,
+            sequence: sealed.sequence,
+            waits_for: WaitsFor::Update,
+            reason: format!("this program does not know collection `{name}` as the sender has it"),
+            payload: sealed.payload,
+        }]))
+    }
+}
+
+fn values(mut record: Record, places: &[usize]) -> Vec<Value> {
+    let all = record.values_mut();
+    let taken = places.iter().map(|at| all.get_mut(*at).map(std::mem::take));
+    taken.map(Option::unwrap_or_default).collect()
+}
+
+/// Rows in pages of bounded size, of one row at least.
+fn portions(rows: Vec<Clocked>) -> Vec<Vec<Clocked>> {
+    let (mut portions, mut bytes) = (Vec::<Vec<Clocked>>::new(), 0);
+    for row in rows {
+        let more = weight(&row);
+        bytes += more;
+        match portions.last_mut() {
+            Some(portion) if bytes <= PAGE_BYTES => portion.push(row),
+            _ => {
+                portions.push(vec![row]);
+                bytes = more;
+            }
         }
     }
+    portions
 }

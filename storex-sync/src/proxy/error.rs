@@ -10,22 +10,8 @@ use storex_core::{Error, ErrorKind, Source};
 
 use super::code::{Wire, begin, pass_over, wrong};
 use crate::error::{Result, SyncError};
+use crate::kind_code::{kind_code, kind_of_code};
 use crate::pack::{Packer, Unpacker};
-
-/// In the order of their codes; what is not here is told as the last.
-const KINDS: [ErrorKind; 11] = [
-    ErrorKind::NotFound,
-    ErrorKind::Conflict,
-    ErrorKind::Invalid,
-    ErrorKind::Unsupported,
-    ErrorKind::Busy,
-    ErrorKind::Closed,
-    ErrorKind::Corrupt,
-    ErrorKind::ReadOnly,
-    ErrorKind::Full,
-    ErrorKind::Io,
-    ErrorKind::Other,
-];
 
 /// Messages of an error and its causes, at most. A longer chain would be dropped cause by cause, each on the stack of the one before.
 const MOST_MESSAGES: usize = 32;
@@ -75,7 +61,6 @@ macro_rules! rebuilt {
 // Not those that say in words of the program's own what was going on.
 rebuilt!(SyncError {
     1 NoSyncLog {}
-    2 Remote { reason }
     3 Gap { device, expected, found }
     4 Forked { device, sequence }
     5 LogReplaced {}
@@ -101,6 +86,8 @@ rebuilt!(SyncError {
     25 Unsent { transactions, unlogged }
     26 BlobsNotSent { blobs }
     27 HoldsLess {}
+    28 Remote { kind, reason }
+    29 Cancelled {}
 });
 
 rebuilt!(Error {
@@ -131,13 +118,11 @@ fn write_none(packer: &mut Packer) {
 
 impl Wire for ErrorKind {
     fn write(&self, packer: &mut Packer) {
-        let code = KINDS.iter().position(|kind| kind == self).unwrap_or(KINDS.len() - 1);
-        packer.uint(code as u64);
+        packer.uint(kind_code(*self));
     }
 
     fn read(unpacker: &mut Unpacker<'_>) -> Result<Self> {
-        let code = usize::try_from(unpacker.uint()?).unwrap_or(usize::MAX);
-        Ok(KINDS.get(code).copied().unwrap_or(Self::Other))
+        Ok(kind_of_code(unpacker.uint()?))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Snapshots in the shared log: an initial sync that is recorded, and played back.
 //!
 //! ```text
-//!    InitialSync::send ──▶ Recording ──▶ pages ──▶ the shared log ──▶ pages ──▶ Playing ──▶ InitialSync::receive
+//!    InitialSync::record ──▶ Recording ──▶ pages ──▶ the shared log ──▶ pages ──▶ Playing ──▶ InitialSync::play
 //!                            answers by itself                         takes the answers
 //! ```
 //!

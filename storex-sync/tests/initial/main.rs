@@ -1,12 +1,13 @@
 //! [`InitialSync`]: what one device holds comes to the other, merged by stamp, and nothing falls between it and the log.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::sync::Arc;
 
 use serde_json::json;
-use storex_core::{ChangeEvent, Definition, FieldType, Origin};
+use storex_core::{ChangeEvent, Definition, ErrorKind, FieldType, Origin};
 use storex_sync::{
     Channel, InitialSync, InitialSyncReport, MemoryChannel, Progress, Result, SyncError,
 };
@@ -158,8 +159,10 @@ async fn writes_during_the_pump_arrive_once() {
         }
         let writer = a.clone();
         let (here, there) = Watched::pair(usize::MAX);
-        let here = here.on_frame(move |n| {
+        let own = std::sync::atomic::AtomicUsize::new(0);
+        let here = here.on_frame(move |_| {
             let writer = writer.clone();
+            let n = own.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             async move {
                 writer.note(&format!("a{n}"), "in front").await;
                 writer.note(&format!("z{n}"), "behind").await;
@@ -345,13 +348,22 @@ async fn a_required_field_that_the_sender_lacks_is_told_before_the_first_row() {
 async fn the_other_side_learns_the_whole_reason() {
     let (a, b) = (Device::new(1).await, Device::new(2).await);
     a.note("1", "x").await;
-    let (mut here, mut there) = MemoryChannel::pair();
-    let sender = InitialSync::open(&a.storage).await.unwrap();
-    let receiver = InitialSync::open(&b.storage).await.unwrap();
-    b.storage.close().await.unwrap();
-    let (sent, received) = tokio::join!(sender.send(&mut here), receiver.receive(&mut there));
+    let (here, there) = Watched::pair(usize::MAX);
+    let storage = b.storage.clone();
+    let there = there.on_frame(move |n| {
+        let storage = storage.clone();
+        async move {
+            // Behind the greetings.
+            if n > 1 {
+                let _ = storage.close().await;
+            }
+        }
+    });
+    let (sent, received) = run(&a, &b, (here, there)).await;
     assert!(matches!(received, Err(SyncError::Storage { .. })), "{received:?}");
-    let sent = sent.unwrap_err().to_string();
+    let sent = sent.unwrap_err();
+    assert!(matches!(sent, SyncError::Remote { kind: ErrorKind::Closed, .. }), "{sent:?}");
+    let sent = sent.to_string();
     assert!(sent.contains("committing a page") && sent.contains("closed"), "{sent}");
 }
 
@@ -483,8 +495,10 @@ async fn frames_out_of_place_are_refused_and_the_other_side_is_told() {
             matches!(error, SyncError::Protocol { .. } | SyncError::Corrupt { .. }),
             "{frame:?}: {error:?}"
         );
+        let greeting = here.recv().await.unwrap().unwrap();
+        assert_eq!(greeting[..2], [0x99, 0x09], "it greets first");
         let told = here.recv().await.unwrap().unwrap();
-        assert_eq!(told[..2], [0x92, 0x07], "a failure with its reason");
+        assert_eq!(told[..2], [0x93, 0x07], "a failure with its reason");
     }
     // Two senders, or two receivers.
     let (mut here, mut there) = MemoryChannel::pair();

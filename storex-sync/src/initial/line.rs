@@ -1,0 +1,228 @@
+//! [`Line`]: a channel on which frames are sent and received, and what both sides may say at any time.
+//!
+//! Two sides that both wait until the other takes a frame would wait for ever. So whoever sends first takes in what has arrived: of two
+//! that send, the one that began later has made room for the other. A channel that holds one frame in each direction is enough for that,
+//! and what is taken in is bounded by the window.
+
+use std::collections::VecDeque;
+use std::future::ready;
+
+use super::frame::Frame;
+use super::watch::{Lapse, Watch};
+use crate::channel::Channel;
+use crate::error::{Result, SyncError, describe};
+
+/// Frames beside the pages of a window that may have arrived and wait to be looked at.
+const BESIDE_PAGES: usize = 8;
+
+/// One end of a channel.
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    channel: &'a mut dyn Channel,
+    /// What has arrived and was not looked at yet.
+    inbox: VecDeque<Vec<u8>>,
+    /// `None`: nobody is at the other end, the frames are recorded or played.
+    watch: Option<Watch>,
+    /// The other side has ended, or a frame is perhaps half on its way: nothing can be said any more.
+    is_over: bool,
+}
+
+/// What was heard.
+#[derive(Debug)]
+pub(super) enum Heard {
+    Frame(Frame),
+    /// One of the sides has paused, or goes on.
+    Pause,
+}
+
+impl<'a> Line<'a> {
+    /// A line to somebody.
+    pub(super) fn watched(channel: &'a mut dyn Channel, watch: Watch) -> Self {
+        Self { channel, inbox: VecDeque::new(), watch: Some(watch), is_over: false }
+    }
+
+    /// A line to a recording.
+    pub(super) fn to_recording(channel: &'a mut dyn Channel) -> Self {
+        Self { channel, inbox: VecDeque::new(), watch: None, is_over: false }
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.watch.as_ref().is_some_and(Watch::is_paused)
+    }
+
+    /// Whatever goes wrong from here on is no concern of the other side.
+    pub(super) fn is_through(&mut self) {
+        self.is_over = true;
+    }
+
+    /// Sends a frame.
+    pub(super) async fn send(&mut self, frame: &Frame) -> Result<()> {
+        let taken_in = self.take_in().await;
+        self.why(taken_in)?;
+        self.send_at_once(frame).await
+    }
+
+    /// Sends a frame without taking in what has arrived.
+    pub(super) async fn send_at_once(&mut self, frame: &Frame) -> Result<()> {
+        let bytes = frame.encode();
+        let Some(watch) = &mut self.watch else { return self.channel.send(bytes).await };
+        let sent = tokio::select! {
+            biased;
+            sent = self.channel.send(bytes) => sent,
+            error = watch.give_up_sending() => {
+                self.is_over = true;
+                return Err(error);
+            }
+        };
+        if sent.is_err() {
+            // Why the other side has gone it has perhaps said before.
+            let _ = self.take_in().await;
+        }
+        self.why(sent)
+    }
+
+    /// Takes in what has arrived.
+    async fn take_in(&mut self) -> Result<()> {
+        let Some(watch) = &self.watch else { return Ok(()) };
+        while self.inbox.len() < watch.window + BESIDE_PAGES {
+            let arrived = tokio::select! {
+                biased;
+                arrived = self.channel.recv() => arrived?,
+                () = ready(()) => None,
+            };
+            let Some(bytes) = arrived else { break };
+            self.inbox.push_back(bytes);
+        }
+        Ok(())
+    }
+
+    /// The reason that the other side gave for going, instead of its being gone.
+    fn why(&mut self, result: Result<()>) -> Result<()> {
+        let Err(SyncError::Closed { .. } | SyncError::Transport { .. }) = &result else {
+            return result;
+        };
+        self.is_over = true;
+        let told = self.inbox.iter().filter_map(|bytes| farewell(&Frame::decode(bytes).ok()?));
+        told.last().map_or(result, Err)
+    }
+
+    /// Receives the next frame; waits while one of the sides pauses. That the other side gave up is an error, and so is its going away.
+    pub(super) async fn receive(&mut self, during: &'static str) -> Result<Frame> {
+        loop {
+            if let Heard::Frame(frame) = self.hear(during).await? {
+                return Ok(frame);
+            }
+        }
+    }
+
+    /// A frame that is here already, if any.
+    pub(super) async fn arrived(&mut self) -> Result<Option<Frame>> {
+        self.follow().await?;
+        let taken_in = self.take_in().await;
+        self.why(taken_in)?;
+        while let Some(heard) = self.next()? {
+            if let Heard::Frame(frame) = heard {
+                return Ok(Some(frame));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits for a frame, or for the beginning or end of a pause.
+    pub(super) async fn hear(&mut self, during: &'static str) -> Result<Heard> {
+        let mut silence = self.watch.as_ref().map(|watch| watch.silence(during));
+        loop {
+            if self.follow().await? {
+                return Ok(Heard::Pause);
+            }
+            if let Some(heard) = self.next()? {
+                return Ok(heard);
+            }
+            let closed = SyncError::Closed { during };
+            let (Some(watch), Some(silence)) = (&mut self.watch, &mut silence) else {
+                self.inbox.push_back(self.channel.recv().await?.ok_or(closed)?);
+                continue;
+            };
+            let (has_room, pauses) =
+                (self.inbox.len() < watch.window + BESIDE_PAGES, watch.is_paused());
+            tokio::select! {
+                biased;
+                arrived = self.channel.recv(), if has_room => {
+                    let arrived = arrived.and_then(|arrived| arrived.ok_or(closed));
+                    let arrived = arrived.map(|bytes| self.inbox.push_back(bytes));
+                    self.why(arrived)?;
+                }
+                () = watch.asked() => {}
+                lapse = silence.lapse(), if !pauses => match lapse {
+                    Lapse::Stalled(event) => watch.tell(&event),
+                    Lapse::Over(error) => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// Does what the application asks for; whether it has paused, or goes on.
+    async fn follow(&mut self) -> Result<bool> {
+        let Some(watch) = &mut self.watch else { return Ok(false) };
+        let Some(frame) = watch.follow()? else { return Ok(false) };
+        self.send(&frame).await?;
+        Ok(true)
+    }
+
+    /// Looks at what has arrived. While this side pauses nothing is taken from it.
+    fn next(&mut self) -> Result<Option<Heard>> {
+        if self.watch.as_ref().is_some_and(|watch| watch.pauses_here) {
+            let last = self.inbox.back().and_then(|bytes| Frame::decode(bytes).ok());
+            let told = last.as_ref().and_then(farewell);
+            self.is_over |= told.is_some();
+            return told.map_or(Ok(None), Err);
+        }
+        let Some(bytes) = self.inbox.pop_front() else { return Ok(None) };
+        let frame = Frame::decode(&bytes)?;
+        if let Some(told) = farewell(&frame) {
+            self.is_over = true;
+            return Err(told);
+        }
+        match (&frame, &mut self.watch) {
+            (Frame::Paused | Frame::Running, Some(watch)) => {
+                watch.other_pauses(frame == Frame::Paused);
+                Ok(Some(Heard::Pause))
+            }
+            _ => Ok(Some(Heard::Frame(frame))),
+        }
+    }
+
+    /// Tells the other side why this side gives up; it may be gone, which is no further error.
+    pub(super) async fn give_up(&mut self, error: &SyncError) {
+        if self.is_over || matches!(error, SyncError::Closed { .. }) {
+            return;
+        }
+        let frame = match error {
+            SyncError::Cancelled => Frame::Cancel,
+            error => Frame::Failed { kind: error.kind(), reason: describe(error) },
+        };
+        // Whatever the other side is sending makes room for this.
+        self.inbox.clear();
+        let _ = self.take_in().await;
+        let Some(watch) = &self.watch else { return };
+        let told = tokio::select! {
+            biased;
+            told = self.channel.send(frame.encode()) => told,
+            error = watch.for_a_moment() => Err(error),
+        };
+        if let Err(error) = told {
+            tracing::debug!(%error, "the other side could not be told of the failure");
+        }
+    }
+}
+
+/// The error that a side has at its end by what the other has said; `None`: it goes on.
+fn farewell(frame: &Frame) -> Option<SyncError> {
+    match frame {
+        Frame::Cancel => Some(SyncError::Cancelled),
+        Frame::Failed { kind, reason } => {
+            Some(SyncError::Remote { kind: *kind, reason: reason.clone() })
+        }
+        _ => None,
+    }
+}

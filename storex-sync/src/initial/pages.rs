@@ -1,0 +1,160 @@
+//! [`Pages`]: the objects of a collection with their clocks, page by page.
+
+use std::sync::Arc;
+
+use storex_core::{
+    Batch, Collection, Filter, Key, Position, Query, Record, Step, StepOutcome, Value,
+};
+
+use crate::apply::Replica;
+use crate::clock_rows::clock_key;
+use crate::error::{During, Result, SyncError};
+use crate::key_code;
+use crate::log::CLOCK;
+use crate::meta::{DEVICES, Devices, Numbers, read_meta};
+
+/// Bytes of a page, about.
+pub(super) const PAGE_BYTES: usize = 1 << 20;
+
+/// Rows that are read first, before it is known how large they are.
+const FIRST: u64 = 100;
+
+/// Which objects of a collection are sent.
+#[derive(Debug)]
+pub(super) enum Reach {
+    /// All behind a place; `None`: from the beginning.
+    Behind(Option<Position>),
+    /// Those with these keys that exist.
+    #[cfg_attr(not(test), allow(dead_code))]
+    Keys(Vec<Key>),
+}
+
+/// An object, and its packed clock (empty: it is older than sync).
+pub(super) type Clocked = (Record, Vec<u8>);
+
+/// Reads a collection page by page; each page with its clocks in one transaction: a row that is older than its clock would hide a
+/// write from the receiver for ever.
+#[derive(Debug)]
+pub(super) struct Pages {
+    collection: Arc<Collection>,
+    numbers: Arc<Numbers>,
+    /// What is still to be read; `None`: nothing.
+    left: Option<Reach>,
+    /// Rows of the next page, and the most that it may have.
+    rows: u64,
+    most: u64,
+}
+
+impl Pages {
+    pub(super) fn new(
+        collection: &Arc<Collection>,
+        numbers: &Arc<Numbers>,
+        reach: Reach,
+        most: u64,
+    ) -> Self {
+        let (collection, numbers) = (Arc::clone(collection), Arc::clone(numbers));
+        Self { collection, numbers, left: Some(reach), rows: FIRST.min(most), most }
+    }
+
+    /// The next page; `None`: there are no more. A page may be empty.
+    pub(super) async fn next(
+        &mut self,
+        replica: &Replica,
+    ) -> Result<Option<(Devices, Vec<Clocked>)>> {
+        let Some(reach) = self.left.take() else { return Ok(None) };
+        let mut query = Query::new(Arc::clone(self.collection.name()));
+        let mut keys = Vec::new();
+        match reach {
+            Reach::Behind(after) => {
+                query.after = after;
+                query = query.limit(self.rows);
+            }
+            Reach::Keys(mut these) => {
+                let rest = these
+                    .split_off(these.len().min(usize::try_from(self.rows).unwrap_or(usize::MAX)));
+                keys = rest;
+                query = query.filter(Filter::Keys(these));
+            }
+        }
+        let limit = query.limit;
+        let (devices, rows) = self.read(replica, query.clone()).await?;
+        let is_full = limit == Some(rows.len() as u64);
+        let last = rows.last().filter(|_| is_full);
+        self.left = match last {
+            Some((last, _)) => Some(Reach::Behind(Some(query.position_of(&self.collection, last)))),
+            None => Some(keys).filter(|it| !it.is_empty()).map(Reach::Keys),
+        };
+        self.measure(&rows);
+        Ok(Some((devices, rows)))
+    }
+
+    /// The next page gets as many rows as have room in it, if they are as large as these.
+    fn measure(&mut self, rows: &[Clocked]) {
+        let bytes: usize = rows.iter().map(weight).sum();
+        if rows.is_empty() {
+            return;
+        }
+        let each = (bytes / rows.len()).max(1);
+        let fit = u64::try_from(PAGE_BYTES / each).unwrap_or(u64::MAX);
+        self.rows = fit.min(self.rows.saturating_mul(4)).clamp(1, self.most);
+    }
+
+    async fn read(&self, replica: &Replica, query: Query) -> Result<(Devices, Vec<Clocked>)> {
+        let (schema, number) = (Arc::clone(&self.collection), self.numbers.collection);
+        let begun = Batch::new().step(read_meta(&[DEVICES])).find(query).touching([CLOCK]);
+        let batch = begun.then(move |trace| {
+            let keys = trace.found(0).iter().map(|record| {
+                let key = schema.primary_key().iter().map(|at| record.get(*at));
+                clock_key(number, key_code::encode(key))
+            });
+            Ok(vec![Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys.collect())))])
+        });
+        let outcome = replica.storage.apply(batch).await.during("reading a page")?;
+        let mut found = outcome.executed().iter().filter_map(|executed| match &executed.outcome {
+            StepOutcome::Found(records) => Some(records),
+            _ => None,
+        });
+        let (Some(meta), Some(records), Some(clocks)) = (found.next(), found.next(), found.next())
+        else {
+            return Err(SyncError::NoSyncLog);
+        };
+        // Clocks come in the order of the keys; rows older than sync have none.
+        let mut clocks = clocks.iter().peekable();
+        let key = self.collection.primary_key();
+        let rows = records.iter().map(|record| {
+            let code = key_code::encode(key.iter().map(|at| record.get(*at)));
+            let clock = clocks.next_if(|row| row.get(1).as_bytes() == Some(&code));
+            let clock = clock.and_then(|row| row.get(2).as_bytes().map(<[u8]>::to_vec));
+            (record.clone(), clock.unwrap_or_default())
+        });
+        let rows = rows.collect();
+        Ok((Devices::among(meta)?, rows))
+    }
+}
+
+/// About how many bytes a row takes.
+pub(super) fn weight((record, clock): &Clocked) -> usize {
+    clock.len() + record.values().iter().map(weight_of).sum::<usize>()
+}
+
+fn weight_of(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => text.len() + 5,
+        Value::Bytes(bytes) => bytes.len() + 5,
+        Value::Json(json) => weight_of_json(json),
+        _ => 9,
+    }
+}
+
+fn weight_of_json(json: &serde_json::Value) -> usize {
+    use serde_json::Value;
+    match json {
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => items.iter().map(|item| weight_of_json(item) + 1).sum::<usize>() + 2,
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| name.len() + weight_of_json(value) + 4).sum::<usize>()
+                + 2
+        }
+        _ => 9,
+    }
+}

@@ -1,0 +1,151 @@
+//! A session: both sides greet, one or two legs follow.
+
+use storex_core::Query;
+
+use super::event::{InitialSyncEvent, Role};
+use super::frame::{Capabilities, Frame, Greeting, Terms, VERSIONS, Wants};
+use super::line::Line;
+use super::{BothWaysReport, InitialSync, receive, send};
+use crate::error::{During, Result, SyncError};
+use crate::parked::parked;
+
+const DURING: &str = "greeting the other side";
+
+/// What this program can do beyond what all can.
+const CAPABILITIES: Capabilities = Capabilities::NONE;
+
+/// What both sides have agreed upon.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Agreed {
+    /// What this side does first.
+    pub(super) first: Role,
+    /// Whether the other direction follows.
+    pub(super) both_ways: bool,
+    /// What both can do.
+    pub(super) capabilities: Capabilities,
+    /// How many pages the other side takes unanswered.
+    pub(super) window: usize,
+}
+
+/// Runs a session to its end, and tells the other side if it fails.
+pub(super) async fn run(
+    sync: &InitialSync,
+    line: &mut Line<'_>,
+    wants: Wants,
+) -> Result<BothWaysReport> {
+    let result = session(sync, line, wants).await;
+    if let Err(error) = &result {
+        line.give_up(error).await;
+    }
+    result
+}
+
+async fn session(sync: &InitialSync, line: &mut Line<'_>, wants: Wants) -> Result<BothWaysReport> {
+    let agreed = greet(sync, line, wants).await?;
+    let mut report = BothWaysReport::default();
+    leg(sync, line, &agreed, agreed.first, !agreed.both_ways, &mut report).await?;
+    if agreed.both_ways {
+        let (before, after) = (agreed.first, agreed.first.other());
+        sync.observers.tell(&InitialSyncEvent::RoleSwitch { before, after });
+        leg(sync, line, &agreed, after, true, &mut report).await?;
+    }
+    sync.observers.tell(&InitialSyncEvent::Finished);
+    Ok(report)
+}
+
+/// One direction.
+async fn leg(
+    sync: &InitialSync,
+    line: &mut Line<'_>,
+    agreed: &Agreed,
+    role: Role,
+    is_last: bool,
+    report: &mut BothWaysReport,
+) -> Result<()> {
+    match role {
+        Role::Sender => report.sent = send::run(sync, line, agreed.window).await?,
+        Role::Receiver => report.received = receive::run(sync, line).await?,
+    }
+    if is_last {
+        line.is_through();
+    }
+    if role == Role::Receiver {
+        // Everything is here now, so it can be judged by the rules of the merge.
+        sync.replica.retry_parked(parked(&sync.replica.storage).await?).await?;
+    }
+    Ok(())
+}
+
+/// Both sides greet at once, and come to the same.
+async fn greet(sync: &InitialSync, line: &mut Line<'_>, wants: Wants) -> Result<Agreed> {
+    let ours = terms(sync, wants).await?;
+    let greeting = Greeting { versions: VERSIONS, terms: Some(ours.clone()) };
+    line.send(&Frame::Greeting(greeting)).await?;
+    match line.receive(DURING).await? {
+        Frame::Greeting(theirs) => agree(&ours, &theirs),
+        Frame::Hello(_) => Err(broken("it does not greet, as older programs do; update it")),
+        other => Err(other.unexpected(DURING)),
+    }
+}
+
+async fn terms(sync: &InitialSync, wants: Wants) -> Result<Terms> {
+    let replica = &sync.replica;
+    let (head, devices) = replica.head().await?;
+    let device = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
+    let mut objects = 0;
+    for (collection, _) in sync.collections() {
+        let query = Query::new(collection.name().clone());
+        objects += replica.storage.count(query).await.during("counting objects")?;
+    }
+    let schema = replica.storage.registry().fingerprint();
+    let window = sync.window as u64;
+    Ok(Terms { capabilities: CAPABILITIES, device, schema, wants, objects, window })
+}
+
+fn agree(ours: &Terms, theirs: &Greeting) -> Result<Agreed> {
+    let Some(terms) = &theirs.terms else { return Err(no_common_version(theirs)) };
+    let first = match (ours.wants, terms.wants) {
+        (Wants::Send, Wants::Receive) => Role::Sender,
+        (Wants::Receive, Wants::Send) => Role::Receiver,
+        (Wants::BothWays, Wants::BothWays) => first_of_both(ours, terms)?,
+        (Wants::Send, Wants::Send) => return Err(broken("both sides want to send")),
+        (Wants::Receive, Wants::Receive) => return Err(broken("both sides want to receive")),
+        (Wants::BothWays, _) | (_, Wants::BothWays) => {
+            return Err(broken("one side wants both ways and the other one way only"));
+        }
+    };
+    Ok(Agreed {
+        first,
+        both_ways: ours.wants == Wants::BothWays,
+        capabilities: ours.capabilities.and(terms.capabilities),
+        window: usize::try_from(terms.window).unwrap_or(usize::MAX).max(1),
+    })
+}
+
+/// Whoever has more receives first; the lower device, where both have as many.
+fn first_of_both(ours: &Terms, theirs: &Terms) -> Result<Role> {
+    let rank = |terms: &Terms| (terms.objects, std::cmp::Reverse(terms.device));
+    match rank(ours).cmp(&rank(theirs)) {
+        std::cmp::Ordering::Greater => Ok(Role::Receiver),
+        std::cmp::Ordering::Less => Ok(Role::Sender),
+        std::cmp::Ordering::Equal => Err(broken(
+            "both sides are the same device, so it cannot be said which one receives first",
+        )),
+    }
+}
+
+fn no_common_version(theirs: &Greeting) -> SyncError {
+    let older =
+        if theirs.versions.start() > VERSIONS.end() { "this program" } else { "its program" };
+    broken(&format!(
+        "it speaks versions {} to {} of the initial sync, this program {} to {}; {older} is older: update it",
+        theirs.versions.start(),
+        theirs.versions.end(),
+        VERSIONS.start(),
+        VERSIONS.end(),
+    ))
+}
+
+fn broken(reason: &str) -> SyncError {
+    SyncError::Protocol { during: DURING, reason: reason.to_owned() }
+}
