@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use storex_core::{Collection, Position, Query, field};
+use storex_core::{Collection, Position, Query, Value, field};
 
 use crate::apply::Replica;
 use crate::clock::Clock;
@@ -39,6 +39,12 @@ impl Tombstones {
         let own = field("collection").eq(numbers.collection);
         let query = Query::new(CLOCK).filter(own).limit(page);
         Ok(Self { clocks, query, is_through: false })
+    }
+
+    /// Only those behind the one with this code.
+    pub(crate) fn behind(mut self, numbers: &Numbers, code: Value) -> Self {
+        self.query.after = Some(Position { values: vec![Value::Int(numbers.collection), code] });
+        self
     }
 
     /// The next page that holds any; `None`: there are no more.

@@ -2,14 +2,16 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use storex_core::{Batch, Collection, Filter, Name, Query, Record, Step, Timestamp};
+use storex_core::{Batch, Collection, Filter, Name, Query, Record, Step, Timestamp, Value};
 
 use super::arriving::{Arriving, ArrivingPage};
 use super::event::{Count, InitialSyncEvent, Role};
 use super::fit::{Fit, Target};
-use super::frame::{Frame, Hello, Rows, Tombstones, translate};
+use super::frame::{Capabilities, Frame, Hello, Rows, Tombstones, translate};
 use super::hooks::PassingObject;
 use super::line::Line;
+use super::resume::{Noting, Phase};
+use super::session::Agreed;
 use super::{InitialSync, InitialSyncReport};
 use crate::before::BEFORE;
 use crate::clock_rows::clock_key;
@@ -26,10 +28,16 @@ use crate::state::{StatePage, is_state};
 
 const DURING: &str = "receiving the initial sync";
 
-/// Receives everything.
-pub(super) async fn run(sync: &InitialSync, line: &mut Line<'_>) -> Result<InitialSyncReport> {
-    let receiver = Receiver::run(sync, line).await?;
-    receiver.take_over().await?;
+/// Receives everything; `None`: from a recording.
+pub(super) async fn run(
+    sync: &InitialSync,
+    line: &mut Line<'_>,
+    agreed: Option<&Agreed>,
+) -> Result<InitialSyncReport> {
+    let resumes = agreed.is_some_and(|agreed| agreed.capabilities.has(Capabilities::RESUME));
+    let noting = if resumes { Some(Noting::begin(sync).await?) } else { None };
+    let mut receiver = Receiver::run(sync, line, noting).await?;
+    receiver.take_over(agreed.is_none_or(|agreed| agreed.is_last(Role::Receiver))).await?;
     // The sender may forget what it has sent once we say so.
     sync.replica.storage.flush().await.during("making what arrived durable")?;
     line.send(&Frame::Finished).await?;
@@ -38,7 +46,7 @@ pub(super) async fn run(sync: &InitialSync, line: &mut Line<'_>) -> Result<Initi
 
 /// Takes the objects, and takes nothing over from the sender.
 pub(super) async fn fill(sync: &InitialSync, line: &mut Line<'_>) -> Result<()> {
-    Receiver::run(sync, line).await.map(drop)
+    Receiver::run(sync, line, None).await.map(drop)
 }
 
 #[derive(Debug)]
@@ -49,24 +57,31 @@ pub(super) struct Receiver<'a> {
     /// What of scopes that were added was still to be brought at the beginning.
     pub(super) pending: Option<Pending>,
     pub(super) report: InitialSyncReport,
-    count: Count<'a>,
+    pub(super) count: Count<'a>,
+    /// How far it is, for the case that it is cut; `None`: it is not noted.
+    pub(super) noting: Option<Noting>,
     /// Whether objects were dropped on the way.
     pub(super) is_sifted: bool,
 }
 
 impl<'a> Receiver<'a> {
     /// Takes everything that is sent, up to the end.
-    async fn run(sync: &'a InitialSync, line: &mut Line<'_>) -> Result<Self> {
+    async fn run(
+        sync: &'a InitialSync,
+        line: &mut Line<'_>,
+        noting: Option<Noting>,
+    ) -> Result<Self> {
         let pending = sync.replica.pending().await?;
         let hello = match line.receive(DURING).await? {
             Frame::Hello(hello) => hello,
             other => return Err(other.unexpected(DURING)),
         };
-        let mut receiver = Self::new(sync, hello, pending)?;
-        line.send(&Frame::Accept(receiver.fit.accept.clone())).await?;
+        let mut receiver = Self::new(sync, hello, pending, noting)?;
+        let accept = receiver.accept();
+        line.send(&Frame::Accept(accept)).await?;
         loop {
             match line.receive(DURING).await? {
-                Frame::Finish => break,
+                Frame::Finish if !receiver.is_catching_up() => break,
                 frame => receiver.take(frame).await?,
             }
             line.send(&Frame::Received).await?;
@@ -75,7 +90,12 @@ impl<'a> Receiver<'a> {
         Ok(receiver)
     }
 
-    fn new(sync: &'a InitialSync, hello: Hello, pending: Option<Pending>) -> Result<Self> {
+    fn new(
+        sync: &'a InitialSync,
+        hello: Hello,
+        pending: Option<Pending>,
+        noting: Option<Noting>,
+    ) -> Result<Self> {
         let fit = Fit::new(sync, &hello)?;
         let (receiver_lacks, sender_lacks) = (fit.receiver_lacks.clone(), fit.sender_lacks.clone());
         if !(receiver_lacks.is_empty() && sender_lacks.is_empty()) {
@@ -88,7 +108,7 @@ impl<'a> Receiver<'a> {
         );
         let objects = hello.collections.iter().map(|it| (Name::clone(&it.name), 0)).collect();
         let report = InitialSyncReport { objects, ..InitialSyncReport::default() };
-        Ok(Self { sync, hello, fit, pending, report, count, is_sifted: false })
+        Ok(Self { sync, hello, fit, pending, report, count, noting, is_sifted: false })
     }
 
     /// Takes a page.
@@ -96,14 +116,19 @@ impl<'a> Receiver<'a> {
         match frame {
             Frame::Rows(rows) => {
                 let (at, count) = (rows.collection, rows.rows.len() as u64);
-                let page = self.rows(rows).await?;
-                self.commit(page).await?;
+                let (page, last) = self.rows(rows).await?;
+                let note = self.note(Phase::Rows, at, last, count);
+                self.commit(page, note).await?;
                 self.add(at, count);
             }
             Frame::Tombstones(tombstones) => {
                 self.report.tombstones += tombstones.objects.len() as u64;
+                let at = tombstones.collection;
+                let last =
+                    tombstones.objects.last().map(|(code, _)| vec![Value::Bytes(code.clone())]);
                 let page = self.tombstones(tombstones)?;
-                self.commit(page).await?;
+                let note = self.note(Phase::Tombstones, at, last, 0);
+                self.commit(page, note).await?;
             }
             Frame::Parked(parked) => {
                 let told = if self.fit.parks() { self.counted(&parked)? } else { Vec::new() };
@@ -119,6 +144,8 @@ impl<'a> Receiver<'a> {
                     self.count.add(&theirs.name, count);
                 }
             }
+            Frame::Resumable { ticket, resumes } => self.resumable(ticket, resumes)?,
+            Frame::CaughtUp => self.caught_up()?,
             other => return Err(other.unexpected(DURING)),
         }
         Ok(())
@@ -186,6 +213,7 @@ impl<'a> Receiver<'a> {
             values,
             others: target.others.clone(),
             objects,
+            note: None,
             merging,
             theirs,
             now: self.sync.replica.storage.runtime().now(),
@@ -193,10 +221,12 @@ impl<'a> Receiver<'a> {
         })
     }
 
-    async fn rows(&mut self, rows: Rows) -> Result<ArrivingPage> {
+    /// A page of rows, and the key of the last one.
+    async fn rows(&mut self, rows: Rows) -> Result<(ArrivingPage, Option<Vec<Value>>)> {
         let target = self.find(rows.collection)?;
         let collection = &target.collection;
         let (mut objects, mut is_sifted) = (Vec::with_capacity(rows.rows.len()), false);
+        let mut last = None;
         for (values, clock) in rows.rows {
             if values.len() != target.positions.len() {
                 let reason = "a row has another number of values than its collection".to_owned();
@@ -213,6 +243,7 @@ impl<'a> Receiver<'a> {
             let key = collection.key_of(&record);
             let code = key_code::encode(key.values());
             let clock = translate(&clock, &rows.devices, &target.translation)?;
+            last = Some(key.clone());
             if show(self.sync, collection, &mut record).await? {
                 objects.push(Arriving { key, code, record: Some(record), clock });
             } else {
@@ -221,7 +252,7 @@ impl<'a> Receiver<'a> {
         }
         let page = self.page(target, &rows.devices, objects)?;
         self.is_sifted |= is_sifted;
-        Ok(page)
+        Ok((page, last.map(|key| key.values().to_vec())))
     }
 
     fn tombstones(&self, tombstones: Tombstones) -> Result<ArrivingPage> {

@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use storex_core::{Name, Query, Record, Value};
+use storex_core::{Name, Position, Query, Record, Value};
 
 use super::event::{Count, InitialSyncEvent, Role};
-use super::frame::{Frame, Rows, Tombstones};
+use super::frame::{Capabilities, Frame, Rows, Tombstones};
 use super::hooks::PassingObject;
 use super::line::{Heard, Line};
 use super::offer::{Offer, Offered, Takes};
 use super::pages::{Clocked, PAGE_BYTES, Pages, Reach, weight};
+use super::resume::Resumed;
+use super::session::Agreed;
 use super::unclaimed::Unclaimed;
-use super::{InitialSync, InitialSyncReport};
+use super::{InitialSync, InitialSyncReport, WINDOW};
+use crate::apply::Replica;
 use crate::error::{During, Result};
 use crate::meta::Devices;
 use crate::parked::{PARKED, Parked, WaitsFor};
@@ -23,24 +26,27 @@ const PARKED_PAGE: u64 = 16;
 pub(super) struct Sender<'a, 'c> {
     pub(super) sync: &'a InitialSync,
     pub(super) line: &'a mut Line<'c>,
+    /// What is sent.
+    pub(super) source: Replica,
     report: InitialSyncReport,
-    count: Count<'a>,
+    pub(super) count: Count<'a>,
     /// Pages under way, and the most that may be.
     pending: usize,
     window: usize,
 }
 
-/// Sends everything; the other side takes so many pages unanswered.
+/// Sends everything; `None`: to a recording.
 pub(super) async fn run(
     sync: &InitialSync,
     line: &mut Line<'_>,
-    window: usize,
+    agreed: Option<&Agreed>,
 ) -> Result<InitialSyncReport> {
-    let (hello, mut offer) = Offer::make(sync).await?;
+    let source = sync.replica.at_this_moment().await?;
+    let (hello, mut offer) = Offer::make(sync, &source).await?;
     let counts = hello.collections.iter().map(|collection| collection.count);
     let count = Count::begin(&sync.observers, Role::Sender, counts);
     let during = "waiting for the receiver to accept";
-    line.send(&Frame::Hello(hello)).await?;
+    line.send(&Frame::Hello(hello.clone())).await?;
     let accept = match line.receive(during).await? {
         Frame::Accept(accept) => accept,
         other => return Err(other.unexpected(during)),
@@ -50,44 +56,70 @@ pub(super) async fn run(
         let sender_lacks = Vec::new();
         sync.observers.tell(&InitialSyncEvent::SchemasDiffer { receiver_lacks, sender_lacks });
     }
-    let (report, window) = (InitialSyncReport::default(), window.min(sync.window));
-    let mut sender = Sender { sync, line, report, count, pending: 0, window };
-    // Before the rows: what is applied here while they are sent is in the rows then.
-    sender.send_parked().await?;
-    // Before the rows too: what deleted objects occupied (a unique value) is free for them then.
-    for offered in &offer.collections {
-        sender.send_tombstones(offered).await?;
+    let window = agreed.map_or(WINDOW, |agreed| agreed.window).min(sync.window);
+    let objects = offer.collections.iter().map(|it| (Name::clone(it.collection.name()), 0));
+    let report = InitialSyncReport { objects: objects.collect(), ..InitialSyncReport::default() };
+    let mut sender = Sender { sync, line, source, report, count, pending: 0, window };
+    let mut resumed = None;
+    if agreed.is_some_and(|agreed| agreed.capabilities.has(Capabilities::RESUME)) {
+        resumed = sender.resume(&hello, &offer, &accept.resume).await?;
+    } else {
+        sender.count.start(0);
     }
-    for offered in &offer.collections {
-        sender.send_rows(offered, Reach::Behind(None)).await?;
-    }
+    sender.send_all(&offer, resumed.as_ref()).await?;
     sender.finish(&offer).await
 }
 
 impl Sender<'_, '_> {
+    async fn send_all(&mut self, offer: &Offer, resumed: Option<&Resumed>) -> Result<()> {
+        // Before the rows: what is applied here while they are sent is in the rows then.
+        self.send_parked().await?;
+        if let Some(resumed) = resumed {
+            self.catch_up(offer, resumed).await?;
+        }
+        let behind = |after: Vec<Value>| (!after.is_empty()).then_some(after);
+        // Before the rows too: what deleted objects occupied (a unique value) is free for them then.
+        for offered in &offer.collections {
+            let after = resumed.map_or(Some(Vec::new()), |it| it.tombstones(offered.place));
+            if let Some(after) = after {
+                self.send_tombstones(offered, behind(after)).await?;
+            }
+        }
+        for offered in &offer.collections {
+            let after = resumed.map_or(Some(Vec::new()), |it| it.rows(offered.place));
+            let Some(after) = after else { continue };
+            let after = behind(after).map(|values| Position { values });
+            self.send_rows(offered, Reach::Behind(after)).await?;
+        }
+        Ok(())
+    }
+
     /// Sends objects of a collection.
     pub(super) async fn send_rows(&mut self, offered: &Offered, reach: Reach) -> Result<()> {
         let name = offered.collection.name();
         let mut sent = 0;
         let mut pages = Pages::new(&offered.collection, &offered.numbers, reach, self.sync.page);
         while offered.takes != Takes::Nothing {
-            let Some((devices, rows)) = pages.next(&self.sync.replica).await? else { break };
+            let Some((devices, rows)) = pages.next(&self.source).await? else { break };
             let read = rows.len() as u64;
             let passed = self.show(offered, rows).await?;
             let kept_back = read - passed.len() as u64;
+            // Told first: once the rows are there it is known that not all were sent.
+            if kept_back > 0 {
+                let collection = offered.place;
+                self.send_page(&Frame::KeptBack { collection, count: kept_back }).await?;
+                self.count.add(name, kept_back);
+            }
             for rows in portions(passed) {
                 let count = rows.len() as u64;
                 self.send_page(&offered.page(devices.clone(), rows)?).await?;
                 sent += count;
                 self.count.add(name, count);
             }
-            if kept_back > 0 {
-                let collection = offered.place;
-                self.send_page(&Frame::KeptBack { collection, count: kept_back }).await?;
-                self.count.add(name, kept_back);
-            }
         }
-        self.report.objects.push((Name::clone(name), sent));
+        if let Some((_, objects)) = self.report.objects.get_mut(offered.place) {
+            *objects += sent;
+        }
         Ok(())
     }
 
@@ -106,37 +138,55 @@ impl Sender<'_, '_> {
         Ok(passed)
     }
 
-    /// Clocks of objects that are deleted.
-    async fn send_tombstones(&mut self, offered: &Offered) -> Result<()> {
-        let replica = &self.sync.replica;
+    /// Clocks of objects that are deleted, behind the one with a code.
+    async fn send_tombstones(
+        &mut self,
+        offered: &Offered,
+        after: Option<Vec<Value>>,
+    ) -> Result<()> {
+        let page = self.sync.page;
         let mut tombstones =
-            crate::tombstones::Tombstones::of(replica, &offered.numbers, self.sync.page)?;
+            crate::tombstones::Tombstones::of(&self.source, &offered.numbers, page)?;
+        if let Some(code) = after.and_then(|mut after| after.pop()) {
+            tombstones = tombstones.behind(&offered.numbers, code);
+        }
         while offered.takes != Takes::Nothing {
-            let Some(Deleted { devices, objects, .. }) = tombstones.next(replica).await? else {
+            let Some(Deleted { devices, objects, .. }) = tombstones.next(&self.source).await?
+            else {
                 break;
             };
-            self.report.tombstones += objects.len() as u64;
-            let collection = offered.place;
-            let frame = match offered.takes {
-                Takes::Parked => {
-                    let deleted = Unclaimed { deleted: objects, devices, living: Vec::new() };
-                    offered.parked(deleted)?
-                }
-                _ => Frame::Tombstones(Tombstones { collection, devices, objects }),
-            };
-            self.send_page(&frame).await?;
+            self.send_deleted(offered, devices, objects).await?;
         }
         Ok(())
+    }
+
+    /// Sends clocks of objects that are deleted.
+    pub(super) async fn send_deleted(
+        &mut self,
+        offered: &Offered,
+        devices: Devices,
+        objects: Vec<(Vec<u8>, Vec<u8>)>,
+    ) -> Result<()> {
+        self.report.tombstones += objects.len() as u64;
+        let collection = offered.place;
+        let frame = match offered.takes {
+            Takes::Parked => {
+                let deleted = Unclaimed { deleted: objects, devices, living: Vec::new() };
+                offered.parked(deleted)?
+            }
+            _ => Frame::Tombstones(Tombstones { collection, devices, objects }),
+        };
+        self.send_page(&frame).await
     }
 
     /// What is parked here counts as followed in the table of devices, so the receiver would never ask for it: it is
     /// parked there too, and tried at the end.
     async fn send_parked(&mut self) -> Result<()> {
-        let storage = &self.sync.replica.storage;
-        let collection = Arc::clone(storage.collection(PARKED)?);
+        let collection = Arc::clone(self.source.storage.collection(PARKED)?);
         let mut query = Query::new(PARKED).limit(PARKED_PAGE);
         loop {
-            let rows = storage.find(query.clone()).await.during("reading what is parked")?;
+            let rows =
+                self.source.storage.find(query.clone()).await.during("reading what is parked")?;
             let full = rows.len() as u64 == PARKED_PAGE;
             let next = rows.last().filter(|_| full).map(|it| query.position_of(&collection, it));
             if !rows.is_empty() {
@@ -151,7 +201,7 @@ impl Sender<'_, '_> {
     }
 
     /// Sends a page when the receiver has room for it, and nobody pauses.
-    async fn send_page(&mut self, frame: &Frame) -> Result<()> {
+    pub(super) async fn send_page(&mut self, frame: &Frame) -> Result<()> {
         self.await_answers(self.window).await?;
         self.line.send(frame).await?;
         tracing::trace!(target: "storex::step", step = "initial.after_send");

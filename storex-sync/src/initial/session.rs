@@ -5,14 +5,14 @@ use storex_core::Query;
 use super::event::{InitialSyncEvent, Role};
 use super::frame::{Capabilities, Frame, Greeting, Terms, VERSIONS, Wants};
 use super::line::Line;
-use super::{BothWaysReport, InitialSync, receive, send};
+use super::{BothWaysReport, InitialSync, receive, resume, send};
 use crate::error::{During, Result, SyncError};
 use crate::parked::parked;
 
 const DURING: &str = "greeting the other side";
 
 /// What this program can do beyond what all can.
-const CAPABILITIES: Capabilities = Capabilities::NONE;
+const CAPABILITIES: Capabilities = Capabilities::RESUME;
 
 /// What both sides have agreed upon.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +25,13 @@ pub(super) struct Agreed {
     pub(super) capabilities: Capabilities,
     /// How many pages the other side takes unanswered.
     pub(super) window: usize,
+}
+
+impl Agreed {
+    /// Whether nothing follows when this side has done that.
+    pub(super) fn is_last(&self, role: Role) -> bool {
+        !self.both_ways || role != self.first
+    }
 }
 
 /// Runs a session to its end, and tells the other side if it fails.
@@ -43,11 +50,14 @@ pub(super) async fn run(
 async fn session(sync: &InitialSync, line: &mut Line<'_>, wants: Wants) -> Result<BothWaysReport> {
     let agreed = greet(sync, line, wants).await?;
     let mut report = BothWaysReport::default();
-    leg(sync, line, &agreed, agreed.first, !agreed.both_ways, &mut report).await?;
+    leg(sync, line, &agreed, agreed.first, &mut report).await?;
     if agreed.both_ways {
         let (before, after) = (agreed.first, agreed.first.other());
         sync.observers.tell(&InitialSyncEvent::RoleSwitch { before, after });
-        leg(sync, line, &agreed, after, true, &mut report).await?;
+        leg(sync, line, &agreed, after, &mut report).await?;
+        if after == Role::Sender {
+            resume::forget(&sync.replica).await?;
+        }
     }
     sync.observers.tell(&InitialSyncEvent::Finished);
     Ok(report)
@@ -59,14 +69,13 @@ async fn leg(
     line: &mut Line<'_>,
     agreed: &Agreed,
     role: Role,
-    is_last: bool,
     report: &mut BothWaysReport,
 ) -> Result<()> {
     match role {
-        Role::Sender => report.sent = send::run(sync, line, agreed.window).await?,
-        Role::Receiver => report.received = receive::run(sync, line).await?,
+        Role::Sender => report.sent = send::run(sync, line, Some(agreed)).await?,
+        Role::Receiver => report.received = receive::run(sync, line, Some(agreed)).await?,
     }
-    if is_last {
+    if agreed.is_last(role) {
         line.is_through();
     }
     if role == Role::Receiver {

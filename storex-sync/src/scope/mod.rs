@@ -33,7 +33,7 @@ mod subscriptions;
 pub(crate) use backfill::{BACKFILL, Pending, is_filled};
 pub(crate) use doubts::{DOUBTS, Doubts, has_heard};
 pub(crate) use fields::ScopeFields;
-pub(crate) use holding::Holding;
+pub(crate) use holding::{Holding, SWEPT};
 pub(crate) use leaving::{LEAVING, leave};
 pub(crate) use moved::Moved;
 pub use subscribe::{Backfill, Scope};

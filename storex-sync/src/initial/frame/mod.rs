@@ -46,6 +46,13 @@ pub(crate) enum Frame {
         collection: usize,
         count: u64,
     },
+    /// What the sender knows a token by, and whether it goes on from the one that it was told.
+    Resumable {
+        ticket: Vec<u8>,
+        resumes: bool,
+    },
+    /// What was there when it went on is as new as the hello says.
+    CaughtUp,
 }
 
 impl Frame {
@@ -82,6 +89,13 @@ impl Frame {
                 packer.uint(*collection as u64);
                 packer.uint(*count);
             }
+            Self::Resumable { ticket, resumes } => {
+                packer.array(3);
+                packer.uint(20);
+                packer.bin(ticket);
+                packer.uint(u64::from(*resumes));
+            }
+            Self::CaughtUp => bare(&mut packer, 21),
         }
         packer.out
     }
@@ -116,6 +130,11 @@ impl Frame {
                 let collection = unpacker.index(usize::MAX)?;
                 Self::KeptBack { collection, count: unpacker.uint()? }
             }
+            (20, 3) => {
+                let ticket = unpacker.bin()?.to_vec();
+                Self::Resumable { ticket, resumes: unpacker.uint()? != 0 }
+            }
+            (21, 1) => Self::CaughtUp,
             _ => return Err(SyncError::corrupt(WHAT, format!("the kind {kind} is not known"))),
         };
         unpacker.end()?;
@@ -151,6 +170,8 @@ impl Frame {
             Self::Cancel => "a cancel",
             Self::Package { .. } => "a package of the application's",
             Self::KeptBack { .. } => "what is kept back",
+            Self::Resumable { .. } => "a ticket",
+            Self::CaughtUp => "an end of catching up",
         };
         SyncError::Protocol { during, reason: format!("{reason} came where it has no place") }
     }
