@@ -37,7 +37,7 @@ pub(super) async fn run(
     let resumes = agreed.is_some_and(|agreed| agreed.capabilities.has(Capabilities::RESUME));
     let noting = if resumes { Some(Noting::begin(sync).await?) } else { None };
     let mut receiver = Receiver::run(sync, line, noting).await?;
-    receiver.take_over(agreed.is_none_or(|agreed| agreed.is_last(Role::Receiver))).await?;
+    receiver.take_over().await?;
     // The sender may forget what it has sent once we say so.
     sync.replica.storage.flush().await.during("making what arrived durable")?;
     line.send(&Frame::Finished).await?;

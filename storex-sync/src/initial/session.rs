@@ -55,9 +55,9 @@ async fn session(sync: &InitialSync, line: &mut Line<'_>, wants: Wants) -> Resul
         let (before, after) = (agreed.first, agreed.first.other());
         sync.observers.tell(&InitialSyncEvent::RoleSwitch { before, after });
         leg(sync, line, &agreed, after, &mut report).await?;
-        if after == Role::Sender {
-            resume::forget(&sync.replica).await?;
-        }
+    }
+    if agreed.both_ways || agreed.first == Role::Receiver {
+        resume::forget(&sync.replica).await?;
     }
     sync.observers.tell(&InitialSyncEvent::Finished);
     Ok(report)

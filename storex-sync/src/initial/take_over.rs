@@ -18,13 +18,11 @@ impl Receiver<'_> {
     ///
     /// Where something was parked, nothing is taken for seen until that was let in, so that no write of ours claims it. A sender
     /// that keeps to itself what we sync knows less than the log, and so do we of what was not taken: then we read that ourselves.
-    ///
-    /// When it is not the last leg, it is noted that it is not to be repeated if the other one is cut.
-    pub(super) async fn take_over(&mut self, is_last: bool) -> Result<()> {
+    pub(super) async fn take_over(&mut self) -> Result<()> {
         let replica = &self.sync.replica;
         let (was_sifted, was_parked) = self.before_the_cut();
         let is_parked = self.report.parked > 0 || was_parked;
-        let noted = self.note_end(is_last);
+        let noted = self.note_end();
         let keeps_back = self.hello.local.iter().any(|(collection, field)| {
             let known =
                 replica.storage.registry().find(collection).zip(replica.numbers.get(collection));

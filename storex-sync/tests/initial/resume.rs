@@ -272,8 +272,8 @@ async fn both_ways_each_direction_goes_on() {
         assert_eq!(meta(&a, "resume").await, None);
         assert_eq!(meta(&b, "resume").await, None);
         if first.is_err() && there.0 == 10 {
-            // The first direction was through, but for what was written since, and a row that both have.
-            assert!(y.sent.total() <= 4, "frame {cut_at}: {:?}", y.sent);
+            // The first direction was through, but for what was written since; what has come from A is not sent back.
+            assert!(y.sent.total() <= 2, "frame {cut_at}: {:?}", y.sent);
             assert!(x.sent.total() <= before.0 - there.1 + 13, "frame {cut_at}: {:?}", x.sent);
         }
     }
@@ -322,18 +322,16 @@ async fn another_schema_on_either_side_begins_anew() {
 async fn a_token_that_is_damaged_begins_anew() {
     let (_, b, _) = cut().await;
     let Value::Bytes(token) = meta(&b, "resume").await.unwrap().get(1).clone() else { panic!() };
-    for at in 0..token.len() {
-        let (a, b, there) = cut().await;
+    for at in (0..token.len()).step_by(5) {
+        let (a, b, _) = cut().await;
         let mut damaged = token.clone();
         damaged[at] ^= 0x55;
         let row = Record::new(vec!["resume".into(), Value::Bytes(damaged)]);
         let step = Step::create_or("_storex_meta", vec![row], storex_core::OnConflict::Replace);
         b.storage.apply(Batch::new().step(step)).await.unwrap();
         let second = leg(&a, &b, 2, whole()).await;
-        second.sent.unwrap();
-        let received = second.received.unwrap().total();
-        let all = objects(&a).await;
-        assert!(received == all || received >= all - there, "byte {at}: {received} of {all}");
+        let (_, received) = second.is_through();
+        assert_eq!(received.total(), objects(&a).await, "byte {at}");
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::offer::{Offer, Offered, Takes};
 use super::super::pages::Reach;
 use super::super::send::Sender;
 use super::ticket::ticket;
-use super::{Phase, Token};
+use super::{Cut, Phase, Token};
 use crate::clock::Clock;
 use crate::error::{During, Result, SyncError};
 use crate::key_code;
@@ -31,6 +31,8 @@ pub(in super::super) struct Resumed {
 struct Since {
     then: Devices,
     now: Devices,
+    /// What the receiver has, wherever it has it from.
+    there: Devices,
 }
 
 impl Since {
@@ -41,7 +43,7 @@ impl Since {
 
     fn knew(&self, stamp: Stamp) -> bool {
         if stamp.hlc != OLDEST {
-            return self.then.has_applied(stamp);
+            return self.then.has_applied(stamp) || self.there.has_applied(stamp);
         }
         // What is older than sync is sent late, and says nothing of when: it was here if its device has written nothing since.
         let sequence = |devices: &Devices| devices.find(stamp.device).map(|known| known.sequence);
@@ -60,9 +62,9 @@ impl Since {
 
 impl Resumed {
     /// Where to go on by a token; `None`: it does not fit.
-    fn from(token: Token, hello: &Hello, offer: &Offer) -> Option<Self> {
-        let Token { devices, position, .. } = token;
-        let since = Since { then: devices, now: hello.devices.clone() };
+    fn from(cut: Cut, hello: &Hello, offer: &Offer) -> Option<Self> {
+        let Cut { token: Token { devices, position, .. }, has } = cut;
+        let since = Since { then: devices, now: hello.devices.clone(), there: has };
         let place = match position.phase {
             Phase::Through => hello.collections.len(),
             _ => hello.collections.iter().position(|it| it.name == position.collection)?,
@@ -109,20 +111,20 @@ struct Written {
 }
 
 impl Sender<'_, '_> {
-    /// Tells the receiver of the ticket, and whether its token fits.
+    /// Tells the receiver of the ticket, and whether what it has told fits.
     pub(in super::super) async fn resume(
         &mut self,
         hello: &Hello,
         offer: &Offer,
-        token: &[u8],
+        told: &[u8],
     ) -> Result<Option<Resumed>> {
         let ticket = ticket(&self.source, hello).await?;
-        let token = Some(token).filter(|token| !token.is_empty());
+        let cut = Some(told).filter(|told| !told.is_empty());
         // One that cannot be read is of another program.
-        let token = token.and_then(|token| Token::decode(token).ok());
-        let token = token.filter(|token| token.ticket == ticket);
-        let done = token.as_ref().map_or(0, |token| token.done);
-        let resumed = token.and_then(|token| Resumed::from(token, hello, offer));
+        let cut = cut.and_then(|told| Cut::decode(told).ok());
+        let cut = cut.filter(|cut| cut.token.ticket == ticket);
+        let done = cut.as_ref().map_or(0, |cut| cut.token.done);
+        let resumed = cut.and_then(|cut| Resumed::from(cut, hello, offer));
         let resumes = resumed.is_some();
         self.send_page(&Frame::Resumable { ticket, resumes }).await?;
         self.count.start(if resumes { done } else { 0 });

@@ -32,7 +32,7 @@ use crate::meta::META;
 pub(super) use catch_up::Resumed;
 pub(super) use noting::Noting;
 pub(crate) use ticket::undated;
-pub(crate) use token::{Phase, Position, Token};
+pub(crate) use token::{Cut, Phase, Position, Token};
 
 /// The row of `_storex_meta` with the token of an initial sync that was not received to its end.
 pub(crate) const RESUME: &str = "resume";

@@ -3,9 +3,9 @@
 use super::super::InitialSync;
 use super::super::frame::Hello;
 use super::ticket::conditions;
-use super::{Phase, Position, RESUME, Token, begin_anew};
+use super::{Cut, Phase, Position, RESUME, Token};
 use crate::error::{During, Result, SyncError};
-use crate::meta::{meta_query, meta_row, write_meta};
+use crate::meta::{Devices, meta_query, meta_row, write_meta};
 use storex_core::Step;
 
 /// What the receiver notes.
@@ -14,6 +14,8 @@ pub(in super::super) struct Noting {
     conditions: u64,
     /// Where an earlier one was cut.
     earlier: Option<Token>,
+    /// What is here of every device.
+    has: Option<Devices>,
     /// Where this one is; `None`: it is not noted.
     now: Option<Token>,
     is_catching_up: bool,
@@ -34,12 +36,16 @@ impl Noting {
         });
         let conditions = conditions(sync).await?;
         let earlier = token.filter(|token| token.conditions == conditions);
-        Ok(Self { conditions, earlier, ..Self::default() })
+        let (head, mut has) = sync.replica.head().await?;
+        let me = has.device(head.me).ok_or(SyncError::NoSyncLog)?;
+        has.advance(me, head.next.saturating_sub(1), head.hlc);
+        Ok(Self { conditions, earlier, has: Some(has), ..Self::default() })
     }
 
     /// What the sender is told; empty: nothing.
     pub(in super::super) fn offer(&self) -> Vec<u8> {
-        self.earlier.as_ref().map(Token::encode).unwrap_or_default()
+        let cut = self.earlier.clone().zip(self.has.clone());
+        cut.map(|(token, has)| Cut { token, has }.encode()).unwrap_or_default()
     }
 
     /// Notes nothing, so that the next one begins anew.
@@ -127,11 +133,8 @@ impl Noting {
         self.now.as_ref().map(Token::encode)
     }
 
-    /// What is done with the row at the end of a leg. Another leg may be cut, and this one is not to be repeated then.
-    pub(in super::super) fn end(&mut self, is_last: bool, done: u64) -> Option<Step> {
-        if is_last {
-            return Some(begin_anew());
-        }
+    /// Notes that everything is there.
+    pub(in super::super) fn through(&mut self, done: u64) -> Option<Step> {
         let (collection, after) = ("".into(), Vec::new());
         let row = self.behind(Position { phase: Phase::Through, collection, after }, done)?;
         Some(write_meta(vec![(RESUME, row)]))

@@ -78,13 +78,13 @@ impl Receiver<'_> {
         self.sync.replica.write(vec![row], "noting how far the initial sync is").await
     }
 
-    /// What is done with the note at the end of a leg.
-    pub(in super::super) fn note_end(&mut self, is_last: bool) -> Option<Step> {
+    /// Notes that everything is there: if the rest of the session is cut, this leg is not to be repeated.
+    pub(in super::super) fn note_end(&mut self) -> Option<Step> {
         let (is_sifted, has_parked) = (self.is_sifted, self.report.parked > 0);
         let done = self.count.done();
         let noting = self.noting.as_mut()?;
         noting.flag(is_sifted, has_parked);
-        noting.end(is_last, done)
+        noting.through(done)
     }
 
     /// Whether before the cut some was not taken, and whether some was parked.
