@@ -18,6 +18,8 @@ mod guide {
     mod start {}
     #[doc = include_str!("../../docs/guide/blobs.md")]
     mod blobs {}
+    #[doc = include_str!("../../docs/guide/initial-sync.md")]
+    mod initial_sync {}
     #[doc = include_str!("../../docs/guide/live.md")]
     mod live {}
     #[doc = include_str!("../../docs/guide/merging.md")]

@@ -58,7 +58,7 @@ impl fmt::Display for Lack {
 /// What an initial sync tells while it runs ([`InitialSync::on_event`](crate::InitialSync::on_event)).
 ///
 /// ```text
-///   (SchemasDiffer)  Prepared  Progress 0 … total  (RoleSwitch  …the same again)  Finished
+///   Prepared  Progress 0  (SchemasDiffer)  Progress … total  (RoleSwitch  …the same again)  Finished
 ///   at any time:     Paused  Resumed  Stalled
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]

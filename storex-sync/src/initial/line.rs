@@ -102,8 +102,9 @@ impl<'a> Line<'a> {
             return result;
         };
         self.is_over = true;
-        let told = self.inbox.iter().filter_map(|bytes| farewell(&Frame::decode(bytes).ok()?));
-        told.last().map_or(result, Err)
+        let mut told =
+            self.inbox.iter().rev().filter_map(|bytes| farewell(&Frame::decode(bytes).ok()?));
+        told.next().map_or(result, Err)
     }
 
     /// Receives the next frame; waits while one of the sides pauses. That the other side gave up is an error, and so is its going away.
@@ -162,7 +163,7 @@ impl<'a> Line<'a> {
     }
 
     /// Does what the application asks for; whether it has paused, or goes on.
-    async fn follow(&mut self) -> Result<bool> {
+    pub(super) async fn follow(&mut self) -> Result<bool> {
         let Some(watch) = &mut self.watch else { return Ok(false) };
         let Some(frame) = watch.follow()? else { return Ok(false) };
         self.send(&frame).await?;

@@ -82,6 +82,11 @@ impl Offer {
         ))
     }
 
+    /// The collections of which something is sent.
+    pub(super) fn taken(&self) -> impl Iterator<Item = &Offered> {
+        self.collections.iter().filter(|offered| offered.takes != Takes::Nothing)
+    }
+
     /// Notes how the receiver takes it; tells what it lacks.
     pub(super) fn accepted(&mut self, accept: &Accept) -> Result<Vec<Lack>> {
         let mut lacks = Vec::new();

@@ -84,6 +84,8 @@ impl<'a> Receiver<'a> {
                 Frame::Finish if !receiver.is_catching_up() => break,
                 frame => receiver.take(frame).await?,
             }
+            // Before the answer, with which more would come.
+            line.follow().await?;
             line.send(&Frame::Received).await?;
         }
         receiver.count.end();
@@ -97,15 +99,15 @@ impl<'a> Receiver<'a> {
         noting: Option<Noting>,
     ) -> Result<Self> {
         let fit = Fit::new(sync, &hello)?;
-        let (receiver_lacks, sender_lacks) = (fit.receiver_lacks.clone(), fit.sender_lacks.clone());
-        if !(receiver_lacks.is_empty() && sender_lacks.is_empty()) {
-            sync.observers.tell(&InitialSyncEvent::SchemasDiffer { receiver_lacks, sender_lacks });
-        }
         let count = Count::begin(
             &sync.observers,
             Role::Receiver,
             hello.collections.iter().map(|collection| collection.count),
         );
+        let (receiver_lacks, sender_lacks) = (fit.receiver_lacks.clone(), fit.sender_lacks.clone());
+        if !(receiver_lacks.is_empty() && sender_lacks.is_empty()) {
+            sync.observers.tell(&InitialSyncEvent::SchemasDiffer { receiver_lacks, sender_lacks });
+        }
         let objects = hello.collections.iter().map(|it| (Name::clone(&it.name), 0)).collect();
         let report = InitialSyncReport { objects, ..InitialSyncReport::default() };
         Ok(Self { sync, hello, fit, pending, report, count, noting, is_sifted: false })
@@ -131,7 +133,7 @@ impl<'a> Receiver<'a> {
                 self.commit(page, note).await?;
             }
             Frame::Parked(parked) => {
-                let told = if self.fit.parks() { self.counted(&parked)? } else { Vec::new() };
+                let told = self.counted(&parked);
                 self.park(parked).await?;
                 for (at, count) in told {
                     self.report.parked += count;
@@ -154,21 +156,26 @@ impl<'a> Receiver<'a> {
     fn add(&mut self, collection: usize, count: u64) {
         if let Some((name, objects)) = self.report.objects.get_mut(collection) {
             *objects += count;
-            self.count.add(name, count);
+            if count > 0 {
+                self.count.add(name, count);
+            }
         }
     }
 
-    /// How many objects of which collections there are among what is to be parked.
-    fn counted(&self, parked: &[Parked]) -> Result<Vec<(usize, u64)>> {
-        let mut counted = Vec::new();
-        let nobodys = parked.iter().filter(|it| it.device == Device::NOBODY);
-        for parked in nobodys.filter(|it| is_state(&it.payload)) {
-            let page = StatePage::decode(&parked.payload)?;
-            let mut theirs = self.hello.collections.iter();
-            let at = theirs.position(|theirs| theirs.name == page.shape.collection);
-            counted.extend(at.map(|at| (at, page.living.len() as u64)));
+    /// How many objects there are of the collections that are parked.
+    fn counted(&self, parked: &[Parked]) -> Vec<(usize, u64)> {
+        if !self.fit.parks() {
+            return Vec::new();
         }
-        Ok(counted)
+        let nobodys = parked.iter().filter(|it| it.device == Device::NOBODY);
+        let pages = nobodys.filter(|it| is_state(&it.payload));
+        let pages = pages.filter_map(|it| StatePage::decode(&it.payload).ok());
+        let counted = pages.filter_map(|page| {
+            let mut theirs = self.hello.collections.iter();
+            let at = theirs.position(|theirs| theirs.name == page.shape.collection)?;
+            self.fit.targets.get(at)?.is_none().then_some((at, page.living.len() as u64))
+        });
+        counted.collect()
     }
 
     fn find(&self, at: usize) -> Result<&Target> {

@@ -79,13 +79,13 @@ impl Sender<'_, '_> {
         }
         let behind = |after: Vec<Value>| (!after.is_empty()).then_some(after);
         // Before the rows too: what deleted objects occupied (a unique value) is free for them then.
-        for offered in &offer.collections {
+        for offered in offer.taken() {
             let after = resumed.map_or(Some(Vec::new()), |it| it.tombstones(offered.place));
             if let Some(after) = after {
                 self.send_tombstones(offered, behind(after)).await?;
             }
         }
-        for offered in &offer.collections {
+        for offered in offer.taken() {
             let after = resumed.map_or(Some(Vec::new()), |it| it.rows(offered.place));
             let Some(after) = after else { continue };
             let after = behind(after).map(|values| Position { values });
@@ -99,8 +99,7 @@ impl Sender<'_, '_> {
         let name = offered.collection.name();
         let mut sent = 0;
         let mut pages = Pages::new(&offered.collection, &offered.numbers, reach, self.sync.page);
-        while offered.takes != Takes::Nothing {
-            let Some((devices, rows)) = pages.next(&self.source).await? else { break };
+        while let Some((devices, rows)) = pages.next(&self.source).await? {
             let read = rows.len() as u64;
             let passed = self.show(offered, rows).await?;
             let kept_back = read - passed.len() as u64;
@@ -150,11 +149,7 @@ impl Sender<'_, '_> {
         if let Some(code) = after.and_then(|mut after| after.pop()) {
             tombstones = tombstones.behind(&offered.numbers, code);
         }
-        while offered.takes != Takes::Nothing {
-            let Some(Deleted { devices, objects, .. }) = tombstones.next(&self.source).await?
-            else {
-                break;
-            };
+        while let Some(Deleted { devices, objects, .. }) = tombstones.next(&self.source).await? {
             self.send_deleted(offered, devices, objects).await?;
         }
         Ok(())

@@ -113,7 +113,7 @@ fn c56_each_error_has_a_recovery() {
         (SyncError::Transport { during, reason: reason() }, Recovery::Retry, true),
         (SyncError::Closed { during }, Recovery::Retry, true),
         (SyncError::Protocol { during, reason: reason() }, Recovery::Intervene, false),
-        (SyncError::Remote { reason: reason() }, Recovery::Retry, true),
+        (SyncError::Remote { kind: ErrorKind::Io, reason: reason() }, Recovery::Retry, true),
         (SyncError::Corrupt { what: during, reason: reason() }, Recovery::Intervene, false),
         (SyncError::Gap { device, expected: 1, found: 3 }, Recovery::Retry, true),
         (SyncError::Forked { device, sequence: 1 }, Recovery::Intervene, false),

@@ -6,6 +6,15 @@ mod resume;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod faults;
+mod greetings;
+mod lines;
+mod packages_and_hooks;
+mod policies;
+mod sessions;
+mod told;
+mod windows;
+
 use std::sync::Arc;
 
 use serde_json::json;
