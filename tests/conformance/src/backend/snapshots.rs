@@ -178,7 +178,7 @@ pub async fn a_wrong_query_is_refused(h: Harness) {
     let Some(snapshot) = taken(&h, &storage).await else { return };
     refused(snapshot.find(Query::new("nothing")).await, ErrorKind::NotFound, &["nothing"]);
     let query = Query::new(OBJECT).filter(field("nothing").eq(1));
-    refused(snapshot.count(query).await, ErrorKind::NotFound, &["nothing"]);
+    refused(snapshot.count(query).await, ErrorKind::Invalid, &["nothing"]);
 }
 
 /// Keeps objects of its own, and hides everybody else's.
@@ -191,8 +191,8 @@ const OWN: &str = "_storex_own";
 #[cfg_attr(target_family = "wasm", async_trait(?Send))]
 impl Middleware for Curtain {
     fn module(&self) -> Module {
-        Module::new("curtain")
-            .collection(Definition::new(OWN).field("id", FieldType::Int).primary_key(["id"]))
+        let own = Definition::new(OWN).field("id", FieldType::Int).primary_key(["id"]);
+        Module::new("curtain").collection(own.reserved())
     }
 
     async fn process(
