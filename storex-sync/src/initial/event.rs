@@ -175,6 +175,11 @@ impl<'a> Count<'a> {
         self.tell(None);
     }
 
+    /// Whether as many are through as there were.
+    pub(super) fn is_whole(&self) -> bool {
+        self.done >= self.total
+    }
+
     /// How many objects are through.
     pub(super) fn done(&self) -> u64 {
         self.done

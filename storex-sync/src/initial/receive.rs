@@ -60,6 +60,8 @@ pub(super) struct Receiver<'a> {
     pub(super) count: Count<'a>,
     /// How far it is, for the case that it is cut; `None`: it is not noted.
     pub(super) noting: Option<Noting>,
+    /// Whether as many rows have come as the hello says.
+    pub(super) is_whole: bool,
     /// Whether objects were dropped on the way.
     pub(super) is_sifted: bool,
 }
@@ -82,12 +84,21 @@ impl<'a> Receiver<'a> {
         loop {
             match line.receive(DURING).await? {
                 Frame::Finish if !receiver.is_catching_up() => break,
+                Frame::Resumable { ticket, resumes } => {
+                    receiver.resumable(ticket, resumes)?;
+                    continue;
+                }
+                Frame::CaughtUp => {
+                    receiver.caught_up()?;
+                    continue;
+                }
                 frame => receiver.take(frame).await?,
             }
             // Before the answer, with which more would come.
             line.follow().await?;
             line.send(&Frame::Received).await?;
         }
+        receiver.is_whole = receiver.count.is_whole();
         receiver.count.end();
         Ok(receiver)
     }
@@ -110,7 +121,17 @@ impl<'a> Receiver<'a> {
         }
         let objects = hello.collections.iter().map(|it| (Name::clone(&it.name), 0)).collect();
         let report = InitialSyncReport { objects, ..InitialSyncReport::default() };
-        Ok(Self { sync, hello, fit, pending, report, count, noting, is_sifted: false })
+        Ok(Self {
+            sync,
+            hello,
+            fit,
+            pending,
+            report,
+            count,
+            noting,
+            is_whole: false,
+            is_sifted: false,
+        })
     }
 
     /// Takes a page.
@@ -146,8 +167,6 @@ impl<'a> Receiver<'a> {
                     self.count.add(&theirs.name, count);
                 }
             }
-            Frame::Resumable { ticket, resumes } => self.resumable(ticket, resumes)?,
-            Frame::CaughtUp => self.caught_up()?,
             other => return Err(other.unexpected(DURING)),
         }
         Ok(())

@@ -71,9 +71,20 @@ fn whole() -> (Watched, Watched) {
     Watched::pair(usize::MAX)
 }
 
-/// Rows in several collections, tombstones, rows older than sync, values that are unique.
+/// [`furnished`] without rows older than sync.
+async fn dated(seed: u64) -> Device {
+    let device = furnished_with(seed, 0).await;
+    device.note("another", "x").await;
+    device
+}
+
 async fn furnished(seed: u64) -> Device {
-    let old: Vec<_> = (0..6).map(|n| json!({"id": format!("old {n}"), "title": "o"})).collect();
+    furnished_with(seed, 6).await
+}
+
+/// Rows in several collections, tombstones, rows older than sync, values that are unique.
+async fn furnished_with(seed: u64, old: usize) -> Device {
+    let old: Vec<_> = (0..old).map(|n| json!({"id": format!("old {n}"), "title": "o"})).collect();
     let device = Device::with_old_notes(seed, &old).await;
     for n in 0..20 {
         device.note(&format!("n{n:02}"), "x").await;
@@ -258,9 +269,9 @@ async fn both_ways_each_direction_goes_on() {
         b.note("n00", "B's").await;
         b
     };
-    let (_, _, frames) = both(&furnished(1).await, &other().await, whole()).await;
+    let (_, _, frames) = both(&dated(1).await, &other().await, whole()).await;
     for cut_at in 0..frames {
-        let (a, b) = (furnished(1).await, other().await);
+        let (a, b) = (dated(1).await, other().await);
         let before = (objects(&a).await, objects(&b).await);
         let (first, _, _) = both(&a, &b, Watched::pair(cut_at)).await;
         let there = (objects(&a).await - before.0, objects(&b).await - before.1);

@@ -126,7 +126,7 @@ impl Sender<'_, '_> {
         let done = cut.as_ref().map_or(0, |cut| cut.token.done);
         let resumed = cut.and_then(|cut| Resumed::from(cut, hello, offer));
         let resumes = resumed.is_some();
-        self.send_page(&Frame::Resumable { ticket, resumes }).await?;
+        self.line.send(&Frame::Resumable { ticket, resumes }).await?;
         self.count.start(if resumes { done } else { 0 });
         Ok(resumed)
     }
@@ -150,7 +150,7 @@ impl Sender<'_, '_> {
             }
         }
         self.count.is_catching_up = false;
-        self.send_page(&Frame::CaughtUp).await
+        self.line.send(&Frame::CaughtUp).await
     }
 
     async fn catch_up_with(

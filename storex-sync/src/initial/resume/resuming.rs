@@ -78,11 +78,12 @@ impl Receiver<'_> {
         self.sync.replica.write(vec![row], "noting how far the initial sync is").await
     }
 
-    /// Notes that everything is there: if the rest of the session is cut, this leg is not to be repeated.
+    /// Notes that everything is there: if the rest of the session is cut, this leg is not to be repeated. Where fewer rows have come
+    /// than the hello says, it stays as it was: some may have been deleted meanwhile, and a sender may be wrong.
     pub(in super::super) fn note_end(&mut self) -> Option<Step> {
         let (is_sifted, has_parked) = (self.is_sifted, self.report.parked > 0);
         let done = self.count.done();
-        let noting = self.noting.as_mut()?;
+        let noting = self.noting.as_mut().filter(|_| self.is_whole)?;
         noting.flag(is_sifted, has_parked);
         noting.through(done)
     }
