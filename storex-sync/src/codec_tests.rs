@@ -165,12 +165,17 @@ fn frame() -> impl Strategy<Value = Frame> {
         (prop::collection::vec(any::<u8>(), 0..9), prop::collection::vec(any::<u8>(), 0..9));
     let rows = (0..9_usize, devices(), prop::collection::vec(row, 0..4)).prop_map(
         |(collection, devices, rows)| {
-            Frame::Rows(Rows { collection, devices: stored(&devices), rows })
+            Frame::Rows(Rows { collection, devices: stored(&devices), rows, number: 0 })
         },
     );
     let tombstones = (0..9_usize, devices(), prop::collection::vec(object, 0..4)).prop_map(
         |(collection, devices, objects)| {
-            Frame::Tombstones(Tombstones { collection, devices: stored(&devices), objects })
+            Frame::Tombstones(Tombstones {
+                collection,
+                devices: stored(&devices),
+                objects,
+                number: 7,
+            })
         },
     );
     let parked = (device(), any::<u64>(), any::<bool>(), any::<String>()).prop_map(
@@ -821,10 +826,15 @@ fn frames_are_as_described() {
             (vec![Value::from("n1"), Value::Int(41)], clock(1, at(0), &mut numbers)),
             (vec![Value::from("old"), Value::Null], Vec::new()),
         ],
+        number: 0,
     };
     let code = key_code::encode([&Value::from("n2")]);
-    let tombstones =
-        Tombstones { collection: 0, devices, objects: vec![(code, clock(2, at(1), &mut numbers))] };
+    let tombstones = Tombstones {
+        collection: 0,
+        devices,
+        objects: vec![(code, clock(2, at(1), &mut numbers))],
+        number: 0,
+    };
     let parked = Parked {
         device: B,
         sequence: 301,

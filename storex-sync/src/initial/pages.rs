@@ -25,7 +25,6 @@ pub(super) enum Reach {
     /// All behind a place; `None`: from the beginning.
     Behind(Option<Position>),
     /// Those with these keys that exist.
-    #[cfg_attr(not(test), allow(dead_code))]
     Keys(Vec<Key>),
 }
 

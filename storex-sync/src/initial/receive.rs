@@ -138,6 +138,7 @@ impl<'a> Receiver<'a> {
     async fn take(&mut self, frame: Frame) -> Result<()> {
         match frame {
             Frame::Rows(rows) => {
+                self.expect(rows.number)?;
                 let (at, count) = (rows.collection, rows.rows.len() as u64);
                 let (page, last) = self.rows(rows).await?;
                 let note = self.note(Phase::Rows, at, last, count);
@@ -146,6 +147,7 @@ impl<'a> Receiver<'a> {
             }
             Frame::Tombstones(tombstones) => {
                 self.report.tombstones += tombstones.objects.len() as u64;
+                self.expect(tombstones.number)?;
                 let at = tombstones.collection;
                 let last =
                     tombstones.objects.last().map(|(code, _)| vec![Value::Bytes(code.clone())]);

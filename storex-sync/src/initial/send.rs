@@ -30,6 +30,8 @@ pub(super) struct Sender<'a, 'c> {
     pub(super) source: Replica,
     report: InitialSyncReport,
     pub(super) count: Count<'a>,
+    /// How many numbered pages were sent; `None`: they are not numbered.
+    numbered: Option<u64>,
     /// Pages under way, and the most that may be.
     pending: usize,
     window: usize,
@@ -59,9 +61,11 @@ pub(super) async fn run(
     let window = agreed.map_or(WINDOW, |agreed| agreed.window).min(sync.window);
     let objects = offer.collections.iter().map(|it| (Name::clone(it.collection.name()), 0));
     let report = InitialSyncReport { objects: objects.collect(), ..InitialSyncReport::default() };
-    let mut sender = Sender { sync, line, source, report, count, pending: 0, window };
+    let mut sender =
+        Sender { sync, line, source, report, count, numbered: None, pending: 0, window };
     let mut resumed = None;
     if agreed.is_some_and(|agreed| agreed.capabilities.has(Capabilities::RESUME)) {
+        sender.numbered = Some(0);
         resumed = sender.resume(&hello, &offer, &accept.resume).await?;
     } else {
         sender.count.start(0);
@@ -106,12 +110,12 @@ impl Sender<'_, '_> {
             // Told first: once the rows are there it is known that not all were sent.
             if kept_back > 0 {
                 let collection = offered.place;
-                self.send_page(&Frame::KeptBack { collection, count: kept_back }).await?;
+                self.send_page(Frame::KeptBack { collection, count: kept_back }).await?;
                 self.count.add(name, kept_back);
             }
             for rows in portions(passed) {
                 let count = rows.len() as u64;
-                self.send_page(&offered.page(devices.clone(), rows)?).await?;
+                self.send_page(offered.page(devices.clone(), rows)?).await?;
                 sent += count;
                 self.count.add(name, count);
             }
@@ -169,9 +173,9 @@ impl Sender<'_, '_> {
                 let deleted = Unclaimed { deleted: objects, devices, living: Vec::new() };
                 offered.parked(deleted)?
             }
-            _ => Frame::Tombstones(Tombstones { collection, devices, objects }),
+            _ => Frame::Tombstones(Tombstones { collection, devices, objects, number: 0 }),
         };
-        self.send_page(&frame).await
+        self.send_page(frame).await
     }
 
     /// What is parked here counts as followed in the table of devices, so the receiver would never ask for it: it is
@@ -186,7 +190,7 @@ impl Sender<'_, '_> {
             let next = rows.last().filter(|_| full).map(|it| query.position_of(&collection, it));
             if !rows.is_empty() {
                 let parked = rows.iter().map(Parked::from_record).collect::<Result<_>>()?;
-                self.send_page(&Frame::Parked(parked)).await?;
+                self.send_page(Frame::Parked(parked)).await?;
             }
             match next {
                 Some(position) => query.after = Some(position),
@@ -196,9 +200,17 @@ impl Sender<'_, '_> {
     }
 
     /// Sends a page when the receiver has room for it, and nobody pauses.
-    pub(super) async fn send_page(&mut self, frame: &Frame) -> Result<()> {
+    pub(super) async fn send_page(&mut self, mut frame: Frame) -> Result<()> {
         self.await_answers(self.window).await?;
-        self.line.send(frame).await?;
+        if let (
+            Some(pages),
+            Frame::Rows(Rows { number, .. }) | Frame::Tombstones(Tombstones { number, .. }),
+        ) = (&mut self.numbered, &mut frame)
+        {
+            *pages += 1;
+            *number = *pages;
+        }
+        self.line.send(&frame).await?;
         tracing::trace!(target: "storex::step", step = "initial.after_send");
         self.pending += 1;
         Ok(())
@@ -255,7 +267,7 @@ impl Offered {
             return self.parked(Unclaimed { living, devices, deleted: Vec::new() });
         }
         let rows = of(rows, &self.fields);
-        Ok(Frame::Rows(Rows { collection: self.place, devices, rows }))
+        Ok(Frame::Rows(Rows { collection: self.place, devices, rows, number: 0 }))
     }
 
     /// The frame with objects that the receiver parks.

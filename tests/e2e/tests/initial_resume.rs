@@ -93,8 +93,8 @@ async fn furnish(storage: &Storage, accounts: usize) {
     storage.dynamic("account").unwrap().create_many(&all).await.unwrap();
 }
 
-/// Threads that change two accounts at a time, of which one is sent long before the other.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// An application that changes two accounts at a time, of which one is sent long before the other. SQLite writes and reads on threads of its own.
+#[tokio::test]
 async fn transactions_are_seen_whole_while_others_write() {
     let place = Place::new();
     let (a, b) = (open(&place.a()).await, open(&place.b()).await);

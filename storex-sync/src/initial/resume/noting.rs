@@ -19,6 +19,8 @@ pub(in super::super) struct Noting {
     /// Where this one is; `None`: it is not noted.
     now: Option<Token>,
     is_catching_up: bool,
+    /// Numbered pages so far.
+    pages: u64,
     has_begun: bool,
     /// Nothing is noted.
     is_off: bool,
@@ -89,6 +91,12 @@ impl Noting {
             has_parked: false,
         }));
         Ok(done)
+    }
+
+    /// Whether this is the next page.
+    pub(in super::super) fn is_next(&mut self, number: u64) -> bool {
+        self.pages += 1;
+        !self.has_begun || self.pages == number
     }
 
     /// What was there is as new as the hello says.

@@ -5,7 +5,7 @@ use storex_core::{Name, Step, Value};
 use super::super::frame::{Accept, Frame};
 use super::super::receive::Receiver;
 use super::{Phase, Position, RESUME};
-use crate::error::Result;
+use crate::error::{Result, SyncError};
 use crate::meta::write_meta;
 
 const DURING: &str = "receiving the initial sync";
@@ -50,6 +50,16 @@ impl Receiver<'_> {
         }
         self.count.is_catching_up = false;
         Ok(())
+    }
+
+    /// That no page is missing: what is noted says that all before it is there.
+    pub(in super::super) fn expect(&mut self, number: u64) -> Result<()> {
+        let Some(noting) = &mut self.noting else { return Ok(()) };
+        if noting.is_next(number) {
+            return Ok(());
+        }
+        let reason = format!("page {number} has come, and not the one before it");
+        Err(SyncError::Protocol { during: DURING, reason })
     }
 
     /// What is to be committed with a page of the collection at this place, which ends with this object and brings so many rows.
