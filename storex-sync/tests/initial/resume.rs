@@ -137,7 +137,7 @@ async fn of_two_thousand_rows_less_than_two_in_a_hundred_are_sent_again() {
     let a = Device::new(1).await;
     let notes: Vec<_> = (0..2000).map(|n| json!({"id": format!("{n:04}"), "title": "x"})).collect();
     a.storage.dynamic("note").unwrap().create_many(&notes).await.unwrap();
-    for cut_at in (40..500).step_by(46) {
+    for cut_at in (40..500).step_by(150) {
         let b = Device::new(2).await;
         let first = leg(&a, &b, 8, Watched::pair(cut_at)).await;
         let there = count(&b, "note").await;
