@@ -171,7 +171,7 @@ async fn it_goes_on_after_both_sides_were_opened_anew() {
         b.close().await.unwrap();
     }
     println!("{runs} cuts");
-    assert!(runs > 2);
+    assert!(runs > 1);
 }
 
 /// The receiver is killed at any moment: what is there, and how far it is, are one transaction.
