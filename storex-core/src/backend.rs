@@ -15,6 +15,7 @@ use crate::query::Query;
 use crate::record::Record;
 use crate::run::BatchOutcome;
 use crate::schema::{Plan, Registry};
+use crate::snapshot::Snapshot;
 
 /// What a database must do, and nothing more: conveniences live on [`Storage`](crate::Storage).
 ///
@@ -121,6 +122,14 @@ pub trait Backend: fmt::Debug + MaybeSend + MaybeSync + 'static {
         Ok(None)
     }
 
+    /// What is here now, to be read while others write.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where [`Capabilities::snapshots`] says that there are none; [`Error::Backend`].
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
+        Err(Error::Unsupported { backend: self.name(), what: "snapshots".to_owned() })
+    }
+
     /// Finishes what is running and lets go of the database and its locks. Closing twice is harmless.
     ///
     /// # Errors
@@ -181,6 +190,10 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
         (**self).data_version().await
     }
 
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
+        (**self).snapshot().await
+    }
+
     async fn close(&self) -> Result<()> {
         (**self).close().await
     }
@@ -194,6 +207,8 @@ pub struct Capabilities {
     pub persistent: bool,
     /// The custom operations.
     pub custom_operations: &'static [&'static str],
+    /// It can be read as it was at one moment while others write: [`Backend::snapshot`].
+    pub snapshots: bool,
 }
 
 impl Capabilities {
@@ -208,6 +223,13 @@ impl Capabilities {
     #[must_use]
     pub fn custom_operations(mut self, names: &'static [&'static str]) -> Self {
         self.custom_operations = names;
+        self
+    }
+
+    /// The backend has [snapshots](Backend::snapshot).
+    #[must_use]
+    pub fn snapshots(mut self) -> Self {
+        self.snapshots = true;
         self
     }
 }

@@ -88,6 +88,7 @@ mod schema;
 mod scope;
 mod search;
 mod serde_face;
+mod snapshot;
 mod storage;
 mod stream;
 mod summaries;
@@ -136,6 +137,7 @@ pub use schema::{
     StoredCollection, StoredField, StoredIndex, StoredKind, StoredSchema, Transform, plan,
 };
 pub use search::{Word, Words, fold_case, word_rules, words_of};
+pub use snapshot::{Snapshot, StorageSnapshot};
 pub use storage::{Storage, StorageBuilder};
 #[cfg(feature = "derive")]
 pub use storex_derive::Collection;

@@ -18,6 +18,7 @@ use crate::initial::frame::{
     Accept, Capabilities, CollectionHello, Frame, Greeting, Hello, Rows, Take, Terms, Tombstones,
     VERSIONS, Wants,
 };
+use crate::initial::resume::{Phase, Position, Token};
 use crate::key_code;
 use crate::meta::{Catalogue, Devices, Followed, Head, Numbers, decode_names, encode_names};
 use crate::pack::{Packer, Unpacker};
@@ -169,12 +170,17 @@ fn frame() -> impl Strategy<Value = Frame> {
         (prop::collection::vec(any::<u8>(), 0..9), prop::collection::vec(any::<u8>(), 0..9));
     let rows = (0..9_usize, devices(), prop::collection::vec(row, 0..4)).prop_map(
         |(collection, devices, rows)| {
-            Frame::Rows(Rows { collection, devices: stored(&devices), rows })
+            Frame::Rows(Rows { collection, devices: stored(&devices), rows, number: 0 })
         },
     );
     let tombstones = (0..9_usize, devices(), prop::collection::vec(object, 0..4)).prop_map(
         |(collection, devices, objects)| {
-            Frame::Tombstones(Tombstones { collection, devices: stored(&devices), objects })
+            Frame::Tombstones(Tombstones {
+                collection,
+                devices: stored(&devices),
+                objects,
+                number: 7,
+            })
         },
     );
     let parked = (device(), any::<u64>(), any::<bool>(), any::<String>()).prop_map(
@@ -221,6 +227,9 @@ fn session_frame() -> impl Strategy<Value = Frame> {
         Just(Frame::Paused),
         Just(Frame::Running),
         Just(Frame::Cancel),
+        Just(Frame::CaughtUp),
+        (prop::collection::vec(any::<u8>(), 0..9), any::<bool>())
+            .prop_map(|(ticket, resumes)| Frame::Resumable { ticket, resumes }),
         (0..9_usize, any::<u64>())
             .prop_map(|(collection, count)| Frame::KeptBack { collection, count }),
         any::<String>()
@@ -853,10 +862,15 @@ fn frames_are_as_described() {
             (vec![Value::from("n1"), Value::Int(41)], clock(1, at(0), &mut numbers)),
             (vec![Value::from("old"), Value::Null], Vec::new()),
         ],
+        number: 0,
     };
     let code = key_code::encode([&Value::from("n2")]);
-    let tombstones =
-        Tombstones { collection: 0, devices, objects: vec![(code, clock(2, at(1), &mut numbers))] };
+    let tombstones = Tombstones {
+        collection: 0,
+        devices,
+        objects: vec![(code, clock(2, at(1), &mut numbers))],
+        number: 0,
+    };
     let parked = Parked {
         device: B,
         sequence: 301,
@@ -894,10 +908,33 @@ fn frames_are_as_described() {
         ("frame, cancel", Frame::Cancel),
         ("frame, package", Frame::Package { kind: "key".into(), bytes: vec![0x55] }),
         ("frame, kept back", Frame::KeptBack { collection: 0, count: 3 }),
+        ("frame, resumable", Frame::Resumable { ticket: vec![0x70, 0x71], resumes: true }),
+        ("frame, caught up", Frame::CaughtUp),
     ] {
         assert_vector(name, &frame.encode());
         assert_eq!(Frame::decode(&vector(name)).unwrap(), frame);
     }
+}
+
+#[test]
+fn a_resume_token_is_as_described() {
+    let mut devices = Devices::new();
+    devices.advance(A, 7, at(3));
+    let token = Token {
+        ticket: vec![0x70, 0x71],
+        devices: stored(&devices),
+        position: Position {
+            phase: Phase::Rows,
+            collection: "note".into(),
+            after: vec![Value::from("n7")],
+        },
+        done: 70,
+        conditions: 9,
+        is_sifted: true,
+        has_parked: false,
+    };
+    assert_vector("resume token", &token.encode());
+    assert_eq!(Token::decode(&vector("resume token")).unwrap(), token);
 }
 
 fn terms() -> Terms {

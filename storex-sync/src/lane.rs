@@ -13,8 +13,8 @@
 use std::sync::Arc;
 
 use storex_core::{
-    Batch, BatchOutcome, ChangeStream, Collection, Name, Query, Record, Registry, Runtime, Step,
-    Storage, Trace,
+    Batch, BatchOutcome, ChangeStream, Collection, ErrorKind, Name, Query, Record, Registry,
+    Runtime, Step, Storage, StorageSnapshot, Trace,
 };
 
 use crate::before::BEFORE;
@@ -62,11 +62,13 @@ const OWN: [&str; 7] = [META, LOG, CLOCK, BEFORE, PARKED, REJECTED, CONFLICTS];
 pub struct Lane {
     storage: Storage,
     names: Names,
+    /// Where it is read from, if not from what is there now.
+    snapshot: Option<Arc<StorageSnapshot>>,
 }
 
 impl From<&Storage> for Lane {
     fn from(storage: &Storage) -> Self {
-        Self { storage: storage.clone(), names: Names::default() }
+        Self { storage: storage.clone(), names: Names::default(), snapshot: None }
     }
 }
 
@@ -86,7 +88,7 @@ impl Lane {
         if storage.registry().find(&names.own(META)).is_none() {
             return Err(SyncError::UnknownLane { lane: name.into() });
         }
-        Ok(Self { storage: storage.clone(), names })
+        Ok(Self { storage: storage.clone(), names, snapshot: None })
     }
 
     /// Its name; none for the one that is there without being made.
@@ -109,7 +111,7 @@ impl Lane {
             rest => rest.strip_prefix('_').map(Names::of),
         });
         let others = all.filter(|names| names.lane() != self.name());
-        others.map(|names| Self { storage: self.storage.clone(), names })
+        others.map(|names| Self { names, snapshot: None, storage: self.storage.clone() })
     }
 
     pub(crate) fn registry(&self) -> &Arc<Registry> {
@@ -130,12 +132,34 @@ impl Lane {
         step.collection().is_some_and(|it| *it == self.names.own(own))
     }
 
+    /// The lane as it is now: all that is found and counted is of this moment. `None`: the database has no snapshots.
+    pub(crate) async fn snapshot(&self) -> storex_core::Result<Option<Self>> {
+        match self.storage.snapshot().await {
+            Ok(snapshot) => Ok(Some(Self { snapshot: Some(Arc::new(snapshot)), ..self.clone() })),
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether all that is found is of one moment.
+    pub(crate) fn is_snapshot(&self) -> bool {
+        self.snapshot.is_some()
+    }
+
     pub(crate) async fn find(&self, query: Query) -> storex_core::Result<Vec<Record>> {
-        self.storage.find(self.names.query(query)).await
+        let query = self.names.query(query);
+        match &self.snapshot {
+            Some(snapshot) => snapshot.find(query).await,
+            None => self.storage.find(query).await,
+        }
     }
 
     pub(crate) async fn count(&self, query: Query) -> storex_core::Result<u64> {
-        self.storage.count(self.names.query(query)).await
+        let query = self.names.query(query);
+        match &self.snapshot {
+            Some(snapshot) => snapshot.count(query).await,
+            None => self.storage.count(query).await,
+        }
     }
 
     /// See [`Storage::apply`]: past the middleware.

@@ -58,6 +58,12 @@ impl Tombstones {
         Self { query: Query::new(CLOCK).filter(Filter::Keys(keys.collect())), ..self }
     }
 
+    /// Only those behind the one with this code.
+    pub(crate) fn behind(mut self, numbers: &Numbers, code: Value) -> Self {
+        self.query.after = Some(Position { values: vec![Value::Int(numbers.collection), code] });
+        self
+    }
+
     /// The next page that holds any; `None`: there are no more.
     pub(crate) async fn next(&mut self, replica: &Replica) -> Result<Option<Deleted>> {
         while !self.is_through {

@@ -1,13 +1,13 @@
 //! [`MemoryBackend`]: collections as ordered maps behind one lock.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
 use storex_core::{
     Backend, Batch, BatchOutcome, BatchRun, Capabilities, Changes, Collection, Create, Error,
-    Filter, Index, Key, Name, OnConflict, Query, Record, Registry, Result, Step, StepOutcome,
-    Value, apply_changes, finish_query,
+    Filter, Index, Key, Name, OnConflict, Query, Record, Registry, Result, Snapshot, Step,
+    StepOutcome, Value, apply_changes, finish_query,
 };
 
 /// Keeps everything in memory. What was written is gone with the value.
@@ -21,7 +21,10 @@ pub struct MemoryBackend {
 #[derive(Debug, Default)]
 struct State {
     registry: Option<Arc<Registry>>,
-    tables: HashMap<Name, Table>,
+    /// A table that a snapshot has too is copied when it is written next.
+    tables: HashMap<Name, Arc<Table>>,
+    /// Gone when it is closed.
+    opened: Arc<()>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -69,8 +72,7 @@ impl MemoryBackend {
     #[must_use]
     pub fn copied(&self) -> Self {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { registry, tables } = &*state;
-        Self { state: Mutex::new(State { registry: registry.clone(), tables: tables.clone() }) }
+        Self { state: Mutex::new(state.copied()) }
     }
 
     fn lock(&self) -> Result<(MutexGuard<'_, State>, Arc<Registry>)> {
@@ -88,7 +90,7 @@ impl Backend for MemoryBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
+        Capabilities::default().snapshots()
     }
 
     async fn open(&self, registry: Arc<Registry>) -> Result<()> {
@@ -129,13 +131,49 @@ impl Backend for MemoryBackend {
         self.lock().map(|_| ())
     }
 
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
+        let (state, _) = self.lock()?;
+        let opened = Arc::downgrade(&state.opened);
+        Ok(Box::new(MemorySnapshot { opened, copy: Self { state: Mutex::new(state.copied()) } }))
+    }
+
     async fn close(&self) -> Result<()> {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::default();
         Ok(())
     }
 }
 
+/// What was here at one moment.
+#[derive(Debug)]
+struct MemorySnapshot {
+    opened: Weak<()>,
+    copy: MemoryBackend,
+}
+
+impl MemorySnapshot {
+    fn copy(&self) -> Result<&MemoryBackend> {
+        if self.opened.strong_count() == 0 { Err(Error::Closed) } else { Ok(&self.copy) }
+    }
+}
+
+#[cfg_attr(not(target_family = "wasm"), async_trait)]
+#[cfg_attr(target_family = "wasm", async_trait(?Send))]
+impl Snapshot for MemorySnapshot {
+    async fn find(&self, query: Query) -> Result<Vec<Record>> {
+        self.copy()?.find(query).await
+    }
+
+    async fn count(&self, query: Query) -> Result<u64> {
+        self.copy()?.count(query).await
+    }
+}
+
 impl State {
+    fn copied(&self) -> Self {
+        let (registry, tables) = (self.registry.clone(), self.tables.clone());
+        Self { registry, tables, opened: Arc::default() }
+    }
+
     fn run(&mut self, run: &mut BatchRun, undo: &mut Vec<Undo>) -> Result<()> {
         let registry = Arc::clone(run.registry());
         while let Some(step) = run.next_step()? {
@@ -165,7 +203,7 @@ impl State {
     }
 
     fn table(&mut self, collection: &Collection) -> &mut Table {
-        self.tables.entry(Name::clone(collection.name())).or_default()
+        Arc::make_mut(self.tables.entry(Name::clone(collection.name())).or_default())
     }
 
     fn find(&self, collection: &Arc<Collection>, query: &Query) -> Result<Vec<Record>> {

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use serde_json::Value as Json;
 use storex_core::{
     Aggregation, Backend, Batch, BatchOutcome, Capabilities, CustomOperation, Error, ErrorKind,
-    Filter, Plan, Query, Record, Registry, Result, StoredSchema,
+    Filter, Plan, Query, Record, Registry, Result, Snapshot, StoredSchema,
 };
 
 use crate::aggregate;
@@ -25,6 +25,7 @@ use crate::overtaken::SchemaWatch;
 use crate::read;
 use crate::readers::Readers;
 use crate::schema;
+use crate::snapshot::SqliteSnapshot;
 use crate::table::Tables;
 use crate::writer::{self, Job};
 
@@ -35,6 +36,9 @@ const INLINE_KEYS: usize = 16;
 ///
 /// The database is put into write-ahead mode (which it keeps), so that reading and writing do not wait for each other;
 /// beside it lie a `-wal` and a `-shm` file while it is open. Other programs may use it at the same time.
+///
+/// A [snapshot](Backend::snapshot) is a read transaction. While one is held, no checkpoint gets behind its moment, so that the
+/// `-wal` file grows by all that is written; it is cut down again by the first checkpoint afterwards.
 ///
 /// ```
 /// # fn main() -> storex_core::Result<()> {
@@ -117,7 +121,7 @@ impl Backend for SqliteBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default().persistent().custom_operations(custom::OPERATIONS)
+        Capabilities::default().persistent().snapshots().custom_operations(custom::OPERATIONS)
     }
 
     async fn open(&self, registry: Arc<Registry>) -> Result<()> {
@@ -204,6 +208,12 @@ impl Backend for SqliteBackend {
         let (reply, answer) = oneshot::channel();
         self.running()?.send(Job::DataVersion { reply })?;
         answer.await.unwrap_or(Err(Error::Closed)).map(Some)
+    }
+
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
+        let running = self.running()?;
+        let (readers, watch) = (Arc::clone(&running.readers), Arc::clone(&running.watch));
+        Ok(Box::new(SqliteSnapshot::take(self.config.clone(), readers, watch).await?))
     }
 
     async fn close(&self) -> Result<()> {

@@ -7,6 +7,8 @@
 //!   find, count    ──▶ by a few keys: on the caller's thread, if a connection is free
 //!                  └─▶ queue ──▶ reader threads (a small pool of connections, read only)
 //!
+//!   snapshot       ──▶ a connection of its own in one read transaction, used by the reader threads
+//!
 //!                                     shop.db   shop.db-wal   shop.db-shm     write-ahead log: nobody waits for a reader
 //! ```
 //!
@@ -75,6 +77,7 @@ mod readers;
 mod related;
 mod schema;
 mod search;
+mod snapshot;
 mod sql;
 mod table;
 mod trace;

@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -48,10 +48,15 @@ struct State {
     idle: Vec<Connection>,
     /// Connections in use.
     lent: usize,
+    /// Those of somebody's own.
+    owned: Vec<Weak<Mutex<Option<Connection>>>>,
     /// Reads that wait or run.
     pending: usize,
     closed: bool,
 }
+
+/// A connection of somebody's own; `None`: closed, as everything is.
+pub(crate) type Owned = Arc<Mutex<Option<Connection>>>;
 
 /// What is to be done with a connection, or with the reason why there is none.
 type Read = Box<dyn FnOnce(Result<&Connection>) + Send>;
@@ -154,6 +159,18 @@ impl Readers {
         Ok(())
     }
 
+    /// Closes a connection that is kept by somebody when everything is closed.
+    pub(crate) fn own(&self, conn: Connection) -> Result<Owned> {
+        let mut state = self.pool.lock();
+        if state.closed {
+            return Err(Error::Closed);
+        }
+        let owned = Arc::new(Mutex::new(Some(conn)));
+        state.owned.retain(|other| other.strong_count() > 0);
+        state.owned.push(Arc::downgrade(&owned));
+        Ok(owned)
+    }
+
     /// Takes no more reads, waits for those that there are, closes the connections and ends the threads.
     pub(crate) fn close(&self) {
         self.pool.close();
@@ -221,6 +238,10 @@ impl Pool {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.idle.clear();
+        // No read is left that could hold one.
+        for owned in state.owned.drain(..).filter_map(|owned| owned.upgrade()) {
+            owned.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
     }
 }
 

@@ -165,6 +165,12 @@ impl Replica {
         failure.or(self.storage.apply(batch).await, during).map(drop)
     }
 
+    /// This replica as it is now, to be read from; where the database has no snapshots, as it is whenever it is read.
+    pub(crate) async fn at_this_moment(&self) -> Result<Self> {
+        let snapshot = self.storage.snapshot().await.during("taking a snapshot")?;
+        Ok(Self { storage: snapshot.unwrap_or_else(|| self.storage.clone()), ..self.clone() })
+    }
+
     /// This device, and where it stands.
     pub(crate) async fn head(&self) -> Result<(Head, Devices)> {
         let rows = self.storage.find(meta_query(&[HEAD, DEVICES])).await;

@@ -8,6 +8,7 @@ use storex_core::{
 };
 
 use super::noted::Sight;
+use super::resume::{RESUME, undated};
 use super::returning::Returning;
 use crate::clock::Clock;
 use crate::clock_rows::{clock_record, read_clock_rows, read_markers, sort_clock_records};
@@ -40,6 +41,8 @@ pub(super) struct ArrivingPage {
     /// The numbers of the fields that do not arrive.
     pub(super) others: Vec<u32>,
     pub(super) objects: Vec<Arriving>,
+    /// How far the initial sync is with it.
+    pub(super) note: Option<Vec<u8>>,
     pub(super) merging: Arc<Merging>,
     /// What the sender had applied of every device.
     pub(super) theirs: Devices,
@@ -96,7 +99,7 @@ impl ArrivingPage {
         let mut clocks = Vec::new();
         let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
         let held = Subscriptions::among(meta)?;
-        let mut leaves = false;
+        let (mut leaves, mut is_undated) = (false, false);
         let ours = devices.clone();
         let sight = Sight { me, ours: &ours, theirs: &self.theirs };
         let mut clashes = Vec::new();
@@ -162,6 +165,7 @@ impl ArrivingPage {
             }
             // Older than sync on both sides: it stays without a clock.
             let unclocked = stored.is_none() && object.clock.is_none();
+            is_undated |= unclocked;
             if let Some(clock) = merged.clock.filter(|_| !unclocked) {
                 let clock = clock.encode(&mut devices);
                 clocks.push(clock_record(self.numbers.collection, object.code.clone(), clock));
@@ -196,6 +200,10 @@ impl ArrivingPage {
         if leaves {
             rows.push(leave(&*self.runtime));
         }
+        if is_undated {
+            rows.push(undated(&*self.runtime));
+        }
+        rows.extend(self.note.clone().map(|note| (RESUME, note)));
         if !rows.is_empty() {
             steps.push(write_meta(rows));
         }

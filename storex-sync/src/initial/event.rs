@@ -152,6 +152,8 @@ pub(super) struct Count<'a> {
     role: Role,
     done: u64,
     total: u64,
+    /// What is sent was through before.
+    pub(super) is_catching_up: bool,
 }
 
 impl<'a> Count<'a> {
@@ -164,13 +166,30 @@ impl<'a> Count<'a> {
         let collections = counts.len() as u64;
         let total = counts.fold(0, u64::saturating_add);
         observers.tell(&InitialSyncEvent::Prepared { role, objects: total, collections });
-        let count = Self { observers, role, done: 0, total };
-        count.tell(None);
-        count
+        Self { observers, role, done: 0, total, is_catching_up: false }
+    }
+
+    /// So many objects are through already.
+    pub(super) fn start(&mut self, done: u64) {
+        self.done = done.min(self.total);
+        self.tell(None);
+    }
+
+    /// Whether as many are through as there were.
+    pub(super) fn is_whole(&self) -> bool {
+        self.done >= self.total
+    }
+
+    /// How many objects are through.
+    pub(super) fn done(&self) -> u64 {
+        self.done
     }
 
     /// So many objects of a collection are through.
     pub(super) fn add(&mut self, collection: &Name, objects: u64) {
+        if self.is_catching_up {
+            return;
+        }
         self.done = self.done.saturating_add(objects);
         // Objects that were created meanwhile come on top.
         self.total = self.total.max(self.done);

@@ -17,9 +17,10 @@
 //!   at any time (line.rs, watch.rs): Paused, Running, Cancel, Failed
 //! ```
 //!
-//! A page is read in one transaction with its clocks. What is written on the sender meanwhile is in later pages, or
-//! arrives through the shared log: the receiver goes on from where the sender was *before* the first page, and what it
-//! has already is passed over by its clocks. So nothing falls between the two.
+//! All is read from a snapshot. Where the database has none, a page is read in one transaction with its clocks, and what is
+//! written on the sender meanwhile is in later pages. What is not sent arrives through the shared log: the receiver goes on from
+//! where the sender was *before* the first page, and what it has already is passed over by its clocks. So nothing falls between the
+//! two. One that was cut goes on where it was ([`resume`]).
 //!
 //! Snapshots in a shared log are legs without a session: the frames are recorded, and played later.
 
@@ -39,6 +40,7 @@ mod pages;
 mod receive;
 mod refused;
 mod report;
+pub(crate) mod resume;
 mod returning;
 mod send;
 mod session;
@@ -299,12 +301,12 @@ impl InitialSync {
 
     /// Sends everything to a recording.
     pub(crate) async fn record(&self, channel: &mut dyn Channel) -> Result<InitialSyncReport> {
-        send::run(self, &mut Line::to_recording(channel), WINDOW, false).await
+        send::run(self, &mut Line::to_recording(channel), None).await
     }
 
     /// Receives a recording, and leaves what is parked until more has arrived through the shared log.
     pub(crate) async fn play(&self, channel: &mut dyn Channel) -> Result<InitialSyncReport> {
-        receive::run(self, &mut Line::to_recording(channel), false).await
+        receive::run(self, &mut Line::to_recording(channel), None).await
     }
 
     /// Takes a recording's objects and nothing else: this device has seen no more by it than before.

@@ -7,6 +7,7 @@ use storex_core::{Collection, Name, Query};
 use super::InitialSync;
 use super::event::Lack;
 use super::frame::{Accept, CollectionHello, Hello, Take};
+use crate::apply::Replica;
 use crate::error::{During, Result, SyncError};
 use crate::meta::Numbers;
 use crate::place::read_place;
@@ -41,17 +42,18 @@ pub(super) enum Takes {
 }
 
 impl Offer {
-    /// What is told before the first page.
-    pub(super) async fn make(sync: &InitialSync) -> Result<(Hello, Self)> {
-        let storage = &sync.replica.storage;
-        // Place and devices come first: what is written from here on is in later pages, or follows in the log.
+    /// What is told before the first page. `source` is what is sent.
+    pub(super) async fn make(sync: &InitialSync, source: &Replica) -> Result<(Hello, Self)> {
+        let storage = &source.storage;
+        // Place and devices come first: what is written from here on follows in the log, or is in later pages where the
+        // database has no snapshots.
         let place = read_place(storage).await?;
-        let (head, mut devices) = sync.replica.head().await?;
+        let (head, mut devices) = source.head().await?;
         let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
         devices.advance(me, head.next - 1, head.hlc);
         // A receiver may tell others of what it got from us; it must not be lost here then.
         storage.flush().await.during("making the database durable")?;
-        let held = Holding::read(&sync.replica).await?;
+        let held = Holding::read(source).await?;
         let (mut collections, mut local) = (Vec::new(), Vec::new());
         let mut hellos = Vec::new();
         for (collection, numbers) in sync.collections() {

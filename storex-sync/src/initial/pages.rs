@@ -107,6 +107,9 @@ impl Pages {
     }
 
     async fn read(&self, replica: &Replica, query: Query) -> Result<(Devices, Vec<Clocked>)> {
+        if replica.storage.is_snapshot() {
+            return self.read_of_one_moment(replica, query).await;
+        }
         let (schema, number) = (Arc::clone(&self.collection), self.numbers.collection);
         let begun = Batch::new().step(read_meta(&[DEVICES])).find(query).touching([CLOCK]);
         let batch = begun.then(move |trace| {
@@ -125,17 +128,39 @@ impl Pages {
         else {
             return Err(SyncError::NoSyncLog);
         };
-        // Clocks come in the order of the keys; rows older than sync have none.
+        Ok((Devices::among(meta)?, self.clocked(records.clone(), clocks)))
+    }
+
+    /// Where all is of one moment there is no need of a transaction.
+    async fn read_of_one_moment(
+        &self,
+        replica: &Replica,
+        query: Query,
+    ) -> Result<(Devices, Vec<Clocked>)> {
+        let during = "reading a page";
+        let records = replica.storage.find(query).await.during(during)?;
+        let key = self.collection.primary_key();
+        let keys = records.iter().map(|record| {
+            let code = key_code::encode(key.iter().map(|at| record.get(*at)));
+            clock_key(self.numbers.collection, code)
+        });
+        let clocks = Query::new(CLOCK).filter(Filter::Keys(keys.collect()));
+        let clocks = replica.storage.find(clocks).await.during(during)?;
+        let (_, devices) = replica.head().await?;
+        Ok((devices, self.clocked(records, &clocks)))
+    }
+
+    /// Clocks come in the order of the keys; rows older than sync have none.
+    fn clocked(&self, records: Vec<Record>, clocks: &[Record]) -> Vec<Clocked> {
         let mut clocks = clocks.iter().peekable();
         let key = self.collection.primary_key();
-        let rows = records.iter().map(|record| {
+        let rows = records.into_iter().map(|record| {
             let code = key_code::encode(key.iter().map(|at| record.get(*at)));
             let clock = clocks.next_if(|row| row.get(1).as_bytes() == Some(&code));
             let clock = clock.and_then(|row| row.get(2).as_bytes().map(<[u8]>::to_vec));
-            (record.clone(), clock.unwrap_or_default())
+            (record, clock.unwrap_or_default())
         });
-        let rows = rows.collect();
-        Ok((Devices::among(meta)?, rows))
+        rows.collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use storex_core::{Batch, Collection, Filter, Name, Query, Record, Step, Timestamp};
+use storex_core::{Batch, Collection, Filter, Name, Query, Record, Step, Timestamp, Value};
 
 use super::arriving::{Arriving, ArrivingPage};
 use super::event::{Count, InitialSyncEvent, Role};
@@ -10,6 +10,8 @@ use super::fit::{Fit, Target};
 use super::frame::{Frame, Hello, Rows, Tombstones, translate};
 use super::hooks::PassingObject;
 use super::line::Line;
+use super::resume::{Noting, Phase};
+use super::session::Agreed;
 use super::{InitialSync, InitialSyncReport, difference};
 use crate::before::BEFORE;
 use crate::clock_rows::clock_key;
@@ -26,13 +28,16 @@ use crate::state::{StatePage, is_state};
 
 const DURING: &str = "receiving the initial sync";
 
-/// Receives everything, or what differs.
+/// Receives everything, or what differs; `None`: from a recording.
 pub(super) async fn run(
     sync: &InitialSync,
     line: &mut Line<'_>,
-    compares: bool,
+    agreed: Option<&Agreed>,
 ) -> Result<InitialSyncReport> {
-    let receiver = Receiver::run(sync, line, compares).await?;
+    let resumes = agreed.is_some_and(Agreed::resumes);
+    let noting = if resumes { Some(Noting::begin(sync).await?) } else { None };
+    let compares = agreed.is_some_and(Agreed::compares);
+    let mut receiver = Receiver::run(sync, line, noting, compares).await?;
     receiver.take_over().await?;
     // The sender may forget what it has sent once we say so.
     sync.replica.storage.flush().await.during("making what arrived durable")?;
@@ -42,7 +47,7 @@ pub(super) async fn run(
 
 /// Takes the objects, and takes nothing over from the sender.
 pub(super) async fn fill(sync: &InitialSync, line: &mut Line<'_>) -> Result<()> {
-    Receiver::run(sync, line, false).await.map(drop)
+    Receiver::run(sync, line, None, false).await.map(drop)
 }
 
 #[derive(Debug)]
@@ -53,38 +58,62 @@ pub(super) struct Receiver<'a> {
     /// What of scopes that were added was still to be brought at the beginning.
     pub(super) pending: Option<Pending>,
     pub(super) report: InitialSyncReport,
-    count: Count<'a>,
+    pub(super) count: Count<'a>,
+    /// How far it is, for the case that it is cut; `None`: it is not noted.
+    pub(super) noting: Option<Noting>,
+    /// Whether as many rows have come as the hello says.
+    pub(super) is_whole: bool,
     /// Whether objects were dropped on the way.
     pub(super) is_sifted: bool,
 }
 
 impl<'a> Receiver<'a> {
     /// Takes everything that is sent, up to the end.
-    async fn run(sync: &'a InitialSync, line: &mut Line<'_>, compares: bool) -> Result<Self> {
+    async fn run(
+        sync: &'a InitialSync,
+        line: &mut Line<'_>,
+        noting: Option<Noting>,
+        compares: bool,
+    ) -> Result<Self> {
         let pending = sync.replica.pending().await?;
         let hello = match line.receive(DURING).await? {
             Frame::Hello(hello) => hello,
             other => return Err(other.unexpected(DURING)),
         };
-        let mut receiver = Self::new(sync, hello, pending)?;
-        line.send(&Frame::Accept(receiver.fit.accept.clone())).await?;
+        let mut receiver = Self::new(sync, hello, pending, noting)?;
+        let accept = receiver.accept();
+        line.send(&Frame::Accept(accept)).await?;
         if compares {
             receiver.report.compared = Some(difference::answer(&sync.replica, line).await?);
         }
         loop {
             match line.receive(DURING).await? {
-                Frame::Finish => break,
+                Frame::Finish if !receiver.is_catching_up() => break,
+                Frame::Resumable { ticket, resumes } => {
+                    receiver.resumable(ticket, resumes)?;
+                    continue;
+                }
+                Frame::CaughtUp => {
+                    receiver.caught_up()?;
+                    continue;
+                }
                 frame => receiver.take(frame).await?,
             }
             // Before the answer, with which more would come.
             line.follow().await?;
             line.send(&Frame::Received).await?;
         }
+        receiver.is_whole = receiver.count.is_whole();
         receiver.count.end();
         Ok(receiver)
     }
 
-    fn new(sync: &'a InitialSync, hello: Hello, pending: Option<Pending>) -> Result<Self> {
+    fn new(
+        sync: &'a InitialSync,
+        hello: Hello,
+        pending: Option<Pending>,
+        noting: Option<Noting>,
+    ) -> Result<Self> {
         let fit = Fit::new(sync, &hello)?;
         let count = Count::begin(
             &sync.observers,
@@ -97,22 +126,39 @@ impl<'a> Receiver<'a> {
         }
         let objects = hello.collections.iter().map(|it| (Name::clone(&it.name), 0)).collect();
         let report = InitialSyncReport { objects, ..InitialSyncReport::default() };
-        Ok(Self { sync, hello, fit, pending, report, count, is_sifted: false })
+        Ok(Self {
+            sync,
+            hello,
+            fit,
+            pending,
+            report,
+            count,
+            noting,
+            is_whole: false,
+            is_sifted: false,
+        })
     }
 
     /// Takes a page.
     async fn take(&mut self, frame: Frame) -> Result<()> {
         match frame {
             Frame::Rows(rows) => {
+                self.expect(rows.number)?;
                 let (at, count) = (rows.collection, rows.rows.len() as u64);
-                let page = self.rows(rows).await?;
-                self.commit(page).await?;
+                let (page, last) = self.rows(rows).await?;
+                let note = self.note(Phase::Rows, at, last, count);
+                self.commit(page, note).await?;
                 self.add(at, count);
             }
             Frame::Tombstones(tombstones) => {
                 self.report.tombstones += tombstones.objects.len() as u64;
+                self.expect(tombstones.number)?;
+                let at = tombstones.collection;
+                let last =
+                    tombstones.objects.last().map(|(code, _)| vec![Value::Bytes(code.clone())]);
                 let page = self.tombstones(tombstones)?;
-                self.commit(page).await?;
+                let note = self.note(Phase::Tombstones, at, last, 0);
+                self.commit(page, note).await?;
             }
             Frame::Parked(parked) => {
                 let told = self.counted(&parked);
@@ -200,6 +246,7 @@ impl<'a> Receiver<'a> {
             values,
             others: target.others.clone(),
             objects,
+            note: None,
             merging,
             theirs,
             now: self.sync.replica.storage.runtime().now(),
@@ -207,10 +254,12 @@ impl<'a> Receiver<'a> {
         })
     }
 
-    async fn rows(&mut self, rows: Rows) -> Result<ArrivingPage> {
+    /// A page of rows, and the key of the last one.
+    async fn rows(&mut self, rows: Rows) -> Result<(ArrivingPage, Option<Vec<Value>>)> {
         let target = self.find(rows.collection)?;
         let collection = &target.collection;
         let (mut objects, mut is_sifted) = (Vec::with_capacity(rows.rows.len()), false);
+        let mut last = None;
         for (values, clock) in rows.rows {
             if values.len() != target.positions.len() {
                 let reason = "a row has another number of values than its collection".to_owned();
@@ -227,6 +276,7 @@ impl<'a> Receiver<'a> {
             let key = collection.key_of(&record);
             let code = key_code::encode(key.values());
             let clock = translate(&clock, &rows.devices, &target.translation)?;
+            last = Some(key.clone());
             if show(self.sync, collection, &mut record).await? {
                 objects.push(Arriving { key, code, record: Some(record), clock });
             } else {
@@ -235,7 +285,7 @@ impl<'a> Receiver<'a> {
         }
         let page = self.page(target, &rows.devices, objects)?;
         self.is_sifted |= is_sifted;
-        Ok(page)
+        Ok((page, last.map(|key| key.values().to_vec())))
     }
 
     fn tombstones(&self, tombstones: Tombstones) -> Result<ArrivingPage> {

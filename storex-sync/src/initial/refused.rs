@@ -16,12 +16,20 @@ use crate::shared_log::SealedTransaction;
 impl Receiver<'_> {
     /// Commits a page, but for the objects that break a rule of the schema together with what is here, or that the application
     /// refuses: they are parked. What is in their way may be about to move, so they are judged when everything is here.
-    pub(super) async fn commit(&mut self, page: ArrivingPage) -> Result<()> {
+    ///
+    /// With the page, or behind the last part of it, it is noted how far the initial sync is.
+    pub(super) async fn commit(&mut self, page: ArrivingPage, note: Option<Vec<u8>>) -> Result<()> {
+        let is_noted = note.is_some();
+        let is_whole = !self.sync.replica.rules.update_wins(page.collection.name());
+        let page = ArrivingPage { note: note.filter(|_| is_whole), ..page };
+        let mut is_through = !is_noted;
         let mut pages = vec![Arc::new(page)];
         while let Some(page) = pages.pop() {
+            is_through |= page.note.is_some();
             match self.commit_whole(&page).await {
                 Ok(kept) => self.report.kept += kept,
                 Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
+                    is_through = !is_noted;
                     if let Some((first, second)) = page.halves() {
                         pages.extend([Arc::new(second), Arc::new(first)]);
                     } else {
@@ -32,7 +40,7 @@ impl Receiver<'_> {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        if is_through { Ok(()) } else { self.write_note().await }
     }
 
     async fn commit_whole(&self, page: &Arc<ArrivingPage>) -> Result<u64> {
@@ -49,7 +57,7 @@ impl ArrivingPage {
     /// The page in two; `None`: it is one object.
     fn halves(&self) -> Option<(Self, Self)> {
         let (first, second) = self.objects.split_at(self.objects.len() / 2);
-        let half = |objects: &[_]| Self { objects: objects.to_vec(), ..self.clone() };
+        let half = |objects: &[_]| Self { objects: objects.to_vec(), note: None, ..self.clone() };
         (!first.is_empty()).then(|| (half(first), half(second)))
     }
 

@@ -2,21 +2,24 @@
 
 use std::sync::Arc;
 
-use storex_core::{Name, Query, Record, Value};
+use storex_core::{Name, Position, Query, Record, Value};
 
 use super::difference::Share;
 use super::event::{Count, InitialSyncEvent, Role};
-use super::frame::{Frame, Rows, Tombstones};
+use super::frame::{self, Frame, Rows};
 use super::hooks::PassingObject;
 use super::line::{Heard, Line};
 use super::offer::{Offer, Offered, Takes};
 use super::pages::{Clocked, PAGE_BYTES, Pages, Reach, weight};
+use super::resume::Resumed;
+use super::session::Agreed;
 use super::unclaimed::Unclaimed;
-use super::{InitialSync, InitialSyncReport, difference};
+use super::{InitialSync, InitialSyncReport, WINDOW, difference};
+use crate::apply::Replica;
 use crate::error::{During, Result};
 use crate::meta::Devices;
 use crate::parked::{PARKED, Parked, WaitsFor};
-use crate::tombstones::Deleted;
+use crate::tombstones::{Deleted, Tombstones};
 
 /// Parked transactions of a page: few, because each may be large.
 const PARKED_PAGE: u64 = 16;
@@ -24,25 +27,34 @@ const PARKED_PAGE: u64 = 16;
 pub(super) struct Sender<'a, 'c> {
     pub(super) sync: &'a InitialSync,
     pub(super) line: &'a mut Line<'c>,
+    /// What is sent.
+    pub(super) source: Replica,
     report: InitialSyncReport,
-    count: Count<'a>,
+    pub(super) count: Count<'a>,
+    /// How many numbered pages were sent; `None`: they are not numbered.
+    numbered: Option<u64>,
     /// Pages under way, and the most that may be.
     pending: usize,
     window: usize,
 }
 
-/// Sends everything, or what differs; the other side takes so many pages unanswered.
+/// Sends everything, or what differs; `None`: to a recording.
 pub(super) async fn run(
     sync: &InitialSync,
     line: &mut Line<'_>,
-    window: usize,
-    compares: bool,
+    agreed: Option<&Agreed>,
 ) -> Result<InitialSyncReport> {
-    let (hello, mut offer) = Offer::make(sync).await?;
+    let compares = agreed.is_some_and(Agreed::compares);
+    // What is compared is read in transactions of their own, and so is what differs.
+    let source = match compares {
+        true => sync.replica.clone(),
+        false => sync.replica.at_this_moment().await?,
+    };
+    let (hello, mut offer) = Offer::make(sync, &source).await?;
     let counts = hello.collections.iter().map(|collection| collection.count);
     let count = Count::begin(&sync.observers, Role::Sender, counts);
     let during = "waiting for the receiver to accept";
-    line.send(&Frame::Hello(hello)).await?;
+    line.send(&Frame::Hello(hello.clone())).await?;
     let accept = match line.receive(during).await? {
         Frame::Accept(accept) => accept,
         other => return Err(other.unexpected(during)),
@@ -52,60 +64,90 @@ pub(super) async fn run(
         let sender_lacks = Vec::new();
         sync.observers.tell(&InitialSyncEvent::SchemasDiffer { receiver_lacks, sender_lacks });
     }
+    let window = agreed.map_or(WINDOW, |agreed| agreed.window).min(sync.window);
+    let objects = offer.collections.iter().map(|it| (Name::clone(it.collection.name()), 0));
+    let report = InitialSyncReport { objects: objects.collect(), ..InitialSyncReport::default() };
+    let mut sender =
+        Sender { sync, line, source, report, count, numbered: None, pending: 0, window };
+    let mut resumed = None;
     let mut share = Share::default();
-    let mut report = InitialSyncReport::default();
+    if agreed.is_some_and(Agreed::resumes) {
+        sender.numbered = Some(0);
+        resumed = sender.resume(&hello, &offer, &accept.resume).await?;
+    } else {
+        sender.count.start(0);
+    }
     if compares {
         let compared;
-        (share, compared) = difference::ask(&sync.replica, &offer.held, line).await?;
-        report.compared = Some(compared);
+        (share, compared) = difference::ask(&sync.replica, &offer.held, sender.line).await?;
+        sender.report.compared = Some(compared);
     }
-    let window = window.min(sync.window);
-    let mut sender = Sender { sync, line, report, count, pending: 0, window };
-    // Before the rows: what is applied here while they are sent is in the rows then.
-    sender.send_parked().await?;
-    // Before the rows too: what deleted objects occupied (a unique value) is free for them then.
-    for offered in offer.taken() {
-        sender.send_tombstones(offered, &share).await?;
-    }
-    for offered in offer.taken() {
-        sender.send_rows(offered, &share).await?;
-    }
+    sender.send_all(&offer, resumed.as_ref(), &share).await?;
     sender.finish(&offer).await
 }
 
 impl Sender<'_, '_> {
-    /// Sends the objects of a collection that have a share in it.
-    async fn send_rows(&mut self, offered: &Offered, share: &Share) -> Result<()> {
-        let mut sent = 0;
-        for reach in share.rows(&offered.collection)? {
-            sent += self.send_reach(offered, reach).await?;
+    async fn send_all(
+        &mut self,
+        offer: &Offer,
+        resumed: Option<&Resumed>,
+        share: &Share,
+    ) -> Result<()> {
+        // Before the rows: what is applied here while they are sent is in the rows then.
+        self.send_parked().await?;
+        if let Some(resumed) = resumed {
+            self.catch_up(offer, resumed).await?;
         }
-        self.report.objects.push((Name::clone(offered.collection.name()), sent));
+        // Before the rows too: what deleted objects occupied (a unique value) is free for them then.
+        for offered in offer.taken() {
+            let after = resumed.map_or(Some(Vec::new()), |it| it.tombstones(offered.place));
+            let Some(after) = after else { continue };
+            let all = Tombstones::of(&self.source, &offered.numbers, self.sync.page)?;
+            let all = match after.into_iter().next() {
+                Some(code) => all.behind(&offered.numbers, code),
+                None => all,
+            };
+            for tombstones in share.tombstones(&offered.collection, &offered.numbers, &all) {
+                self.send_tombstones(offered, tombstones).await?;
+            }
+        }
+        for offered in offer.taken() {
+            let after = resumed.map_or(Some(Vec::new()), |it| it.rows(offered.place));
+            let Some(after) = after else { continue };
+            let after = (!after.is_empty()).then_some(Position { values: after });
+            for reach in share.rows(&offered.collection, after)? {
+                self.send_rows(offered, reach).await?;
+            }
+        }
         Ok(())
     }
 
-    /// Sends objects of a collection; tells how many.
-    async fn send_reach(&mut self, offered: &Offered, reach: Reach) -> Result<u64> {
+    /// Sends objects of a collection.
+    pub(super) async fn send_rows(&mut self, offered: &Offered, reach: Reach) -> Result<()> {
         let name = offered.collection.name();
         let mut sent = 0;
         let mut pages = Pages::new(&offered.collection, &offered.numbers, reach, self.sync.page);
-        while let Some((devices, rows)) = pages.next(&self.sync.replica).await? {
+        while let Some((devices, rows)) = pages.next(&self.source).await? {
             let read = rows.len() as u64;
             let passed = self.show(offered, rows).await?;
             let kept_back = read - passed.len() as u64;
+            // Told first: once the rows are there it is known that not all were sent.
+            if kept_back > 0 {
+                let collection = offered.place;
+                self.send_page(Frame::KeptBack { collection, count: kept_back }).await?;
+                self.count.add(name, kept_back);
+            }
             for rows in portions(passed) {
                 let count = rows.len() as u64;
-                self.send_page(&offered.page(devices.clone(), rows)?).await?;
+                self.send_page(offered.page(devices.clone(), rows)?).await?;
                 sent += count;
                 self.count.add(name, count);
             }
-            if kept_back > 0 {
-                let collection = offered.place;
-                self.send_page(&Frame::KeptBack { collection, count: kept_back }).await?;
-                self.count.add(name, kept_back);
-            }
         }
-        Ok(sent)
+        if let Some((_, objects)) = self.report.objects.get_mut(offered.place) {
+            *objects += sent;
+        }
+        Ok(())
     }
 
     /// Shows objects to the application; those that pass are left.
@@ -123,53 +165,50 @@ impl Sender<'_, '_> {
         Ok(passed)
     }
 
-    /// Clocks of objects that are deleted.
-    async fn send_tombstones(&mut self, offered: &Offered, share: &Share) -> Result<()> {
-        let all = crate::tombstones::Tombstones::of(
-            &self.sync.replica,
-            &offered.numbers,
-            self.sync.page,
-        )?;
-        for tombstones in share.tombstones(&offered.collection, &offered.numbers, &all) {
-            self.send_those(offered, tombstones).await?;
+    /// Sends clocks of objects that are deleted.
+    async fn send_tombstones(
+        &mut self,
+        offered: &Offered,
+        mut tombstones: Tombstones,
+    ) -> Result<()> {
+        while let Some(Deleted { devices, objects, .. }) = tombstones.next(&self.source).await? {
+            self.send_deleted(offered, devices, objects).await?;
         }
         Ok(())
     }
 
-    async fn send_those(
+    /// Sends clocks of objects that are deleted.
+    pub(super) async fn send_deleted(
         &mut self,
         offered: &Offered,
-        mut tombstones: crate::tombstones::Tombstones,
+        devices: Devices,
+        objects: Vec<(Vec<u8>, Vec<u8>)>,
     ) -> Result<()> {
-        let replica = &self.sync.replica;
-        while let Some(Deleted { devices, objects, .. }) = tombstones.next(replica).await? {
-            self.report.tombstones += objects.len() as u64;
-            let collection = offered.place;
-            let frame = match offered.takes {
-                Takes::Parked => {
-                    let deleted = Unclaimed { deleted: objects, devices, living: Vec::new() };
-                    offered.parked(deleted)?
-                }
-                _ => Frame::Tombstones(Tombstones { collection, devices, objects }),
-            };
-            self.send_page(&frame).await?;
-        }
-        Ok(())
+        self.report.tombstones += objects.len() as u64;
+        let collection = offered.place;
+        let frame = match offered.takes {
+            Takes::Parked => {
+                let deleted = Unclaimed { deleted: objects, devices, living: Vec::new() };
+                offered.parked(deleted)?
+            }
+            _ => Frame::Tombstones(frame::Tombstones { collection, devices, objects, number: 0 }),
+        };
+        self.send_page(frame).await
     }
 
     /// What is parked here counts as followed in the table of devices, so the receiver would never ask for it: it is
     /// parked there too, and tried at the end.
     async fn send_parked(&mut self) -> Result<()> {
-        let storage = &self.sync.replica.storage;
-        let collection = Arc::clone(storage.collection(PARKED)?);
+        let collection = Arc::clone(self.source.storage.collection(PARKED)?);
         let mut query = Query::new(PARKED).limit(PARKED_PAGE);
         loop {
-            let rows = storage.find(query.clone()).await.during("reading what is parked")?;
+            let rows =
+                self.source.storage.find(query.clone()).await.during("reading what is parked")?;
             let full = rows.len() as u64 == PARKED_PAGE;
             let next = rows.last().filter(|_| full).map(|it| query.position_of(&collection, it));
             if !rows.is_empty() {
                 let parked = rows.iter().map(Parked::from_record).collect::<Result<_>>()?;
-                self.send_page(&Frame::Parked(parked)).await?;
+                self.send_page(Frame::Parked(parked)).await?;
             }
             match next {
                 Some(position) => query.after = Some(position),
@@ -179,9 +218,17 @@ impl Sender<'_, '_> {
     }
 
     /// Sends a page when the receiver has room for it, and nobody pauses.
-    async fn send_page(&mut self, frame: &Frame) -> Result<()> {
+    pub(super) async fn send_page(&mut self, mut frame: Frame) -> Result<()> {
         self.await_answers(self.window).await?;
-        self.line.send(frame).await?;
+        if let (
+            Some(pages),
+            Frame::Rows(Rows { number, .. }) | Frame::Tombstones(frame::Tombstones { number, .. }),
+        ) = (&mut self.numbered, &mut frame)
+        {
+            *pages += 1;
+            *number = *pages;
+        }
+        self.line.send(&frame).await?;
         tracing::trace!(target: "storex::step", step = "initial.after_send");
         self.pending += 1;
         Ok(())
@@ -238,7 +285,7 @@ impl Offered {
             return self.parked(Unclaimed { living, devices, deleted: Vec::new() });
         }
         let rows = of(rows, &self.fields);
-        Ok(Frame::Rows(Rows { collection: self.place, devices, rows }))
+        Ok(Frame::Rows(Rows { collection: self.place, devices, rows, number: 0 }))
     }
 
     /// The frame with objects that the receiver parks.

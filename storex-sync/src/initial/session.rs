@@ -5,15 +5,16 @@ use storex_core::Query;
 use super::event::{InitialSyncEvent, Role};
 use super::frame::{Capabilities, Frame, Greeting, Terms, VERSIONS, Wants};
 use super::line::Line;
-use super::{BothWaysReport, InitialSync, receive, send};
+use super::{BothWaysReport, InitialSync, receive, resume, send};
 use crate::error::{During, Result, SyncError};
 use crate::parked::parked;
 
 const DURING: &str = "greeting the other side";
 
-/// What this side can do beyond what all can.
+/// What this side can do beyond what all can, and what it wants.
 fn capabilities(sync: &InitialSync) -> Capabilities {
-    if sync.difference_only { Capabilities::DIFFERENCE } else { Capabilities::NONE }
+    let can = Capabilities::RESUME;
+    if sync.difference_only { can.with(Capabilities::DIFFERENCE) } else { can }
 }
 
 /// What both sides have agreed upon.
@@ -27,6 +28,23 @@ pub(super) struct Agreed {
     pub(super) capabilities: Capabilities,
     /// How many pages the other side takes unanswered.
     pub(super) window: usize,
+}
+
+impl Agreed {
+    /// Whether only what differs is sent.
+    pub(super) fn compares(&self) -> bool {
+        self.capabilities.has(Capabilities::DIFFERENCE)
+    }
+
+    /// Whether it goes on where an earlier one was cut. One that compares finds what is there already.
+    pub(super) fn resumes(&self) -> bool {
+        self.capabilities.has(Capabilities::RESUME) && !self.compares()
+    }
+
+    /// Whether nothing follows when this side has done that.
+    pub(super) fn is_last(&self, role: Role) -> bool {
+        !self.both_ways || role != self.first
+    }
 }
 
 /// Runs a session to its end, and tells the other side if it fails.
@@ -45,11 +63,14 @@ pub(super) async fn run(
 async fn session(sync: &InitialSync, line: &mut Line<'_>, wants: Wants) -> Result<BothWaysReport> {
     let agreed = greet(sync, line, wants).await?;
     let mut report = BothWaysReport::default();
-    leg(sync, line, &agreed, agreed.first, !agreed.both_ways, &mut report).await?;
+    leg(sync, line, &agreed, agreed.first, &mut report).await?;
     if agreed.both_ways {
         let (before, after) = (agreed.first, agreed.first.other());
         sync.observers.tell(&InitialSyncEvent::RoleSwitch { before, after });
-        leg(sync, line, &agreed, after, true, &mut report).await?;
+        leg(sync, line, &agreed, after, &mut report).await?;
+    }
+    if agreed.both_ways || agreed.first == Role::Receiver {
+        resume::forget(&sync.replica).await?;
     }
     sync.observers.tell(&InitialSyncEvent::Finished);
     Ok(report)
@@ -61,15 +82,13 @@ async fn leg(
     line: &mut Line<'_>,
     agreed: &Agreed,
     role: Role,
-    is_last: bool,
     report: &mut BothWaysReport,
 ) -> Result<()> {
-    let compares = agreed.capabilities.has(Capabilities::DIFFERENCE);
     match role {
-        Role::Sender => report.sent = send::run(sync, line, agreed.window, compares).await?,
-        Role::Receiver => report.received = receive::run(sync, line, compares).await?,
+        Role::Sender => report.sent = send::run(sync, line, Some(agreed)).await?,
+        Role::Receiver => report.received = receive::run(sync, line, Some(agreed)).await?,
     }
-    if is_last {
+    if agreed.is_last(role) {
         line.is_through();
     }
     if role == Role::Receiver {

@@ -18,9 +18,11 @@ impl Receiver<'_> {
     ///
     /// Where something was parked, nothing is taken for seen until that was let in, so that no write of ours claims it. A sender
     /// that keeps to itself what we sync knows less than the log, and so do we of what was not taken: then we read that ourselves.
-    pub(super) async fn take_over(&self) -> Result<()> {
+    pub(super) async fn take_over(&mut self) -> Result<()> {
         let replica = &self.sync.replica;
-        let is_parked = self.report.parked > 0;
+        let (was_sifted, was_parked) = self.before_the_cut();
+        let is_parked = self.report.parked > 0 || was_parked;
+        let noted = self.note_end();
         let keeps_back = self.hello.local.iter().any(|(collection, field)| {
             let known =
                 replica.storage.registry().find(collection).zip(replica.numbers.get(collection));
@@ -28,7 +30,7 @@ impl Receiver<'_> {
                 it.position(field).is_some_and(|at| !numbers.is_local(at))
             })
         });
-        let is_complete = !(keeps_back || self.fit.skips() || self.is_sifted);
+        let is_complete = !(keeps_back || self.fit.skips() || self.is_sifted || was_sifted);
         let own_place = read_place(&replica.storage).await?;
         // One that has read on keeps its place: it knows what comes before it, and the sender may be behind.
         let theirs = self.hello.place.as_ref().filter(|place| match &own_place {
@@ -67,7 +69,7 @@ impl Receiver<'_> {
             let filled = Step::Delete { collection: META.into(), filter: Filter::key(BACKFILL) };
             let filled = Some(filled).filter(|_| is_filled);
             let steps = [write_meta(rows), all_is_here()].into_iter();
-            Ok(steps.chain(place.clone()).chain(filled).collect())
+            Ok(steps.chain(place.clone()).chain(filled).chain(noted.clone()).collect())
         });
         failure.or(replica.storage.apply(batch).await, "taking over from the sender").map(drop)
     }

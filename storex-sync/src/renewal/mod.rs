@@ -30,6 +30,7 @@ use crate::clock_rows::{
 use crate::error::{Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
+use crate::initial::resume::begin_anew;
 use crate::key_code;
 use crate::log::{CLOCK, LOG};
 use crate::meta::{DEVICES, Devices, HEAD, Head, OFFERED, meta_row, read_meta, write_meta};
@@ -198,7 +199,7 @@ impl Renewing {
         if before.devices.device(before.head.me) != Some(self.device) {
             return Ok(Vec::new());
         }
-        match self.renewal {
+        let mut steps = match self.renewal {
             Renewal::Behind { last } if before.head.next > last => Ok(Vec::new()),
             Renewal::Behind { .. } => {
                 // What was sent was sent before the log was read; what is here now was written since.
@@ -213,7 +214,12 @@ impl Renewing {
                 self.fork(before, given.saturating_add(1), log)
             }
             Renewal::Ahead => Ok(self.ahead(before, log.to_vec())),
+        }?;
+        if !steps.is_empty() {
+            // Who it was when an initial sync was cut.
+            steps.push(begin_anew());
         }
+        Ok(steps)
     }
 
     fn is_replaced(&self) -> bool {

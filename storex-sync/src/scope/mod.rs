@@ -37,7 +37,7 @@ mod unshared;
 pub(crate) use backfill::{BACKFILL, Pending, is_filled};
 pub(crate) use doubts::{DOUBTS, Doubts, has_heard};
 pub(crate) use fields::ScopeFields;
-pub(crate) use holding::Holding;
+pub(crate) use holding::{Holding, SWEPT};
 pub(crate) use leaving::{LEAVING, leave};
 pub(crate) use marker::{Marker, is_marker};
 pub(crate) use moved::Moved;

@@ -42,7 +42,7 @@ const DURING: &str = "logging the state";
 const OBJECTS: u64 = 500;
 
 /// The reading of what is older than sync, once it is sent: later than nothing at all, and earlier than everything else.
-const OLDEST: Hlc = Hlc(1);
+pub(crate) const OLDEST: Hlc = Hlc(1);
 
 impl Replica {
     /// From now on the whole state is to be sent again, with what is older than sync.

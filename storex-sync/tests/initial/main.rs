@@ -1,6 +1,8 @@
 //! [`InitialSync`]: what one device holds comes to the other, merged by stamp, and nothing falls between it and the log.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod moment;
+mod resume;
 #[path = "../support/mod.rs"]
 mod support;
 

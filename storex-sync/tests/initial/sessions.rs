@@ -180,8 +180,8 @@ async fn fast_sync_8_a_sender_is_told_that_the_receiver_takes_its_time() {
     received.unwrap();
     let expected = [
         "sender prepared 2 in 1",
-        "sender 0/2",
         "stalled",
+        "sender 0/2",
         "sender 1/2",
         "stalled",
         "sender 2/2",
@@ -225,9 +225,9 @@ async fn interruptable_what_was_asked_before_the_beginning_holds() {
     assert_eq!(dump_all(&b).await, before);
 }
 
-/// A sender whose application writes faster than it sends never comes to an end by itself.
+/// A sender whose application writes faster than it sends comes to an end all the same: what it sends is of one moment.
 #[tokio::test(start_paused = true)]
-async fn interruptable_an_endless_one_ends_when_it_is_cancelled() {
+async fn a_sender_whose_application_writes_on_and_on_comes_to_an_end() {
     let (a, b) = (device(1, &TWO).await, device(2, &[]).await);
     let writer = a.clone();
     let (here, there) = Watched::pair(usize::MAX);
@@ -235,13 +235,9 @@ async fn interruptable_an_endless_one_ends_when_it_is_cancelled() {
         let writer = writer.clone();
         async move { writer.note(&format!("z{n:09}"), "more").await }
     });
-    let sender = at_progress(row_by_row(&a).await, 50, |control| control.cancel());
-    let receiver = row_by_row(&b).await;
+    let (sender, receiver) = (row_by_row(&a).await, row_by_row(&b).await);
     let (sent, received) = one_way(&sender, &receiver, (here, there)).await;
-    assert!(matches!(sent, Err(SyncError::Cancelled)), "{sent:?}");
-    assert!(matches!(received, Err(SyncError::Cancelled)), "{received:?}");
-    // Pages that were under way may be there or not.
-    assert!((46..=50).contains(&count(&b, "note").await));
+    assert_eq!((sent.unwrap().total(), received.unwrap().total()), (3, 3));
 }
 
 #[tokio::test(start_paused = true)]

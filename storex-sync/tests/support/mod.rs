@@ -232,9 +232,13 @@ pub async fn dump(device: &Device) -> Dump {
     dump_where(&device.storage, |reserved| !reserved).await
 }
 
-/// All tables, those of sync included.
+/// All tables, those of sync included, but for a mark that is drawn anew each time.
 pub async fn dump_all(device: &Device) -> Dump {
-    dump_where(&device.storage, |_| true).await
+    let mut dump = dump_where(&device.storage, |_| true).await;
+    if let Some(meta) = dump.get_mut("_storex_meta") {
+        meta.retain(|row| row.get(0).as_text() != Some("undated"));
+    }
+    dump
 }
 
 async fn dump_where(storage: &Storage, wanted: impl Fn(bool) -> bool) -> Dump {

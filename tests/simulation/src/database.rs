@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use storex_core::{
     Backend, Batch, BatchOutcome, Capabilities, Error, ErrorKind, Query, Record, Registry, Result,
+    Snapshot,
 };
 use storex_memory::MemoryBackend;
 
@@ -375,9 +376,38 @@ impl Backend for Connection {
         Ok(())
     }
 
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
+        self.0.pause().await;
+        self.0.may_fail("take a snapshot")?;
+        let snapshot = wait(self.0.backend().snapshot())?;
+        Ok(Box::new(SnapshotConnection { database: Arc::clone(&self.0), snapshot }))
+    }
+
     /// The database stays for the next process.
     async fn close(&self) -> Result<()> {
         Ok(())
+    }
+}
+
+/// What a process holds of the database as it was.
+#[derive(Debug)]
+struct SnapshotConnection {
+    database: Arc<Database>,
+    snapshot: Box<dyn Snapshot>,
+}
+
+#[async_trait]
+impl Snapshot for SnapshotConnection {
+    async fn find(&self, query: Query) -> Result<Vec<Record>> {
+        self.database.pause().await;
+        self.database.may_fail("read")?;
+        wait(self.snapshot.find(query))
+    }
+
+    async fn count(&self, query: Query) -> Result<u64> {
+        self.database.pause().await;
+        self.database.may_fail("count")?;
+        wait(self.snapshot.count(query))
     }
 }
 

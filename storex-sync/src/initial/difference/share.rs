@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use storex_core::{Collection, Key, Name};
+use storex_core::{Collection, Key, Name, Position};
 
 use super::message::refuse;
 use super::reading::position;
@@ -21,10 +21,14 @@ const PAGE: usize = 1000;
 pub(crate) struct Share(pub(super) BTreeMap<Name, (Picked, Picked)>);
 
 impl Share {
-    /// The objects of a collection.
-    pub(in crate::initial) fn rows(&self, collection: &Collection) -> Result<Vec<Reach>> {
+    /// The objects of a collection; of one that was not compared all behind a place.
+    pub(in crate::initial) fn rows(
+        &self,
+        collection: &Collection,
+        after: Option<Position>,
+    ) -> Result<Vec<Reach>> {
         let Some((picked, _)) = self.0.get(collection.name()) else {
-            return Ok(vec![Reach::Between(None, None)]);
+            return Ok(vec![Reach::Between(after, None)]);
         };
         let key = |spot: &Option<Spot>| match spot {
             None => Ok(None),

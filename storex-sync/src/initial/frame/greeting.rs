@@ -41,14 +41,20 @@ pub(crate) struct Terms {
 pub(crate) struct Capabilities(pub(crate) u64);
 
 impl Capabilities {
-    /// None beyond what all can do.
-    pub(crate) const NONE: Self = Self(0);
+    /// Going on where an earlier one was cut.
+    pub(crate) const RESUME: Self = Self(1);
 
     /// It wants what differs only, and compares.
     pub(crate) const DIFFERENCE: Self = Self(2);
 
+    /// Whether this is among it.
     pub(crate) fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// All of one and of the other.
+    pub(crate) fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// What both can do.

@@ -51,6 +51,13 @@ pub(crate) enum Frame {
     /// What the sides of a comparison tell each other.
     Opening(Opening),
     Ranges(Message),
+    /// What the sender knows a token by, and whether it goes on from the one that it was told.
+    Resumable {
+        ticket: Vec<u8>,
+        resumes: bool,
+    },
+    /// What was there when it went on is as new as the hello says.
+    CaughtUp,
 }
 
 impl Frame {
@@ -97,6 +104,13 @@ impl Frame {
                 packer.uint(21);
                 message.encode(&mut packer);
             }
+            Self::Resumable { ticket, resumes } => {
+                packer.array(3);
+                packer.uint(22);
+                packer.bin(ticket);
+                packer.uint(u64::from(*resumes));
+            }
+            Self::CaughtUp => bare(&mut packer, 23),
         }
         packer.out
     }
@@ -109,8 +123,8 @@ impl Frame {
             (0, 2..) => Self::Hello(Hello::decode(&mut unpacker, parts)?),
             (1, 1) => Self::Accept(Accept::default()),
             (1, 3) => Self::Accept(Accept::decode(&mut unpacker)?),
-            (2, 4) => Self::Rows(Rows::decode(&mut unpacker)?),
-            (3, 4) => Self::Tombstones(Tombstones::decode(&mut unpacker)?),
+            (2, 4 | 5) => Self::Rows(Rows::decode(&mut unpacker, parts)?),
+            (3, 4 | 5) => Self::Tombstones(Tombstones::decode(&mut unpacker, parts)?),
             (4, 1) => Self::Received,
             (5, 1) => Self::Finish,
             (6, 1) => Self::Finished,
@@ -133,6 +147,11 @@ impl Frame {
             }
             (20, 3) => Self::Opening(Opening::decode(&mut unpacker)?),
             (21, 6) => Self::Ranges(Message::decode(&mut unpacker)?),
+            (22, 3) => {
+                let ticket = unpacker.bin()?.to_vec();
+                Self::Resumable { ticket, resumes: unpacker.uint()? != 0 }
+            }
+            (23, 1) => Self::CaughtUp,
             _ => return Err(SyncError::corrupt(WHAT, format!("the kind {kind} is not known"))),
         };
         unpacker.end()?;
@@ -170,6 +189,8 @@ impl Frame {
             Self::KeptBack { .. } => "what is kept back",
             Self::Opening(_) => "the beginning of a comparison",
             Self::Ranges(_) => "ranges of a comparison",
+            Self::Resumable { .. } => "a ticket",
+            Self::CaughtUp => "an end of catching up",
         };
         SyncError::Protocol { during, reason: format!("{reason} came where it has no place") }
     }

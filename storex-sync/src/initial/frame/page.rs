@@ -21,6 +21,8 @@ pub(crate) struct Rows {
     pub(crate) devices: Devices,
     /// Per row its values, and its packed clock (empty when it is older than sync).
     pub(crate) rows: Vec<(Vec<Value>, Vec<u8>)>,
+    /// Which page of its leg it is, from 1; 0: they are not numbered.
+    pub(crate) number: u64,
 }
 
 /// Deleted objects of one collection.
@@ -32,11 +34,13 @@ pub(crate) struct Tombstones {
     pub(crate) devices: Devices,
     /// Per object the code of its key, and its packed clock.
     pub(crate) objects: Vec<(Vec<u8>, Vec<u8>)>,
+    /// As that of [`Rows`].
+    pub(crate) number: u64,
 }
 
 impl Rows {
     pub(super) fn encode(&self, packer: &mut Packer) {
-        packer.array(4);
+        packer.array(if self.number == 0 { 4 } else { 5 });
         packer.uint(2);
         packer.uint(self.collection as u64);
         packer.bin(&self.devices.encode());
@@ -46,9 +50,10 @@ impl Rows {
             packer.bin(clock);
             values.iter().for_each(|value| packer.value(value));
         }
+        encode_number(self.number, packer);
     }
 
-    pub(super) fn decode(unpacker: &mut Unpacker<'_>) -> Result<Self> {
+    pub(super) fn decode(unpacker: &mut Unpacker<'_>, parts: usize) -> Result<Self> {
         let collection = unpacker.index(usize::MAX)?;
         let devices = Devices::decode(unpacker.bin()?)?;
         let count = unpacker.array()?;
@@ -65,13 +70,13 @@ impl Rows {
             }
             rows.push((values, clock));
         }
-        Ok(Self { collection, devices, rows })
+        Ok(Self { collection, devices, rows, number: decode_number(unpacker, parts)? })
     }
 }
 
 impl Tombstones {
     pub(super) fn encode(&self, packer: &mut Packer) {
-        packer.array(4);
+        packer.array(if self.number == 0 { 4 } else { 5 });
         packer.uint(3);
         packer.uint(self.collection as u64);
         packer.bin(&self.devices.encode());
@@ -81,9 +86,10 @@ impl Tombstones {
             packer.bin(key);
             packer.bin(clock);
         }
+        encode_number(self.number, packer);
     }
 
-    pub(super) fn decode(unpacker: &mut Unpacker<'_>) -> Result<Self> {
+    pub(super) fn decode(unpacker: &mut Unpacker<'_>, parts: usize) -> Result<Self> {
         let collection = unpacker.index(usize::MAX)?;
         let devices = Devices::decode(unpacker.bin()?)?;
         let count = unpacker.array()?;
@@ -92,8 +98,19 @@ impl Tombstones {
             unpacker.tuple(2)?;
             objects.push((unpacker.bin()?.to_vec(), unpacker.bin()?.to_vec()));
         }
-        Ok(Self { collection, devices, objects })
+        Ok(Self { collection, devices, objects, number: decode_number(unpacker, parts)? })
     }
+}
+
+fn encode_number(number: u64, packer: &mut Packer) {
+    if number > 0 {
+        packer.uint(number);
+    }
+}
+
+fn decode_number(unpacker: &mut Unpacker<'_>, parts: usize) -> Result<u64> {
+    let number = if parts == 4 { 0 } else { unpacker.uint()?.max(1) };
+    Ok(number)
 }
 
 pub(super) fn encode_parked(all: &[Parked], packer: &mut Packer) {

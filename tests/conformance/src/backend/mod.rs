@@ -36,6 +36,7 @@ pub mod retrying;
 pub mod rules;
 pub mod schemas;
 pub mod search;
+pub mod snapshots;
 pub mod texts;
 pub mod transactions;
 pub mod unique;
@@ -780,6 +781,18 @@ macro_rules! backend_conformance {
                 a_failing_batch_fails_alone
                 writers_read_their_own_writes
                 closing_waits_for_what_is_running
+            }
+            snapshots {
+                what_is_written_afterwards_is_not_seen
+                what_was_written_before_is_seen
+                many_pages_are_of_one_moment
+                each_has_its_own_moment
+                transactions_are_seen_whole
+                dropping_leaves_no_trace
+                closing_ends_it
+                closing_the_backend_ends_it
+                a_wrong_query_is_refused
+                it_is_read_past_the_middleware
             }
         }
     };

@@ -1,0 +1,199 @@
+//! The sender goes on: it sends what was written since in the part that is there.
+
+use storex_core::{Key, Query, field};
+
+use super::super::frame::{Frame, Hello};
+use super::super::offer::{Offer, Offered, Takes};
+use super::super::pages::Reach;
+use super::super::send::Sender;
+use super::ticket::ticket;
+use super::{Cut, Phase, Token};
+use crate::clock::Clock;
+use crate::clock_rows::columns;
+use crate::error::{During, Result};
+use crate::key_code;
+use crate::log::CLOCK;
+use crate::meta::Devices;
+use crate::scope::is_marker;
+use crate::stamp::{Hlc, Stamp};
+use crate::state::OLDEST;
+
+/// What a sender goes on from.
+#[derive(Debug)]
+pub(in super::super) struct Resumed {
+    phase: Phase,
+    /// The place in the hello of the collection that is under way.
+    place: usize,
+    after: Vec<storex_core::Value>,
+    since: Since,
+}
+
+/// From one moment of this device to another.
+#[derive(Debug)]
+struct Since {
+    then: Devices,
+    now: Devices,
+    /// What the receiver has, wherever it has it from.
+    there: Devices,
+}
+
+impl Since {
+    /// Whether all that a clock tells of was here before.
+    fn knows(&self, clock: &Clock) -> bool {
+        clock.newest().hlc > Hlc::ZERO && clock.stamps().all(|stamp| self.knew(stamp))
+    }
+
+    fn knew(&self, stamp: Stamp) -> bool {
+        if stamp.hlc != OLDEST {
+            return self.then.has_applied(stamp) || self.there.has_applied(stamp);
+        }
+        // What is older than sync is sent late, and says nothing of when: it was here if its device has written nothing since.
+        let sequence = |devices: &Devices| devices.find(stamp.device).map(|known| known.sequence);
+        sequence(&self.then) == sequence(&self.now)
+    }
+
+    /// Whether this device has gone on since: one that was put back has not.
+    fn goes_on(&self) -> bool {
+        self.then.iter().all(|then| {
+            self.now
+                .find(then.device)
+                .is_some_and(|now| now.sequence >= then.sequence && now.hlc >= then.hlc)
+        })
+    }
+}
+
+impl Resumed {
+    /// Where to go on by a token; `None`: it does not fit.
+    fn from(cut: Cut, hello: &Hello, offer: &Offer) -> Option<Self> {
+        let Cut { token: Token { devices, position, .. }, has } = cut;
+        let since = Since { then: devices, now: hello.devices.clone(), there: has };
+        let place = match position.phase {
+            Phase::Through => hello.collections.len(),
+            _ => hello.collections.iter().position(|it| it.name == position.collection)?,
+        };
+        let parts = offer.collections.get(place).map(|offered| match position.phase {
+            Phase::Rows => offered.collection.primary_key().len(),
+            _ => 1,
+        });
+        let fits = since.goes_on() && parts.is_none_or(|parts| parts == position.after.len());
+        let (phase, after) = (position.phase, position.after);
+        fits.then_some(Self { phase, place, after, since })
+    }
+
+    /// Where the tombstones of a collection go on; `None`: they are there.
+    pub(in super::super) fn tombstones(&self, place: usize) -> Option<Vec<storex_core::Value>> {
+        self.behind(Phase::Tombstones, place)
+    }
+
+    /// Where the rows of a collection go on; `None`: they are there.
+    pub(in super::super) fn rows(&self, place: usize) -> Option<Vec<storex_core::Value>> {
+        self.behind(Phase::Rows, place)
+    }
+
+    fn behind(&self, phase: Phase, place: usize) -> Option<Vec<storex_core::Value>> {
+        match (self.phase.cmp(&phase), self.place.cmp(&place)) {
+            (std::cmp::Ordering::Less, _)
+            | (std::cmp::Ordering::Equal, std::cmp::Ordering::Less) => Some(Vec::new()),
+            (std::cmp::Ordering::Equal, std::cmp::Ordering::Equal) => Some(self.after.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether some of a collection is there.
+    fn has(&self, phase: Phase, place: usize) -> bool {
+        self.phase > phase || (self.phase == phase && place <= self.place)
+    }
+}
+
+/// What was written to a collection since.
+#[derive(Debug, Default)]
+struct Written {
+    deleted: Vec<(Vec<u8>, Vec<u8>)>,
+    living: Vec<Key>,
+}
+
+impl Sender<'_, '_> {
+    /// Tells the receiver of the ticket, and whether what it has told fits.
+    pub(in super::super) async fn resume(
+        &mut self,
+        hello: &Hello,
+        offer: &Offer,
+        told: &[u8],
+    ) -> Result<Option<Resumed>> {
+        let ticket = ticket(&self.source, hello).await?;
+        let cut = Some(told).filter(|told| !told.is_empty());
+        // One that cannot be read is of another program.
+        let cut = cut.and_then(|told| Cut::decode(told).ok());
+        let cut = cut.filter(|cut| cut.token.ticket == ticket);
+        let done = cut.as_ref().map_or(0, |cut| cut.token.done);
+        let resumed = cut.and_then(|cut| Resumed::from(cut, hello, offer));
+        let resumes = resumed.is_some();
+        self.line.send(&Frame::Resumable { ticket, resumes }).await?;
+        self.count.start(if resumes { done } else { 0 });
+        Ok(resumed)
+    }
+
+    /// Sends what was written since in the part that is there.
+    pub(in super::super) async fn catch_up(
+        &mut self,
+        offer: &Offer,
+        resumed: &Resumed,
+    ) -> Result<()> {
+        self.count.is_catching_up = true;
+        // What deleted objects occupied is free then for the rows.
+        for offered in offer.collections.iter().filter(|it| it.takes == Takes::Rows) {
+            if resumed.has(Phase::Tombstones, offered.place) {
+                self.catch_up_with(offered, resumed, Phase::Tombstones).await?;
+            }
+        }
+        for offered in offer.collections.iter().filter(|it| it.takes == Takes::Rows) {
+            if resumed.has(Phase::Rows, offered.place) {
+                self.catch_up_with(offered, resumed, Phase::Rows).await?;
+            }
+        }
+        self.count.is_catching_up = false;
+        self.line.send(&Frame::CaughtUp).await
+    }
+
+    async fn catch_up_with(
+        &mut self,
+        offered: &Offered,
+        resumed: &Resumed,
+        phase: Phase,
+    ) -> Result<()> {
+        let clocks = std::sync::Arc::clone(self.source.storage.collection(CLOCK)?);
+        let own = field("collection").eq(offered.numbers.collection);
+        let mut query = Query::new(CLOCK).filter(own).limit(self.sync.page);
+        loop {
+            let page = self.source.storage.find(query.clone()).await;
+            let page = page.during("looking for what was written since")?;
+            // Read after the clocks: the table only grows, so every device in them is in it.
+            let (_, devices) = self.source.head().await?;
+            let mut written = Written::default();
+            for row in &page {
+                let (_, code, packed) = columns(row)?;
+                if is_marker(packed) {
+                    continue;
+                }
+                let clock = Clock::decode(packed, &devices)?;
+                match (resumed.since.knows(&clock), clock.is_alive(), phase) {
+                    (false, true, Phase::Rows) => written.living.push(key_code::decode(code)?),
+                    (false, false, Phase::Tombstones) => {
+                        written.deleted.push((code.to_vec(), packed.to_vec()));
+                    }
+                    _ => {}
+                }
+            }
+            if !written.deleted.is_empty() {
+                self.send_deleted(offered, devices, written.deleted).await?;
+            }
+            if !written.living.is_empty() {
+                self.send_rows(offered, Reach::Keys(written.living)).await?;
+            }
+            match page.last().filter(|_| Some(page.len() as u64) == query.limit) {
+                Some(last) => query.after = Some(query.position_of(&clocks, last)),
+                None => return Ok(()),
+            }
+        }
+    }
+}
