@@ -18,14 +18,25 @@ use crate::fail;
 /// How often a code that was mistyped is asked for again.
 const QUESTIONS: u32 = 3;
 
+/// What both directions have to say.
+const AFTER_HELP: &str = "\
+What is newer on the receiver stays, field by field, and deletions travel; of two rows that both are older than storex the \
+sender's is taken. storex keeps tables of its own in the file (their names begin with _storex_: when each row was changed, \
+and by whom), and puts it into write-ahead mode. Otherwise the sender's rows are not touched, and of the receiver's \
+none but those that the sender has too.
+
+Exits with 0 when it is done, 1 when it failed, 130 when it was cancelled (Ctrl-C), here or there.";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum InitialSync {
     /// Send this database's rows to the other machine
+    #[command(after_help = AFTER_HELP)]
     Send(Side),
     /// Receive the other machine's rows into this database
     ///
     /// If the file is not there it is made, with the sender's tables and indices. A file that is there keeps what it has;
     /// if its tables do not fit, it is an error before the first row.
+    #[command(after_help = AFTER_HELP)]
     Receive(Side),
 }
 
@@ -253,7 +264,9 @@ impl Observer for Terminal {
     }
 
     fn refused(&self, left: u32) {
-        self.tell(&format!("somebody tried a wrong code; it may be tried {left} times more"));
+        if left > 0 {
+            self.tell(&format!("somebody tried a wrong code; it may be tried {left} times more"));
+        }
     }
 
     fn connected(&self) {

@@ -42,14 +42,8 @@ enum Action {
     /// One machine listens and shows a code, the other one connects and has it. What goes over the network is encrypted with
     /// keys that only who has the code can agree on; three wrong codes end it.
     ///
-    /// What is newer on the receiver stays, field by field, and deletions travel; of two rows that both are older than storex
-    /// the sender's is taken. Nothing else is changed on either machine. For that storex keeps tables of its own in both
-    /// files (their names begin with _storex_: when each row was changed, and by whom) and puts them into write-ahead mode.
-    ///
     /// Whatever ends it, both files are good and keep what has arrived; running it again goes on from it. Ctrl-C cancels on
     /// both machines.
-    ///
-    /// Exits with 0 when it is done, 1 when it failed, 130 when it was cancelled, here or there.
     #[command(subcommand)]
     InitialSync(InitialSync),
     /// Simulate many devices with faults of every kind, in virtual time

@@ -4,6 +4,7 @@
 mod support;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 
@@ -73,6 +74,25 @@ fn ran(command: &mut Command) -> Ran {
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// A way to the host on which so many bytes come from there, and no more. Gives its address.
+fn holding(host: String, bytes: u64) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let (mut guest, _) = listener.accept().unwrap();
+        let mut host = TcpStream::connect(host).unwrap();
+        let (from_host, mut to_guest) = (host.try_clone().unwrap(), guest.try_clone().unwrap());
+        let some = std::thread::spawn(move || {
+            let _ = std::io::copy(&mut from_host.take(bytes), &mut to_guest);
+        });
+        // Until the guest is gone.
+        let _ = std::io::copy(&mut guest, &mut host);
+        let _ = host.shutdown(Shutdown::Both);
+        let _ = some.join();
+    });
+    address
 }
 
 /// All rows of the two tables, as text.
@@ -172,14 +192,15 @@ fn a_receiver_that_is_killed_runs_again_and_has_all() {
                 INSERT INTO note SELECT printf('n%06d', i), NULL, 'note ' || i, i FROM n;";
     let (folder, a) = folder_with(&[NOTES, FILLED, rows]);
     let b = folder.path().join("b.db");
-    let host = Host::start(&["send", text(&a)]);
+    let mut host = Host::start(&["send", text(&a)]);
+    host.address = holding(host.address.clone(), 300_000);
     let mut guest = host.guest(&["receive", text(&b)]).spawn().unwrap();
     let some = || -> rusqlite::Result<i64> {
         let conn = Connection::open_with_flags(&b, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         conn.query_row("SELECT count(*) FROM note", [], |row| row.get(0))
     };
     while some().unwrap_or(0) == 0 {
-        assert_eq!(guest.try_wait().unwrap(), None, "it was through before it could be killed");
+        assert_eq!(guest.try_wait().unwrap(), None, "it ended before it could be killed");
         std::thread::yield_now();
     }
     guest.kill().unwrap();

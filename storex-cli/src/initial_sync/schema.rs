@@ -23,8 +23,10 @@ const ENCODINGS: [&str; 3] = ["UTF-8", "UTF-16le", "UTF-16be"];
 /// The tables of a database.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Schema {
-    /// What makes them, in an order that works.
+    /// What makes the tables and indices that storex takes in, in an order that works.
     statements: Vec<String>,
+    /// What makes the other tables, which may be pointed to; those that need what is not there are not made.
+    if_possible: Vec<String>,
     encoding: String,
     application_id: i32,
     user_version: i32,
@@ -37,16 +39,19 @@ impl Schema {
             let conn = open(file)?;
             let taken_in =
                 |table: &str| adoption.definitions.iter().any(|it| &**it.name() == table);
-            let mut statements = Vec::new();
+            let (mut statements, mut if_possible) = (Vec::new(), Vec::new());
             for (kind, table, sql) in objects(&conn)? {
-                if kind == "table" || taken_in(&table) {
+                if taken_in(&table) {
                     statements.push(sql);
+                } else if kind == "table" {
+                    if_possible.push(sql);
                 }
             }
             let number =
                 |pragma: &str| conn.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0));
             Ok(Self {
                 statements,
+                if_possible,
                 encoding: conn.query_row("PRAGMA encoding", [], |row| row.get(0))?,
                 application_id: number("application_id")?,
                 user_version: number("user_version")?,
@@ -83,6 +88,11 @@ impl Schema {
         for sql in &self.statements {
             let made = conn.execute(sql, []);
             made.map_err(|error| refuse(format!("{error}, in {:?}", shortened(sql))))?;
+        }
+        for sql in &self.if_possible {
+            if let Err(error) = conn.execute(sql, []) {
+                tracing::warn!(%error, "a table that is not synced was not made");
+            }
         }
         let open_again: Option<fn(AuthContext<'_>) -> Authorization> = None;
         conn.authorizer(open_again).with("preparing", scratch)?;
@@ -159,6 +169,7 @@ mod tests {
     fn schema(statements: &[&str]) -> Schema {
         Schema {
             statements: statements.iter().map(|it| (*it).to_owned()).collect(),
+            if_possible: Vec::new(),
             encoding: "UTF-8".to_owned(),
             application_id: 7,
             user_version: 42,
@@ -225,6 +236,20 @@ mod tests {
         }
         let wrong = Schema { encoding: "UTF-8'; DROP TABLE t; --".to_owned(), ..schema(&[]) };
         assert!(wrong.make(&target).unwrap_err().to_string().contains("no encoding"));
+    }
+
+    #[test]
+    fn a_table_that_is_not_synced_holds_up_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("b.db");
+        let if_possible =
+            ["CREATE TABLE u(x CHECK (not_there(x)))", "CREATE TABLE line(text)", "DROP TABLE t"];
+        let if_possible = if_possible.map(str::to_owned).to_vec();
+        let schema = Schema { if_possible, ..schema(&["CREATE TABLE t(id INTEGER PRIMARY KEY)"]) };
+        schema.make(&target).unwrap();
+        let made = objects(&Connection::open(&target).unwrap()).unwrap();
+        let tables: Vec<&str> = made.iter().map(|(_, table, _)| table.as_str()).collect();
+        assert_eq!(tables, ["t", "line"]);
     }
 
     #[test]
