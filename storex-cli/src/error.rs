@@ -1,15 +1,17 @@
-//! [`DemoError`]: why a command could not do what it was asked for.
+//! [`CliError`]: why a command could not do what it was asked for.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The result of this crate's functions.
-pub type Result<T, E = DemoError> = std::result::Result<T, E>;
+use storex_sync::SyncError;
 
-/// Why the demo could not be shown.
+/// The result of this crate's functions.
+pub type Result<T, E = CliError> = std::result::Result<T, E>;
+
+/// Why a command could not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum DemoError {
+pub enum CliError {
     /// The database that was given cannot be used.
     #[error("{}: {reason}", path.display())]
     Input {
@@ -64,7 +66,7 @@ pub enum DemoError {
         during: &'static str,
         /// Why.
         #[source]
-        source: Box<storex_sync::SyncError>,
+        source: Box<SyncError>,
     },
     /// Continuous sync went on for long and did not come to an end.
     #[error("the devices are not in step {seconds} s after the last exchange: {reason}")]
@@ -74,6 +76,24 @@ pub enum DemoError {
         /// What is still to be done, and the last errors.
         reason: String,
     },
+    /// The network refused.
+    #[error("{during} failed")]
+    Network {
+        /// What was going on, and with which address.
+        during: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The two sides of an initial sync do not go together, or the other one could not go on.
+    #[error("{reason}")]
+    Peer {
+        /// What is in the way, and what to do.
+        reason: String,
+    },
+    /// It was cancelled, here or on the other side.
+    #[error("cancelled; what had arrived stays, and running it again goes on from it")]
+    Cancelled,
     /// A task ended without an answer.
     #[error("{during} ended without an answer")]
     Gone {
@@ -106,13 +126,16 @@ pub(crate) trait During<T> {
 
 impl<T> During<T> for storex_core::Result<T> {
     fn during(self, during: &'static str) -> Result<T> {
-        self.map_err(|source| DemoError::Storage { during, source: Box::new(source) })
+        self.map_err(|source| CliError::Storage { during, source: Box::new(source) })
     }
 }
 
 impl<T> During<T> for storex_sync::Result<T> {
     fn during(self, during: &'static str) -> Result<T> {
-        self.map_err(|source| DemoError::Sync { during, source: Box::new(source) })
+        self.map_err(|source| match source {
+            SyncError::Cancelled => CliError::Cancelled,
+            source => CliError::Sync { during, source: Box::new(source) },
+        })
     }
 }
 
@@ -123,12 +146,12 @@ pub(crate) trait With<T> {
 
 impl<T> With<T> for rusqlite::Result<T> {
     fn with(self, during: &'static str, path: &Path) -> Result<T> {
-        self.map_err(|source| DemoError::Sqlite { during, path: path.to_path_buf(), source })
+        self.map_err(|source| CliError::Sqlite { during, path: path.to_path_buf(), source })
     }
 }
 
 impl<T> With<T> for io::Result<T> {
     fn with(self, during: &'static str, path: &Path) -> Result<T> {
-        self.map_err(|source| DemoError::Io { during, path: path.to_path_buf(), source })
+        self.map_err(|source| CliError::Io { during, path: path.to_path_buf(), source })
     }
 }

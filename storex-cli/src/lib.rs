@@ -1,10 +1,12 @@
 //! What the `storex` command does, as functions: the command itself only reads arguments and prints.
 
+mod database;
 pub mod demo;
 mod error;
+pub mod initial_sync;
 pub mod simulate;
 
-pub use error::{DemoError, Result, describe};
+pub use error::{CliError, Result, describe};
 
 /// The examples of the README are compiled and run with the tests.
 #[cfg(doctest)]

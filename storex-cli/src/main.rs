@@ -1,6 +1,8 @@
 //! The `storex` command: reads its arguments, shows how far it has come, prints what came of it.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
 
+mod initial_sync_command;
+
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,9 +10,10 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use initial_sync_command::InitialSync;
 use storex_cli::demo::{self, Folder, Observer, Options};
 use storex_cli::simulate::{self, Seeds};
-use storex_cli::{DemoError, describe};
+use storex_cli::{CliError, describe};
 use storex_core::{Runtime as _, TokioRuntime};
 use storex_simulation::Profile;
 use tokio::sync::oneshot;
@@ -34,6 +37,15 @@ enum Action {
     /// apart, lets continuous sync bring them back in step, and compares the two databases with plain SQL. The original
     /// is not touched. Exits with 1 if the databases differ.
     Demo(Demo),
+    /// Bring a database's rows to another machine, or both machines' rows to each other
+    ///
+    /// One machine listens and shows a code, the other one connects and has it. What goes over the network is encrypted with
+    /// keys that only who has the code can agree on; three wrong codes end it.
+    ///
+    /// Whatever ends it, both files are good and keep what has arrived; running it again goes on from it. Ctrl-C cancels on
+    /// both machines.
+    #[command(subcommand)]
+    InitialSync(InitialSync),
     /// Simulate many devices with faults of every kind, in virtual time
     ///
     /// Each seed is a run: the real engine on several devices, whose processes are killed, whose clocks are wrong, whose
@@ -86,6 +98,7 @@ fn main() -> ExitCode {
     log_to_stderr();
     let arguments = match action {
         Action::Demo(arguments) => arguments,
+        Action::InitialSync(action) => return initial_sync_command::run(action),
         Action::Simulate(arguments) => return simulation(&arguments),
     };
     let runtime =
@@ -125,7 +138,7 @@ async fn demo_in(folder: &Arc<Folder>, arguments: Demo) -> ExitCode {
         let _ = done.send(demo::run(&options, &working_in, observer).await);
     }));
     let outcome = tokio::select! {
-        outcome = result => outcome.unwrap_or(Err(DemoError::Gone { during: "the demo" })),
+        outcome = result => outcome.unwrap_or(Err(CliError::Gone { during: "the demo" })),
         _ = tokio::signal::ctrl_c() => {
             progress.clear();
             eprintln!("storex: interrupted");

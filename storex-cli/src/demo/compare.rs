@@ -36,7 +36,7 @@ impl OwnSchema {
     /// Reads it.
     ///
     /// # Errors
-    /// [`DemoError::Sqlite`](crate::DemoError::Sqlite).
+    /// [`CliError::Sqlite`](crate::CliError::Sqlite).
     pub fn read(path: &Path) -> Result<Self> {
         let read = || -> rusqlite::Result<Self> {
             let conn = open(path)?;
@@ -109,7 +109,7 @@ pub struct Comparison {
 /// Compares every row and every column of the tables of two databases.
 ///
 /// # Errors
-/// [`DemoError::Sqlite`](crate::DemoError::Sqlite).
+/// [`CliError::Sqlite`](crate::CliError::Sqlite).
 pub fn compare(a: &Path, b: &Path, tables: &[ComparedTable]) -> Result<Comparison> {
     let conn_a = open(a).with("opening", a)?;
     let conn_b = open(b).with("opening", b)?;

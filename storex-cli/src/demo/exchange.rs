@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use super::Observer;
 use super::report::{ContinuousFigures, Exchanged, InitialFigures, Sides};
-use crate::error::{DemoError, During, Result, describe};
+use crate::error::{CliError, During, Result, describe};
 
 /// When nothing is exchanged for so long and the devices are not in step, something is wrong.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -38,7 +38,7 @@ pub(crate) async fn initial(
     let sent = beside(move || async move { sender.send(&mut here).await });
     let received = beside(move || async move { receiver.receive(&mut there).await });
     let (sent, received) = tokio::join!(sent, received);
-    let gone = DemoError::Gone { during: "the initial sync" };
+    let gone = CliError::Gone { during: "the initial sync" };
     let (Some(sent), Some(received)) = (sent, received) else { return Err(gone) };
     let received = match (sent, received) {
         (Ok(_), Ok(received)) => received,
@@ -307,7 +307,7 @@ async fn wait(a: &mut Running, b: &mut Running) -> Result<Instant> {
                     reason.push_str(&format!("; the last exchange of {name} failed: {error}"));
                 }
             }
-            return Err(DemoError::NotInStep { seconds: PATIENCE.as_secs(), reason });
+            return Err(CliError::NotInStep { seconds: PATIENCE.as_secs(), reason });
         }
     }
 }

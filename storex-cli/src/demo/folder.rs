@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::error::{DemoError, Result, With};
+use crate::error::{CliError, Result, With};
 
 /// Where the demo's databases are: in a folder that stays, or in one that is gone when this value is dropped.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl Folder {
     /// A folder of the system's for temporary files.
     ///
     /// # Errors
-    /// [`DemoError::Io`].
+    /// [`CliError::Io`].
     pub fn temporary() -> Result<Self> {
         let made = tempfile::Builder::new().prefix("storex-demo-").tempdir();
         let temporary = made.with("making a temporary folder in", &std::env::temp_dir())?;
@@ -30,9 +30,9 @@ impl Folder {
     /// This folder; it is made when it is not there.
     ///
     /// # Errors
-    /// [`DemoError::Folder`] when the databases are there already or the path is no folder, [`DemoError::Io`].
+    /// [`CliError::Folder`] when the databases are there already or the path is no folder, [`CliError::Io`].
     pub fn kept(path: &Path) -> Result<Self> {
-        let refuse = |reason: String| DemoError::Folder { path: path.to_path_buf(), reason };
+        let refuse = |reason: String| CliError::Folder { path: path.to_path_buf(), reason };
         match fs::create_dir_all(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(refuse("is there already and is no folder".to_owned()));

@@ -6,25 +6,23 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, ffi};
 
-use crate::error::{DemoError, Result, With};
+use crate::database::{inspect, refuse};
+use crate::error::{CliError, Result, With};
 
 /// How long to wait for a program that writes to the database.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The first bytes of every SQLite database that is not empty.
-const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-
 /// Copies a database.
 ///
 /// # Errors
-/// [`DemoError::Input`] when there is none, or it cannot be read; [`DemoError::Sqlite`], [`DemoError::Io`] when the copy
+/// [`CliError::Input`] when there is none, or it cannot be read; [`CliError::Sqlite`], [`CliError::Io`] when the copy
 /// cannot be written.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     let wal_mode = inspect(from)?;
@@ -46,10 +44,6 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     }
 }
 
-fn refuse(path: &Path, reason: impl Into<String>) -> DemoError {
-    DemoError::Input { path: path.to_path_buf(), reason: reason.into() }
-}
-
 fn code(error: &rusqlite::Error) -> Option<i32> {
     match error {
         rusqlite::Error::SqliteFailure(failure, _) => Some(failure.extended_code),
@@ -57,7 +51,7 @@ fn code(error: &rusqlite::Error) -> Option<i32> {
     }
 }
 
-fn unreadable(path: &Path, source: &rusqlite::Error) -> DemoError {
+fn unreadable(path: &Path, source: &rusqlite::Error) -> CliError {
     let hint = match code(source).map(|code| code & 0xff) {
         Some(ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED) => {
             "is locked by another program; try again when it is done"
@@ -67,30 +61,6 @@ fn unreadable(path: &Path, source: &rusqlite::Error) -> DemoError {
         _ => "cannot be copied",
     };
     refuse(path, format!("{hint} ({source})"))
-}
-
-/// Whether the database is in write-ahead mode; refuses what is no database.
-fn inspect(path: &Path) -> Result<bool> {
-    let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => refuse(path, "there is no such file"),
-        io::ErrorKind::PermissionDenied => refuse(path, "may not be read by you"),
-        _ => refuse(path, format!("cannot be read ({error})")),
-    };
-    let metadata = fs::metadata(path).map_err(unreadable)?;
-    if metadata.is_dir() {
-        return Err(refuse(path, "is a folder; give the database file in it"));
-    }
-    if !metadata.is_file() {
-        return Err(refuse(path, "is no ordinary file"));
-    }
-    let mut header = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(20).read_to_end(&mut header).map_err(unreadable)?;
-    // SQLite takes an empty file for a database without tables.
-    if !header.is_empty() && (header.len() < 20 || !header.starts_with(MAGIC)) {
-        return Err(refuse(path, "is not a SQLite database, or is encrypted"));
-    }
-    Ok(header.get(18..20).is_some_and(|versions| versions.contains(&2)))
 }
 
 fn beside(database: &Path, suffix: &str) -> PathBuf {

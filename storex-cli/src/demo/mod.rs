@@ -34,7 +34,7 @@ pub use report::{
 };
 pub use sample::create as create_sample;
 
-use crate::error::{DemoError, During, Result, With};
+use crate::error::{CliError, During, Result, With};
 use choose::{Side, wants_uuid};
 use edits::{Editor, Script};
 
@@ -77,7 +77,7 @@ impl Observer for Silent {}
 /// That A and B are not equal is no error but told by [`Report::equal`].
 ///
 /// # Errors
-/// [`DemoError`].
+/// [`CliError`].
 pub async fn run(
     options: &Options,
     folder: &Folder,
@@ -135,7 +135,7 @@ fn prepare(options: &Options, folder: &Folder) -> Result<Prepared> {
         Some(from) => input::copy(from, &a)?,
         None => sample::create(&a)?,
     }
-    let refuse = |reason: String| DemoError::Input { path: from.to_path_buf(), reason };
+    let refuse = |reason: String| CliError::Input { path: from.to_path_buf(), reason };
     let schema = OwnSchema::read(&a)?;
     if schema.tables().next().is_none() {
         return Err(refuse("has no tables, so there is nothing to show".to_owned()));

@@ -225,7 +225,7 @@ const NOTE_COUNT: usize = 800;
 /// Makes the sample: seven related tables with some eight thousand rows.
 ///
 /// # Errors
-/// [`DemoError::Sqlite`](crate::DemoError::Sqlite).
+/// [`CliError::Sqlite`](crate::CliError::Sqlite).
 pub fn create(path: &Path) -> Result<()> {
     fill(path).with("making the sample", path)
 }

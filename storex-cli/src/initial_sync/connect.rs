@@ -1,0 +1,175 @@
+//! Finds the other machine: one side listens and shows a pairing code, the other connects and has it.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use storex_core::Runtime;
+use storex_sync::{
+    Channel, DeviceKey, HeartbeatChannel, Pairing, PairingCode, SecureChannel, SyncError,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+use super::channel::{Connection, Traffic};
+use super::{Observer, Options, Place};
+use crate::error::{CliError, During as _, Result};
+
+/// The port where none is given.
+pub const DEFAULT_PORT: u16 = 17839;
+
+/// How often a code may be tried.
+const ATTEMPTS: u32 = 3;
+
+/// How long a code is shown before it is no good any more.
+const LASTS: Duration = Duration::from_secs(5 * 60);
+
+/// How long a connection, or the handshake of a WebSocket, may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A channel to the other machine which nobody else can read, and what goes over it.
+pub(super) type Connected = (Box<dyn Channel>, Arc<Traffic>);
+
+/// Waits for the other machine, or connects to it.
+pub(super) async fn connect(
+    options: &Options,
+    runtime: &Arc<dyn Runtime>,
+    observer: &dyn Observer,
+) -> Result<Connected> {
+    // Nobody is to be recognised later, so the key is of this run only.
+    let key = DeviceKey::generate(&**runtime);
+    let (channel, traffic) = match &options.place {
+        Place::Listen(address) => listen(address, options.websocket, &key, runtime, observer).await,
+        Place::Connect(address, code) => {
+            call(address, code, options.websocket, &key, runtime).await
+        }
+    }?;
+    Ok((Box::new(HeartbeatChannel::new(channel, Arc::clone(runtime))), traffic))
+}
+
+/// Lets in the first who has the code.
+async fn listen(
+    address: &str,
+    websocket: bool,
+    key: &DeviceKey,
+    runtime: &Arc<dyn Runtime>,
+    observer: &dyn Observer,
+) -> Result<(SecureChannel<Connection>, Arc<Traffic>)> {
+    let listening =
+        |source| CliError::Network { during: format!("listening at {address}"), source };
+    let listener = TcpListener::bind(with_port(address)).await.map_err(listening)?;
+    let mut pairing = Pairing::new(Arc::clone(runtime)).attempts(ATTEMPTS).lasts(LASTS);
+    observer.listening(listener.local_addr().map_err(listening)?, pairing.code());
+    let mut left = ATTEMPTS;
+    let guests = async {
+        while left > 0 {
+            let (stream, _) = listener.accept().await.map_err(listening)?;
+            match let_in(stream, websocket, &mut pairing, key).await {
+                Ok(connected) => return Ok(connected),
+                Err(error @ SyncError::PairingCodeSpent { .. }) => return Err(error).during(WHAT),
+                Err(SyncError::PairingRefused { .. }) => {
+                    left -= 1;
+                    observer.refused(left);
+                }
+                // Whoever it was, another one may be right.
+                Err(error) => tracing::warn!(%error, "somebody connected and was not let in"),
+            }
+        }
+        spent("it was tried three times, and never right".to_owned())
+    };
+    let minutes = LASTS.as_secs() / 60;
+    let late = || spent(format!("nobody has used it within {minutes} minutes"));
+    timeout(LASTS, guests).await.unwrap_or_else(|_| late())
+}
+
+/// What pairing is called in errors.
+const WHAT: &str = "pairing";
+
+fn spent<T>(reason: String) -> Result<T> {
+    Err(SyncError::PairingCodeSpent { reason: format!("{reason} (a new run has a new code)") })
+        .during(WHAT)
+}
+
+async fn let_in(
+    stream: TcpStream,
+    websocket: bool,
+    pairing: &mut Pairing,
+    key: &DeviceKey,
+) -> storex_sync::Result<(SecureChannel<Connection>, Arc<Traffic>)> {
+    prompt(&stream);
+    let connection = if websocket {
+        in_time(Connection::to_client(stream)).await?
+    } else {
+        Connection::tcp(stream)
+    };
+    let traffic = connection.traffic();
+    Ok((pairing.accept(connection, key).await?, traffic))
+}
+
+async fn call(
+    address: &str,
+    code: &PairingCode,
+    websocket: bool,
+    key: &DeviceKey,
+    runtime: &Arc<dyn Runtime>,
+) -> Result<(SecureChannel<Connection>, Arc<Traffic>)> {
+    let address = with_port(address);
+    let late = || io::Error::new(io::ErrorKind::TimedOut, "nobody answers");
+    let stream = timeout(PATIENCE, TcpStream::connect(&address)).await;
+    let stream = stream.unwrap_or_else(|_| Err(late())).map_err(|source| CliError::Network {
+        during: format!("connecting to {address} (is the other side listening there?)"),
+        source,
+    })?;
+    prompt(&stream);
+    let connection = if websocket {
+        in_time(Connection::to_server(stream, &address)).await.during("connecting")?
+    } else {
+        Connection::tcp(stream)
+    };
+    let traffic = connection.traffic();
+    let channel = SecureChannel::pair(connection, code, key, Arc::clone(runtime)).await;
+    Ok((channel.during(WHAT)?, traffic))
+}
+
+/// Small frames do not wait for the answer to the one before; where that cannot be had it is only slower.
+fn prompt(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY could not be set");
+    }
+}
+
+async fn in_time<T>(
+    handshake: impl Future<Output = storex_sync::Result<T>>,
+) -> storex_sync::Result<T> {
+    let late = SyncError::Timeout { during: "the handshake of the WebSocket", after: PATIENCE };
+    timeout(PATIENCE, handshake).await.unwrap_or(Err(late))
+}
+
+/// An address with its port, or the default one.
+fn with_port(address: &str) -> String {
+    if let Ok(ip) = address.trim_matches(['[', ']']).parse::<IpAddr>() {
+        return SocketAddr::new(ip, DEFAULT_PORT).to_string();
+    }
+    if address.contains(':') { address.to_owned() } else { format!("{address}:{DEFAULT_PORT}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_port;
+
+    #[test]
+    fn an_address_without_a_port_gets_the_default_one() {
+        for (given, used) in [
+            ("laptop", "laptop:17839"),
+            ("laptop:9", "laptop:9"),
+            ("192.0.2.7", "192.0.2.7:17839"),
+            ("192.0.2.7:9", "192.0.2.7:9"),
+            ("2001:db8::7", "[2001:db8::7]:17839"),
+            ("[2001:db8::7]", "[2001:db8::7]:17839"),
+            ("[2001:db8::7]:9", "[2001:db8::7]:9"),
+        ] {
+            assert_eq!(with_port(given), used);
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! `storex initial-sync`: its arguments, what it shows, how it ends.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use storex_cli::initial_sync::{self, DEFAULT_PORT, Direction, Observer, Options, Place};
+use storex_cli::{CliError, describe};
+use storex_sync::{InitialSyncEvent, PairingCode, Role};
+use tokio::sync::{oneshot, watch};
+
+use crate::fail;
+
+/// How often a code that was mistyped is asked for again.
+const QUESTIONS: u32 = 3;
+
+/// What both directions have to say.
+const AFTER_HELP: &str = "\
+What is newer on the receiver stays, field by field, and deletions travel; of two rows that both are older than storex the \
+sender's is taken. storex keeps tables of its own in the file (their names begin with _storex_: when each row was changed, \
+and by whom), and puts it into write-ahead mode. Otherwise the sender's rows are not touched, and of the receiver's \
+none but those that the sender has too.
+
+Exits with 0 when it is done, 1 when it failed, 130 when it was cancelled (Ctrl-C), here or there.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum InitialSync {
+    /// Send this database's rows to the other machine
+    #[command(after_help = AFTER_HELP)]
+    Send(Side),
+    /// Receive the other machine's rows into this database
+    ///
+    /// If the file is not there it is made, with the sender's tables and indices. A file that is there keeps what it has;
+    /// if its tables do not fit, it is an error before the first row.
+    #[command(after_help = AFTER_HELP)]
+    Receive(Side),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Side {
+    /// The SQLite database
+    #[arg(value_name = "FILE.db")]
+    file: PathBuf,
+    /// Wait for the other machine here, and show the code that it needs [default: 0.0.0.0:17839, unless --connect is given]
+    #[arg(long, value_name = "ADDRESS[:PORT]", conflicts_with = "connect")]
+    listen: Option<String>,
+    /// Connect to the other machine, which waits there (port 17839, unless it says otherwise)
+    #[arg(long, value_name = "HOST[:PORT]")]
+    connect: Option<String>,
+    /// The code that the other machine shows; asked for if it is not given
+    #[arg(long, value_name = "CODE", requires = "connect")]
+    code: Option<String>,
+    /// Over a WebSocket instead of plain TCP; give it on both machines
+    #[arg(long)]
+    websocket: bool,
+    /// First one way, then the other; give it on both machines
+    #[arg(long)]
+    both_ways: bool,
+    /// Compare first, and bring only what differs; give it on both machines
+    #[arg(long)]
+    difference_only: bool,
+    /// Print the report as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(action: InitialSync) -> ExitCode {
+    let (direction, side) = match action {
+        InitialSync::Send(side) => (Direction::Send, side),
+        InitialSync::Receive(side) => (Direction::Receive, side),
+    };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("the system gives no threads: {error}")),
+    };
+    let code = runtime.block_on(side.run(direction));
+    // What may still be under way after an interruption is not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+impl Side {
+    async fn run(self, direction: Direction) -> ExitCode {
+        let (ask_to_cancel, cancel) = watch::channel(false);
+        let work = self.work(direction, cancel);
+        tokio::pin!(work);
+        tokio::select! {
+            code = &mut work => return code,
+            _ = tokio::signal::ctrl_c() => {
+                let _ = ask_to_cancel.send(true);
+            }
+        }
+        // Whoever is in a hurry asks twice.
+        tokio::select! {
+            code = work => code,
+            _ = tokio::signal::ctrl_c() => ExitCode::from(130),
+        }
+    }
+
+    async fn work(&self, direction: Direction, mut cancel: watch::Receiver<bool>) -> ExitCode {
+        let place = tokio::select! {
+            place = self.place() => place,
+            _ = cancel.wait_for(|asked| *asked) => return ended(&CliError::Cancelled),
+        };
+        let place = match place {
+            Ok(place) => place,
+            Err(why) => return fail(&why),
+        };
+        let options = Options {
+            file: self.file.clone(),
+            direction,
+            place,
+            websocket: self.websocket,
+            both_ways: self.both_ways,
+            difference_only: self.difference_only,
+        };
+        let terminal = Arc::new(Terminal::new(&options));
+        let outcome = initial_sync::run(&options, Arc::<Terminal>::clone(&terminal), cancel).await;
+        terminal.bar.finish_and_clear();
+        let report = match outcome {
+            Ok(report) => report,
+            Err(error) => return ended(&error),
+        };
+        let text = if self.json {
+            match serde_json::to_string_pretty(&report) {
+                Ok(json) => format!("{json}\n"),
+                Err(error) => {
+                    return fail(&format!("the report cannot be written as JSON: {error}"));
+                }
+            }
+        } else {
+            report.to_string()
+        };
+        // Whoever closed the other end of the pipe wants no more.
+        let mut stdout = std::io::stdout().lock();
+        let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        ExitCode::SUCCESS
+    }
+
+    async fn place(&self) -> Result<Place, String> {
+        let Some(address) = &self.connect else {
+            let everywhere = || format!("0.0.0.0:{DEFAULT_PORT}");
+            return Ok(Place::Listen(self.listen.clone().unwrap_or_else(everywhere)));
+        };
+        let code = match &self.code {
+            Some(code) => code.parse().map_err(|error| describe(&error))?,
+            None => ask().await?,
+        };
+        Ok(Place::Connect(address.clone(), code))
+    }
+}
+
+/// Asks for the code, on a thread of its own: a terminal cannot be waited for otherwise, and an interruption must not wait.
+async fn ask() -> Result<PairingCode, String> {
+    let (told, answer) = oneshot::channel();
+    let asking = std::thread::Builder::new().name("storex-code".to_owned()).spawn(move || {
+        // Nobody waiting any more is no error.
+        let _ = told.send(ask_now());
+    });
+    asking.map_err(|error| format!("the system gives no threads: {error}"))?;
+    answer.await.unwrap_or_else(|_| Err("nothing was typed".to_owned()))
+}
+
+fn ask_now() -> Result<PairingCode, String> {
+    let mut stdin = std::io::stdin().lock();
+    let mut problem = String::new();
+    for _ in 0..QUESTIONS {
+        eprint!("The code that the other machine shows: ");
+        let mut line = String::new();
+        match stdin.read_line(&mut line) {
+            Ok(0) => return Err("no code was typed; give it with --code".to_owned()),
+            Ok(_) => {}
+            Err(error) => return Err(format!("the code cannot be read: {error}")),
+        }
+        match line.trim().parse::<PairingCode>() {
+            Ok(code) => return Ok(code),
+            Err(error) => problem = describe(&error),
+        }
+        eprintln!("{problem}");
+    }
+    Err(problem)
+}
+
+/// How a failure ends the program.
+fn ended(error: &CliError) -> ExitCode {
+    if matches!(error, CliError::Cancelled) {
+        eprintln!("storex: {error}");
+        return ExitCode::from(130);
+    }
+    fail(&describe(error))
+}
+
+/// Shows what there is to know, and on a terminal how far it has come.
+#[derive(Debug)]
+struct Terminal {
+    bar: ProgressBar,
+    /// What the other machine is to run.
+    other: String,
+}
+
+impl Terminal {
+    fn new(options: &Options) -> Self {
+        let target = if std::io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let verb = match options.direction {
+            Direction::Send => "receive",
+            Direction::Receive => "send",
+        };
+        let name = options.file.file_name().unwrap_or_default().to_string_lossy();
+        let mut other = format!("storex initial-sync {verb} {name}");
+        for (is_set, option) in [
+            (options.websocket, " --websocket"),
+            (options.both_ways, " --both-ways"),
+            (options.difference_only, " --difference-only"),
+        ] {
+            if is_set {
+                other.push_str(option);
+            }
+        }
+        Self { bar: ProgressBar::with_draw_target(None, target), other }
+    }
+
+    fn tell(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+
+    fn begin(&self, role: Role, rows: u64) {
+        let template =
+            "{spinner} {msg} {wide_bar} {human_pos}/{human_len} rows, {per_sec}, {eta} left";
+        // A template that is wrong shows as the plain bar.
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style);
+        }
+        self.bar.set_message(match role {
+            Role::Sender => "sending",
+            Role::Receiver => "receiving",
+        });
+        self.bar.set_length(rows);
+        self.bar.reset();
+    }
+}
+
+impl Observer for Terminal {
+    fn listening(&self, at: SocketAddr, code: &PairingCode) {
+        // Where it listens everywhere, only its owner knows which of its names the other machine can reach.
+        let (host, hint) = if at.ip().is_unspecified() {
+            (format!("HOST:{}", at.port()), " (HOST: this machine's name or address)")
+        } else {
+            (at.to_string(), "")
+        };
+        self.tell(&format!(
+            "code {code}, on the other machine: {} --connect {host} --code {code}{hint}",
+            self.other
+        ));
+    }
+
+    fn refused(&self, left: u32) {
+        if left > 0 {
+            self.tell(&format!("somebody tried a wrong code; it may be tried {left} times more"));
+        }
+    }
+
+    fn connected(&self) {
+        self.tell("connected");
+    }
+
+    fn event(&self, event: &InitialSyncEvent) {
+        match event {
+            InitialSyncEvent::Prepared { role, objects, .. } => self.begin(*role, *objects),
+            InitialSyncEvent::Progress { done, total, .. } => {
+                self.bar.set_length(*total);
+                self.bar.set_position(*done);
+            }
+            InitialSyncEvent::Stalled { waited } => {
+                self.tell(&format!("nothing from the other side for {} s", waited.as_secs()));
+            }
+            _ => {}
+        }
+    }
+}
