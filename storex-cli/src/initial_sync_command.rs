@@ -226,7 +226,10 @@ impl Terminal {
                 other.push_str(option);
             }
         }
-        Self { bar: ProgressBar::with_draw_target(None, target), other }
+        let bar = ProgressBar::with_draw_target(None, target);
+        // Until it is known how many rows there are.
+        style(&bar, "{msg}");
+        Self { bar, other }
     }
 
     fn tell(&self, line: &str) {
@@ -234,18 +237,23 @@ impl Terminal {
     }
 
     fn begin(&self, role: Role, rows: u64) {
-        let template =
-            "{spinner} {msg} {wide_bar} {human_pos}/{human_len} rows, {per_sec}, {eta} left";
-        // A template that is wrong shows as the plain bar.
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            self.bar.set_style(style);
-        }
+        self.bar.reset();
+        self.bar.set_length(rows);
+        style(
+            &self.bar,
+            "{spinner} {msg} {wide_bar} {human_pos}/{human_len} rows, {per_sec}, {eta} left",
+        );
         self.bar.set_message(match role {
             Role::Sender => "sending",
             Role::Receiver => "receiving",
         });
-        self.bar.set_length(rows);
-        self.bar.reset();
+    }
+}
+
+/// A template that is wrong shows as the plain bar.
+fn style(bar: &ProgressBar, template: &str) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
     }
 }
 
