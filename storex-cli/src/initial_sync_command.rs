@@ -1,5 +1,6 @@
 //! `storex initial-sync`: its arguments, what it shows, how it ends.
 
+use std::fmt;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use storex_cli::initial_sync::{self, DEFAULT_PORT, Direction, Observer, Options, Place};
 use storex_cli::{CliError, describe};
 use storex_sync::{InitialSyncEvent, PairingCode, Role};
@@ -241,7 +242,7 @@ impl Terminal {
         self.bar.set_length(rows);
         style(
             &self.bar,
-            "{spinner} {msg} {wide_bar} {human_pos}/{human_len} rows, {per_sec}, {eta} left",
+            "{spinner} {msg} {wide_bar} {human_pos}/{human_len} rows, {rate} rows/s, {eta} left",
         );
         self.bar.set_message(match role {
             Role::Sender => "sending",
@@ -253,7 +254,10 @@ impl Terminal {
 /// A template that is wrong shows as the plain bar.
 fn style(bar: &ProgressBar, template: &str) {
     if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
+        let rate = |state: &ProgressState, f: &mut dyn fmt::Write| {
+            let _ = write!(f, "{:.0}", state.per_sec());
+        };
+        bar.set_style(style.with_key("rate", rate));
     }
 }
 
