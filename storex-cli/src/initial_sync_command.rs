@@ -1,5 +1,6 @@
 //! `storex initial-sync`: its arguments, what it shows, how it ends.
 
+use std::fmt;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use storex_cli::initial_sync::{self, DEFAULT_PORT, Direction, Observer, Options, Place};
 use storex_cli::{CliError, describe};
 use storex_sync::{InitialSyncEvent, PairingCode, Role};
@@ -226,7 +227,10 @@ impl Terminal {
                 other.push_str(option);
             }
         }
-        Self { bar: ProgressBar::with_draw_target(None, target), other }
+        let bar = ProgressBar::with_draw_target(None, target);
+        // Until it is known how many rows there are.
+        style(&bar, "{msg}");
+        Self { bar, other }
     }
 
     fn tell(&self, line: &str) {
@@ -234,18 +238,26 @@ impl Terminal {
     }
 
     fn begin(&self, role: Role, rows: u64) {
-        let template =
-            "{spinner} {msg} {wide_bar} {human_pos}/{human_len} rows, {per_sec}, {eta} left";
-        // A template that is wrong shows as the plain bar.
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            self.bar.set_style(style);
-        }
+        self.bar.reset();
+        self.bar.set_length(rows);
+        style(
+            &self.bar,
+            "{spinner} {msg} {wide_bar} {human_pos}/{human_len} rows, {rate} rows/s, {eta} left",
+        );
         self.bar.set_message(match role {
             Role::Sender => "sending",
             Role::Receiver => "receiving",
         });
-        self.bar.set_length(rows);
-        self.bar.reset();
+    }
+}
+
+/// A template that is wrong shows as the plain bar.
+fn style(bar: &ProgressBar, template: &str) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        let rate = |state: &ProgressState, f: &mut dyn fmt::Write| {
+            let _ = write!(f, "{:.0}", state.per_sec());
+        };
+        bar.set_style(style.with_key("rate", rate));
     }
 }
 

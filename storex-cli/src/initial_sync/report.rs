@@ -136,7 +136,9 @@ impl fmt::Display for Report {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} rows of {} tables", self.rows, self.tables.len())?;
+        let tables = self.tables.len();
+        let ending = if tables == 1 { "" } else { "s" };
+        write!(f, "{} rows of {tables} table{ending}", self.rows)?;
         for (count, what) in [
             (self.tombstones, "deleted rows"),
             (self.kept, "kept, as they were newer"),
