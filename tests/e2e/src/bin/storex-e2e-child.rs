@@ -13,12 +13,13 @@ use storex_e2e::ops::{self, Op};
 use storex_e2e::process::{Notes, Told};
 use storex_e2e::rng::Rng;
 use storex_e2e::steps::{self, phase, step};
-use storex_e2e::{block_on, migration, schema, story};
+use storex_e2e::{block_on, migration, schema, shop, story};
 use storex_sqlite::{Durability, SqliteBackend};
 use storex_sync::{
-    BackendSharedLog, Exclusive, InitialSync, LeaseTimes, MemoryChannel, ObjectSharedLog,
-    SharedSyncLog as _, Sync, SyncError,
+    BackendSharedLog, Exclusive, InitialSync, InitialSyncEvent, LeaseTimes, MemoryChannel,
+    ObjectSharedLog, SharedSyncLog as _, StreamChannel, Sync, SyncError,
 };
+use tokio::net::{UnixListener, UnixStream};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -34,6 +35,11 @@ fn main() -> Outcome {
         }
         // An initial sync from B to A.
         ["receive", dir, page] => block_on(receive_alone(Path::new(dir), page.parse()?)),
+        // One side of an initial sync of a music shop, over a Unix socket.
+        ["initial", database, socket, end, wants, deadline] => {
+            let deadline = Duration::from_millis(deadline.parse()?);
+            block_on(initial(Path::new(database), Path::new(socket), end, wants, deadline))
+        }
         // Writes to A, beside another process that does so too.
         ["write", dir, name, count, sync] => {
             block_on(write(Path::new(dir), name, count.parse()?, *sync == "sync"))
@@ -179,6 +185,51 @@ async fn receive_alone(dir: &Path, page: u64) -> Outcome {
     a.receive(&dir.join("b.db"), page).await?;
     a.storage.close().await?;
     Ok(())
+}
+
+/// Says how far it has come, and how it ends: `through`, or the error. Pages are small, so that there are many.
+async fn initial(
+    database: &Path,
+    socket: &Path,
+    end: &str,
+    wants: &str,
+    deadline: Duration,
+) -> Outcome {
+    let stream = match end {
+        "listen" => {
+            let listener = UnixListener::bind(socket)?;
+            say("ready");
+            listener.accept().await?.0
+        }
+        _ => {
+            let stream = UnixStream::connect(socket).await?;
+            say("ready");
+            stream
+        }
+    };
+    let storage = shop::open(database).await?;
+    let mut channel = StreamChannel::new(stream);
+    let sync = InitialSync::open(&storage).await?.page(50).deadline(deadline).on_event(|event| {
+        if let InitialSyncEvent::Progress { done, total, .. } = event {
+            say(&format!("progress {done} of {total}"));
+        }
+    });
+    let outcome = match wants {
+        "send" => sync.send(&mut channel).await.map(drop),
+        "receive" => sync.receive(&mut channel).await.map(drop),
+        "difference-send" => sync.difference_only().send(&mut channel).await.map(drop),
+        "difference-receive" => sync.difference_only().receive(&mut channel).await.map(drop),
+        _ => sync.both_ways(&mut channel).await.map(drop),
+    };
+    drop(channel);
+    match outcome {
+        Ok(()) => say("through"),
+        Err(SyncError::Timeout { .. }) => say("failed: timeout"),
+        Err(SyncError::Closed { .. } | SyncError::Transport { .. }) => say("failed: gone"),
+        Err(SyncError::Remote { .. }) => say("failed: given up"),
+        Err(error) => say(&format!("failed: {error}")),
+    }
+    Ok(storage.close().await?)
 }
 
 async fn write(dir: &Path, name: &str, count: u64, sync: bool) -> Outcome {

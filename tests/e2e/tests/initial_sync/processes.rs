@@ -1,0 +1,225 @@
+//! Two processes, one of which is killed or stopped at some moment. A failure names its seed: `STOREX_SEED=<seed>` repeats its
+//! choices.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use storex_e2e::place::Place;
+use storex_e2e::process::{Process, text};
+use storex_e2e::rng::Rng;
+use storex_e2e::shop::{self, assert_equal};
+use storex_e2e::{audit, block_on, is_long};
+
+use crate::{assert_in_step, both_ways};
+
+const CHILD: &str = env!("CARGO_BIN_EXE_storex-e2e-child");
+const ROWS: u64 = 1200;
+
+/// Nothing here may take longer, on a machine with much else to do: it hangs.
+const HANGS: Duration = Duration::from_secs(120);
+
+/// One of the two processes, and what it has said.
+struct Side {
+    process: Process,
+    said: Receiver<String>,
+}
+
+/// How a side has ended.
+#[derive(Debug, Clone, PartialEq)]
+enum End {
+    Through,
+    Timeout,
+    /// It found the other side gone.
+    Gone,
+    /// The other side has given up, and said so.
+    GivenUp,
+    /// It was killed, or could not connect to one that was.
+    Nothing,
+}
+
+impl Side {
+    fn start(database: &Path, socket: &Path, end: &str, wants: &str, deadline: u64) -> Self {
+        let deadline = deadline.to_string();
+        let args = ["initial", text(database), text(socket), end, wants, &deadline];
+        let mut process = Process::start(CHILD, &args);
+        let lines = process.take_lines();
+        let (told, said) = channel();
+        // So that a process that says nothing does not hold up this one.
+        std::thread::spawn(move || {
+            for line in lines {
+                let _ = told.send(line);
+            }
+        });
+        Self { process, said }
+    }
+
+    /// The next line; `None` at its end.
+    fn line(&self) -> Option<String> {
+        match self.said.recv_timeout(HANGS) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("it hangs"),
+        }
+    }
+
+    fn wait_for(&self, beginning: &str) -> bool {
+        std::iter::from_fn(|| self.line()).any(|line| line.starts_with(beginning))
+    }
+
+    fn end(self) -> End {
+        let mut end = End::Nothing;
+        while let Some(line) = self.line() {
+            match line.as_str() {
+                "through" => end = End::Through,
+                "failed: timeout" => end = End::Timeout,
+                "failed: gone" => end = End::Gone,
+                "failed: given up" => end = End::GivenUp,
+                other if other.starts_with("failed") => panic!("{other}"),
+                _ => {}
+            }
+        }
+        end
+    }
+}
+
+/// What the two do: A, then B.
+const MODES: [(&str, &str); 4] = [
+    ("send", "receive"),
+    ("both", "both"),
+    ("receive", "send"),
+    ("difference-send", "difference-receive"),
+];
+
+/// Starts both sides, and waits until they are connected.
+fn start(place: &Place, attempt: u64, (at_a, at_b): (&str, &str), deadline: u64) -> (Side, Side) {
+    let socket = place.file(&format!("socket-{attempt}"));
+    let a = Side::start(&place.a(), &socket, "listen", at_a, deadline);
+    assert!(a.wait_for("ready"), "A starts");
+    let b = Side::start(&place.b(), &socket, "connect", at_b, deadline);
+    assert!(b.wait_for("ready"), "B starts");
+    (a, b)
+}
+
+#[allow(clippy::disallowed_methods)] // other processes go on meanwhile: no virtual clock can stand for that
+fn wait(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// Two shops as files, that hold a part in common.
+fn shops() -> Place {
+    let place = Place::new();
+    block_on(async {
+        let a = shop::found(&place.a(), ROWS, 0..50, 50..60).await.unwrap();
+        let b = shop::found(&place.b(), ROWS, 40..60, 60..100).await.unwrap();
+        let gone = serde_json::json!({"id": shop::key("album", 3)});
+        a.dynamic("album").unwrap().delete(&gone).await.unwrap();
+        a.close().await.unwrap();
+        b.close().await.unwrap();
+    });
+    place
+}
+
+/// After a run that was through: who has received holds all that the other has, but for what was deleted here; and both ways
+/// nothing is left that differs.
+async fn check(place: &Place, modes: (&str, &str)) {
+    let a = shop::open(&place.a()).await.unwrap();
+    let b = shop::open(&place.b()).await.unwrap();
+    let received = [shop::contents(&a).await.unwrap(), shop::contents(&b).await.unwrap()];
+    both_ways(&a, &b).await;
+    assert_in_step(&[(&a, &place.a()), (&b, &place.b())]).await;
+    let all = shop::contents(&a).await.unwrap();
+    let [at_a, at_b] = received;
+    match modes.0 {
+        "both" => {
+            assert_equal(&at_a, &all, "A, both ways");
+            assert_equal(&at_b, &all, "B, both ways");
+        }
+        "receive" => assert_equal(&at_a, &all, "A has received"),
+        _ => assert_equal(&at_b, &all, "B has received"),
+    }
+    a.close().await.unwrap();
+    b.close().await.unwrap();
+}
+
+/// How long a run takes that nobody disturbs.
+fn undisturbed(modes: (&str, &str)) -> Duration {
+    let place = shops();
+    let (a, b) = start(&place, 0, modes, 60_000);
+    let begun = Instant::now();
+    assert_eq!((a.end(), b.end()), (End::Through, End::Through), "{modes:?}");
+    let took = begun.elapsed();
+    block_on(check(&place, modes));
+    took
+}
+
+#[test]
+fn whichever_side_is_killed_at_random_it_ends_equal_and_never_hangs() {
+    let seed = std::env::var("STOREX_SEED").map_or(1, |seed| seed.parse().expect("a number"));
+    println!("STOREX_SEED={seed}");
+    let (mut rng, budget) = (Rng::new(seed), if is_long() { 500 } else { 15 });
+    let template = shops();
+    let usual = undisturbed(MODES[1]);
+    let (mut kills, mut rounds, mut in_time) = (0, 0, 0);
+    while kills < budget {
+        let modes = MODES[rounds % MODES.len()];
+        let place = template.copy();
+        for attempt in 0.. {
+            let (mut a, mut b) = start(&place, attempt, modes, 60_000);
+            // Not always: a run that is always cut short would say nothing about the end.
+            let kill = kills < budget && rng.below(6) > 0;
+            let kills_a = rng.below(2) == 0;
+            if kill {
+                wait(usual.mul_f64(rng.below(1000) as f64 / 1000.0));
+                if kills_a {
+                    a.process.kill()
+                } else {
+                    b.process.kill()
+                }
+                kills += 1;
+            }
+            let ends = (a.end(), b.end());
+            for end in [&ends.0, &ends.1] {
+                assert!(matches!(end, End::Through | End::Gone | End::Nothing), "{ends:?}");
+            }
+            assert!(kill || ends == (End::Through, End::Through), "{ends:?}");
+            let copy = place.copy();
+            audit::assert_whole(&copy.a());
+            audit::assert_whole(&copy.b());
+            if ends.0 == End::Through || ends.1 == End::Through {
+                block_on(check(&place, modes));
+                break;
+            }
+            in_time += 1;
+        }
+        rounds += 1;
+    }
+    println!("{kills} kills, {in_time} of them before the end; {rounds} rounds, {usual:?} each");
+    assert!(in_time * 4 >= kills, "too few before the end: {in_time} of {kills}");
+}
+
+#[test]
+fn whoever_stops_in_the_middle_is_given_up_at_the_deadline_and_a_new_run_goes_on() {
+    const DEADLINE: u64 = 2000;
+    let template = shops();
+    for (n, modes) in MODES.iter().enumerate().take(if is_long() { 4 } else { 2 }) {
+        for stops_a in [true, false] {
+            let place = template.copy();
+            let (a, b) = start(&place, 0, *modes, DEADLINE);
+            let (stopped, other) = if stops_a { (a, b) } else { (b, a) };
+            for _ in 0..=n + 2 {
+                assert!(stopped.wait_for("progress"));
+            }
+            stopped.process.stop();
+            let begun = Instant::now();
+            assert_eq!(other.end(), End::Timeout, "{modes:?}, A stops: {stops_a}");
+            let waited = begun.elapsed();
+            assert!(waited < Duration::from_secs(30), "{waited:?}");
+            stopped.process.go_on();
+            assert_ne!(stopped.end(), End::Through);
+            let (a, b) = start(&place, 1, *modes, 60_000);
+            assert_eq!((a.end(), b.end()), (End::Through, End::Through), "{modes:?}");
+            block_on(check(&place, *modes));
+        }
+    }
+}
