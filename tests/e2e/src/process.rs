@@ -135,7 +135,6 @@ impl Process {
     ///
     /// # Panics
     /// When that was asked for before.
-    #[must_use]
     pub fn take_lines(&mut self) -> impl Iterator<Item = String> + Send + 'static {
         let lines = self.stdout.take().expect("its output, once").lines();
         lines.map(|line| line.expect("the child's output"))

@@ -115,7 +115,7 @@ fn made_up(collection: &str, n: u64, rows: u64) -> Json {
         "album" => json!({"id": id, "title": format!("Album {n}"), "artist": parent("artist")}),
         "customer" => json!({"id": id, "name": "C", "email": format!("{n}@example.org")}),
         "track" => {
-            let composer = (n % 3 > 0).then(|| "somebody, ".repeat((n % 7) as usize));
+            let composer = (!n.is_multiple_of(3)).then(|| "somebody, ".repeat((n % 7) as usize));
             let (ms, price) = (200_000 + n % 999, n as f64 / 100.0);
             json!({"id": id, "name": format!("Track {n}"), "milliseconds": ms, "price": price,
                 "composer": composer, "album": parent("album")})
@@ -124,7 +124,7 @@ fn made_up(collection: &str, n: u64, rows: u64) -> Json {
             // Of those tracks that every shop has.
             let tracks = share("track", rows);
             let track = key("track", tracks * 2 / 5 + n % (tracks / 10).max(1));
-            let track = (n % 10 > 0).then_some(track);
+            let track = (!n.is_multiple_of(10)).then_some(track);
             json!({"id": id, "quantity": n % 5, "track": track, "customer": parent("customer")})
         }
     }

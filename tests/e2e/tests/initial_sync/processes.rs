@@ -23,10 +23,11 @@ const HANGS: Duration = Duration::from_secs(120);
 struct Side {
     process: Process,
     said: Receiver<String>,
+    end: End,
 }
 
 /// How a side has ended.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum End {
     Through,
     Timeout,
@@ -51,35 +52,40 @@ impl Side {
                 let _ = told.send(line);
             }
         });
-        Self { process, said }
+        Self { process, said, end: End::Nothing }
     }
 
     /// The next line; `None` at its end.
-    fn line(&self) -> Option<String> {
-        match self.said.recv_timeout(HANGS) {
-            Ok(line) => Some(line),
-            Err(RecvTimeoutError::Disconnected) => None,
+    fn line(&mut self) -> Option<String> {
+        let line = match self.said.recv_timeout(HANGS) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Disconnected) => return None,
             Err(RecvTimeoutError::Timeout) => panic!("it hangs"),
+        };
+        match line.as_str() {
+            "through" => self.end = End::Through,
+            "failed: timeout" => self.end = End::Timeout,
+            "failed: gone" => self.end = End::Gone,
+            "failed: given up" => self.end = End::GivenUp,
+            other => assert!(!other.starts_with("failed"), "{other}"),
         }
+        Some(line)
     }
 
-    fn wait_for(&self, beginning: &str) -> bool {
+    fn wait_for(&mut self, beginning: &str) -> bool {
         std::iter::from_fn(|| self.line()).any(|line| line.starts_with(beginning))
     }
 
-    fn end(self) -> End {
-        let mut end = End::Nothing;
-        while let Some(line) = self.line() {
-            match line.as_str() {
-                "through" => end = End::Through,
-                "failed: timeout" => end = End::Timeout,
-                "failed: gone" => end = End::Gone,
-                "failed: given up" => end = End::GivenUp,
-                other if other.starts_with("failed") => panic!("{other}"),
-                _ => {}
-            }
+    /// Waits until it has told of so many pages, or has ended.
+    fn pages(&mut self, count: u64) {
+        for _ in 0..count {
+            self.wait_for("progress");
         }
-        end
+    }
+
+    fn end(mut self) -> End {
+        while self.line().is_some() {}
+        self.end
     }
 }
 
@@ -94,9 +100,9 @@ const MODES: [(&str, &str); 4] = [
 /// Starts both sides, and waits until they are connected.
 fn start(place: &Place, attempt: u64, (at_a, at_b): (&str, &str), deadline: u64) -> (Side, Side) {
     let socket = place.file(&format!("socket-{attempt}"));
-    let a = Side::start(&place.a(), &socket, "listen", at_a, deadline);
+    let mut a = Side::start(&place.a(), &socket, "listen", at_a, deadline);
     assert!(a.wait_for("ready"), "A starts");
-    let b = Side::start(&place.b(), &socket, "connect", at_b, deadline);
+    let mut b = Side::start(&place.b(), &socket, "connect", at_b, deadline);
     assert!(b.wait_for("ready"), "B starts");
     (a, b)
 }
@@ -142,15 +148,17 @@ async fn check(place: &Place, modes: (&str, &str)) {
     b.close().await.unwrap();
 }
 
-/// How long a run takes that nobody disturbs.
-fn undisturbed(modes: (&str, &str)) -> Duration {
+/// Of how many pages A tells in a run that nobody disturbs.
+fn undisturbed(modes: (&str, &str)) -> u64 {
     let place = shops();
-    let (a, b) = start(&place, 0, modes, 60_000);
-    let begun = Instant::now();
+    let (mut a, b) = start(&place, 0, modes, 60_000);
+    let mut pages = 0;
+    while a.wait_for("progress") {
+        pages += 1;
+    }
     assert_eq!((a.end(), b.end()), (End::Through, End::Through), "{modes:?}");
-    let took = begun.elapsed();
     block_on(check(&place, modes));
-    took
+    pages
 }
 
 #[test]
@@ -159,7 +167,7 @@ fn whichever_side_is_killed_at_random_it_ends_equal_and_never_hangs() {
     println!("STOREX_SEED={seed}");
     let (mut rng, budget) = (Rng::new(seed), if is_long() { 500 } else { 15 });
     let template = shops();
-    let usual = undisturbed(MODES[1]);
+    let pages = MODES.map(undisturbed);
     let (mut kills, mut rounds, mut in_time) = (0, 0, 0);
     while kills < budget {
         let modes = MODES[rounds % MODES.len()];
@@ -170,7 +178,9 @@ fn whichever_side_is_killed_at_random_it_ends_equal_and_never_hangs() {
             let kill = kills < budget && rng.below(6) > 0;
             let kills_a = rng.below(2) == 0;
             if kill {
-                wait(usual.mul_f64(rng.below(1000) as f64 / 1000.0));
+                // Before, between and behind all pages, and anywhere within one.
+                a.pages(rng.below(pages[rounds % MODES.len()] + 1));
+                wait(Duration::from_micros(rng.below(8000)));
                 if kills_a {
                     a.process.kill()
                 } else {
@@ -186,7 +196,9 @@ fn whichever_side_is_killed_at_random_it_ends_equal_and_never_hangs() {
             let copy = place.copy();
             audit::assert_whole(&copy.a());
             audit::assert_whole(&copy.b());
-            if ends.0 == End::Through || ends.1 == End::Through {
+            // A receiver that dies when it has told the sender of its end judges what hangs in the air with the next run.
+            let is_through = |wants: &str, end| wants.ends_with("send") || end == End::Through;
+            if is_through(modes.0, ends.0) && is_through(modes.1, ends.1) {
                 block_on(check(&place, modes));
                 break;
             }
@@ -194,7 +206,7 @@ fn whichever_side_is_killed_at_random_it_ends_equal_and_never_hangs() {
         }
         rounds += 1;
     }
-    println!("{kills} kills, {in_time} of them before the end; {rounds} rounds, {usual:?} each");
+    println!("{kills} kills, {in_time} of them before the end; {rounds} rounds");
     assert!(in_time * 4 >= kills, "too few before the end: {in_time} of {kills}");
 }
 
@@ -206,7 +218,7 @@ fn whoever_stops_in_the_middle_is_given_up_at_the_deadline_and_a_new_run_goes_on
         for stops_a in [true, false] {
             let place = template.copy();
             let (a, b) = start(&place, 0, *modes, DEADLINE);
-            let (stopped, other) = if stops_a { (a, b) } else { (b, a) };
+            let (mut stopped, other) = if stops_a { (a, b) } else { (b, a) };
             for _ in 0..=n + 2 {
                 assert!(stopped.wait_for("progress"));
             }
