@@ -12,6 +12,7 @@ use storex_e2e::rng::Rng;
 use storex_sqlite::{SqliteBackend, adopt, copy_schema};
 use storex_sync::SyncLog;
 
+use crate::writers::beside;
 use crate::{assert_in_step, both_ways, exchange, one_way};
 
 /// Beside the repository.
@@ -33,9 +34,9 @@ async fn open(path: &Path) -> Storage {
 }
 
 /// Writes until it is stopped. Keys of new objects begin at `first`, which is another one on each device.
-async fn write(storage: Storage, first: i64, stop: Arc<AtomicBool>) -> i64 {
+async fn write(storage: &Storage, first: i64, stop: &AtomicBool) -> u64 {
     let mut rng = Rng::new(first.unsigned_abs());
-    let mut written = 0;
+    let mut written = 0_i64;
     while !stop.load(Ordering::SeqCst) {
         let any = json!({"TrackId": 1 + rng.below(3503)});
         let outcome = match rng.below(8) {
@@ -58,16 +59,12 @@ async fn write(storage: Storage, first: i64, stop: Arc<AtomicBool>) -> i64 {
         written += 1;
         tokio::task::yield_now().await;
     }
-    written
+    written.unsigned_abs()
 }
 
 async fn with_writers(a: &Storage, b: &Storage, sync: impl Future<Output = ()>) {
-    let stop = Arc::new(AtomicBool::new(false));
-    let at_a = tokio::spawn(write(a.clone(), 1_000_000, Arc::clone(&stop)));
-    let at_b = tokio::spawn(write(b.clone(), 2_000_000, Arc::clone(&stop)));
-    sync.await;
-    stop.store(true, Ordering::SeqCst);
-    println!("{} and {} writes", at_a.await.unwrap(), at_b.await.unwrap());
+    let stop = AtomicBool::new(false);
+    beside(sync, &stop, write(a, 1_000_000, &stop), write(b, 2_000_000, &stop)).await;
 }
 
 #[tokio::test]

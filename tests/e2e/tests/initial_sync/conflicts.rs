@@ -6,7 +6,7 @@ use storex_e2e::place::Place;
 use storex_e2e::shop::{self, key};
 use storex_sync::parked;
 
-use crate::{assert_in_step, both_ways, exchange, parked_count};
+use crate::{assert_in_step, both_ways, connection, exchange, parked_count, sync_of};
 
 const ROWS: u64 = 1000;
 
@@ -109,4 +109,26 @@ async fn a_unique_value_on_both_sides_waits_until_somebody_decides() {
         assert_in_step(&[(&a, &place.a()), (&b, &place.b())]).await;
         assert_eq!(shop::contents(&a).await.unwrap().len() as u64, ROWS + 2);
     }
+}
+
+/// The receiver has deleted a parent. What the sender has added to it is judged when everything is here, or, if the receiver ends
+/// before that, with its next exchange.
+#[tokio::test]
+async fn a_receiver_that_ends_as_soon_as_the_sender_is_through_judges_later() {
+    let place = Place::new();
+    let (a, b) = shops(&place).await;
+    delete(&a, "album", 7).await;
+    let new = json!({"id": "added by B", "name": "n", "milliseconds": 1, "album": key("album", 7)});
+    b.dynamic("track").unwrap().create(new).await.unwrap();
+    let (mut here, mut there) = connection();
+    let (receiver, sender) = (sync_of(&a).await, sync_of(&b).await);
+    tokio::select! {
+        biased;
+        sent = sender.send(&mut there) => assert!(sent.is_ok()),
+        received = receiver.receive(&mut here) => panic!("it is not through before: {received:?}"),
+    }
+    exchange(&place, &[&a]).await;
+    assert_eq!(a.dynamic("track").unwrap().get("added by B").await.unwrap(), None);
+    exchange(&place, &[&a, &b]).await;
+    assert_in_step(&[(&a, &place.a()), (&b, &place.b())]).await;
 }

@@ -48,10 +48,14 @@ async fn both_ways(one: &Storage, other: &Storage) {
     other.unwrap();
 }
 
+async fn shared_log(place: &Place) -> Arc<BackendSharedLog> {
+    let backend = SqliteBackend::open(place.shared()).unwrap();
+    Arc::new(BackendSharedLog::open(backend, Arc::new(TokioRuntime)).await.unwrap())
+}
+
 /// One exchange of everybody through a shared log: what the first lacks of the others comes by its second turn.
 async fn exchange(place: &Place, devices: &[&Storage]) {
-    let backend = SqliteBackend::open(place.shared()).unwrap();
-    let log = Arc::new(BackendSharedLog::open(backend, Arc::new(TokioRuntime)).await.unwrap());
+    let log = shared_log(place).await;
     for device in devices.iter().chain(devices.iter().rev().skip(1)) {
         Sync::open(*device, log.clone()).await.unwrap().sync_once().await.unwrap();
     }

@@ -211,6 +211,7 @@ fn whichever_side_is_killed_at_random_it_ends_equal_and_never_hangs() {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods)] // it is about the time that passes for two other processes
 fn whoever_stops_in_the_middle_is_given_up_at_the_deadline_and_a_new_run_goes_on() {
     const DEADLINE: u64 = 2000;
     let template = shops();
