@@ -4,9 +4,11 @@
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rustix::process::{Signal, getpid, kill_process};
 use serde_json::json;
 use storex_core::{ErrorKind, Runtime, Storage, TokioRuntime};
 use storex_e2e::ops::{self, Op};
@@ -35,10 +37,11 @@ fn main() -> Outcome {
         }
         // An initial sync from B to A.
         ["receive", dir, page] => block_on(receive_alone(Path::new(dir), page.parse()?)),
-        // One side of an initial sync of a music shop, over a Unix socket.
-        ["initial", database, socket, end, wants, deadline] => {
+        // One side of an initial sync of a music shop, over a Unix socket. At the k-th page it stops itself (0: never).
+        ["initial", database, socket, end, wants, deadline, k] => {
             let deadline = Duration::from_millis(deadline.parse()?);
-            block_on(initial(Path::new(database), Path::new(socket), end, wants, deadline))
+            let (database, socket, k) = (Path::new(database), Path::new(socket), k.parse()?);
+            block_on(initial(database, socket, end, wants, deadline, k))
         }
         // Writes to A, beside another process that does so too.
         ["write", dir, name, count, sync] => {
@@ -194,6 +197,7 @@ async fn initial(
     end: &str,
     wants: &str,
     deadline: Duration,
+    stops_at: u64,
 ) -> Outcome {
     let stream = match end {
         "listen" => {
@@ -209,9 +213,14 @@ async fn initial(
     };
     let storage = shop::open(database).await?;
     let mut channel = StreamChannel::new(stream);
-    let sync = InitialSync::open(&storage).await?.page(50).deadline(deadline).on_event(|event| {
+    let pages = AtomicU64::new(0);
+    let sync = InitialSync::open(&storage).await?.page(50).deadline(deadline);
+    let sync = sync.on_event(move |event| {
         if let InitialSyncEvent::Progress { done, total, .. } = event {
             say(&format!("progress {done} of {total}"));
+            if pages.fetch_add(1, Ordering::SeqCst) + 1 == stops_at {
+                kill_process(getpid(), Signal::STOP).expect("a signal");
+            }
         }
     });
     let outcome = match wants {

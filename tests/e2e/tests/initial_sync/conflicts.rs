@@ -129,6 +129,6 @@ async fn a_receiver_that_ends_as_soon_as_the_sender_is_through_judges_later() {
     }
     exchange(&place, &[&a]).await;
     assert_eq!(a.dynamic("track").unwrap().get("added by B").await.unwrap(), None);
-    exchange(&place, &[&a, &b]).await;
+    both_ways(&a, &b).await;
     assert_in_step(&[(&a, &place.a()), (&b, &place.b())]).await;
 }

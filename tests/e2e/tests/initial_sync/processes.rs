@@ -40,9 +40,9 @@ enum End {
 }
 
 impl Side {
-    fn start(database: &Path, socket: &Path, end: &str, wants: &str, deadline: u64) -> Self {
-        let deadline = deadline.to_string();
-        let args = ["initial", text(database), text(socket), end, wants, &deadline];
+    fn start(database: &Path, socket: &Path, end: &str, wants: &str, stops: Stops) -> Self {
+        let (deadline, at_page) = (stops.deadline.to_string(), stops.at_page.to_string());
+        let args = ["initial", text(database), text(socket), end, wants, &deadline, &at_page];
         let mut process = Process::start(CHILD, &args);
         let lines = process.take_lines();
         let (told, said) = channel();
@@ -89,6 +89,17 @@ impl Side {
     }
 }
 
+/// When a side stops itself, as if it was stopped from outside (0: never), and when it gives up the other, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Stops {
+    at_page: u64,
+    deadline: u64,
+}
+
+impl Stops {
+    const NEVER: Self = Self { at_page: 0, deadline: 60_000 };
+}
+
 /// What the two do: A, then B.
 const MODES: [(&str, &str); 4] = [
     ("send", "receive"),
@@ -98,11 +109,20 @@ const MODES: [(&str, &str); 4] = [
 ];
 
 /// Starts both sides, and waits until they are connected.
-fn start(place: &Place, attempt: u64, (at_a, at_b): (&str, &str), deadline: u64) -> (Side, Side) {
+fn start(place: &Place, attempt: u64, modes: (&str, &str)) -> (Side, Side) {
+    start_and_stop(place, attempt, modes, [Stops::NEVER; 2])
+}
+
+fn start_and_stop(
+    place: &Place,
+    attempt: u64,
+    (at_a, at_b): (&str, &str),
+    [a_stops, b_stops]: [Stops; 2],
+) -> (Side, Side) {
     let socket = place.file(&format!("socket-{attempt}"));
-    let mut a = Side::start(&place.a(), &socket, "listen", at_a, deadline);
+    let mut a = Side::start(&place.a(), &socket, "listen", at_a, a_stops);
     assert!(a.wait_for("ready"), "A starts");
-    let mut b = Side::start(&place.b(), &socket, "connect", at_b, deadline);
+    let mut b = Side::start(&place.b(), &socket, "connect", at_b, b_stops);
     assert!(b.wait_for("ready"), "B starts");
     (a, b)
 }
@@ -151,7 +171,7 @@ async fn check(place: &Place, modes: (&str, &str)) {
 /// Of how many pages A tells in a run that nobody disturbs.
 fn undisturbed(modes: (&str, &str)) -> u64 {
     let place = shops();
-    let (mut a, b) = start(&place, 0, modes, 60_000);
+    let (mut a, b) = start(&place, 0, modes);
     let mut pages = 0;
     while a.wait_for("progress") {
         pages += 1;
@@ -173,7 +193,7 @@ fn whichever_side_is_killed_at_random_it_ends_equal_and_never_hangs() {
         let modes = MODES[rounds % MODES.len()];
         let place = template.copy();
         for attempt in 0.. {
-            let (mut a, mut b) = start(&place, attempt, modes, 60_000);
+            let (mut a, mut b) = start(&place, attempt, modes);
             // Not always: a run that is always cut short would say nothing about the end.
             let kill = kills < budget && rng.below(6) > 0;
             let kills_a = rng.below(2) == 0;
@@ -218,19 +238,20 @@ fn whoever_stops_in_the_middle_is_given_up_at_the_deadline_and_a_new_run_goes_on
     for (n, modes) in MODES.iter().enumerate().take(if is_long() { 4 } else { 2 }) {
         for stops_a in [true, false] {
             let place = template.copy();
-            let (a, b) = start(&place, 0, *modes, DEADLINE);
+            let at_page = 3 + n as u64;
+            let (stops, waits) =
+                (Stops { at_page, deadline: DEADLINE }, Stops { at_page: 0, deadline: DEADLINE });
+            let both = if stops_a { [stops, waits] } else { [waits, stops] };
+            let (a, b) = start_and_stop(&place, 0, *modes, both);
             let (mut stopped, other) = if stops_a { (a, b) } else { (b, a) };
-            for _ in 0..=n + 2 {
-                assert!(stopped.wait_for("progress"));
-            }
-            stopped.process.stop();
+            stopped.pages(at_page);
             let begun = Instant::now();
             assert_eq!(other.end(), End::Timeout, "{modes:?}, A stops: {stops_a}");
             let waited = begun.elapsed();
             assert!(waited < Duration::from_secs(30), "{waited:?}");
             stopped.process.go_on();
             assert_ne!(stopped.end(), End::Through);
-            let (a, b) = start(&place, 1, *modes, 60_000);
+            let (a, b) = start(&place, 1, *modes);
             assert_eq!((a.end(), b.end()), (End::Through, End::Through), "{modes:?}");
             block_on(check(&place, *modes));
         }
