@@ -223,11 +223,18 @@ async fn initial(
             }
         }
     });
+    let writer = format!("{end} {}", socket.display());
     let outcome = match wants {
         "send" => sync.send(&mut channel).await.map(drop),
         "receive" => sync.receive(&mut channel).await.map(drop),
         "difference-send" => sync.difference_only().send(&mut channel).await.map(drop),
         "difference-receive" => sync.difference_only().receive(&mut channel).await.map(drop),
+        "both-writing" => tokio::select! {
+            outcome = sync.both_ways(&mut channel) => outcome.map(drop),
+            error = write_to_shop(&storage, &writer) => {
+                return error;
+            }
+        },
         _ => sync.both_ways(&mut channel).await.map(drop),
     };
     drop(channel);
@@ -239,6 +246,16 @@ async fn initial(
         Err(error) => say(&format!("failed: {error}")),
     }
     Ok(storage.close().await?)
+}
+
+/// Writes without an end; the name is a seed too.
+async fn write_to_shop(storage: &Storage, name: &str) -> Outcome {
+    let mut rng =
+        Rng::new(name.bytes().fold(7, |seed, byte| seed * 31 % 1_000_003 + u64::from(byte)));
+    loop {
+        shop::write(storage, &mut rng, name, 1200).await?;
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn write(dir: &Path, name: &str, count: u64, sync: bool) -> Outcome {
