@@ -12,7 +12,7 @@ use storex_sync::{Channel, MemoryChannel, Result, StreamChannel, SyncError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use crate::{assert_in_step, is_gone, one_way, sync_of};
+use crate::{assert_in_step, exchange, is_gone, one_way, sync_of};
 
 const ROWS: u64 = 400;
 
@@ -156,18 +156,19 @@ async fn frames_in_a_wrong_order_end_it_and_nothing_strange_is_taken() {
     for (n, does) in ALL.into_iter().enumerate() {
         let frames = frames_of(&a, does).await;
         let hears = [Does::Receive, Does::Send, Does::BothWays][n];
-        // The greeting again; what must come later at once; everything in any order.
+        // The greeting again; at once what has to come later; no greeting.
         let mut orders = vec![vec![frames[0].clone(), frames[0].clone()]];
         orders.extend(frames.iter().skip(2).map(|it| vec![frames[0].clone(), it.clone()]));
         orders.extend(frames.iter().skip(1).map(|it| vec![it.clone()]));
-        let empty = shop::open(&place.file(&format!("{n}.db"))).await.unwrap();
-        let before = audit::everything(&place.file(&format!("{n}.db")));
+        let path = place.file(&format!("{n}.db"));
+        let empty = shop::open(&path).await.unwrap();
+        let before = audit::everything(&path);
         for order in &orders {
             let error = told(&empty, hears, order, Then::Stays).await.unwrap_err();
             let refused = matches!(error, SyncError::Protocol { .. } | SyncError::Corrupt { .. });
             assert!(refused, "{does:?}: {error}");
         }
-        assert_eq!(audit::everything(&place.file(&format!("{n}.db"))), before);
+        assert_eq!(audit::everything(&path), before);
         for _ in 0..if is_long() { 300 } else { 10 } {
             let mut order = frames[2..].to_vec();
             for at in (1..order.len()).rev() {
@@ -181,7 +182,42 @@ async fn frames_in_a_wrong_order_end_it_and_nothing_strange_is_taken() {
             }
             assert_part_of(&shop::contents(&empty).await.unwrap(), &all, "of the sender");
         }
+        one_way(&a, &empty).await;
+        assert_in_step(&[(&a, &place.a()), (&empty, &path)]).await;
     }
+}
+
+/// What arrives otherwise than it was sent is refused, or it is values like any other: nothing panics or hangs, and the device can
+/// be used afterwards.
+#[tokio::test]
+async fn frames_with_a_wrong_byte_leave_a_device_that_works() {
+    let place = Place::new();
+    let a = shop::found(&place.a(), ROWS, 0..50, 50..100).await.unwrap();
+    let frames = frames_of(&a, Does::Send).await;
+    let (mut rng, mut refused) = (Rng::new(11), 0);
+    for n in 0..if is_long() { 300 } else { 40 } {
+        let mut frames = frames.clone();
+        // Half of them in what comes first: there are many pages.
+        let at = rng.below(if n % 2 == 0 { 4 } else { frames.len() as u64 }) as usize;
+        let byte = rng.below(frames[at].len() as u64) as usize;
+        frames[at][byte] ^= 1 << rng.below(8);
+        let path = place.file(&format!("{n}.db"));
+        let b = shop::open(&path).await.unwrap();
+        let outcome = told(&b, Does::Receive, &frames, Then::Stays).await;
+        refused += usize::from(outcome.is_err());
+        println!("frame {at}, byte {byte}: {outcome:?}");
+        for _ in 0..20 {
+            shop::write(&b, &mut rng, "afterwards", ROWS).await.unwrap();
+        }
+        exchange(&place, &[&b]).await;
+        b.close().await.unwrap();
+        audit::assert_whole(&path);
+        std::fs::remove_file(place.shared()).unwrap();
+        for rest in ["shared.db-wal", "shared.db-shm"] {
+            let _ = std::fs::remove_file(place.file(rest));
+        }
+    }
+    assert!(refused > 0, "some are refused");
 }
 
 #[tokio::test]
