@@ -76,6 +76,14 @@ fn open(path: &Path) -> Connection {
     conn
 }
 
+/// The file itself is whole.
+///
+/// # Panics
+/// When it is not.
+pub fn assert_whole(path: &Path) {
+    drop(open(path));
+}
+
 fn has_table(conn: &Connection, table: &str) -> bool {
     let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?";
     conn.query_row(sql, [table], |row| row.get::<_, i64>(0)).expect("a count") > 0

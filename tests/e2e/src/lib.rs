@@ -9,6 +9,7 @@ pub mod place;
 pub mod process;
 pub mod rng;
 pub mod schema;
+pub mod shop;
 pub mod steps;
 pub mod story;
 pub mod writers;
@@ -22,7 +23,7 @@ pub fn is_long() -> bool {
 /// Runs a future on a runtime of its own, on this thread.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()
         .expect("a tokio runtime")
         .block_on(future)

@@ -92,7 +92,7 @@ impl Notes {
 pub struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
-    stdout: BufReader<ChildStdout>,
+    stdout: Option<BufReader<ChildStdout>>,
     what: String,
 }
 
@@ -117,7 +117,7 @@ impl Process {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let what = format!("{command:?}");
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{what}: {error}"));
-        let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let stdout = child.stdout.take().map(BufReader::new);
         Self { stdin: child.stdin.take(), stdout, child, what }
     }
 
@@ -127,8 +127,17 @@ impl Process {
     /// When the pipe fails.
     pub fn line(&mut self) -> Option<String> {
         let mut line = String::new();
-        let read = self.stdout.read_line(&mut line).expect("the child's output");
+        let read = self.stdout.as_mut()?.read_line(&mut line).expect("the child's output");
         (read > 0).then(|| line.trim_end().to_owned())
+    }
+
+    /// What it says, to be listened to elsewhere. Here it is heard no more.
+    ///
+    /// # Panics
+    /// When that was asked for before.
+    pub fn take_lines(&mut self) -> impl Iterator<Item = String> + Send + 'static {
+        let lines = self.stdout.take().expect("its output, once").lines();
+        lines.map(|line| line.expect("the child's output"))
     }
 
     /// Waits for this line; `false` when the child ends without saying it.

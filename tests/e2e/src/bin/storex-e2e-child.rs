@@ -4,21 +4,24 @@
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rustix::process::{Signal, getpid, kill_process};
 use serde_json::json;
 use storex_core::{ErrorKind, Runtime, Storage, TokioRuntime};
 use storex_e2e::ops::{self, Op};
 use storex_e2e::process::{Notes, Told};
 use storex_e2e::rng::Rng;
 use storex_e2e::steps::{self, phase, step};
-use storex_e2e::{block_on, migration, schema, story};
+use storex_e2e::{block_on, migration, schema, shop, story};
 use storex_sqlite::{Durability, SqliteBackend};
 use storex_sync::{
-    BackendSharedLog, Exclusive, InitialSync, LeaseTimes, MemoryChannel, ObjectSharedLog,
-    SharedSyncLog as _, Sync, SyncError,
+    BackendSharedLog, Exclusive, InitialSync, InitialSyncEvent, LeaseTimes, MemoryChannel,
+    ObjectSharedLog, SharedSyncLog as _, StreamChannel, Sync, SyncError,
 };
+use tokio::net::{UnixListener, UnixStream};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -34,6 +37,12 @@ fn main() -> Outcome {
         }
         // An initial sync from B to A.
         ["receive", dir, page] => block_on(receive_alone(Path::new(dir), page.parse()?)),
+        // One side of an initial sync of a music shop, over a Unix socket. At the k-th page it stops itself (0: never).
+        ["initial", database, socket, end, wants, deadline, k] => {
+            let deadline = Duration::from_millis(deadline.parse()?);
+            let (database, socket, k) = (Path::new(database), Path::new(socket), k.parse()?);
+            block_on(initial(database, socket, end, wants, deadline, k))
+        }
         // Writes to A, beside another process that does so too.
         ["write", dir, name, count, sync] => {
             block_on(write(Path::new(dir), name, count.parse()?, *sync == "sync"))
@@ -179,6 +188,74 @@ async fn receive_alone(dir: &Path, page: u64) -> Outcome {
     a.receive(&dir.join("b.db"), page).await?;
     a.storage.close().await?;
     Ok(())
+}
+
+/// Says how far it has come, and how it ends: `through`, or the error. Pages are small, so that there are many.
+async fn initial(
+    database: &Path,
+    socket: &Path,
+    end: &str,
+    wants: &str,
+    deadline: Duration,
+    stops_at: u64,
+) -> Outcome {
+    let stream = match end {
+        "listen" => {
+            let listener = UnixListener::bind(socket)?;
+            say("ready");
+            listener.accept().await?.0
+        }
+        _ => {
+            let stream = UnixStream::connect(socket).await?;
+            say("ready");
+            stream
+        }
+    };
+    let storage = shop::open(database).await?;
+    let mut channel = StreamChannel::new(stream);
+    let pages = AtomicU64::new(0);
+    let sync = InitialSync::open(&storage).await?.page(50).deadline(deadline);
+    let sync = sync.on_event(move |event| {
+        if let InitialSyncEvent::Progress { done, total, .. } = event {
+            say(&format!("progress {done} of {total}"));
+            if pages.fetch_add(1, Ordering::SeqCst) + 1 == stops_at {
+                kill_process(getpid(), Signal::STOP).expect("a signal");
+            }
+        }
+    });
+    let writer = format!("{end} {}", socket.display());
+    let outcome = match wants {
+        "send" => sync.send(&mut channel).await.map(drop),
+        "receive" => sync.receive(&mut channel).await.map(drop),
+        "difference-send" => sync.difference_only().send(&mut channel).await.map(drop),
+        "difference-receive" => sync.difference_only().receive(&mut channel).await.map(drop),
+        "both-writing" => tokio::select! {
+            outcome = sync.both_ways(&mut channel) => outcome.map(drop),
+            error = write_to_shop(&storage, &writer) => {
+                return error;
+            }
+        },
+        _ => sync.both_ways(&mut channel).await.map(drop),
+    };
+    drop(channel);
+    match outcome {
+        Ok(()) => say("through"),
+        Err(SyncError::Timeout { .. }) => say("failed: timeout"),
+        Err(SyncError::Closed { .. } | SyncError::Transport { .. }) => say("failed: gone"),
+        Err(SyncError::Remote { .. }) => say("failed: given up"),
+        Err(error) => say(&format!("failed: {error}")),
+    }
+    Ok(storage.close().await?)
+}
+
+/// Writes without an end; the name is a seed too.
+async fn write_to_shop(storage: &Storage, name: &str) -> Outcome {
+    let mut rng =
+        Rng::new(name.bytes().fold(7, |seed, byte| seed * 31 % 1_000_003 + u64::from(byte)));
+    loop {
+        shop::write(storage, &mut rng, name, 1200).await?;
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn write(dir: &Path, name: &str, count: u64, sync: bool) -> Outcome {
