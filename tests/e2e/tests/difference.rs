@@ -66,6 +66,7 @@ fn peak() -> u64 {
 }
 
 #[tokio::test]
+#[allow(clippy::disallowed_methods)] // it measures
 async fn ten_differences_among_very_many_objects() {
     let count = if is_long() { 1_000_000 } else { 20_000 };
     let place = Place::new();
