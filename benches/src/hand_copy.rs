@@ -12,8 +12,8 @@ use crate::hand::Hand;
 const BATCH: usize = 1000;
 
 /// In one thread, row by row.
-pub fn copy(from: &Path, to: &Path) {
-    let (from, to) = (Connection::open(from).unwrap(), Hand::open(to, "NORMAL").connection);
+pub fn copy(from: &Path, to: &Connection) {
+    let from = Connection::open(from).unwrap();
     let mut select = from.prepare(SELECT).unwrap();
     let mut rows = select.query([]).unwrap();
     let mut insert = to.prepare_cached(INSERT).unwrap();
@@ -36,11 +36,11 @@ pub fn copy(from: &Path, to: &Path) {
         }
     }
     to.execute_batch("COMMIT").unwrap();
-    make_durable(&to);
+    make_durable(to);
 }
 
 /// In a thread at each end, as lengths and bytes over a loopback connection.
-pub fn copy_over_tcp(from: &Path, to: &Path) {
+pub fn copy_over_tcp(from: &Path, to: &Connection) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::scope(|scope| {
@@ -91,8 +91,7 @@ fn send_page(stream: &mut impl Write, page: &mut Vec<u8>) {
     page.clear();
 }
 
-fn receive(to: &Path, mut stream: TcpStream) {
-    let to = Hand::open(to, "NORMAL").connection;
+fn receive(to: &Connection, mut stream: TcpStream) {
     let mut insert = to.prepare_cached(INSERT).unwrap();
     let (mut length, mut page) = ([0; 4], Vec::new());
     while stream.read_exact(&mut length).is_ok() {
@@ -105,7 +104,7 @@ fn receive(to: &Path, mut stream: TcpStream) {
         }
         to.execute_batch("COMMIT").unwrap();
     }
-    make_durable(&to);
+    make_durable(to);
 }
 
 fn insert_next(insert: &mut CachedStatement<'_>, left: &mut &[u8]) {
@@ -121,6 +120,14 @@ fn insert_next(insert: &mut CachedStatement<'_>, left: &mut &[u8]) {
     let ints = [(); 2].map(|()| i64::from_le_bytes(take(8).try_into().unwrap()));
     let [id, title, body, tags] = texts;
     insert.execute(params![id, title, body, tags, ints[0], ints[1]]).unwrap();
+}
+
+/// A database to copy to, opened as storex does.
+#[must_use]
+pub fn target(path: &Path) -> Connection {
+    let to = Hand::open(path, "NORMAL").connection;
+    to.execute_batch("PRAGMA cache_size = -16384").unwrap();
+    to
 }
 
 /// What storex does at the end: the write-ahead log is on the disk.

@@ -7,7 +7,7 @@ use clap::Parser;
 use storex_benches::hand::Hand;
 use storex_benches::measure::{Report, median, seconds, seconds_of};
 use storex_benches::ours::Ours;
-use storex_benches::pump::{pump, pump_difference, pump_memory, pump_readers};
+use storex_benches::pump::{pump_copy, pump_difference, pump_memory, pump_readers};
 use storex_benches::pump_side;
 use storex_benches::queries::queries;
 use storex_benches::sync::{sync, sync_growth, sync_memory};
@@ -59,8 +59,8 @@ async fn main() {
         if wanted("writers") {
             writers(&mut report, 2_048 / scale).await;
         }
-        if wanted("pump") {
-            pump(&mut report, 100_000 / scale).await;
+        if wanted("pump-copy") {
+            pump_copy(&mut report, 100_000 / scale).await;
         }
     }
     if wanted("queries") {

@@ -69,17 +69,18 @@ const DATA_SETS: [DataSet; 4] = [
 ];
 
 /// Rows older than sync, which is what raw copy copies, and rows with clocks; keys that ascend, and keys without order.
-pub async fn pump(report: &mut Report, count: usize) {
+pub async fn pump_copy(report: &mut Report, count: usize) {
     for set in &DATA_SETS {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         let notes = (set.notes)(count, 8);
         write_by_hand(&path("hand-a.db"), &notes);
         let from = existing(&path("ours-a.db"), &notes, set.clocked).await;
+        let to = [hand_copy::target(&path("hand-b.db")), hand_copy::target(&path("hand-c.db"))];
         let before = processor();
-        let raw = seconds(|| hand_copy::copy(&path("hand-a.db"), &path("hand-b.db")));
+        let raw = seconds(|| hand_copy::copy(&path("hand-a.db"), &to[0]));
         let raw_processor = processor() - before;
-        let tcp = seconds(|| hand_copy::copy_over_tcp(&path("hand-a.db"), &path("hand-c.db")));
+        let tcp = seconds(|| hand_copy::copy_over_tcp(&path("hand-a.db"), &to[1]));
         let ways = [over_memory(), over_tcp(), over_secure_channel()];
         for (n, (key, ends)) in set.keys.into_iter().zip(ways).enumerate() {
             let to = Ours::open(&path(&format!("ours-b{n}.db")), Durability::Normal).await;
@@ -108,9 +109,9 @@ pub async fn pump_readers(report: &mut Report, count: usize) {
         let notes = notes(count, 9);
         write_by_hand(&path("hand-a.db"), &notes);
         let from = existing(&path("ours-a.db"), &notes, true).await;
-        drop(Hand::open(&path("hand-b.db"), "NORMAL"));
+        let to = hand_copy::target(&path("hand-b.db"));
         let watch = Watch::begin(&path("hand-b.db"), &notes);
-        hand_copy::copy_over_tcp(&path("hand-a.db"), &path("hand-b.db"));
+        hand_copy::copy_over_tcp(&path("hand-a.db"), &to);
         report.figure(hand_key, watch.end());
         let to = Ours::open(&path("ours-b.db"), Durability::Normal).await;
         let watch = Watch::begin(&path("ours-b.db"), &notes);
