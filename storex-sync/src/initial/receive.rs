@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use storex_core::{Batch, Collection, Filter, Name, Query, Record, Step, Timestamp};
+use storex_core::{Batch, Collection, Name, Record, Step, Timestamp};
 
 use super::arriving::{Arriving, ArrivingPage};
 use super::event::{Count, InitialSyncEvent, Role};
@@ -10,9 +10,10 @@ use super::fit::{Fit, Target};
 use super::frame::{Frame, Hello, Rows, Tombstones, translate};
 use super::hooks::PassingObject;
 use super::line::Line;
+use super::refused::Committed;
 use super::{InitialSync, InitialSyncReport, difference};
 use crate::before::BEFORE;
-use crate::clock_rows::clock_key;
+use crate::clock_rows::{find_clocks, look_for_clocks};
 use crate::error::{During, Result, SyncError};
 use crate::failure::Failure;
 use crate::journal::CONFLICTS;
@@ -58,6 +59,17 @@ pub(super) struct Receiver<'a> {
     pub(super) is_sifted: bool,
 }
 
+/// A page of rows that is ready to be committed.
+#[derive(Debug)]
+struct ReadyRows {
+    collection: usize,
+    /// How many were sent.
+    count: u64,
+    page: ArrivingPage,
+    /// Whether the application has dropped any.
+    is_sifted: bool,
+}
+
 impl<'a> Receiver<'a> {
     /// Takes everything that is sent, up to the end.
     async fn run(sync: &'a InitialSync, line: &mut Line<'_>, compares: bool) -> Result<Self> {
@@ -71,14 +83,23 @@ impl<'a> Receiver<'a> {
         if compares {
             receiver.report.compared = Some(difference::answer(&sync.replica, line).await?);
         }
+        let mut ahead = None;
         loop {
-            match line.receive(DURING).await? {
-                Frame::Finish => break,
-                frame => receiver.take(frame).await?,
-            }
-            // Before the answer, with which more would come.
-            line.follow().await?;
-            line.send(&Frame::Received).await?;
+            line.wait_while_paused(DURING).await?;
+            let rows = match ahead.take() {
+                Some(rows) => rows,
+                None => match line.receive(DURING).await? {
+                    Frame::Finish => break,
+                    Frame::Rows(rows) => receiver.ready(rows).await?,
+                    frame => {
+                        receiver.take(frame).await?;
+                        receiver.answer(line).await?;
+                        continue;
+                    }
+                },
+            };
+            ahead = receiver.take_rows(rows, line).await?;
+            receiver.answer(line).await?;
         }
         receiver.count.end();
         Ok(receiver)
@@ -100,19 +121,46 @@ impl<'a> Receiver<'a> {
         Ok(Self { sync, hello, fit, pending, report, count, is_sifted: false })
     }
 
-    /// Takes a page.
+    /// Says that a page was taken.
+    async fn answer(&self, line: &mut Line<'_>) -> Result<()> {
+        // Before the answer, with which more would come.
+        line.follow().await?;
+        line.send(&Frame::Received).await
+    }
+
+    /// Commits a page of rows. Meanwhile the next one, if it has arrived, is made ready: so a backend with a thread of its own is kept
+    /// busy. Gives that one.
+    async fn take_rows(
+        &mut self,
+        rows: ReadyRows,
+        line: &mut Line<'_>,
+    ) -> Result<Option<ReadyRows>> {
+        let next = async {
+            match line.rows_ahead().await? {
+                Some(rows) => self.ready(rows).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let (committed, ahead) = tokio::join!(self.commit(rows.page), next);
+        self.note(&committed?);
+        self.is_sifted |= rows.is_sifted;
+        self.add(rows.collection, rows.count);
+        ahead
+    }
+
+    fn note(&mut self, committed: &Committed) {
+        self.report.kept += committed.kept;
+        self.report.parked += committed.parked;
+    }
+
+    /// Takes what is no page of rows.
     async fn take(&mut self, frame: Frame) -> Result<()> {
         match frame {
-            Frame::Rows(rows) => {
-                let (at, count) = (rows.collection, rows.rows.len() as u64);
-                let page = self.rows(rows).await?;
-                self.commit(page).await?;
-                self.add(at, count);
-            }
             Frame::Tombstones(tombstones) => {
                 self.report.tombstones += tombstones.objects.len() as u64;
                 let page = self.tombstones(tombstones)?;
-                self.commit(page).await?;
+                let committed = self.commit(page).await?;
+                self.note(&committed);
             }
             Frame::Parked(parked) => {
                 let told = self.counted(&parked);
@@ -207,10 +255,12 @@ impl<'a> Receiver<'a> {
         })
     }
 
-    async fn rows(&mut self, rows: Rows) -> Result<ArrivingPage> {
+    /// Makes rows ready to be committed.
+    async fn ready(&self, rows: Rows) -> Result<ReadyRows> {
         let target = self.find(rows.collection)?;
         let collection = &target.collection;
-        let (mut objects, mut is_sifted) = (Vec::with_capacity(rows.rows.len()), false);
+        let (count, mut is_sifted) = (rows.rows.len() as u64, false);
+        let mut objects = Vec::with_capacity(rows.rows.len());
         for (values, clock) in rows.rows {
             if values.len() != target.positions.len() {
                 let reason = "a row has another number of values than its collection".to_owned();
@@ -234,8 +284,7 @@ impl<'a> Receiver<'a> {
             }
         }
         let page = self.page(target, &rows.devices, objects)?;
-        self.is_sifted |= is_sifted;
-        Ok(page)
+        Ok(ReadyRows { collection: rows.collection, count, page, is_sifted })
     }
 
     fn tombstones(&self, tombstones: Tombstones) -> Result<ArrivingPage> {
@@ -259,17 +308,17 @@ impl<'a> Receiver<'a> {
         let (kept, failure) = (Arc::new(Mutex::new(0)), Failure::default());
         let (result, refused) = (Arc::clone(&kept), failure.clone());
         let collection = Name::clone(page.collection.name());
+        let codes: Vec<Vec<u8>> = page.objects.iter().map(|object| object.code.clone()).collect();
+        let number = page.numbers.collection;
         let begun = Batch::new().step(read_meta(&[HEAD, DEVICES, SCOPES]));
+        let begun = begun.find(look_for_clocks(number, &codes));
         let begun = begun.touching([CLOCK, CONFLICTS, META, BEFORE]).touching([collection]);
         let batch = begun.then(move |trace| {
-            let meta = trace.found(0).to_vec();
-            let objects = page.objects.iter();
-            let keys = objects
-                .map(|object| clock_key(page.numbers.collection, object.code.clone()))
-                .collect();
+            let meta = trace.found(1).to_vec();
+            let clocks = find_clocks(number, codes.clone(), trace.found(0));
             let (page, result, refused) = (Arc::clone(&page), Arc::clone(&result), refused.clone());
             let mut steps: Vec<Step> = page.find_images().into_iter().collect();
-            steps.push(Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))));
+            steps.push(Step::Find(clocks));
             steps.push(Step::then(move |trace| {
                 let (steps, kept) = refused.keep(Arc::clone(&page).merge(&meta, trace))?;
                 *result.lock().unwrap_or_else(PoisonError::into_inner) = kept;

@@ -13,26 +13,35 @@ use crate::error::{Result, SyncError};
 use crate::parked::{Parked, WaitsFor};
 use crate::shared_log::SealedTransaction;
 
+/// What became of the objects of a page that were not written.
+#[derive(Debug, Default)]
+pub(super) struct Committed {
+    /// They were newer here.
+    pub(super) kept: u64,
+    pub(super) parked: u64,
+}
+
 impl Receiver<'_> {
     /// Commits a page, but for the objects that break a rule of the schema together with what is here, or that the application
     /// refuses: they are parked. What is in their way may be about to move, so they are judged when everything is here.
-    pub(super) async fn commit(&mut self, page: ArrivingPage) -> Result<()> {
+    pub(super) async fn commit(&self, page: ArrivingPage) -> Result<Committed> {
+        let mut committed = Committed::default();
         let mut pages = vec![Arc::new(page)];
         while let Some(page) = pages.pop() {
             match self.commit_whole(&page).await {
-                Ok(kept) => self.report.kept += kept,
+                Ok(kept) => committed.kept += kept,
                 Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
                     if let Some((first, second)) = page.halves() {
                         pages.extend([Arc::new(second), Arc::new(first)]);
                     } else {
                         self.park(vec![page.parked(&source)?]).await?;
-                        self.report.parked += 1;
+                        committed.parked += 1;
                     }
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(committed)
     }
 
     async fn commit_whole(&self, page: &Arc<ArrivingPage>) -> Result<u64> {

@@ -84,26 +84,42 @@ impl Sender<'_, '_> {
         Ok(())
     }
 
-    /// Sends objects of a collection; tells how many.
+    /// Sends objects of a collection; tells how many. While a page is sent the next one is read.
     async fn send_reach(&mut self, offered: &Offered, reach: Reach) -> Result<u64> {
-        let name = offered.collection.name();
+        let replica = &self.sync.replica;
         let mut sent = 0;
         let mut pages = Pages::new(&offered.collection, &offered.numbers, reach, self.sync.page);
-        while let Some((devices, rows)) = pages.next(&self.sync.replica).await? {
-            let read = rows.len() as u64;
-            let passed = self.show(offered, rows).await?;
-            let kept_back = read - passed.len() as u64;
-            for rows in portions(passed) {
-                let count = rows.len() as u64;
-                self.send_page(&offered.page(devices.clone(), rows)?).await?;
-                sent += count;
-                self.count.add(name, count);
-            }
-            if kept_back > 0 {
-                let collection = offered.place;
-                self.send_page(&Frame::KeptBack { collection, count: kept_back }).await?;
-                self.count.add(name, kept_back);
-            }
+        let mut page = pages.next(replica).await?;
+        while let Some((devices, rows)) = page {
+            let (next, passed) =
+                tokio::join!(pages.next(replica), self.send_some(offered, &devices, rows));
+            sent += passed?;
+            page = next?;
+        }
+        Ok(sent)
+    }
+
+    /// Sends these objects; tells how many have passed.
+    async fn send_some(
+        &mut self,
+        offered: &Offered,
+        devices: &Devices,
+        rows: Vec<Clocked>,
+    ) -> Result<u64> {
+        let name = offered.collection.name();
+        let (mut sent, read) = (0, rows.len() as u64);
+        let passed = self.show(offered, rows).await?;
+        let kept_back = read - passed.len() as u64;
+        for rows in portions(passed) {
+            let count = rows.len() as u64;
+            self.send_page(&offered.page(devices.clone(), rows)?).await?;
+            sent += count;
+            self.count.add(name, count);
+        }
+        if kept_back > 0 {
+            let collection = offered.place;
+            self.send_page(&Frame::KeptBack { collection, count: kept_back }).await?;
+            self.count.add(name, kept_back);
         }
         Ok(sent)
     }
