@@ -11,9 +11,12 @@
 #![allow(clippy::disallowed_methods)] // it measures real time
 
 pub mod hand;
+pub mod hand_copy;
 pub mod hand_sync;
 pub mod measure;
 pub mod ours;
+pub mod pump;
+pub mod pump_side;
 pub mod queries;
 pub mod sync;
 pub mod workload;

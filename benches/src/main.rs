@@ -7,6 +7,8 @@ use clap::Parser;
 use storex_benches::hand::Hand;
 use storex_benches::measure::{Report, median, seconds, seconds_of};
 use storex_benches::ours::Ours;
+use storex_benches::pump::{pump_copy, pump_difference, pump_memory, pump_readers};
+use storex_benches::pump_side;
 use storex_benches::queries::queries;
 use storex_benches::sync::{sync, sync_growth, sync_memory};
 use storex_benches::workload::{Note, notes, updates};
@@ -27,6 +29,9 @@ struct Arguments {
     /// Only the parts whose name contains this.
     #[arg(long, default_value = "")]
     only: String,
+    /// One side of an initial sync in a process of its own: `send` or `receive`, the database, the port.
+    #[arg(long, num_args = 3, hide = true)]
+    pump_side: Option<Vec<String>>,
 }
 
 const BATCH: usize = 1000;
@@ -34,6 +39,9 @@ const BATCH: usize = 1000;
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let arguments = Arguments::parse();
+    if let Some(side) = &arguments.pump_side {
+        return pump_side::run(side).await;
+    }
     let scale = if arguments.quick { 10 } else { 1 };
     let mut report = Report::default();
     let wanted = |name: &str| name.contains(&arguments.only);
@@ -51,6 +59,9 @@ async fn main() {
         if wanted("writers") {
             writers(&mut report, 2_048 / scale).await;
         }
+        if wanted("pump-copy") {
+            pump_copy(&mut report, 100_000 / scale).await;
+        }
     }
     if wanted("queries") {
         queries(&mut report, 1_000_000 / scale, arguments.rounds).await;
@@ -63,6 +74,15 @@ async fn main() {
     }
     if wanted("sync-memory") {
         sync_memory(&mut report, scale).await;
+    }
+    if wanted("pump-readers") {
+        pump_readers(&mut report, 100_000 / scale).await;
+    }
+    if wanted("pump-memory") {
+        pump_memory(&mut report, 1_000_000 / scale).await;
+    }
+    if wanted("pump-difference") {
+        pump_difference(&mut report, 1_000_000 / scale).await;
     }
     if arguments.json {
         println!("{}", report.to_json());

@@ -92,3 +92,21 @@ pub async fn seconds_of(future: impl Future<Output = ()>) -> f64 {
     future.await;
     start.elapsed().as_secs_f64()
 }
+
+/// A line of this process's status, in MiB; not every system tells it.
+#[must_use]
+pub fn memory(line: &str) -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let value = status.lines().find_map(|it| it.strip_prefix(line));
+    let kib = value.and_then(|it| it.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kib.unwrap_or(f64::NAN) / 1024.0
+}
+
+/// Seconds of processor time that this process has used; not every system tells it.
+#[must_use]
+pub fn processor() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Behind the name, which may hold anything; a tick is 10 ms everywhere.
+    let fields = status.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|it| it.parse::<f64>().ok()).sum::<f64>() / 100.0
+}

@@ -32,6 +32,15 @@ impl Ours {
         Self { storage }
     }
 
+    /// A database as it was before it was synced: no log, no clocks.
+    pub async fn open_without_log(path: &Path) -> Self {
+        let registry = Registry::builder().collection(definition()).build().unwrap();
+        let backend = SqliteBackend::builder(path).durability(Durability::Normal);
+        let storage =
+            Storage::builder(backend.build().unwrap(), registry, Arc::new(TokioRuntime)).open();
+        Self { storage: storage.await.unwrap() }
+    }
+
     fn notes(&self) -> TypedCollection<Note> {
         self.storage.collection::<Note>().unwrap()
     }

@@ -10,7 +10,7 @@ use storex_sync::{BackendSharedLog, Sync};
 
 use crate::hand::Hand;
 use crate::hand_sync::HandLog;
-use crate::measure::{Report, median, seconds, seconds_of};
+use crate::measure::{Report, median, memory, seconds, seconds_of};
 use crate::ours::Ours;
 use crate::workload::{notes, updates};
 
@@ -187,12 +187,4 @@ pub async fn sync_memory(report: &mut Report, scale: usize) {
     report.figure("sync_arrival_peak_mib", memory("VmHWM:") - before);
     assert_eq!(ours.to.count().await, count as u64);
     ours.close().await;
-}
-
-/// A line of this process's status, in MiB.
-fn memory(line: &str) -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let value = status.lines().find_map(|it| it.strip_prefix(line));
-    let kib = value.and_then(|it| it.trim().trim_end_matches(" kB").parse::<f64>().ok());
-    kib.unwrap_or(f64::NAN) / 1024.0
 }

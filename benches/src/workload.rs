@@ -122,6 +122,18 @@ pub fn notes(count: usize, seed: u64) -> Vec<Note> {
         .collect()
 }
 
+/// The same with keys without any order, as UUIDs version 4 have.
+#[must_use]
+pub fn notes_without_order(count: usize, seed: u64) -> Vec<Note> {
+    let mut random = Random(!seed);
+    let mut notes = notes(count, seed);
+    for note in &mut notes {
+        let any = i64::try_from(random.next_u64() >> 1).unwrap_or(0);
+        note.id = random.uuid(any);
+    }
+    notes
+}
+
 /// `count` changes of one field each, of notes drawn at random.
 #[must_use]
 pub fn updates(notes: &[Note], count: usize) -> Vec<Update> {

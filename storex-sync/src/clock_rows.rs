@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use storex_core::{Key, Record, Value};
+use storex_core::{Filter, Key, Position, Query, Record, Value, field};
 
 use crate::clock::Clock;
 use crate::error::{Result, SyncError};
+use crate::log::CLOCK;
 use crate::meta::Devices;
 use crate::scope::{Marker, is_marker};
 
@@ -15,6 +16,26 @@ pub(crate) fn clock_key(collection: i64, code: Vec<u8>) -> Key {
 
 pub(crate) fn clock_record(collection: i64, code: Vec<u8>, clock: Vec<u8>) -> Record {
     Record::new(vec![Value::Int(collection), Value::Bytes(code), Value::Bytes(clock)])
+}
+
+/// Asks whether there are clocks among these objects' at all: finds the first row that is not before all of them.
+pub(crate) fn look_for_clocks(collection: i64, codes: &[Vec<u8>]) -> Query {
+    let own = field("collection").eq(collection);
+    let mut query = Query::new(CLOCK).filter(own).limit(1);
+    // A code that is cut short is before it.
+    let before = codes.iter().min().and_then(|code| code.split_last()).map(|(_, rest)| rest);
+    let before = before.unwrap_or_default().to_vec();
+    query.after = Some(Position { values: vec![Value::Int(collection), Value::Bytes(before)] });
+    query
+}
+
+/// Finds the clocks of these objects, by what [`look_for_clocks`] has found: where there are none, they are not looked up one by one.
+pub(crate) fn find_clocks(collection: i64, codes: Vec<Vec<u8>>, first: &[Record]) -> Query {
+    let first = first.first().and_then(|row| row.get(1).as_bytes());
+    let any = first.is_some_and(|first| codes.iter().any(|code| code.as_slice() >= first));
+    let codes = if any { codes } else { Vec::new() };
+    let keys = codes.into_iter().map(|code| clock_key(collection, code)).collect();
+    Query::new(CLOCK).filter(Filter::Keys(keys))
 }
 
 /// Ascending keys touch each page of the database once.

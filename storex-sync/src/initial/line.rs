@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::future::ready;
 
-use super::frame::Frame;
+use super::frame::{Frame, Rows};
 use super::watch::{Lapse, Watch};
 use crate::channel::Channel;
 use crate::error::{Result, SyncError, describe};
@@ -130,6 +130,26 @@ impl<'a> Line<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// The page of rows that is next, if it is here already. Nothing else is looked at, and no pause is heard: each in its turn.
+    pub(super) async fn rows_ahead(&mut self) -> Result<Option<Rows>> {
+        let taken_in = self.take_in().await;
+        self.why(taken_in)?;
+        let next = self.inbox.front().map(|bytes| (bytes.len(), Frame::decode(bytes)));
+        let Some((length, Ok(Frame::Rows(rows)))) = next else { return Ok(None) };
+        self.inbox.pop_front();
+        self.bytes += length as u64;
+        Ok(Some(rows))
+    }
+
+    /// Waits while this side pauses.
+    pub(super) async fn wait_while_paused(&mut self, during: &'static str) -> Result<()> {
+        // Meanwhile no frame is heard.
+        while self.watch.as_ref().is_some_and(|watch| watch.pauses_here) {
+            self.hear(during).await?;
+        }
+        Ok(())
     }
 
     /// Waits for a frame, or for the beginning or end of a pause.

@@ -118,7 +118,7 @@ pub struct InitialSync {
 }
 
 /// Rows of a page, at most: so many that a commit is shared by many.
-const PAGE: u64 = 1000;
+const PAGE: u64 = 4000;
 
 /// Pages that may be under way without an answer.
 const WINDOW: usize = 4;
@@ -152,7 +152,7 @@ impl InitialSync {
         }
     }
 
-    /// Rows per page, at most; 1,000 unless told otherwise. A page has about 1 MiB at most too, and one row at least.
+    /// Rows per page, at most; 4,000 unless told otherwise. A page has about 1 MiB at most too, and one row at least.
     #[must_use]
     pub fn page(mut self, rows: u64) -> Self {
         self.page = rows.max(1);

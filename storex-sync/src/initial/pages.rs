@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use storex_core::{
-    Batch, Collection, Filter, Key, Position, Query, Record, Step, StepOutcome, Value,
+    Batch, Collection, Filter, Key, Position, Query, Record, Step, StepOutcome, Trace, Value,
 };
 
 use crate::apply::Replica;
-use crate::clock_rows::clock_key;
+use crate::clock_rows::{find_clocks, look_for_clocks};
 use crate::error::{During, Result, SyncError};
 use crate::key_code;
 use crate::log::CLOCK;
@@ -113,18 +113,23 @@ impl Pages {
         let (schema, number) = (Arc::clone(&self.collection), self.numbers.collection);
         let begun = Batch::new().step(read_meta(&[DEVICES])).find(query).touching([CLOCK]);
         let batch = begun.then(move |trace| {
-            let keys = trace.found(0).iter().map(|record| {
-                let key = schema.primary_key().iter().map(|at| record.get(*at));
-                clock_key(number, key_code::encode(key))
+            let codes = trace.found(0).iter().map(|record| {
+                key_code::encode(schema.primary_key().iter().map(|at| record.get(*at)))
             });
-            Ok(vec![Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys.collect())))])
+            let codes: Vec<Vec<u8>> = codes.collect();
+            let look = Step::Find(look_for_clocks(number, &codes));
+            let find = move |trace: &Trace| {
+                Ok(vec![Step::Find(find_clocks(number, codes.clone(), trace.found(0)))])
+            };
+            Ok(vec![look, Step::then(find)])
         });
         let outcome = replica.storage.apply(batch).await.during("reading a page")?;
         let mut found = outcome.executed().iter().filter_map(|executed| match &executed.outcome {
             StepOutcome::Found(records) => Some(records),
             _ => None,
         });
-        let (Some(meta), Some(records), Some(clocks)) = (found.next(), found.next(), found.next())
+        let (Some(meta), Some(records), Some(_), Some(clocks)) =
+            (found.next(), found.next(), found.next(), found.next())
         else {
             return Err(SyncError::NoSyncLog);
         };
@@ -140,11 +145,11 @@ impl Pages {
         let during = "reading a page";
         let records = replica.storage.find(query).await.during(during)?;
         let key = self.collection.primary_key();
-        let keys = records.iter().map(|record| {
-            let code = key_code::encode(key.iter().map(|at| record.get(*at)));
-            clock_key(self.numbers.collection, code)
-        });
-        let clocks = Query::new(CLOCK).filter(Filter::Keys(keys.collect()));
+        let codes =
+            records.iter().map(|record| key_code::encode(key.iter().map(|at| record.get(*at))));
+        let (codes, number) = (codes.collect::<Vec<_>>(), self.numbers.collection);
+        let first = replica.storage.find(look_for_clocks(number, &codes)).await.during(during)?;
+        let clocks = find_clocks(number, codes, &first);
         let clocks = replica.storage.find(clocks).await.during(during)?;
         let (_, devices) = replica.head().await?;
         Ok((devices, self.clocked(records, &clocks)))

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use storex_core::{Batch, Collection, Filter, Name, Query, Record, Step, Timestamp, Value};
+use storex_core::{Batch, Collection, Name, Record, Step, Timestamp, Value};
 
 use super::arriving::{Arriving, ArrivingPage};
 use super::event::{Count, InitialSyncEvent, Role};
@@ -10,11 +10,12 @@ use super::fit::{Fit, Target};
 use super::frame::{Frame, Hello, Rows, Tombstones, translate};
 use super::hooks::PassingObject;
 use super::line::Line;
+use super::refused::Committed;
 use super::resume::{Noting, Phase};
 use super::session::Agreed;
 use super::{InitialSync, InitialSyncReport, difference};
 use crate::before::BEFORE;
-use crate::clock_rows::clock_key;
+use crate::clock_rows::{find_clocks, look_for_clocks};
 use crate::error::{During, Result, SyncError};
 use crate::failure::Failure;
 use crate::journal::CONFLICTS;
@@ -67,6 +68,20 @@ pub(super) struct Receiver<'a> {
     pub(super) is_sifted: bool,
 }
 
+/// A page of rows that is ready to be committed.
+#[derive(Debug)]
+struct ReadyRows {
+    collection: usize,
+    number: u64,
+    /// How many were sent.
+    count: u64,
+    /// The key of the last one.
+    last: Option<Vec<Value>>,
+    page: ArrivingPage,
+    /// Whether the application has dropped any.
+    is_sifted: bool,
+}
+
 impl<'a> Receiver<'a> {
     /// Takes everything that is sent, up to the end.
     async fn run(
@@ -86,22 +101,31 @@ impl<'a> Receiver<'a> {
         if compares {
             receiver.report.compared = Some(difference::answer(&sync.replica, line).await?);
         }
+        let mut ahead = None;
         loop {
-            match line.receive(DURING).await? {
-                Frame::Finish if !receiver.is_catching_up() => break,
-                Frame::Resumable { ticket, resumes } => {
-                    receiver.resumable(ticket, resumes)?;
-                    continue;
-                }
-                Frame::CaughtUp => {
-                    receiver.caught_up()?;
-                    continue;
-                }
-                frame => receiver.take(frame).await?,
-            }
-            // Before the answer, with which more would come.
-            line.follow().await?;
-            line.send(&Frame::Received).await?;
+            line.wait_while_paused(DURING).await?;
+            let rows = match ahead.take() {
+                Some(rows) => rows,
+                None => match line.receive(DURING).await? {
+                    Frame::Finish if !receiver.is_catching_up() => break,
+                    Frame::Resumable { ticket, resumes } => {
+                        receiver.resumable(ticket, resumes)?;
+                        continue;
+                    }
+                    Frame::CaughtUp => {
+                        receiver.caught_up()?;
+                        continue;
+                    }
+                    Frame::Rows(rows) => receiver.ready(rows).await?,
+                    frame => {
+                        receiver.take(frame).await?;
+                        receiver.answer(line).await?;
+                        continue;
+                    }
+                },
+            };
+            ahead = receiver.take_rows(rows, line).await?;
+            receiver.answer(line).await?;
         }
         receiver.is_whole = receiver.count.is_whole();
         receiver.count.end();
@@ -139,17 +163,44 @@ impl<'a> Receiver<'a> {
         })
     }
 
-    /// Takes a page.
+    /// Says that a page was taken.
+    async fn answer(&self, line: &mut Line<'_>) -> Result<()> {
+        // Before the answer, with which more would come.
+        line.follow().await?;
+        line.send(&Frame::Received).await
+    }
+
+    /// Commits a page of rows. Meanwhile the next one, if it has arrived, is made ready: so a backend with a thread of its own is kept
+    /// busy. Gives that one.
+    async fn take_rows(
+        &mut self,
+        rows: ReadyRows,
+        line: &mut Line<'_>,
+    ) -> Result<Option<ReadyRows>> {
+        self.expect(rows.number)?;
+        self.is_sifted |= rows.is_sifted;
+        let note = self.note(Phase::Rows, rows.collection, rows.last, rows.count);
+        let next = async {
+            match line.rows_ahead().await? {
+                Some(rows) => self.ready(rows).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let (committed, ahead) = tokio::join!(self.commit(rows.page, note), next);
+        self.tally(&committed?).await?;
+        self.add(rows.collection, rows.count);
+        ahead
+    }
+
+    async fn tally(&mut self, committed: &Committed) -> Result<()> {
+        self.report.kept += committed.kept;
+        self.report.parked += committed.parked;
+        if committed.is_noted { Ok(()) } else { self.write_note().await }
+    }
+
+    /// Takes what is no page of rows.
     async fn take(&mut self, frame: Frame) -> Result<()> {
         match frame {
-            Frame::Rows(rows) => {
-                self.expect(rows.number)?;
-                let (at, count) = (rows.collection, rows.rows.len() as u64);
-                let (page, last) = self.rows(rows).await?;
-                let note = self.note(Phase::Rows, at, last, count);
-                self.commit(page, note).await?;
-                self.add(at, count);
-            }
             Frame::Tombstones(tombstones) => {
                 self.report.tombstones += tombstones.objects.len() as u64;
                 self.expect(tombstones.number)?;
@@ -158,7 +209,8 @@ impl<'a> Receiver<'a> {
                     tombstones.objects.last().map(|(code, _)| vec![Value::Bytes(code.clone())]);
                 let page = self.tombstones(tombstones)?;
                 let note = self.note(Phase::Tombstones, at, last, 0);
-                self.commit(page, note).await?;
+                let committed = self.commit(page, note).await?;
+                self.tally(&committed).await?;
             }
             Frame::Parked(parked) => {
                 let told = self.counted(&parked);
@@ -254,11 +306,12 @@ impl<'a> Receiver<'a> {
         })
     }
 
-    /// A page of rows, and the key of the last one.
-    async fn rows(&mut self, rows: Rows) -> Result<(ArrivingPage, Option<Vec<Value>>)> {
+    /// Makes rows ready to be committed.
+    async fn ready(&self, rows: Rows) -> Result<ReadyRows> {
         let target = self.find(rows.collection)?;
         let collection = &target.collection;
-        let (mut objects, mut is_sifted) = (Vec::with_capacity(rows.rows.len()), false);
+        let (count, mut is_sifted) = (rows.rows.len() as u64, false);
+        let mut objects = Vec::with_capacity(rows.rows.len());
         let mut last = None;
         for (values, clock) in rows.rows {
             if values.len() != target.positions.len() {
@@ -284,8 +337,9 @@ impl<'a> Receiver<'a> {
             }
         }
         let page = self.page(target, &rows.devices, objects)?;
-        self.is_sifted |= is_sifted;
-        Ok((page, last.map(|key| key.values().to_vec())))
+        let (collection, number) = (rows.collection, rows.number);
+        let last = last.map(|key| key.values().to_vec());
+        Ok(ReadyRows { collection, number, count, last, page, is_sifted })
     }
 
     fn tombstones(&self, tombstones: Tombstones) -> Result<ArrivingPage> {
@@ -309,17 +363,17 @@ impl<'a> Receiver<'a> {
         let (kept, failure) = (Arc::new(Mutex::new(0)), Failure::default());
         let (result, refused) = (Arc::clone(&kept), failure.clone());
         let collection = Name::clone(page.collection.name());
+        let codes: Vec<Vec<u8>> = page.objects.iter().map(|object| object.code.clone()).collect();
+        let number = page.numbers.collection;
         let begun = Batch::new().step(read_meta(&[HEAD, DEVICES, SCOPES]));
+        let begun = begun.find(look_for_clocks(number, &codes));
         let begun = begun.touching([CLOCK, CONFLICTS, META, BEFORE]).touching([collection]);
         let batch = begun.then(move |trace| {
-            let meta = trace.found(0).to_vec();
-            let objects = page.objects.iter();
-            let keys = objects
-                .map(|object| clock_key(page.numbers.collection, object.code.clone()))
-                .collect();
+            let meta = trace.found(1).to_vec();
+            let clocks = find_clocks(number, codes.clone(), trace.found(0));
             let (page, result, refused) = (Arc::clone(&page), Arc::clone(&result), refused.clone());
             let mut steps: Vec<Step> = page.find_images().into_iter().collect();
-            steps.push(Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))));
+            steps.push(Step::Find(clocks));
             steps.push(Step::then(move |trace| {
                 let (steps, kept) = refused.keep(Arc::clone(&page).merge(&meta, trace))?;
                 *result.lock().unwrap_or_else(PoisonError::into_inner) = kept;

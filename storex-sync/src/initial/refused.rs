@@ -13,12 +13,27 @@ use crate::error::{Result, SyncError};
 use crate::parked::{Parked, WaitsFor};
 use crate::shared_log::SealedTransaction;
 
+/// What became of the objects of a page that were not written.
+#[derive(Debug, Default)]
+pub(super) struct Committed {
+    /// They were newer here.
+    pub(super) kept: u64,
+    pub(super) parked: u64,
+    /// Whether how far it is was noted with them, or nothing is to be noted.
+    pub(super) is_noted: bool,
+}
+
 impl Receiver<'_> {
     /// Commits a page, but for the objects that break a rule of the schema together with what is here, or that the application
     /// refuses: they are parked. What is in their way may be about to move, so they are judged when everything is here.
     ///
-    /// With the page, or behind the last part of it, it is noted how far the initial sync is.
-    pub(super) async fn commit(&mut self, page: ArrivingPage, note: Option<Vec<u8>>) -> Result<()> {
+    /// It is noted with the page how far the initial sync is, unless the page is taken apart or consists of several transactions.
+    pub(super) async fn commit(
+        &self,
+        page: ArrivingPage,
+        note: Option<Vec<u8>>,
+    ) -> Result<Committed> {
+        let mut committed = Committed::default();
         let is_noted = note.is_some();
         let is_whole = !self.sync.replica.rules.update_wins(page.collection.name());
         let page = ArrivingPage { note: note.filter(|_| is_whole), ..page };
@@ -27,20 +42,21 @@ impl Receiver<'_> {
         while let Some(page) = pages.pop() {
             is_through |= page.note.is_some();
             match self.commit_whole(&page).await {
-                Ok(kept) => self.report.kept += kept,
+                Ok(kept) => committed.kept += kept,
                 Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
                     is_through = !is_noted;
                     if let Some((first, second)) = page.halves() {
                         pages.extend([Arc::new(second), Arc::new(first)]);
                     } else {
                         self.park(vec![page.parked(&source)?]).await?;
-                        self.report.parked += 1;
+                        committed.parked += 1;
                     }
                 }
                 Err(error) => return Err(error),
             }
         }
-        if is_through { Ok(()) } else { self.write_note().await }
+        committed.is_noted = is_through;
+        Ok(committed)
     }
 
     async fn commit_whole(&self, page: &Arc<ArrivingPage>) -> Result<u64> {

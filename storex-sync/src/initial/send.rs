@@ -122,32 +122,48 @@ impl Sender<'_, '_> {
         Ok(())
     }
 
-    /// Sends objects of a collection.
+    /// Sends objects of a collection. While a page is sent the next one is read.
     pub(super) async fn send_rows(&mut self, offered: &Offered, reach: Reach) -> Result<()> {
-        let name = offered.collection.name();
+        let source = self.source.clone();
         let mut sent = 0;
         let mut pages = Pages::new(&offered.collection, &offered.numbers, reach, self.sync.page);
-        while let Some((devices, rows)) = pages.next(&self.source).await? {
-            let read = rows.len() as u64;
-            let passed = self.show(offered, rows).await?;
-            let kept_back = read - passed.len() as u64;
-            // Told first: once the rows are there it is known that not all were sent.
-            if kept_back > 0 {
-                let collection = offered.place;
-                self.send_page(Frame::KeptBack { collection, count: kept_back }).await?;
-                self.count.add(name, kept_back);
-            }
-            for rows in portions(passed) {
-                let count = rows.len() as u64;
-                self.send_page(offered.page(devices.clone(), rows)?).await?;
-                sent += count;
-                self.count.add(name, count);
-            }
+        let mut page = pages.next(&source).await?;
+        while let Some((devices, rows)) = page {
+            let (next, passed) =
+                tokio::join!(pages.next(&source), self.send_some(offered, &devices, rows));
+            sent += passed?;
+            page = next?;
         }
         if let Some((_, objects)) = self.report.objects.get_mut(offered.place) {
             *objects += sent;
         }
         Ok(())
+    }
+
+    /// Sends these objects; tells how many have passed.
+    async fn send_some(
+        &mut self,
+        offered: &Offered,
+        devices: &Devices,
+        rows: Vec<Clocked>,
+    ) -> Result<u64> {
+        let name = offered.collection.name();
+        let (mut sent, read) = (0, rows.len() as u64);
+        let passed = self.show(offered, rows).await?;
+        let kept_back = read - passed.len() as u64;
+        // Told first: once the rows are there it is known that not all were sent.
+        if kept_back > 0 {
+            let collection = offered.place;
+            self.send_page(Frame::KeptBack { collection, count: kept_back }).await?;
+            self.count.add(name, kept_back);
+        }
+        for rows in portions(passed) {
+            let count = rows.len() as u64;
+            self.send_page(offered.page(devices.clone(), rows)?).await?;
+            sent += count;
+            self.count.add(name, count);
+        }
+        Ok(sent)
     }
 
     /// Shows objects to the application; those that pass are left.

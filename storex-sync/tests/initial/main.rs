@@ -159,6 +159,26 @@ async fn rows_older_than_sync_are_edited_on_both_sides_afterwards() {
     );
 }
 
+/// Wherever in a page the only object with a clock is, its clock is looked at: on the receiver, and on the sender.
+#[tokio::test(start_paused = true)]
+async fn one_clock_among_objects_older_than_sync_counts_wherever_it_is() {
+    let ids: Vec<String> = (0..5).map(|n| format!("n{n}")).collect();
+    let old: Vec<_> = ids.iter().map(|id| json!({"id": id, "title": "old"})).collect();
+    for id in &ids {
+        let a = Device::with_old_notes(1, &old).await;
+        let b = Device::with_old_notes(2, &old).await;
+        b.retitle(id, "edited").await;
+        pump(&a, &b).await;
+        assert_eq!(b.title(id).await.as_deref(), Some("edited"), "{id} on the receiver");
+        a.retitle(id, "first").await;
+        b.retitle(id, "edited again").await;
+        b.retitle(id, "last").await;
+        pump(&b, &a).await;
+        assert_eq!(a.title(id).await.as_deref(), Some("last"), "{id} on the sender");
+        assert_eq!(count(&a, "_storex_clock").await, 1);
+    }
+}
+
 /// While the pump runs, the sender's application goes on writing: before, at and behind the place of the pump.
 #[tokio::test(start_paused = true)]
 async fn writes_during_the_pump_arrive_once() {
