@@ -34,7 +34,7 @@ fn harness<F: Future<Output = Ends> + Send + 'static>(
     ChannelHarness::new(move || Box::pin(make()) as BoxFuture<'static, Ends>)
 }
 
-mod stream_over_a_pipe_in_memory {
+mod c51_stream_over_a_pipe_in_memory {
     use super::*;
 
     fn duplex() -> ChannelHarness {
@@ -45,7 +45,7 @@ mod stream_over_a_pipe_in_memory {
 }
 
 /// A pipe that takes few bytes, so that everything is cut everywhere.
-mod stream_over_a_narrow_pipe {
+mod c51_stream_over_a_narrow_pipe {
     use super::*;
 
     fn duplex() -> ChannelHarness {
@@ -55,7 +55,7 @@ mod stream_over_a_narrow_pipe {
     channel_conformance!(duplex);
 }
 
-mod stream_over_tcp {
+mod c51_stream_over_tcp {
     use super::*;
 
     fn loopback() -> ChannelHarness {
@@ -65,7 +65,7 @@ mod stream_over_tcp {
     channel_conformance!(loopback);
 }
 
-mod stream_over_a_unix_socket {
+mod c51_stream_over_a_unix_socket {
     use super::*;
 
     fn socket() -> ChannelHarness {
@@ -83,7 +83,7 @@ async fn websockets<S: AsyncRead + AsyncWrite + Send + 'static>(
     (client.unwrap(), server.unwrap())
 }
 
-mod websocket_from_client_to_server {
+mod c51_websocket_from_client_to_server {
     use super::*;
 
     fn client() -> ChannelHarness {
@@ -96,7 +96,7 @@ mod websocket_from_client_to_server {
     channel_conformance!(client);
 }
 
-mod websocket_from_server_to_client {
+mod c51_websocket_from_server_to_client {
     use super::*;
 
     fn server() -> ChannelHarness {
@@ -117,7 +117,7 @@ fn packed<C: Channel>(channel: C) -> ZstdChannel<C> {
     ZstdChannel::new(channel).unwrap()
 }
 
-mod heartbeat_over_memory {
+mod c51_heartbeat_over_memory {
     use super::*;
 
     fn memory() -> ChannelHarness {
@@ -130,7 +130,7 @@ mod heartbeat_over_memory {
     channel_conformance!(memory);
 }
 
-mod zstd_over_memory {
+mod c51_zstd_over_memory {
     use super::*;
 
     fn memory() -> ChannelHarness {
@@ -143,7 +143,7 @@ mod zstd_over_memory {
     channel_conformance!(memory);
 }
 
-mod all_wrappers_over_a_stream {
+mod c51_all_wrappers_over_a_stream {
     use super::*;
 
     fn wrapped() -> ChannelHarness {
