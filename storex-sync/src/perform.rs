@@ -115,7 +115,9 @@ impl Sync {
                     };
                     Outcome::Retried(replica.retry_parked(parked).await?)
                 }
-                Action::Rescope(_) => Outcome::Rescoped(self.rescope(&replica).await?),
+                Action::Rescope(_, missing) => {
+                    Outcome::Rescoped(self.rescope(&replica, &missing).await?)
+                }
             })
         })
     }
