@@ -59,6 +59,8 @@ pub struct Rescoped {
     pub applied: Applied,
     /// Where something was to be brought: whether it is here now.
     pub backfill: Option<Backfill>,
+    /// Whether the state is to be sent before anything goes, because what is here may be in no log.
+    pub hands_over: bool,
 }
 
 impl Sync {
@@ -69,9 +71,9 @@ impl Sync {
         replica: &Replica,
         missing: &[MissingWrite],
     ) -> Result<Rescoped> {
-        let rescoped = self.fill(replica).await?;
+        let mut rescoped = self.fill(replica).await?;
         if replica.may_let_go().await? {
-            replica.hand_over().await?;
+            rescoped.hands_over = replica.hand_over().await?;
             if self.gives_back(replica, missing).await? {
                 replica.let_go().await?;
             } else {

@@ -206,8 +206,12 @@ impl Round {
                 self.take(applied);
                 return Ok(self.through());
             }
-            Outcome::Rescoped(Rescoped { applied, backfill }) => {
-                self.report.backfill = backfill;
+            Outcome::Rescoped(Rescoped { applied, backfill, hands_over }) => {
+                self.report.backfill = backfill.or(self.report.backfill);
+                if hands_over && self.sends() {
+                    // What is to go goes behind it.
+                    (self.owes, self.scoped) = (true, true);
+                }
                 self.take(applied);
                 return Ok(self.through());
             }
