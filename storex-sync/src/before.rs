@@ -18,6 +18,7 @@ use crate::lane::Names;
 use crate::meta::{Devices, Numbers};
 use crate::numbers::AllNumbers;
 use crate::pack::{Packer, Unpacker};
+use crate::scope::{Marker, is_marker};
 
 pub(crate) const BEFORE: &str = "_storex_before";
 
@@ -45,6 +46,8 @@ pub(crate) struct Before {
     pub(crate) values: Option<Vec<(u32, Value)>>,
     /// Its clock, if it has one.
     pub(crate) clock: Option<Clock>,
+    /// What was kept of it where it had gone to a scope that is not held; it has no clock then.
+    pub(crate) marker: Option<Marker>,
 }
 
 impl Before {
@@ -59,7 +62,10 @@ impl Before {
             }
             Value::Bytes(packer.out)
         });
-        let clock = self.clock.as_ref().map(|clock| Value::Bytes(clock.encode(devices)));
+        let clock = match (&self.clock, &self.marker) {
+            (Some(clock), _) => Some(Value::Bytes(clock.encode(devices))),
+            (None, marker) => marker.as_ref().map(|it| Value::Bytes(it.encode(devices))),
+        };
         Record::new(vec![
             int(self.sequence),
             Value::Int(self.collection),
@@ -78,8 +84,11 @@ impl Before {
             return Err(wrong());
         };
         let values = row.get(3).as_bytes().map(read_values).transpose()?;
-        let clock = row.get(4).as_bytes().map(|it| Clock::decode(it, devices)).transpose()?;
-        Ok(Self { sequence, collection, code: code.to_vec(), values, clock })
+        let (marker, clock) = match row.get(4).as_bytes() {
+            Some(packed) if is_marker(packed) => (Some(Marker::decode(packed, devices)?), None),
+            packed => (None, packed.map(|it| Clock::decode(it, devices)).transpose()?),
+        };
+        Ok(Self { sequence, collection, code: code.to_vec(), values, clock, marker })
     }
 
     /// The key of its row.
@@ -105,10 +114,11 @@ impl Before {
         &mut self,
         object: Option<&Record>,
         clock: Option<&Clock>,
+        marker: Option<&Marker>,
         numbers: &Numbers,
     ) {
         self.values = object.map(|record| values_of(record, numbers));
-        self.clock = clock.cloned();
+        (self.clock, self.marker) = (clock.cloned(), marker.cloned());
     }
 }
 

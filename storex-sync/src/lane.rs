@@ -132,6 +132,14 @@ impl Lane {
         step.collection().is_some_and(|it| *it == self.names.own(own))
     }
 
+    /// A step with the lane's names, for a batch that is about several lanes.
+    pub(crate) fn own_step(&self, step: Step) -> Step {
+        match self.names.lane() {
+            Some(_) => self.names.step(step),
+            None => step,
+        }
+    }
+
     /// The lane as it is now: all that is found and counted is of this moment. `None`: the database has no snapshots.
     pub(crate) async fn snapshot(&self) -> storex_core::Result<Option<Self>> {
         match self.storage.snapshot().await {

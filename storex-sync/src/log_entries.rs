@@ -16,7 +16,7 @@ use crate::merging::Merging;
 use crate::meta::Numbers;
 use crate::numbers::AllNumbers;
 use crate::relative::Relative;
-use crate::scope::{Moved, Subscriptions};
+use crate::scope::{Marker, Moved, Subscriptions};
 use crate::stamp::Stamp;
 use crate::transaction::{EntryKind, Header, Shape, TransactionWriter};
 
@@ -323,8 +323,8 @@ pub(crate) type Clocks = HashMap<(i64, Vec<u8>), Clock>;
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     pub(crate) clocks: Clocks,
-    /// The lives of those that have gone to a scope that is not held here.
-    pub(crate) gone: HashMap<(i64, Vec<u8>), u32>,
+    /// What is kept of those that have gone to a scope that is not held here.
+    pub(crate) gone: HashMap<(i64, Vec<u8>), Marker>,
     /// The objects as they are now, of which a part of a group of fields was changed, or that may have come to another scope.
     pub(crate) rows: HashMap<(Name, Key), Record>,
 }
@@ -520,7 +520,7 @@ impl Fold<'_> {
                 let write = OwnWrite { merging, collection, key, stamp };
                 let all = positions.iter().filter_map(|at| Some((*at, *numbers.fields.get(*at)?)));
                 // It is there elsewhere, and nothing else is known of it here.
-                let gone = self.known.gone.get(&object).map(|life| life.saturating_sub(1));
+                let gone = self.known.gone.get(&object).map(|it| it.life().saturating_sub(1));
                 let gone = gone.map(|life| Clock::created(life, Stamp::ZERO));
                 let stored = stored.or(gone.as_ref());
                 write.create(stored, all, |at| record.get(at).clone(), corrections)?

@@ -126,9 +126,7 @@ impl LogWriter {
         let others = steps.len();
         let next = Step::then(move |trace| {
             let clocks = read_clock_rows(trace.found(others), &drawn.devices);
-            let markers = read_markers(trace.found(others), &drawn.devices).map_err(refusal)?;
-            let gone = markers.into_iter().map(|(object, marker)| (object, marker.life()));
-            let gone = gone.collect();
+            let gone = read_markers(trace.found(others), &drawn.devices).map_err(refusal)?;
             let found = collections.iter().enumerate();
             let rows = found.flat_map(|(n, it)| rows_of(it, trace.found(others - 1 - n)));
             let known = clocks.map(|clocks| Known { clocks, gone, rows: rows.collect() });
@@ -157,9 +155,10 @@ impl LogWriter {
                 }
                 let object = (collection, code);
                 let clock = known.and_then(|known| known.clocks.get(&object).cloned());
+                let marker = known.and_then(|known| known.gone.get(&object).cloned());
                 let (collection, code) = object;
                 let values = witness.before(name, &crate::key_code::decode(&code)?);
-                before.push(Before { sequence, collection, code, values, clock });
+                before.push(Before { sequence, collection, code, values, clock, marker });
             }
         }
         Ok(before)

@@ -55,9 +55,11 @@ impl Sync {
                     Outcome::Registered(self.in_time(during, identified).await?)
                 }
                 Action::SavePlace(place) => {
-                    replica
-                        .write(vec![place.write()], "noting the place in the shared log")
-                        .await?;
+                    if let Some(lane) = save_first_place(&replica, place).await? {
+                        let (head, devices) = replica.head().await?;
+                        let device = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
+                        return Err(self.leave_log_of(lane, device).await);
+                    }
                     Outcome::PlaceSaved
                 }
                 Action::ReadOutbox(device) => self.read_outbox(turn, device).await?,
@@ -115,7 +117,9 @@ impl Sync {
                     };
                     Outcome::Retried(replica.retry_parked(parked).await?)
                 }
-                Action::Rescope(_) => Outcome::Rescoped(self.rescope(&replica).await?),
+                Action::Rescope(_, missing) => {
+                    Outcome::Rescoped(self.rescope(&replica, &missing).await?)
+                }
             })
         })
     }
@@ -177,13 +181,17 @@ impl Sync {
         let is_at = |place: Option<Place>| place.is_some_and(|place| place.log == log);
         for other in storage.others() {
             if is_at(read_place(&other).await?) && !is_at(read_place(storage).await?) {
-                // Else what others write there would be kept for it.
-                self.in_time("leaving the shared log", self.log.dismiss(device)).await?;
                 let lane = other.name().unwrap_or_default().to_owned();
-                return Err(SyncError::LogOfAnotherLane { lane });
+                return Err(self.leave_log_of(lane, device).await);
             }
         }
         Ok(())
+    }
+
+    /// Leaves the log of another lane: else what others write there would be kept for this one.
+    async fn leave_log_of(&self, lane: String, device: Device) -> SyncError {
+        let left = self.in_time("leaving the shared log", self.log.dismiss(device)).await;
+        left.err().unwrap_or(SyncError::LogOfAnotherLane { lane })
     }
 
     async fn below_floor(
@@ -258,6 +266,37 @@ async fn read_where(turn: &Turn, replica: &Replica) -> Result<Outcome> {
     }
     let untold = turn.owes_acknowledgement();
     Ok(Outcome::Place { device, sent_to, place, first, ahead, untold, scoped })
+}
+
+/// Notes the first place in a shared log, unless another lane has noted one in the same log by now; gives its name then. Of lanes that
+/// begin at the same time one is the first.
+async fn save_first_place(replica: &Replica, place: Place) -> Result<Option<String>> {
+    let storage = &replica.storage;
+    let (failure, taken) = (Failure::default(), Arc::new(Mutex::new(None)));
+    let (kept, found, fence) = (failure.clone(), Arc::clone(&taken), replica.fence());
+    let others: Vec<Lane> = storage.others().collect();
+    let mut batch = Batch::new().step(storage.own_step(read_meta(&[HOLDER])));
+    for other in &others {
+        batch = batch.step(other.own_step(read_meta(&[CURSOR])));
+    }
+    let write = storage.own_step(place.write());
+    let batch = batch.then(move |trace| {
+        kept.keep(fence.map_or(Ok(()), |fence| fence.check(trace.found(others.len()))))?;
+        let mut lane = None;
+        for (n, other) in others.iter().rev().enumerate() {
+            let there = kept.keep(place_among(trace.found(n)))?;
+            if there.is_some_and(|there| there.log == place.log) {
+                lane = Some(other.name().unwrap_or_default().to_owned());
+            }
+        }
+        let steps = if lane.is_none() { vec![write.clone()] } else { Vec::new() };
+        *found.lock().unwrap_or_else(PoisonError::into_inner) = lane;
+        Ok(steps)
+    });
+    // The names are those of several lanes.
+    let executed = storage.storage().apply(batch).await;
+    failure.or(executed, "noting the place in the shared log")?;
+    Ok(taken.lock().unwrap_or_else(PoisonError::into_inner).take())
 }
 
 /// Trims the log, if this device is still who sent from it: the numbers of a new incarnation are others.

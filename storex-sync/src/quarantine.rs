@@ -4,12 +4,19 @@ use storex_core::{Filter, Query, Step};
 
 use crate::apply::Applied;
 use crate::error::{Result, SyncError};
+use crate::meta::write_meta;
 use crate::parked::{PARKED, Parked, find, parked, parked_key};
 use crate::sync::Sync;
 use crate::writes::WriteId;
 
 /// How many transactions may wait at once, unless the application says otherwise.
 pub(crate) const MOST_PARKED: u64 = 10_000;
+
+/// The row of `_storex_meta` that is there when the application has discarded this transaction.
+pub(crate) fn discarded_name(WriteId { device, sequence }: WriteId) -> String {
+    let id = u128::from_be_bytes(device.id);
+    format!("discarded {id:032x}.{}/{sequence}", device.incarnation)
+}
 
 impl Sync {
     /// With another number of transactions that may be parked at once; without this it is 10,000. When it is reached nothing
@@ -72,8 +79,10 @@ impl Sync {
         let parked = self.parked_one(write).await?;
         let filter = Filter::Keys(vec![parked_key(write.device, write.sequence)]);
         let delete = Step::Delete { collection: PARKED.into(), filter };
+        // The log may be read again, and with it what was seen before.
+        let note = write_meta(vec![(&discarded_name(write), Vec::new())]);
         let replica = self.replica.guarded(turn.guard());
-        replica.write(vec![delete], "discarding a parked transaction").await?;
+        replica.write(vec![delete, note], "discarding a parked transaction").await?;
         tracing::info!(%write, reason = parked.reason, "a parked transaction was discarded");
         Ok(parked)
     }

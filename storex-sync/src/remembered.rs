@@ -10,6 +10,7 @@ use crate::pack::{Packer, Unpacker};
 use crate::parked::PARKED;
 use crate::rejected::REJECTED;
 use crate::shared_log::MissingWrite;
+use crate::state::PROGRESS;
 use crate::writes::WriteId;
 
 const PAUSED: &str = "paused";
@@ -105,8 +106,11 @@ fn read_missing(unpacker: &mut Unpacker<'_>) -> Result<Option<(Timestamp, Vec<Mi
 impl Look {
     pub(crate) async fn at(storage: &Lane) -> Result<Self> {
         let count = |collection| storage.count(Query::new(collection));
+        // A state that is to be sent is at least one transaction more.
+        let state = !read(storage, &[PROGRESS]).await?.is_empty();
+        let logged = count(LOG).await.during("counting what is to be sent")?;
         Ok(Self {
-            unsent: count(LOG).await.during("counting what is to be sent")?,
+            unsent: logged.saturating_add(u64::from(state)),
             parked: count(PARKED).await.during("counting what is parked")?,
             rejected: count(REJECTED).await.during("counting what was refused")?,
             paused: is_paused(storage).await?,

@@ -15,6 +15,7 @@ use storex_core::{
     Outcome, Query, RegistryBuilder, Step, Storage, StorageBuilder, Timestamp,
 };
 use storex_memory::{MemoryBackend, TestRuntime};
+use storex_sync::engine::{self, Action, Round};
 use storex_sync::{
     ConflictJournal, ConflictQuery, ContinuousSync, Exclusive, InitialSync, Lane, LeaseTimes,
     MemoryChannel, MemorySharedLog, Phase, RelationRule, SharedSyncLog, Sync, SyncError, SyncLog,
@@ -498,4 +499,38 @@ async fn a_lane_is_added_for_a_collection_that_is_new() {
     settle(&[&a, &b], &logs).await;
     assert_in_step(&[&a, &b]).await;
     assert_eq!((count(&b, "note").await, count(&b, "extra").await), (1, 1));
+}
+
+/// Two lanes that begin with one log at the same time: whichever is later is refused, and the first goes on.
+#[tokio::test]
+async fn lanes_that_begin_together_with_one_log_are_not_both_let_in() {
+    for bulk_first in [false, true] {
+        let log = shared_log();
+        let a = device(1).await;
+        let (urgent, bulk) = (a.join(&log).await, join_bulk(&a, &log).await);
+        let (first, second) = if bulk_first { (&bulk, &urgent) } else { (&urgent, &bulk) };
+        let mut stopped = Vec::new();
+        for sync in [first, second] {
+            let turn = sync.turn().await.unwrap();
+            let (mut round, mut action) = (Round::new(), Action::ReadPlace);
+            while !matches!(action, Action::SavePlace(_)) {
+                let outcome = sync.perform(&turn, action).await.unwrap();
+                let engine::Next::Do(next) = round.step(outcome).unwrap() else {
+                    panic!("it is through")
+                };
+                action = next;
+            }
+            stopped.push((turn, action));
+        }
+        let (turn, action) = stopped.remove(0);
+        first.perform(&turn, action).await.unwrap();
+        let (other, action) = stopped.remove(0);
+        let error = second.perform(&other, action).await.unwrap_err();
+        let name = if bulk_first { "bulk" } else { "" };
+        assert!(matches!(&error, SyncError::LogOfAnotherLane { lane } if lane == name), "{error}");
+        assert_eq!(log.members().await.unwrap().len(), 1, "nothing is kept for it");
+        drop((turn, other));
+        first.sync_once().await.unwrap();
+        assert!(second.sync_once().await.is_err());
+    }
 }

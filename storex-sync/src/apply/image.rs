@@ -12,6 +12,7 @@ use crate::before::{BEFORE, Before};
 use crate::clock::Clock;
 use crate::merge::{Merged, merge_object};
 use crate::meta::{Devices, Numbers};
+use crate::scope::Marker;
 use crate::strategy::Joins;
 
 /// An object as it would be without writes that are still to be sent.
@@ -19,6 +20,8 @@ use crate::strategy::Joins;
 pub(super) struct Image {
     pub(super) object: Option<Record>,
     pub(super) clock: Option<Clock>,
+    /// What is kept of it, where it has gone to a scope that is not held.
+    pub(super) marker: Option<Marker>,
 }
 
 impl Image {
@@ -46,6 +49,9 @@ impl Image {
         if let Some(clock) = shape.clock_after(merged, entry, is_whole) {
             self.clock = Some(clock);
         }
+        let arrived = (&mut self.clock, &mut self.object);
+        let at = (&*shape.collection, &*shape.numbers);
+        self.marker = self.marker.take().and_then(|it| it.meet(arrived, at, joins));
     }
 }
 
@@ -72,7 +78,8 @@ impl Page {
             let Some(at) = self.objects.iter().position(is_it) else { continue };
             let Some(numbers) = self.numbers_of(at) else { continue };
             let object = before.object(&self.objects[at].collection, numbers);
-            let image = Image { object, clock: before.clock.clone() };
+            let image =
+                Image { object, clock: before.clock.clone(), marker: before.marker.clone() };
             kept.push(Kept { before, at, image, is_changed: false });
         }
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
@@ -93,8 +100,9 @@ impl Page {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = kept.iter().filter(|it| it.is_changed).filter_map(|it| {
             let mut before = it.before.clone();
-            let Image { object, clock } = &it.image;
-            before.set(object.as_ref(), clock.as_ref(), self.numbers_of(it.at)?);
+            let Image { object, clock, marker } = &it.image;
+            let numbers = self.numbers_of(it.at)?;
+            before.set(object.as_ref(), clock.as_ref(), marker.as_ref(), numbers);
             Some(before.record(devices))
         });
         let changed: Vec<Record> = changed.collect();

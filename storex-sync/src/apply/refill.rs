@@ -3,14 +3,22 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use storex_core::{Filter, Query};
+
 use super::page::How;
 use super::resolve::{IncomingTransaction, Refusal, ResolvedShape};
 use super::retry::objects_of;
 use super::{Replica, is_about_data};
-use crate::error::{Result, SyncError};
-use crate::parked::{WaitsFor, waiting};
+use crate::error::{During, Result, SyncError};
+use crate::meta::{DEVICES, Devices, HEAD, Head, meta_query, meta_row};
+use crate::parked::{PARKED, WaitsFor, parked_key, parked_name, waiting};
+use crate::quarantine::discarded_name;
+use crate::scope::SCOPES;
 use crate::shared_log::SealedTransaction;
 use crate::transaction::Entry;
+use crate::writes::WriteId;
+
+const DURING: &str = "applying again what was seen before";
 
 impl IncomingTransaction {
     /// What is about an object that waits, waits too.
@@ -32,7 +40,11 @@ impl Replica {
         if self.merging.scopes.is_empty() || sealed.is_empty() {
             return Ok(());
         }
-        let (head, devices) = self.head().await?;
+        let meta = self.storage.find(meta_query(&[HEAD, DEVICES, SCOPES])).await.during(DURING)?;
+        if meta_row(&meta, SCOPES).is_none() {
+            return Ok(()); // no choice was ever made: nothing was left out
+        }
+        let (head, devices) = (Head::among(&meta)?, Devices::among(&meta)?);
         let me = devices.device(head.me);
         let is_claimed = |it: &&SealedTransaction| {
             let known = devices.find(it.device).map_or(0, |known| known.sequence);
@@ -47,6 +59,10 @@ impl Replica {
 
     /// Applies what was seen before, as far as it is about collections with scopes.
     pub(crate) async fn refill(&self, sealed: Vec<SealedTransaction>) -> Result<()> {
+        let sealed = self.without_put_aside(sealed).await?;
+        if sealed.is_empty() {
+            return Ok(());
+        }
         let mut waiting = self.objects_waiting().await?;
         let incoming = sealed.into_iter().filter_map(|sealed| self.scoped_part(sealed));
         let mut incoming: Vec<IncomingTransaction> = incoming.collect();
@@ -72,6 +88,28 @@ impl Replica {
             }
         }
         Ok(())
+    }
+
+    /// Without what is parked, which is tried again by itself, and what the application has discarded.
+    async fn without_put_aside(
+        &self,
+        mut sealed: Vec<SealedTransaction>,
+    ) -> Result<Vec<SealedTransaction>> {
+        let keys = sealed.iter().map(|it| parked_key(it.device, it.sequence)).collect();
+        let parked = Query::new(PARKED).filter(Filter::Keys(keys));
+        let parked = parked.select(["device", "incarnation", "sequence"]);
+        let parked = self.storage.find(parked).await.during(DURING)?;
+        let parked = parked.iter().map(parked_name).collect::<Result<HashSet<_>>>()?;
+        let name = |it: &SealedTransaction| {
+            discarded_name(WriteId { device: it.device, sequence: it.sequence })
+        };
+        let names: Vec<String> = sealed.iter().map(name).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let discarded = self.storage.find(meta_query(&names)).await.during(DURING)?;
+        sealed.retain(|it| {
+            !parked.contains(&(it.device, it.sequence)) && meta_row(&discarded, &name(it)).is_none()
+        });
+        Ok(sealed)
     }
 
     /// The objects of what is parked: what they become is judged with all that was written to them.

@@ -228,12 +228,14 @@ impl Replica {
                 continue;
             };
             let object = base.object(collection, numbers);
-            let mut image = Image { object, clock: base.clock.clone() };
+            let mut image =
+                Image { object, clock: base.clock.clone(), marker: base.marker.clone() };
             for (at, one) in incoming.iter().enumerate().skip(first) {
                 let Some(one) = one else { continue };
                 if let Some(before) = kept.get(&unsent[at].sequence) {
                     let mut before = (*before).clone();
-                    before.set(image.object.as_ref(), image.clock.as_ref(), numbers);
+                    let Image { object, clock, marker } = &image;
+                    before.set(object.as_ref(), clock.as_ref(), marker.as_ref(), numbers);
                     revert.before.push(before);
                 }
                 for (n, entry) in one.transaction.entries.iter().enumerate() {
@@ -387,10 +389,9 @@ fn clocks(reverted: &[Reverted], devices: &mut Devices) -> Vec<Step> {
     let (mut records, mut gone) = (Vec::new(), Vec::new());
     for Reverted { numbers, key, image, .. } in reverted {
         let code = key_code::encode(key.values());
-        match &image.clock {
-            Some(clock) => {
-                records.push(clock_record(numbers.collection, code, clock.encode(devices)));
-            }
+        let clock = image.clock.as_ref().map(|clock| clock.encode(devices));
+        match clock.or_else(|| image.marker.as_ref().map(|it| it.encode(devices))) {
+            Some(packed) => records.push(clock_record(numbers.collection, code, packed)),
             None => gone.push(clock_key(numbers.collection, code)),
         }
     }

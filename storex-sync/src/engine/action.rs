@@ -6,7 +6,7 @@ use crate::place::{Move, Place};
 use crate::rejected::Rejected;
 use crate::renewal::Renewal;
 use crate::scope::Rescoped;
-use crate::shared_log::{LogId, LogRequest, Page, SealedTransaction};
+use crate::shared_log::{LogId, LogRequest, MissingWrite, Page, SealedTransaction};
 use crate::stamp::Device;
 
 /// One step of an exchange. Between any two of them the program may be killed: the next exchange begins anew, what was sent
@@ -41,8 +41,9 @@ pub enum Action {
     LogState,
     /// Try again what is parked: [`Outcome::Retried`].
     RetryParked(Retry),
-    /// Bring what scopes that were added hold, and let go of what this device is not to hold: [`Outcome::Rescoped`].
-    Rescope(Device),
+    /// Bring what scopes that were added hold, and let go of what this device is not to hold, unless the shared log knows of something
+    /// that it cannot give now: [`Outcome::Rescoped`].
+    Rescope(Device, Vec<MissingWrite>),
 }
 
 /// Which parked transactions are tried again.

@@ -48,7 +48,7 @@ impl ArrivingPage {
         let joins = &self.merging.joins;
         let merged = merge_object(own.as_ref(), arriving, &self.fields, &self.others, joins);
         let all: Vec<usize> = (0..self.fields.len()).collect();
-        let image = match (&merged.action, &object.record) {
+        let mut image = match (&merged.action, &object.record) {
             (Action::Put, Some(record)) => {
                 let there = image.unwrap_or_else(|| record.clone());
                 Some(self.taken(&all, &merged, record, there))
@@ -59,8 +59,10 @@ impl ArrivingPage {
             (Action::Delete, _) => None,
             _ => image,
         };
-        let clock = merged.clock.filter(|clock| *clock != unstamped).or(before.clock.take());
-        before.set(image.as_ref(), clock.as_ref(), &self.numbers);
+        let mut clock = merged.clock.filter(|clock| *clock != unstamped).or(before.clock.take());
+        let (arrived, at) = ((&mut clock, &mut image), (&*self.collection, &*self.numbers));
+        let marker = before.marker.take().and_then(|it| it.meet(arrived, at, joins));
+        before.set(image.as_ref(), clock.as_ref(), marker.as_ref(), &self.numbers);
     }
 
     fn taken(

@@ -12,6 +12,7 @@ use crate::error::{During, Result, SyncError};
 use crate::key_code;
 use crate::log::CLOCK;
 use crate::meta::{DEVICES, Devices, Numbers, read_meta};
+use crate::scope::is_marker;
 
 /// Bytes of a page, about.
 pub(super) const PAGE_BYTES: usize = 1 << 20;
@@ -162,8 +163,8 @@ impl Pages {
         let rows = records.into_iter().map(|record| {
             let code = key_code::encode(key.iter().map(|at| record.get(*at)));
             let clock = clocks.next_if(|row| row.get(1).as_bytes() == Some(&code));
-            let clock = clock.and_then(|row| row.get(2).as_bytes().map(<[u8]>::to_vec));
-            (record, clock.unwrap_or_default())
+            let clock = clock.and_then(|row| row.get(2).as_bytes()).filter(|it| !is_marker(it));
+            (record, clock.map(<[u8]>::to_vec).unwrap_or_default())
         });
         rows.collect()
     }

@@ -23,7 +23,7 @@ use crate::meta::{
     write_meta,
 };
 use crate::place::{Place, read_place};
-use crate::shared_log::Cursor;
+use crate::shared_log::{Cursor, MissingWrite};
 use crate::stamp::Device;
 use crate::state::{PROGRESS, StatePage, is_state};
 use crate::sync::Sync;
@@ -70,8 +70,8 @@ struct Swept {
 impl Sync {
     /// Whether objects may still be here that are of scopes which this device does not hold. They go at the end of an exchange, but for
     /// - those to which something was written that is still to be sent,
-    /// - all of them while the shared log could not give them back: it has dropped its beginning, and has no snapshot. Others may not have
-    ///   them either. [`Sync::compact`](crate::Sync::compact) on a device that holds everything puts that right.
+    /// - all of them while the shared log could not give them back: it has dropped its beginning, and has no snapshot, or something of it
+    ///   is [missing](crate::Page::missing). Others may not have them either. [`Sync::compact`](crate::Sync::compact) on a device that holds everything puts that right.
     ///
     /// Cancel-safe: it only reads.
     ///
@@ -92,7 +92,15 @@ impl Sync {
     }
 
     /// Whether the shared log has everything that it was ever given, or a snapshot of it: what goes from here can come back from there.
-    pub(super) async fn gives_back(&self, replica: &Replica) -> Result<bool> {
+    /// `missing`: what it knows of and could not give just now. What has gone would come back without that.
+    pub(super) async fn gives_back(
+        &self,
+        replica: &Replica,
+        missing: &[MissingWrite],
+    ) -> Result<bool> {
+        if !missing.is_empty() {
+            return Ok(false);
+        }
         let Some(Place { log, .. }) = read_place(&replica.storage).await? else {
             return Ok(false);
         };
@@ -101,7 +109,7 @@ impl Sync {
         let read = self.log.read(Device::NOBODY, &beginning, 1);
         match self.in_time("looking at the beginning of the shared log", read).await {
             Err(SyncError::BelowFloor { .. }) => self.has_snapshot().await,
-            page => Ok(page?.log == log),
+            page => page.map(|page| page.log == log && page.missing.is_empty()),
         }
     }
 }

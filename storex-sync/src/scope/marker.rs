@@ -114,6 +114,24 @@ impl Marker {
         }
     }
 
+    /// Merges it into what is there now of the object; gives what stays of the marker. What is of an earlier life is over.
+    pub(crate) fn meet(
+        self,
+        (clock, object): (&mut Option<Clock>, &mut Option<Record>),
+        (collection, numbers): (&Collection, &Numbers),
+        joins: &Joins,
+    ) -> Option<Self> {
+        let Some(known) = clock else { return Some(self) };
+        if known.life < self.life() {
+            (*clock, *object) = (None, None);
+            return Some(self);
+        }
+        if let Some(record) = object.as_mut().filter(|_| known.life == self.life()) {
+            self.join((known, record), collection, numbers, joins);
+        }
+        None
+    }
+
     pub(crate) fn encode(&self, devices: &mut Devices) -> Vec<u8> {
         let mut packer = Packer::default();
         packer.value(&self.scope);

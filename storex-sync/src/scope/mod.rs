@@ -49,6 +49,7 @@ use storex_core::Record;
 use crate::apply::{Applied, Replica};
 use crate::error::Result;
 use crate::meta::{Numbers, meta_row};
+use crate::shared_log::MissingWrite;
 use crate::sync::Sync;
 
 /// What came of bringing the rows in line with what this device holds.
@@ -58,19 +59,26 @@ pub struct Rescoped {
     pub applied: Applied,
     /// Where something was to be brought: whether it is here now.
     pub backfill: Option<Backfill>,
+    /// Whether the state is to be sent before anything goes, because what is here may be in no log.
+    pub hands_over: bool,
 }
 
 impl Sync {
     /// Brings what scopes that were added hold, and lets go of what this device is not to hold.
-    pub(crate) async fn rescope(&self, replica: &Replica) -> Result<Rescoped> {
-        let rescoped = self.fill(replica).await?;
+    /// `missing`: what the shared log could not give in this exchange.
+    pub(crate) async fn rescope(
+        &self,
+        replica: &Replica,
+        missing: &[MissingWrite],
+    ) -> Result<Rescoped> {
+        let mut rescoped = self.fill(replica).await?;
         if replica.may_let_go().await? {
-            replica.hand_over().await?;
-            if self.gives_back(replica).await? {
+            rescoped.hands_over = replica.hand_over().await?;
+            if self.gives_back(replica, missing).await? {
                 replica.let_go().await?;
             } else {
                 tracing::warn!(
-                    "nothing goes, as the shared log could not give it back: it has dropped its beginning"
+                    "nothing goes, as the shared log could not give it back: it has dropped its beginning, or lacks something"
                 );
             }
         }

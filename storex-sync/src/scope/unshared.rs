@@ -3,6 +3,9 @@
 //! Such objects do not go before the log has them: the state is sent first, once. It costs as much as what is held, and only where something
 //! is to go.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use storex_core::{Batch, Filter, Step};
 
 use crate::apply::Replica;
@@ -28,15 +31,18 @@ impl Replica {
         is_needed.then(|| (UNSHARED, fresh_mark(&**self.storage.runtime())))
     }
 
-    /// Begins to send the state if something is here that may be in no log.
-    pub(super) async fn hand_over(&self) -> Result<()> {
+    /// Begins to send the state if something is here that may be in no log; whether it has.
+    pub(super) async fn hand_over(&self) -> Result<bool> {
         let (fence, failure) = (self.fence(), Failure::default());
-        let kept = failure.clone();
+        let (kept, begins) = (failure.clone(), Arc::new(AtomicBool::new(false)));
+        let begun = Arc::clone(&begins);
         let batch =
             Batch::new().step(read_meta(&[UNSHARED, PROGRESS, HOLDER])).then(move |trace| {
                 let meta = trace.found(0);
                 kept.keep(fence.map_or(Ok(()), |fence| fence.check(meta)))?;
-                if meta_row(meta, UNSHARED).is_none() {
+                let is_due = meta_row(meta, UNSHARED).is_some();
+                begins.store(is_due, Ordering::Relaxed);
+                if !is_due {
                     return Ok(Vec::new());
                 }
                 // One that is under way begins anew: it may be past what has come.
@@ -46,6 +52,7 @@ impl Replica {
                 Ok(vec![write_meta(vec![(PROGRESS, state.encode())]), done])
             });
         let executed = self.storage.apply(batch).await;
-        failure.or(executed, "sending what may be in no log before it goes").map(drop)
+        failure.or(executed, "sending what may be in no log before it goes")?;
+        Ok(begun.load(Ordering::Relaxed))
     }
 }

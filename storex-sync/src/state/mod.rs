@@ -21,7 +21,9 @@ use storex_core::{
 
 use crate::apply::Replica;
 use crate::clock::Clock;
-use crate::clock_rows::{clock_key, clock_record, columns, read_clock_rows, sort_clock_records};
+use crate::clock_rows::{
+    clock_key, clock_record, columns, read_clock_rows, read_markers, sort_clock_records,
+};
 use crate::error::{Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
@@ -29,7 +31,7 @@ use crate::key_code;
 use crate::log::{CLOCK, LOG};
 use crate::meta::{DEVICES, Devices, HEAD, Head, META, Numbers, meta_row, read_meta, write_meta};
 use crate::numbers::AllNumbers;
-use crate::scope::{BACKFILL, DOUBTS, Lacks, SCOPES, is_marker};
+use crate::scope::{BACKFILL, DOUBTS, Lacks, Marker, SCOPES, is_marker};
 use crate::stamp::{Device, Hlc, Stamp};
 use crate::transaction::{Header, Shape};
 pub(crate) use page::{StatePage, is_state};
@@ -196,6 +198,7 @@ impl Logging {
         rows: &[Record],
         clocks: &[Record],
     ) -> Result<Vec<Step>> {
+        let markers = read_markers(clocks, &begun.devices)?;
         let mut clocks = read_clock_rows(clocks, &begun.devices)?;
         let mut page = begun.page();
         let (mut bytes, mut last, mut stamped) = (0, None, Vec::new());
@@ -209,10 +212,11 @@ impl Logging {
             }
             bytes += size;
             let object = (begun.numbers.collection, code_of(&begun.collection, row));
-            // One that has a tombstone was created again without a log.
-            let (known, tombstone) = match clocks.remove(&object) {
-                Some(clock) if !clock.is_alive() => (None, clock.life),
-                known => (known, 0),
+            // One that has a tombstone was created again without a log. One that has a marker is there elsewhere: it is in its life.
+            let marked = markers.get(&object).map_or(1, Marker::life);
+            let (known, life) = match clocks.remove(&object) {
+                Some(clock) if !clock.is_alive() => (None, clock.life + 1),
+                known => (known, marked),
             };
             if known.is_none() && !begun.progress.older {
                 last = Some(begun.collection.key_of(row).values().to_vec());
@@ -220,7 +224,7 @@ impl Logging {
             }
             let older = known.is_none();
             let oldest = Stamp { hlc: OLDEST, device: begun.me };
-            let mut clock = known.unwrap_or_else(|| Clock::created(tombstone + 1, oldest));
+            let mut clock = known.unwrap_or_else(|| Clock::created(life, oldest));
             let redated = begun.redate(&mut clock);
             let clock = clock.encode(&mut begun.devices);
             if older || redated {

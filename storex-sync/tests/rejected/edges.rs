@@ -7,7 +7,7 @@ use storex_memory::{MemoryBackend, TestRuntime};
 use storex_sync::{Strategy, SyncLog};
 
 use crate::support::{Device, assert_in_step, count, open, schema, settle};
-use crate::{Guarded, in_step_without, refuse_last, stars, two};
+use crate::{Guarded, in_step_without, refuse_last, reversible_as, stars, two};
 
 /// A unique value that the refused write has freed was given to another object: that stays, and what was refused is not taken back.
 #[tokio::test(start_paused = true)]
@@ -138,4 +138,32 @@ async fn what_is_back_in_a_scope_that_is_not_held_goes() {
     refuse_last(&a, &log).await;
     settle(&[&a, &a], &log).await;
     assert_eq!((count(&a, "note").await, count(&b, "note").await), (0, 1));
+}
+
+/// Under the key of an object that has gone to a scope which is not held: the own increments to it are still known.
+#[tokio::test]
+async fn a_refused_create_gives_back_what_was_kept_of_an_object_that_has_gone() {
+    let scoped = || SyncLog::new().reversible().scoped("note", "title");
+    let log = Guarded::new();
+    let (a, b) = (reversible_as(1, scoped()).await, reversible_as(2, scoped()).await);
+    let only_x = storex_sync::Scope::only(["x"]);
+    a.join(&log).await.subscribe("note", only_x).await.unwrap();
+    b.create("note", json!({"id": "n", "title": "x", "stars": 0})).await;
+    settle(&[&b, &a], &log).await;
+    a.update("note", json!({"id": "n"}), json!({"stars": {"$inc": 5}})).await;
+    a.sync(&log).await;
+    // B has not heard of it.
+    b.retitle("n", "y").await;
+    b.join(&log).await.send_once().await.unwrap();
+    a.sync(&log).await;
+    assert_eq!(a.get("note", "n").await, None);
+    a.create("note", json!({"id": "n", "title": "x", "stars": 1})).await;
+    let write = refuse_last(&a, &log).await;
+    assert_eq!(a.sync(&log).await.rejected[0].write, write);
+    assert_eq!(a.get("note", "n").await, None);
+    b.runtime.advance(1_000);
+    b.retitle("n", "x").await;
+    b.join(&log).await.send_once().await.unwrap();
+    a.join(&log).await.receive_once().await.unwrap();
+    assert_eq!(stars(&a).await, 5);
 }

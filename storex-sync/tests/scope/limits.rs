@@ -1,7 +1,7 @@
 //! What a device that holds a part does not claim.
 
 use storex_core::OnDelete;
-use storex_sync::{Compaction, ConflictJournal, LogId, MemorySharedLog};
+use storex_sync::{Backfill, Compaction, ConflictJournal, LogId, MemorySharedLog, WriteId};
 
 use super::*;
 use support::pump;
@@ -174,4 +174,28 @@ async fn what_was_never_sent_does_not_go() {
     let b = device(2).await;
     b.sync(&log).await;
     assert_eq!(ids(&b).await, ["1", "old"]);
+}
+
+/// What the application has discarded does not come again when the log is read again, and what is parked is not parked anew.
+#[tokio::test(start_paused = true)]
+async fn what_was_discarded_does_not_come_with_a_scope_that_is_added() {
+    let log = shared_log();
+    let (a, b) = (device(1).await, holding(2, &log, &["x"]).await);
+    b.sync(&log).await;
+    let right = storex_core::Runtime::now(&*a.runtime);
+    a.runtime.advance(30 * 24 * 3600 * 1000);
+    write(&a, "1", "x").await;
+    write(&a, "2", "x").await;
+    a.sync(&log).await;
+    a.runtime.set(right);
+    b.sync(&log).await;
+    let parked = storex_sync::parked(&b.storage).await.unwrap();
+    assert_eq!(parked.len(), 2);
+    let write = WriteId { device: parked[0].device, sequence: parked[0].sequence };
+    b.join(&log).await.discard(write).await.unwrap();
+    subscribe(&b, &log, &["x", "y"]).await;
+    // There is room for no more than what is parked already.
+    let sync = b.join(&log).await.most_parked(1);
+    assert_eq!(sync.sync_once().await.unwrap().backfill, Some(Backfill::Complete));
+    assert_eq!(storex_sync::parked(&b.storage).await.unwrap(), parked[1..]);
 }

@@ -170,8 +170,9 @@ async fn what_is_in_no_log_is_sent_before_it_goes() {
     pump(&lone, &b).await;
     b.sync(&log).await;
     subscribe(&b, &log, &["x"]).await;
-    settle(&[&b, &a], &log).await;
-    assert_eq!(ids(&b).await, ["1"]);
+    b.sync(&log).await;
+    assert_eq!(ids(&b).await, ["1"], "one exchange sends it, and lets go");
+    a.sync(&log).await;
     assert_eq!(ids(&a).await, ["1", "2"], "the lone device is not needed for it");
     // It is sent once; what it says itself later is nothing new.
     shift(&a, "1", "y").await;
@@ -181,4 +182,31 @@ async fn what_is_in_no_log_is_sent_before_it_goes() {
     settle(&[&lone, &a, &b], &log).await;
     assert_eq!(a.title("2").await.as_deref(), Some("later"));
     assert_eq!(held(&lone).await, held(&a).await);
+}
+
+/// What the log knows of and cannot give is no more a place for what goes than a log without its beginning.
+#[cfg(feature = "object-store")]
+#[tokio::test(start_paused = true)]
+async fn nothing_goes_while_the_log_lacks_something() {
+    use support::objects::{Harm, Objects};
+
+    let objects = Objects::new().await;
+    let log = &objects.log;
+    let (a, b) = (device(1).await, device(2).await);
+    write(&a, "1", "y").await;
+    settle(&[&a, &b], log).await;
+    for id in ["2", "3"] {
+        write(&a, id, "y").await;
+        a.sync(log).await;
+    }
+    let maker = a.join(log).await.device().await.unwrap();
+    let whole = objects.harm(Harm::Flipped, maker, 2).await;
+    subscribe(&b, log, &["x"]).await;
+    assert!(!b.sync(log).await.missing.is_empty());
+    assert_eq!(ids(&b).await, ["1"]);
+    assert!(b.join(log).await.is_letting_go().await.unwrap());
+    objects.bring(whole).await;
+    b.sync(log).await;
+    assert_eq!(ids(&b).await, [""; 0]);
+    assert!(!b.join(log).await.is_letting_go().await.unwrap());
 }

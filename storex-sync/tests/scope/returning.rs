@@ -313,3 +313,52 @@ async fn a_marker_that_is_far_ahead_goes_with_the_clock_that_was_wrong() {
     pump(&b, &a).await;
     assert_eq!(a.title("1").await.as_deref(), Some("edited"));
 }
+
+/// A row that a program without sync has put where an object has gone from: it is older than sync, and nobody takes the marker for its clock.
+#[tokio::test(start_paused = true)]
+async fn a_row_without_a_log_under_a_marker_is_older_than_sync() {
+    for compares in [false, true] {
+        let log = shared_log();
+        let (a, b, c) = (holding(1, &log, &["x"]).await, device(2).await, device(3).await);
+        begin(&b, &[&a], &log).await;
+        b.delete("note", json!({"id": "1"})).await;
+        begin(&b, &[&a], &log).await;
+        shift(&b, "1", "y").await;
+        settle(&[&b, &a], &log).await;
+        assert_eq!(markers(&a).await, 1);
+        let text = |it: &str| storex_core::Value::Text(it.into());
+        let mut row = held_rows(&b).await.remove(0);
+        let note = a.storage.registry().find("note").unwrap();
+        let at = |name: &str| note.fields().iter().position(|it| &*it.name == name).unwrap();
+        row.set(at("title"), text("past the log"));
+        row.set(at("notebook"), text("x"));
+        let put = storex_core::Step::create("note", vec![row]);
+        a.storage.apply(storex_core::Batch::new().step(put)).await.unwrap();
+        if compares {
+            write(&c, "2", "x").await;
+            let (mut here, mut there) = storex_sync::MemoryChannel::pair();
+            let sender = storex_sync::InitialSync::open(&a.storage).await.unwrap();
+            let sender = sender.difference_only();
+            let receiver = storex_sync::InitialSync::open(&c.storage).await.unwrap();
+            let receiver = receiver.difference_only();
+            let (sent, got) = tokio::join!(sender.send(&mut here), receiver.receive(&mut there));
+            sent.unwrap();
+            got.unwrap();
+        } else {
+            pump(&a, &c).await;
+        }
+        assert_eq!(c.title("1").await.as_deref(), Some("past the log"));
+        // In the state it is in the life in which the others have it, and older than what they have, also the scope: it goes.
+        a.join(&log).await.send_state().await.unwrap();
+        settle(&[&a, &b], &log).await;
+        assert_eq!(b.title("1").await.as_deref(), Some("1"));
+        b.retitle("1", "later").await;
+        settle(&[&b, &a], &log).await;
+        assert_eq!((ids(&a).await.len(), markers(&a).await), (0, 1));
+        assert_eq!(support::parked_count(&a).await, 0);
+    }
+}
+
+async fn held_rows(device: &Device) -> Vec<storex_core::Record> {
+    support::dump_all(device).await.remove("note").unwrap()
+}

@@ -206,8 +206,12 @@ impl Round {
                 self.take(applied);
                 return Ok(self.through());
             }
-            Outcome::Rescoped(Rescoped { applied, backfill }) => {
-                self.report.backfill = backfill;
+            Outcome::Rescoped(Rescoped { applied, backfill, hands_over }) => {
+                self.report.backfill = backfill.or(self.report.backfill);
+                if hands_over && self.sends() {
+                    // What is to go goes behind it.
+                    (self.owes, self.scoped) = (true, true);
+                }
                 self.take(applied);
                 return Ok(self.through());
             }
@@ -427,7 +431,7 @@ impl Round {
             return Next::Do(Action::ReadOutbox(self.device));
         }
         if std::mem::take(&mut self.scoped) {
-            return Next::Do(Action::Rescope(self.device));
+            return Next::Do(Action::Rescope(self.device, self.report.missing.clone()));
         }
         self.finish()
     }

@@ -109,7 +109,7 @@ impl Reading<'_> {
         let with_clock = |record: Record| {
             let code = code_of(&record, &key);
             let row = clocks.next_if(|row| row.get(1).as_bytes() == Some(&code));
-            let packed = row.and_then(|row| row.get(2).as_bytes());
+            let packed = row.and_then(|row| row.get(2).as_bytes()).filter(|it| !is_marker(it));
             let clock = packed.map(|packed| Clock::decode(packed, &devices)).transpose()?;
             Ok((code, clock, record))
         };
