@@ -1,6 +1,6 @@
 //! The sender goes on: it sends what was written since in the part that is there.
 
-use storex_core::{Key, Query, field};
+use storex_core::{Collection, Key, Query, Value, field};
 
 use super::super::frame::{Frame, Hello};
 use super::super::offer::{Offer, Offered, Takes};
@@ -24,7 +24,7 @@ pub(in super::super) struct Resumed {
     phase: Phase,
     /// The place in the hello of the collection that is under way.
     place: usize,
-    after: Vec<storex_core::Value>,
+    after: Vec<Value>,
     since: Since,
 }
 
@@ -71,26 +71,27 @@ impl Resumed {
             Phase::Through => hello.collections.len(),
             _ => hello.collections.iter().position(|it| it.name == position.collection)?,
         };
-        let parts = offer.collections.get(place).map(|offered| match position.phase {
-            Phase::Rows => offered.collection.primary_key().len(),
-            _ => 1,
+        let offered = offer.collections.get(place);
+        let is_place = offered.is_none_or(|offered| match position.phase {
+            Phase::Rows => is_key(&offered.collection, &position.after),
+            _ => matches!(position.after.as_slice(), [Value::Bytes(_)]),
         });
-        let fits = since.goes_on() && parts.is_none_or(|parts| parts == position.after.len());
+        let fits = since.goes_on() && is_place;
         let (phase, after) = (position.phase, position.after);
         fits.then_some(Self { phase, place, after, since })
     }
 
     /// Where the tombstones of a collection go on; `None`: they are there.
-    pub(in super::super) fn tombstones(&self, place: usize) -> Option<Vec<storex_core::Value>> {
+    pub(in super::super) fn tombstones(&self, place: usize) -> Option<Vec<Value>> {
         self.behind(Phase::Tombstones, place)
     }
 
     /// Where the rows of a collection go on; `None`: they are there.
-    pub(in super::super) fn rows(&self, place: usize) -> Option<Vec<storex_core::Value>> {
+    pub(in super::super) fn rows(&self, place: usize) -> Option<Vec<Value>> {
         self.behind(Phase::Rows, place)
     }
 
-    fn behind(&self, phase: Phase, place: usize) -> Option<Vec<storex_core::Value>> {
+    fn behind(&self, phase: Phase, place: usize) -> Option<Vec<Value>> {
         match (self.phase.cmp(&phase), self.place.cmp(&place)) {
             (std::cmp::Ordering::Less, _)
             | (std::cmp::Ordering::Equal, std::cmp::Ordering::Less) => Some(Vec::new()),
@@ -103,6 +104,16 @@ impl Resumed {
     fn has(&self, phase: Phase, place: usize) -> bool {
         self.phase > phase || (self.phase == phase && place <= self.place)
     }
+}
+
+/// Whether these are the values of a key in the form in which they are stored here: in another one they have another place in the order.
+fn is_key(collection: &Collection, values: &[Value]) -> bool {
+    let fields = collection.primary_key().iter().filter_map(|at| collection.fields().get(*at));
+    let is_stored = |(field, value): (_, &Value)| {
+        let mut checked = value.clone();
+        collection.check_value(field, &mut checked).is_ok() && checked == *value
+    };
+    values.len() == collection.primary_key().len() && fields.zip(values).all(is_stored)
 }
 
 /// What was written to a collection since.
