@@ -15,7 +15,7 @@ use crate::key_code;
 use crate::log::CLOCK;
 use crate::meta::Devices;
 use crate::scope::is_marker;
-use crate::stamp::{Hlc, Stamp};
+use crate::stamp::{Device, Hlc, Stamp};
 use crate::state::OLDEST;
 
 /// What a sender goes on from.
@@ -50,6 +50,13 @@ impl Since {
         // What is older than sync is sent late, and says nothing of when: it was here if its device has written nothing since.
         let sequence = |devices: &Devices| devices.find(stamp.device).map(|known| known.sequence);
         sequence(&self.then) == sequence(&self.now)
+    }
+
+    /// Whether the receiver has all that it has written itself, as far as it is known here: one that was put back has not, although it
+    /// may have written later things since. One that claims nothing is sent its own too.
+    fn is_all_of(&self, receiver: Device) -> bool {
+        let sequence = |devices: &Devices| devices.find(receiver).map(|known| known.sequence);
+        sequence(&self.there).is_none_or(|there| sequence(&self.now) <= Some(there))
     }
 
     /// Whether this device has gone on since: one that was put back has not.
@@ -129,6 +136,7 @@ impl Sender<'_, '_> {
         &mut self,
         hello: &Hello,
         offer: &Offer,
+        receiver: Device,
         told: &[u8],
     ) -> Result<Option<Resumed>> {
         let ticket = ticket(&self.source, hello).await?;
@@ -138,6 +146,7 @@ impl Sender<'_, '_> {
         let cut = cut.filter(|cut| cut.token.ticket == ticket);
         let done = cut.as_ref().map_or(0, |cut| cut.token.done);
         let resumed = cut.and_then(|cut| Resumed::from(cut, hello, offer));
+        let resumed = resumed.filter(|it| it.since.is_all_of(receiver));
         let resumes = resumed.is_some();
         self.line.send(&Frame::Resumable { ticket, resumes }).await?;
         self.count.start(if resumes { done } else { 0 });
