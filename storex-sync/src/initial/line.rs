@@ -110,6 +110,36 @@ impl<'a> Line<'a> {
         told.next().map_or(result, Err)
     }
 
+    /// Does what takes its time without a word: the other side is not to take that for silence, and is heard if it gives up, as the
+    /// application is if it cancels.
+    pub(super) async fn alive<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            let Some(watch) = &mut self.watch else { return work.await };
+            let sign = watch.sign_of_life();
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = watch.asked() => {
+                    self.follow().await?;
+                    continue;
+                }
+                () = sign => {}
+            }
+            let taken_in = self.take_in().await;
+            self.why(taken_in)?;
+            let told = self.inbox.iter().find_map(|bytes| farewell(&Frame::decode(bytes).ok()?));
+            if let Some(told) = told {
+                self.is_over = true;
+                return Err(told);
+            }
+            // Whoever pauses is not waited for.
+            if !self.follow().await? && !self.watch.as_ref().is_some_and(|it| it.pauses_here) {
+                self.send(&Frame::Running).await?;
+            }
+        }
+    }
+
     /// Receives the next frame; waits while one of the sides pauses. That the other side gave up is an error, and so is its going away.
     pub(super) async fn receive(&mut self, during: &'static str) -> Result<Frame> {
         loop {

@@ -1,6 +1,6 @@
 //! The sender goes on: it sends what was written since in the part that is there.
 
-use storex_core::{Collection, Key, Query, Value, field};
+use storex_core::{Collection, Key, Position, Query, Record, Value, field};
 
 use super::super::frame::{Frame, Hello};
 use super::super::offer::{Offer, Offered, Takes};
@@ -8,6 +8,7 @@ use super::super::pages::Reach;
 use super::super::send::Sender;
 use super::ticket::ticket;
 use super::{Cut, Phase, Token};
+use crate::apply::Replica;
 use crate::clock::Clock;
 use crate::clock_rows::columns;
 use crate::error::{During, Result};
@@ -124,10 +125,12 @@ fn is_key(collection: &Collection, values: &[Value]) -> bool {
 }
 
 /// What was written to a collection since.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Written {
     deleted: Vec<(Vec<u8>, Vec<u8>)>,
     living: Vec<Key>,
+    /// The table to which the clocks refer.
+    devices: Devices,
 }
 
 impl Sender<'_, '_> {
@@ -181,39 +184,73 @@ impl Sender<'_, '_> {
         resumed: &Resumed,
         phase: Phase,
     ) -> Result<()> {
-        let clocks = std::sync::Arc::clone(self.source.storage.collection(CLOCK)?);
-        let own = field("collection").eq(offered.numbers.collection);
-        let mut query = Query::new(CLOCK).filter(own).limit(self.sync.page);
-        loop {
-            let page = self.source.storage.find(query.clone()).await;
-            let page = page.during("looking for what was written since")?;
-            // Read after the clocks: the table only grows, so every device in them is in it.
-            let (_, devices) = self.source.head().await?;
-            let mut written = Written::default();
-            for row in &page {
-                let (_, code, packed) = columns(row)?;
-                if is_marker(packed) {
-                    continue;
-                }
-                let clock = Clock::decode(packed, &devices)?;
-                match (resumed.since.knows(&clock), clock.is_alive(), phase) {
-                    (false, true, Phase::Rows) => written.living.push(key_code::decode(code)?),
-                    (false, false, Phase::Tombstones) => {
-                        written.deleted.push((code.to_vec(), packed.to_vec()));
-                    }
-                    _ => {}
-                }
-            }
+        let mut reading = Some(None);
+        while let Some(after) = reading {
+            let page = self.sync.page;
+            let written = find_written(&self.source, offered, resumed, phase, after, page);
+            // Mostly little of much was written since.
+            let (written, next) = self.line.alive(written).await?;
+            reading = next.map(Some);
             if !written.deleted.is_empty() {
-                self.send_deleted(offered, devices, written.deleted).await?;
+                self.send_deleted(offered, written.devices.clone(), written.deleted).await?;
             }
             if !written.living.is_empty() {
                 self.send_rows(offered, Reach::Keys(written.living)).await?;
             }
-            match page.last().filter(|_| Some(page.len() as u64) == query.limit) {
-                Some(last) => query.after = Some(query.position_of(&clocks, last)),
-                None => return Ok(()),
+        }
+        Ok(())
+    }
+}
+
+/// Looks on for what was written, page by page of clocks, until there is some; and where to go on.
+async fn find_written(
+    source: &Replica,
+    offered: &Offered,
+    resumed: &Resumed,
+    phase: Phase,
+    after: Option<Position>,
+    page: u64,
+) -> Result<(Written, Option<Position>)> {
+    let clocks = source.storage.collection(CLOCK)?;
+    let own = field("collection").eq(offered.numbers.collection);
+    let mut query = Query::new(CLOCK).filter(own).limit(page);
+    query.after = after;
+    loop {
+        let rows = source.storage.find(query.clone()).await;
+        let rows = rows.during("looking for what was written since")?;
+        let written = written_among(source, resumed, phase, &rows).await?;
+        let last = rows.last().filter(|_| rows.len() as u64 == page);
+        let next = last.map(|last| query.position_of(clocks, last));
+        if next.is_none() || !(written.deleted.is_empty() && written.living.is_empty()) {
+            return Ok((written, next));
+        }
+        query.after = next;
+    }
+}
+
+/// What of these clocks tells of something that was written since.
+async fn written_among(
+    source: &Replica,
+    resumed: &Resumed,
+    phase: Phase,
+    rows: &[Record],
+) -> Result<Written> {
+    // Read after the clocks: the table only grows, so every device in them is in it.
+    let (_, devices) = source.head().await?;
+    let mut written = Written { deleted: Vec::new(), living: Vec::new(), devices };
+    for row in rows {
+        let (_, code, packed) = columns(row)?;
+        if is_marker(packed) {
+            continue;
+        }
+        let clock = Clock::decode(packed, &written.devices)?;
+        match (resumed.since.knows(&clock), clock.is_alive(), phase) {
+            (false, true, Phase::Rows) => written.living.push(key_code::decode(code)?),
+            (false, false, Phase::Tombstones) => {
+                written.deleted.push((code.to_vec(), packed.to_vec()));
             }
+            _ => {}
         }
     }
+    Ok(written)
 }
