@@ -15,6 +15,9 @@ use crate::error::{Result, SyncError, describe};
 /// Frames beside the pages of a window that may have arrived and wait to be looked at.
 const BESIDE_PAGES: usize = 8;
 
+/// Bytes of frames that may wait to be looked at; one frame always may.
+const WAITING_BYTES: usize = 32 << 20;
+
 /// One end of a channel.
 #[derive(Debug)]
 pub(super) struct Line<'a> {
@@ -87,7 +90,7 @@ impl<'a> Line<'a> {
     /// Takes in what has arrived.
     async fn take_in(&mut self) -> Result<()> {
         let Some(watch) = &self.watch else { return Ok(()) };
-        while self.inbox.len() < watch.window + BESIDE_PAGES {
+        while has_room(&self.inbox, watch) {
             let arrived = tokio::select! {
                 biased;
                 arrived = self.channel.recv() => arrived?,
@@ -197,8 +200,7 @@ impl<'a> Line<'a> {
                 self.inbox.push_back(self.channel.recv().await?.ok_or(closed)?);
                 continue;
             };
-            let (has_room, pauses) =
-                (self.inbox.len() < watch.window + BESIDE_PAGES, watch.is_paused());
+            let (has_room, pauses) = (has_room(&self.inbox, watch), watch.is_paused());
             tokio::select! {
                 biased;
                 arrived = self.channel.recv(), if has_room => {
@@ -269,6 +271,12 @@ impl<'a> Line<'a> {
             tracing::debug!(%error, "the other side could not be told of the failure");
         }
     }
+}
+
+/// Whether one more frame is taken in.
+fn has_room(inbox: &VecDeque<Vec<u8>>, watch: &Watch) -> bool {
+    let bytes: usize = inbox.iter().map(Vec::len).sum();
+    inbox.len() < watch.window + BESIDE_PAGES && bytes <= WAITING_BYTES
 }
 
 /// The error that a side has at its end by what the other has said; `None`: it goes on.
