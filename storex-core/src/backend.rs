@@ -209,6 +209,9 @@ pub struct Capabilities {
     pub custom_operations: &'static [&'static str],
     /// It can be read as it was at one moment while others write: [`Backend::snapshot`].
     pub snapshots: bool,
+    /// Texts are ordered otherwise than by their bytes in UTF-8, as in an adopted database that keeps them as UTF-16. Known once the
+    /// backend is open.
+    pub other_text_order: bool,
 }
 
 impl Capabilities {
@@ -230,6 +233,13 @@ impl Capabilities {
     #[must_use]
     pub fn snapshots(mut self) -> Self {
         self.snapshots = true;
+        self
+    }
+
+    /// Whether the backend orders texts otherwise than by their bytes in UTF-8.
+    #[must_use]
+    pub fn other_text_order(mut self, is_other: bool) -> Self {
+        self.other_text_order = is_other;
         self
     }
 }

@@ -201,6 +201,12 @@ impl Storage {
         &self.inner.runtime
     }
 
+    /// What the backend can do.
+    #[must_use]
+    pub fn capabilities(&self) -> crate::Capabilities {
+        self.backend().capabilities()
+    }
+
     /// The backend's name.
     #[must_use]
     pub fn backend_name(&self) -> &'static str {

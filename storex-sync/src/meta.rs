@@ -22,7 +22,7 @@
 //! - `doubts`: what may still come although something was passed over, see [`crate::scope`];
 //! - `withheld`: what an initial sync has brought, and is not claimed as seen as long as some of it is parked;
 //! - `resume`: how far an initial sync has come that was cut, see [`crate::initial::resume`];
-//! - `undated`: drawn anew when an initial sync has brought objects that are older than sync;
+//! - `undated`: drawn anew when objects have come that are older than sync;
 //! - `former`: who this device was before, see [`crate::renewal`];
 //! - `state`: how much of the state is sent again, see [`crate::state`];
 //! - `holder`: which of the programs that share the database may sync it, see [`crate::exclusive`];

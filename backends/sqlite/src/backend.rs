@@ -121,7 +121,9 @@ impl Backend for SqliteBackend {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default().persistent().snapshots().custom_operations(custom::OPERATIONS)
+        let is_utf16 = self.lock().as_ref().is_some_and(|it| it.watch.is_utf16());
+        let capabilities = Capabilities::default().persistent().snapshots();
+        capabilities.custom_operations(custom::OPERATIONS).other_text_order(is_utf16)
     }
 
     async fn open(&self, registry: Arc<Registry>) -> Result<()> {

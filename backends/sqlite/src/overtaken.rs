@@ -54,6 +54,11 @@ impl SchemaWatch {
         Ok(watch)
     }
 
+    /// Whether the database keeps texts as UTF-16.
+    pub(crate) fn is_utf16(&self) -> bool {
+        self.opened.values().any(|table| table.is_utf16)
+    }
+
     /// Reads with the tables as they may be used. Reads once more where the schema was changed meanwhile, and refuses what
     /// is of a newer version.
     pub(crate) fn read<T>(

@@ -120,6 +120,7 @@ impl Page {
             self.ask(object, &work.row)?;
         }
         let doubts = scoping.doubts(&devices);
+        let is_undated = works.iter().any(Work::is_undated);
         let folded = Folded {
             me,
             head,
@@ -132,6 +133,7 @@ impl Page {
             leaves,
             doubts,
             refills,
+            is_undated,
         };
         let this = Arc::clone(&self);
         let steps = match self.how {

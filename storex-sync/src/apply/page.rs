@@ -97,6 +97,8 @@ pub(super) struct Folded {
     pub(super) doubts: Option<Doubts>,
     /// Whether something has come that makes it read the log again.
     pub(super) refills: bool,
+    /// Whether objects have come that are older than sync: no clock says when.
+    pub(super) is_undated: bool,
 }
 
 impl Page {

@@ -58,6 +58,12 @@ impl Work {
         false
     }
 
+    /// Whether its row is written, and no clock says when.
+    pub(super) fn is_undated(&self) -> bool {
+        let is_written = matches!(self.row, Row::Put(_) | Row::Set(_));
+        is_written && self.clock.as_ref().is_none_or(|clock| *clock == Clock::unstamped())
+    }
+
     /// Merges what is marked into the object, which arrives.
     pub(super) fn join_marked(&mut self, shape: &ResolvedShape, joins: &Joins) {
         let (Some(marker), Row::Put(record)) = (&self.marker, &mut self.row) else { return };

@@ -13,6 +13,7 @@ use super::settle::Settlement;
 use crate::clock::Clock;
 use crate::clock_rows::{clock_record, sort_clock_records};
 use crate::error::Result;
+use crate::initial::resume::undated;
 use crate::log::CLOCK;
 use crate::meta::{DEVICES, Devices, HEAD, write_meta};
 use crate::parked::{PARKED, forget_ahead, park_up_to, parked_key};
@@ -55,7 +56,7 @@ impl Page {
     /// What is parked and is no longer, and the small rows.
     pub(super) fn conclude(self: &Arc<Self>, folded: Folded) -> Vec<Step> {
         let Folded { head, mut devices, applied, parked, taken, redated, .. } = folded;
-        let Folded { markers, leaves, doubts, refills, .. } = folded;
+        let Folded { markers, leaves, doubts, refills, is_undated, .. } = folded;
         let mut steps: Vec<Step> = self.write_images(&mut devices).into_iter().collect();
         steps.extend(self.write_markers(&markers, &mut devices));
         if self.is_again() {
@@ -77,6 +78,9 @@ impl Page {
         }
         if refills {
             meta.push((BACKFILL, Pending::new(&*self.runtime).encode()));
+        }
+        if is_undated {
+            meta.push(undated(&*self.runtime));
         }
         if let Some(doubts) = doubts {
             meta.push((DOUBTS, doubts.encode()));

@@ -152,6 +152,12 @@ pub(super) struct Count<'a> {
     role: Role,
     done: u64,
     total: u64,
+    /// Objects that there were at the beginning.
+    announced: u64,
+    /// Objects that were through already.
+    earlier: u64,
+    /// Objects that went through since.
+    since: u64,
     /// What is sent was through before.
     pub(super) is_catching_up: bool,
 }
@@ -166,23 +172,36 @@ impl<'a> Count<'a> {
         let collections = counts.len() as u64;
         let total = counts.fold(0, u64::saturating_add);
         observers.tell(&InitialSyncEvent::Prepared { role, objects: total, collections });
-        Self { observers, role, done: 0, total, is_catching_up: false }
+        Self {
+            observers,
+            role,
+            done: 0,
+            total,
+            announced: total,
+            earlier: 0,
+            since: 0,
+            is_catching_up: false,
+        }
     }
 
-    /// So many objects are through already.
-    pub(super) fn start(&mut self, done: u64) {
-        self.done = done.min(self.total);
+    /// So many objects are through already, of an earlier run; 0: it begins anew.
+    pub(super) fn start(&mut self, earlier: u64) {
+        self.earlier = earlier;
+        self.done = earlier.min(self.total);
         self.tell(None);
     }
 
-    /// Whether as many are through as there were.
+    /// Whether as many are through as there were. Where some were through earlier, of which some may be gone, the number has to be right.
     pub(super) fn is_whole(&self) -> bool {
-        self.done >= self.total
+        match self.earlier {
+            0 => self.since >= self.announced,
+            _ => self.through() == self.announced,
+        }
     }
 
-    /// How many objects are through.
-    pub(super) fn done(&self) -> u64 {
-        self.done
+    /// How many objects are through, those of earlier runs included.
+    pub(super) fn through(&self) -> u64 {
+        self.earlier.saturating_add(self.since)
     }
 
     /// So many objects of a collection are through.
@@ -190,6 +209,7 @@ impl<'a> Count<'a> {
         if self.is_catching_up {
             return;
         }
+        self.since = self.since.saturating_add(objects);
         self.done = self.done.saturating_add(objects);
         // Objects that were created meanwhile come on top.
         self.total = self.total.max(self.done);

@@ -15,6 +15,9 @@ use crate::error::{Result, SyncError, describe};
 /// Frames beside the pages of a window that may have arrived and wait to be looked at.
 const BESIDE_PAGES: usize = 8;
 
+/// Bytes of frames that may wait to be looked at; one frame always may.
+const WAITING_BYTES: usize = 32 << 20;
+
 /// One end of a channel.
 #[derive(Debug)]
 pub(super) struct Line<'a> {
@@ -87,7 +90,7 @@ impl<'a> Line<'a> {
     /// Takes in what has arrived.
     async fn take_in(&mut self) -> Result<()> {
         let Some(watch) = &self.watch else { return Ok(()) };
-        while self.inbox.len() < watch.window + BESIDE_PAGES {
+        while has_room(&self.inbox, watch) {
             let arrived = tokio::select! {
                 biased;
                 arrived = self.channel.recv() => arrived?,
@@ -108,6 +111,36 @@ impl<'a> Line<'a> {
         let mut told =
             self.inbox.iter().rev().filter_map(|bytes| farewell(&Frame::decode(bytes).ok()?));
         told.next().map_or(result, Err)
+    }
+
+    /// Does what takes its time without a word: the other side is not to take that for silence, and is heard if it gives up, as the
+    /// application is if it cancels.
+    pub(super) async fn alive<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            let Some(watch) = &mut self.watch else { return work.await };
+            let sign = watch.sign_of_life();
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = watch.asked() => {
+                    self.follow().await?;
+                    continue;
+                }
+                () = sign => {}
+            }
+            let taken_in = self.take_in().await;
+            self.why(taken_in)?;
+            let told = self.inbox.iter().find_map(|bytes| farewell(&Frame::decode(bytes).ok()?));
+            if let Some(told) = told {
+                self.is_over = true;
+                return Err(told);
+            }
+            // Whoever pauses is not waited for.
+            if !self.follow().await? && !self.watch.as_ref().is_some_and(|it| it.pauses_here) {
+                self.send(&Frame::Running).await?;
+            }
+        }
     }
 
     /// Receives the next frame; waits while one of the sides pauses. That the other side gave up is an error, and so is its going away.
@@ -167,8 +200,7 @@ impl<'a> Line<'a> {
                 self.inbox.push_back(self.channel.recv().await?.ok_or(closed)?);
                 continue;
             };
-            let (has_room, pauses) =
-                (self.inbox.len() < watch.window + BESIDE_PAGES, watch.is_paused());
+            let (has_room, pauses) = (has_room(&self.inbox, watch), watch.is_paused());
             tokio::select! {
                 biased;
                 arrived = self.channel.recv(), if has_room => {
@@ -239,6 +271,12 @@ impl<'a> Line<'a> {
             tracing::debug!(%error, "the other side could not be told of the failure");
         }
     }
+}
+
+/// Whether one more frame is taken in.
+fn has_room(inbox: &VecDeque<Vec<u8>>, watch: &Watch) -> bool {
+    let bytes: usize = inbox.iter().map(Vec::len).sum();
+    inbox.len() < watch.window + BESIDE_PAGES && bytes <= WAITING_BYTES
 }
 
 /// The error that a side has at its end by what the other has said; `None`: it goes on.

@@ -75,7 +75,7 @@ struct ReadyRows {
     number: u64,
     /// How many were sent.
     count: u64,
-    /// The key of the last one.
+    /// The key of the last one, as the sender has it.
     last: Option<Vec<Value>>,
     page: ArrivingPage,
     /// Whether the application has dropped any.
@@ -324,12 +324,14 @@ impl<'a> Receiver<'a> {
                     record.set(*at, value);
                 }
             }
+            // The sender goes on behind the key as it has it.
+            last =
+                Some(collection.primary_key().iter().map(|at| record.get(*at).clone()).collect());
             // Brings the key to the form that it has here, before its clock is looked up.
             collection.check_record(&mut record).during("checking a row of the sender")?;
             let key = collection.key_of(&record);
             let code = key_code::encode(key.values());
             let clock = translate(&clock, &rows.devices, &target.translation)?;
-            last = Some(key.clone());
             if show(self.sync, collection, &mut record).await? {
                 objects.push(Arriving { key, code, record: Some(record), clock });
             } else {
@@ -338,7 +340,6 @@ impl<'a> Receiver<'a> {
         }
         let page = self.page(target, &rows.devices, objects)?;
         let (collection, number) = (rows.collection, rows.number);
-        let last = last.map(|key| key.values().to_vec());
         Ok(ReadyRows { collection, number, count, last, page, is_sifted })
     }
 

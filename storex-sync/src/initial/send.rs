@@ -71,9 +71,9 @@ pub(super) async fn run(
         Sender { sync, line, source, report, count, numbered: None, pending: 0, window };
     let mut resumed = None;
     let mut share = Share::default();
-    if agreed.is_some_and(Agreed::resumes) {
+    if let Some(agreed) = agreed.filter(|agreed| agreed.resumes()) {
         sender.numbered = Some(0);
-        resumed = sender.resume(&hello, &offer, &accept.resume).await?;
+        resumed = sender.resume(&hello, &offer, agreed.other, &accept.resume).await?;
     } else {
         sender.count.start(0);
     }

@@ -8,6 +8,7 @@ use super::line::Line;
 use super::{BothWaysReport, InitialSync, receive, resume, send};
 use crate::error::{During, Result, SyncError};
 use crate::parked::parked;
+use crate::stamp::Device;
 
 const DURING: &str = "greeting the other side";
 
@@ -28,6 +29,8 @@ pub(super) struct Agreed {
     pub(super) capabilities: Capabilities,
     /// How many pages the other side takes unanswered.
     pub(super) window: usize,
+    /// The device on the other side.
+    pub(super) other: Device,
 }
 
 impl Agreed {
@@ -141,6 +144,7 @@ fn agree(ours: &Terms, theirs: &Greeting) -> Result<Agreed> {
         both_ways: ours.wants == Wants::BothWays,
         capabilities: ours.capabilities.and(terms.capabilities),
         window: usize::try_from(terms.window).unwrap_or(usize::MAX).max(1),
+        other: terms.device,
     })
 }
 

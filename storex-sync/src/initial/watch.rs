@@ -27,6 +27,9 @@ impl Default for Patience {
     }
 }
 
+/// How long this side works without saying a word.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+
 #[derive(Debug)]
 pub(super) struct Watch {
     runtime: Arc<dyn Runtime>,
@@ -93,6 +96,11 @@ impl Watch {
             // Nobody can ask any more.
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Completes when this side has worked for so long that it should say a word.
+    pub(super) fn sign_of_life(&self) -> BoxFuture<'static, ()> {
+        self.runtime.sleep(SIGN_OF_LIFE.min(self.patience.deadline / 3))
     }
 
     /// Silence that begins now.

@@ -10,6 +10,7 @@ use super::leaving::leave;
 use super::subscriptions::{SCOPES, Subscriptions};
 use crate::error::{During, Result};
 use crate::failure::Failure;
+use crate::initial::resume::begin_anew;
 use crate::meta::{Numbers, meta_query, read_meta, write_meta};
 use crate::sync::Sync;
 
@@ -129,7 +130,8 @@ impl Sync {
             if !is_within(&scopes, &before) {
                 rows.push((BACKFILL, Pending::new(&*runtime).encode()));
             }
-            Ok(vec![write_meta(rows)])
+            // An initial sync that was cut does not know what goes from here meanwhile.
+            Ok(vec![write_meta(rows), begin_anew()])
         });
         failure.or(self.replica.storage.apply(batch).await, DURING).map(drop)
     }

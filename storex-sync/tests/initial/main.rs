@@ -3,6 +3,7 @@
 
 mod moment;
 mod resume;
+mod resume_scopes;
 #[path = "../support/mod.rs"]
 mod support;
 

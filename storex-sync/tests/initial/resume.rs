@@ -414,3 +414,19 @@ async fn both_sides_may_be_opened_anew() {
     assert_eq!(received.total(), objects(&a).await - there);
     assert_in_step(&[&a, &b]).await;
 }
+
+/// The receiver was put back to an older state and has written since: what it had written before is not there.
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_was_put_back_gets_its_own_again() {
+    let log = shared_log();
+    let (a, b, _) = cut().await;
+    let backup = b.copied(2).await;
+    for n in 0..3 {
+        b.note(&format!("a{n}"), "of B").await;
+    }
+    settle(&[&b, &a], &log).await;
+    backup.runtime.advance(3_600_000);
+    backup.note("later", "of B").await;
+    leg(&a, &backup, 2, whole()).await.is_through();
+    assert_eq!(backup.title("a0").await.as_deref(), Some("of B"));
+}

@@ -1,10 +1,9 @@
 //! The comparison over a channel.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use storex_core::{Collection, Name, Value};
+use storex_core::{Collection, FieldType, Name, Value};
 
 use super::canonical::Field;
 use super::comparison::Comparison;
@@ -19,9 +18,6 @@ use crate::initial::line::Line;
 use crate::meta::Numbers;
 use crate::pack::Packer;
 use crate::scope::{Holding, Lacks};
-
-/// How long this side reads without saying a word.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
 /// What it cost to find what differs between two devices.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,9 +44,9 @@ pub(in crate::initial) async fn ask(
     let collections = common(replica, &own, &theirs);
     let names: Vec<Name> = collections.iter().map(|it| Name::clone(it.collection.name())).collect();
     let reading = Reading { replica, salt: own.salt, collections };
-    let mut comparison = alive(replica, line, Comparison::new(reading, true)).await?;
+    let mut comparison = line.alive(Comparison::new(reading, true)).await?;
     // The openings.
-    let round_trips = 1 + converse(replica, &mut comparison, line, None).await?;
+    let round_trips = 1 + converse(&mut comparison, line, None).await?;
     let mut parts = comparison.finish().into_iter();
     let mut share = Share::default();
     for name in names {
@@ -69,9 +65,9 @@ pub(in crate::initial) async fn answer(replica: &Replica, line: &mut Line<'_>) -
     line.send(&Frame::Opening(own.clone())).await?;
     let collections = common(replica, &own, &theirs);
     let reading = Reading { replica, salt: own.salt, collections };
-    let mut comparison = alive(replica, line, Comparison::new(reading, false)).await?;
-    let begun = alive(replica, line, comparison.begin()).await?;
-    let round_trips = converse(replica, &mut comparison, line, Some(begun)).await?;
+    let mut comparison = line.alive(Comparison::new(reading, false)).await?;
+    let begun = line.alive(comparison.begin()).await?;
+    let round_trips = converse(&mut comparison, line, Some(begun)).await?;
     Ok(Compared { round_trips, bytes: line.bytes - before })
 }
 
@@ -82,26 +78,8 @@ async fn receive_opening(line: &mut Line<'_>) -> Result<Opening> {
     }
 }
 
-/// Reading takes its time, and the other side is not to take that for silence.
-async fn alive<T>(
-    replica: &Replica,
-    line: &mut Line<'_>,
-    work: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    let mut work = std::pin::pin!(work);
-    loop {
-        tokio::select! {
-            biased;
-            done = &mut work => return done,
-            () = replica.storage.runtime().sleep(SIGN_OF_LIFE) => {}
-        }
-        line.send(&Frame::Running).await?;
-    }
-}
-
 /// Each side speaks in turn; tells how often this side was answered.
 async fn converse(
-    replica: &Replica,
     comparison: &mut Comparison<Reading<'_>>,
     line: &mut Line<'_>,
     mut next: Option<Message>,
@@ -121,7 +99,7 @@ async fn converse(
             other => return Err(other.unexpected(DURING)),
         };
         answered += u64::from(asked);
-        next = alive(replica, line, comparison.answer(arrived)).await?;
+        next = line.alive(comparison.answer(arrived)).await?;
         if next.is_none() {
             return Ok(answered);
         }
@@ -134,6 +112,9 @@ fn opening(replica: &Replica, held: &Holding) -> Opening {
     replica.storage.runtime().fill_random(&mut salt);
     let synced = replica.storage.registry().collections().iter();
     let synced = synced.filter_map(|it| Some((it, replica.numbers.get(it.name())?)));
+    // Ranges are of the order of keys: where the storage has another one, rows would be missing in them.
+    let other_order = replica.storage.storage().capabilities().other_text_order;
+    let synced = synced.filter(|(it, _)| !other_order || is_of_numbers(it));
     let mut collections: Vec<CollectionOpening> =
         synced.map(|(it, numbers)| compared(it, numbers, &held.lacks)).collect();
     collections.sort_by(|a, b| a.name.cmp(&b.name));
@@ -149,6 +130,12 @@ fn compared(collection: &Collection, numbers: &Numbers, lacks: &Lacks) -> Collec
         fields: fields.filter_map(|at| name(&at)).collect(),
         held: held(numbers, lacks),
     }
+}
+
+/// Whether a key has no texts in it.
+fn is_of_numbers(collection: &Collection) -> bool {
+    let mut key = collection.primary_key().iter().filter_map(|at| collection.fields().get(*at));
+    key.all(|field| matches!(field.field_type, FieldType::Int | FieldType::Timestamp))
 }
 
 /// What of a collection whose scope is not sure, which is as no other.

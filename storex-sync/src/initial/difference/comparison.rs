@@ -91,6 +91,7 @@ impl<S: Source> Comparison<S> {
         for picked in &mut self.picked {
             picked.codes.sort();
             picked.codes.dedup();
+            picked.merge_spans();
         }
         self.picked
     }

@@ -127,6 +127,25 @@ pub(crate) struct Picked {
 }
 
 impl Picked {
+    /// Puts the spans in order, so that nothing is in two of them: the other side may ask for the same again and again.
+    fn merge_spans(&mut self) {
+        let mut spans = std::mem::take(&mut self.spans);
+        spans.sort_by(|a, b| a.lower.cmp(&b.lower));
+        for span in spans {
+            match self.spans.last_mut() {
+                // Without an upper bound the last one goes to the end.
+                Some(Span { upper: None, .. }) => break,
+                Some(last) if span.lower <= last.upper => {
+                    let ends = span.upper.is_none() || span.upper > last.upper;
+                    if ends {
+                        last.upper = span.upper;
+                    }
+                }
+                _ => self.spans.push(span),
+            }
+        }
+    }
+
     fn add(&mut self, span: Span) {
         match self.spans.last_mut() {
             Some(last) if last.upper.is_some() && last.upper == span.lower => {

@@ -1,6 +1,6 @@
 //! The sender goes on: it sends what was written since in the part that is there.
 
-use storex_core::{Key, Query, field};
+use storex_core::{Collection, Key, Position, Query, Record, Value, field};
 
 use super::super::frame::{Frame, Hello};
 use super::super::offer::{Offer, Offered, Takes};
@@ -8,6 +8,7 @@ use super::super::pages::Reach;
 use super::super::send::Sender;
 use super::ticket::ticket;
 use super::{Cut, Phase, Token};
+use crate::apply::Replica;
 use crate::clock::Clock;
 use crate::clock_rows::columns;
 use crate::error::{During, Result};
@@ -15,7 +16,7 @@ use crate::key_code;
 use crate::log::CLOCK;
 use crate::meta::Devices;
 use crate::scope::is_marker;
-use crate::stamp::{Hlc, Stamp};
+use crate::stamp::{Device, Hlc, Stamp};
 use crate::state::OLDEST;
 
 /// What a sender goes on from.
@@ -24,7 +25,7 @@ pub(in super::super) struct Resumed {
     phase: Phase,
     /// The place in the hello of the collection that is under way.
     place: usize,
-    after: Vec<storex_core::Value>,
+    after: Vec<Value>,
     since: Since,
 }
 
@@ -52,6 +53,13 @@ impl Since {
         sequence(&self.then) == sequence(&self.now)
     }
 
+    /// Whether the receiver has all that it has written itself, as far as it is known here: one that was put back has not, although it
+    /// may have written later things since. One that claims nothing is sent its own too.
+    fn is_all_of(&self, receiver: Device) -> bool {
+        let sequence = |devices: &Devices| devices.find(receiver).map(|known| known.sequence);
+        sequence(&self.there).is_none_or(|there| sequence(&self.now) <= Some(there))
+    }
+
     /// Whether this device has gone on since: one that was put back has not.
     fn goes_on(&self) -> bool {
         self.then.iter().all(|then| {
@@ -71,26 +79,27 @@ impl Resumed {
             Phase::Through => hello.collections.len(),
             _ => hello.collections.iter().position(|it| it.name == position.collection)?,
         };
-        let parts = offer.collections.get(place).map(|offered| match position.phase {
-            Phase::Rows => offered.collection.primary_key().len(),
-            _ => 1,
+        let offered = offer.collections.get(place);
+        let is_place = offered.is_none_or(|offered| match position.phase {
+            Phase::Rows => is_key(&offered.collection, &position.after),
+            _ => matches!(position.after.as_slice(), [Value::Bytes(_)]),
         });
-        let fits = since.goes_on() && parts.is_none_or(|parts| parts == position.after.len());
+        let fits = since.goes_on() && is_place;
         let (phase, after) = (position.phase, position.after);
         fits.then_some(Self { phase, place, after, since })
     }
 
     /// Where the tombstones of a collection go on; `None`: they are there.
-    pub(in super::super) fn tombstones(&self, place: usize) -> Option<Vec<storex_core::Value>> {
+    pub(in super::super) fn tombstones(&self, place: usize) -> Option<Vec<Value>> {
         self.behind(Phase::Tombstones, place)
     }
 
     /// Where the rows of a collection go on; `None`: they are there.
-    pub(in super::super) fn rows(&self, place: usize) -> Option<Vec<storex_core::Value>> {
+    pub(in super::super) fn rows(&self, place: usize) -> Option<Vec<Value>> {
         self.behind(Phase::Rows, place)
     }
 
-    fn behind(&self, phase: Phase, place: usize) -> Option<Vec<storex_core::Value>> {
+    fn behind(&self, phase: Phase, place: usize) -> Option<Vec<Value>> {
         match (self.phase.cmp(&phase), self.place.cmp(&place)) {
             (std::cmp::Ordering::Less, _)
             | (std::cmp::Ordering::Equal, std::cmp::Ordering::Less) => Some(Vec::new()),
@@ -105,11 +114,23 @@ impl Resumed {
     }
 }
 
+/// Whether these are the values of a key in the form in which they are stored here: in another one they have another place in the order.
+fn is_key(collection: &Collection, values: &[Value]) -> bool {
+    let fields = collection.primary_key().iter().filter_map(|at| collection.fields().get(*at));
+    let is_stored = |(field, value): (_, &Value)| {
+        let mut checked = value.clone();
+        collection.check_value(field, &mut checked).is_ok() && checked == *value
+    };
+    values.len() == collection.primary_key().len() && fields.zip(values).all(is_stored)
+}
+
 /// What was written to a collection since.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Written {
     deleted: Vec<(Vec<u8>, Vec<u8>)>,
     living: Vec<Key>,
+    /// The table to which the clocks refer.
+    devices: Devices,
 }
 
 impl Sender<'_, '_> {
@@ -118,6 +139,7 @@ impl Sender<'_, '_> {
         &mut self,
         hello: &Hello,
         offer: &Offer,
+        receiver: Device,
         told: &[u8],
     ) -> Result<Option<Resumed>> {
         let ticket = ticket(&self.source, hello).await?;
@@ -127,6 +149,7 @@ impl Sender<'_, '_> {
         let cut = cut.filter(|cut| cut.token.ticket == ticket);
         let done = cut.as_ref().map_or(0, |cut| cut.token.done);
         let resumed = cut.and_then(|cut| Resumed::from(cut, hello, offer));
+        let resumed = resumed.filter(|it| it.since.is_all_of(receiver));
         let resumes = resumed.is_some();
         self.line.send(&Frame::Resumable { ticket, resumes }).await?;
         self.count.start(if resumes { done } else { 0 });
@@ -161,39 +184,73 @@ impl Sender<'_, '_> {
         resumed: &Resumed,
         phase: Phase,
     ) -> Result<()> {
-        let clocks = std::sync::Arc::clone(self.source.storage.collection(CLOCK)?);
-        let own = field("collection").eq(offered.numbers.collection);
-        let mut query = Query::new(CLOCK).filter(own).limit(self.sync.page);
-        loop {
-            let page = self.source.storage.find(query.clone()).await;
-            let page = page.during("looking for what was written since")?;
-            // Read after the clocks: the table only grows, so every device in them is in it.
-            let (_, devices) = self.source.head().await?;
-            let mut written = Written::default();
-            for row in &page {
-                let (_, code, packed) = columns(row)?;
-                if is_marker(packed) {
-                    continue;
-                }
-                let clock = Clock::decode(packed, &devices)?;
-                match (resumed.since.knows(&clock), clock.is_alive(), phase) {
-                    (false, true, Phase::Rows) => written.living.push(key_code::decode(code)?),
-                    (false, false, Phase::Tombstones) => {
-                        written.deleted.push((code.to_vec(), packed.to_vec()));
-                    }
-                    _ => {}
-                }
-            }
+        let mut reading = Some(None);
+        while let Some(after) = reading {
+            let page = self.sync.page;
+            let written = find_written(&self.source, offered, resumed, phase, after, page);
+            // Mostly little of much was written since.
+            let (written, next) = self.line.alive(written).await?;
+            reading = next.map(Some);
             if !written.deleted.is_empty() {
-                self.send_deleted(offered, devices, written.deleted).await?;
+                self.send_deleted(offered, written.devices.clone(), written.deleted).await?;
             }
             if !written.living.is_empty() {
                 self.send_rows(offered, Reach::Keys(written.living)).await?;
             }
-            match page.last().filter(|_| Some(page.len() as u64) == query.limit) {
-                Some(last) => query.after = Some(query.position_of(&clocks, last)),
-                None => return Ok(()),
+        }
+        Ok(())
+    }
+}
+
+/// Looks on for what was written, page by page of clocks, until there is some; and where to go on.
+async fn find_written(
+    source: &Replica,
+    offered: &Offered,
+    resumed: &Resumed,
+    phase: Phase,
+    after: Option<Position>,
+    page: u64,
+) -> Result<(Written, Option<Position>)> {
+    let clocks = source.storage.collection(CLOCK)?;
+    let own = field("collection").eq(offered.numbers.collection);
+    let mut query = Query::new(CLOCK).filter(own).limit(page);
+    query.after = after;
+    loop {
+        let rows = source.storage.find(query.clone()).await;
+        let rows = rows.during("looking for what was written since")?;
+        let written = written_among(source, resumed, phase, &rows).await?;
+        let last = rows.last().filter(|_| rows.len() as u64 == page);
+        let next = last.map(|last| query.position_of(clocks, last));
+        if next.is_none() || !(written.deleted.is_empty() && written.living.is_empty()) {
+            return Ok((written, next));
+        }
+        query.after = next;
+    }
+}
+
+/// What of these clocks tells of something that was written since.
+async fn written_among(
+    source: &Replica,
+    resumed: &Resumed,
+    phase: Phase,
+    rows: &[Record],
+) -> Result<Written> {
+    // Read after the clocks: the table only grows, so every device in them is in it.
+    let (_, devices) = source.head().await?;
+    let mut written = Written { deleted: Vec::new(), living: Vec::new(), devices };
+    for row in rows {
+        let (_, code, packed) = columns(row)?;
+        if is_marker(packed) {
+            continue;
+        }
+        let clock = Clock::decode(packed, &written.devices)?;
+        match (resumed.since.knows(&clock), clock.is_alive(), phase) {
+            (false, true, Phase::Rows) => written.living.push(key_code::decode(code)?),
+            (false, false, Phase::Tombstones) => {
+                written.deleted.push((code.to_vec(), packed.to_vec()));
             }
+            _ => {}
         }
     }
+    Ok(written)
 }

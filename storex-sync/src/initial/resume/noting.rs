@@ -6,6 +6,7 @@ use super::ticket::conditions;
 use super::{Cut, Phase, Position, RESUME, Token};
 use crate::error::{During, Result, SyncError};
 use crate::meta::{Devices, meta_query, meta_row, write_meta};
+use crate::scope::Holding;
 use storex_core::Step;
 
 /// What the receiver notes.
@@ -14,7 +15,7 @@ pub(in super::super) struct Noting {
     conditions: u64,
     /// Where an earlier one was cut.
     earlier: Option<Token>,
-    /// What is here of every device.
+    /// What is here of every device, see [`has`].
     has: Option<Devices>,
     /// Where this one is; `None`: it is not noted.
     now: Option<Token>,
@@ -38,9 +39,7 @@ impl Noting {
         });
         let conditions = conditions(sync).await?;
         let earlier = token.filter(|token| token.conditions == conditions);
-        let (head, mut has) = sync.replica.head().await?;
-        let me = has.device(head.me).ok_or(SyncError::NoSyncLog)?;
-        has.advance(me, head.next.saturating_sub(1), head.hlc);
+        let has = has(sync).await?;
         Ok(Self { conditions, earlier, has: Some(has), ..Self::default() })
     }
 
@@ -147,4 +146,16 @@ impl Noting {
         let row = self.behind(Position { phase: Phase::Through, collection, after }, done)?;
         Some(write_meta(vec![(RESUME, row)]))
     }
+}
+
+/// What is here of every device. Who holds a part, or is still to get some, has passed over objects of what the table of devices tells of,
+/// and has let go of its own: nothing is claimed then.
+async fn has(sync: &InitialSync) -> Result<Devices> {
+    if !Holding::read(&sync.replica).await?.lacks.nothing() {
+        return Ok(Devices::new());
+    }
+    let (head, mut has) = sync.replica.head().await?;
+    let me = has.device(head.me).ok_or(SyncError::NoSyncLog)?;
+    has.advance(me, head.next.saturating_sub(1), head.hlc);
+    Ok(has)
 }

@@ -75,7 +75,7 @@ impl Receiver<'_> {
         noting.flag(is_sifted, has_parked);
         let collection = Name::clone(&self.hello.collections.get(place)?.name);
         let position = Position { phase, collection, after: last? };
-        noting.behind(position, self.count.done().saturating_add(rows))
+        noting.behind(position, self.count.through().saturating_add(rows))
     }
 
     /// Commits how far it is.
@@ -88,11 +88,11 @@ impl Receiver<'_> {
         self.sync.replica.write(vec![row], "noting how far the initial sync is").await
     }
 
-    /// Notes that everything is there: if the rest of the session is cut, this leg is not to be repeated. Where fewer rows have come
-    /// than the hello says, it stays as it was: some may have been deleted meanwhile, and a sender may be wrong.
+    /// Notes that everything is there: if the rest of the session is cut, this leg is not to be repeated. Where the rows
+    /// that have come are not as many as the hello says, it stays as it was: some may have been deleted meanwhile, and a sender may be wrong.
     pub(in super::super) fn note_end(&mut self) -> Option<Step> {
         let (is_sifted, has_parked) = (self.is_sifted, self.report.parked > 0);
-        let done = self.count.done();
+        let done = self.count.through();
         let noting = self.noting.as_mut().filter(|_| self.is_whole)?;
         noting.flag(is_sifted, has_parked);
         noting.through(done)

@@ -14,7 +14,7 @@ use crate::scope::{BACKFILL, DOUBTS, SCOPES, SWEPT};
 /// The order in which everything is sent. A program that changes it counts on.
 const ORDER: u64 = 1;
 
-/// The row of `_storex_meta` that is drawn anew when an initial sync has brought objects that are older than sync: no clock says
+/// The row of `_storex_meta` that is drawn anew when objects have come that are older than sync: no clock says
 /// when they came.
 const UNDATED: &str = "undated";
 
