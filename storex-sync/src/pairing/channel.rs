@@ -79,7 +79,7 @@ impl<C: Channel> SecureChannel<C> {
         key: &DeviceKey,
         runtime: Arc<dyn Runtime>,
     ) -> Result<Self> {
-        let mut line = Line::new(channel, runtime);
+        let mut line = Line::of_guest(channel, runtime);
         let done = handshake::guest_with_code(&mut line, code, key).await;
         Self::settle(line, done).await
     }
@@ -94,7 +94,7 @@ impl<C: Channel> SecureChannel<C> {
         key: &DeviceKey,
         runtime: Arc<dyn Runtime>,
     ) -> Result<Self> {
-        let mut line = Line::new(channel, runtime);
+        let mut line = Line::of_guest(channel, runtime);
         let done = handshake::guest_with_key(&mut line, host, key).await;
         Self::settle(line, done).await
     }
@@ -110,7 +110,7 @@ impl<C: Channel> SecureChannel<C> {
         key: &DeviceKey,
         runtime: Arc<dyn Runtime>,
     ) -> Result<Self> {
-        let mut line = Line::new(channel, runtime);
+        let mut line = Line::of_host(channel, runtime);
         let done = handshake::host_with_keys(&mut line, known, key).await;
         Self::settle(line, done).await
     }
