@@ -10,7 +10,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use storex_cli::initial_sync::{self, DEFAULT_PORT, Direction, Observer, Options, Place};
-use storex_cli::{CliError, describe};
+use storex_cli::{CliError, describe, for_terminal};
 use storex_sync::{InitialSyncEvent, PairingCode, Role};
 use tokio::sync::{oneshot, watch};
 
@@ -26,7 +26,7 @@ sender's is taken. storex keeps tables of its own in the file (their names begin
 and by whom), and puts it into write-ahead mode. Otherwise the sender's rows are not touched, and of the receiver's \
 none but those that the sender has too.
 
-Exits with 0 when it is done, 1 when it failed, 130 when it was cancelled (Ctrl-C), here or there.";
+Exits with 0 when it is done, 1 when it failed, 2 when its arguments are wrong, 130 when it was cancelled (Ctrl-C), here or there.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum InitialSync {
@@ -53,8 +53,8 @@ pub(crate) struct Side {
     #[arg(long, value_name = "HOST[:PORT]")]
     connect: Option<String>,
     /// The code that the other machine shows; asked for if it is not given
-    #[arg(long, value_name = "CODE", requires = "connect")]
-    code: Option<String>,
+    #[arg(long, value_name = "CODE", requires = "connect", value_parser = code)]
+    code: Option<Arc<PairingCode>>,
     /// Over a WebSocket instead of plain TCP; give it on both machines
     #[arg(long)]
     websocket: bool,
@@ -136,7 +136,7 @@ impl Side {
                 }
             }
         } else {
-            report.to_string()
+            for_terminal(&report.to_string())
         };
         // Whoever closed the other end of the pipe wants no more.
         let mut stdout = std::io::stdout().lock();
@@ -150,11 +150,15 @@ impl Side {
             return Ok(Place::Listen(self.listen.clone().unwrap_or_else(everywhere)));
         };
         let code = match &self.code {
-            Some(code) => code.parse().map_err(|error| describe(&error))?,
-            None => ask().await?,
+            Some(code) => Arc::clone(code),
+            None => Arc::new(ask().await?),
         };
         Ok(Place::Connect(address.clone(), code))
     }
+}
+
+fn code(typed: &str) -> storex_sync::Result<Arc<PairingCode>> {
+    typed.parse().map(Arc::new)
 }
 
 /// Asks for the code, on a thread of its own: a terminal cannot be waited for otherwise, and an interruption must not wait.
@@ -234,6 +238,7 @@ impl Terminal {
     }
 
     fn tell(&self, line: &str) {
+        let line = for_terminal(line);
         self.bar.suspend(|| eprintln!("{line}"));
     }
 
@@ -279,6 +284,10 @@ impl Observer for Terminal {
         if left > 0 {
             self.tell(&format!("somebody tried a wrong code; it may be tried {left} times more"));
         }
+    }
+
+    fn not_let_in(&self, why: &str) {
+        self.tell(&format!("somebody connected and was not let in: {why}"));
     }
 
     fn connected(&self) {

@@ -5,8 +5,10 @@ pub mod demo;
 mod error;
 pub mod initial_sync;
 pub mod simulate;
+mod terminal;
 
 pub use error::{CliError, Result, describe};
+pub use terminal::for_terminal;
 
 /// The examples of the README are compiled and run with the tests.
 #[cfg(doctest)]

@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use initial_sync_command::InitialSync;
 use storex_cli::demo::{self, Folder, Observer, Options};
 use storex_cli::simulate::{self, Seeds};
-use storex_cli::{CliError, describe};
+use storex_cli::{CliError, describe, for_terminal};
 use storex_core::{Runtime as _, TokioRuntime};
 use storex_simulation::Profile;
 use tokio::sync::oneshot;
@@ -187,7 +187,7 @@ fn simulation(arguments: &Simulate) -> ExitCode {
 }
 
 fn fail(why: &str) -> ExitCode {
-    eprintln!("storex: error: {why}");
+    eprintln!("storex: error: {}", for_terminal(why));
     ExitCode::FAILURE
 }
 

@@ -161,7 +161,9 @@ fn three_wrong_codes_end_it_and_nothing_was_written() {
     // A slip of the finger is found before anything is sent.
     let mut mistyped =
         command(&["receive", text(&b), "--connect", &host.address, "--code", "7KMD"]);
-    assert!(ran(&mut mistyped).refused().contains("it has 8 characters"));
+    let mistyped = ran(&mut mistyped);
+    assert_eq!(mistyped.code, Some(2), "{}", mistyped.stderr);
+    assert!(mistyped.stderr.contains("it has 8 characters"), "{}", mistyped.stderr);
     // Each of them a code, and another one than is shown.
     let other = if host.code == "0000-0000" { "1111-111Q" } else { "0000-0000" };
     for _ in 0..3 {
@@ -177,13 +179,36 @@ fn three_wrong_codes_end_it_and_nothing_was_written() {
     }
     let ended = host.end();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    assert!(ended.stderr.contains("tried three times"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("too many have tried"), "{}", ended.stderr);
     assert!(ended.stderr.contains("2 times more"), "{}", ended.stderr);
     assert_eq!(files(folder.path()), ["a.db"]);
     assert_eq!(
         number(&a, "SELECT count(*) FROM sqlite_schema WHERE name LIKE '\\_storex%' ESCAPE '\\'"),
         0
     );
+}
+
+/// A stranger's word costs no attempt, and gets no memory; who has the code is let in after it.
+#[test]
+fn strangers_are_told_of_and_keep_nobody_out() {
+    let (folder, a) = folder_with(&[NOTES, FILLED]);
+    let b = folder.path().join("b.db");
+    let host = Host::start(&["send", text(&a)]);
+    // "The code is spent", "it is another one"; a large frame, what is no frame at all, and nothing.
+    let endless = [&[0x80, 4, 0, 0][..], &[7; 1 << 18]].concat();
+    let (spent, differs) = (b"\0\0\0\x02\0\x02", b"\0\0\0\x02\0\x01");
+    for said in [&spent[..], &differs[..], &endless, b"GET / HTTP/1.1\r\n\r\n", b""] {
+        let mut stranger = TcpStream::connect(&host.address).unwrap();
+        // It may be cut off in the middle.
+        let _ = stranger.write_all(said);
+    }
+    let received = ran(&mut host.guest(&["receive", text(&b)]));
+    let host = host.end();
+    assert_eq!(received.json()["received"]["rows"], 5, "{}", received.stderr);
+    assert_eq!(host.stderr.matches("was not let in").count(), 5, "{}", host.stderr);
+    assert_eq!(host.stderr.matches("it has given up pairing").count(), 2, "{}", host.stderr);
+    assert_eq!(host.stderr.matches("more than a handshake").count(), 1, "{}", host.stderr);
+    assert!(!host.stderr.contains("wrong code"), "{}", host.stderr);
 }
 
 #[test]

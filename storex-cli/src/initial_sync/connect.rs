@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::channel::{Connection, Traffic};
 use super::{Observer, Options, Place};
-use crate::error::{CliError, During as _, Result};
+use crate::error::{CliError, During as _, Result, describe};
 
 /// The port where none is given.
 pub const DEFAULT_PORT: u16 = 17839;
@@ -27,6 +27,15 @@ const LASTS: Duration = Duration::from_secs(5 * 60);
 
 /// How long a connection, or the handshake of a WebSocket, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long whoever connects may be silent: others wait meanwhile.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// Until the next connection is taken, when one could not be.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// How long the other side may be silent later on, as long as an initial sync has patience: it may be busy with the database.
+const DEADLINE: Duration = Duration::from_secs(180);
 
 /// A channel to the other machine which nobody else can read, and what goes over it.
 pub(super) type Connected = (Box<dyn Channel>, Arc<Traffic>);
@@ -45,7 +54,8 @@ pub(super) async fn connect(
             call(address, code, options.websocket, &key, runtime).await
         }
     }?;
-    Ok((Box::new(HeartbeatChannel::new(channel, Arc::clone(runtime))), traffic))
+    let channel = HeartbeatChannel::new(channel, Arc::clone(runtime)).deadline(DEADLINE);
+    Ok((Box::new(channel), traffic))
 }
 
 /// Lets in the first who has the code.
@@ -61,22 +71,27 @@ async fn listen(
     let listener = TcpListener::bind(with_port(address)).await.map_err(listening)?;
     let mut pairing = Pairing::new(Arc::clone(runtime)).attempts(ATTEMPTS).lasts(LASTS);
     observer.listening(listener.local_addr().map_err(listening)?, pairing.code());
-    let mut left = ATTEMPTS;
     let guests = async {
-        while left > 0 {
-            let (stream, _) = listener.accept().await.map_err(listening)?;
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                // Such as no descriptors left, or one who was gone before it was its turn.
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be taken");
+                    runtime.sleep(BREATH).await;
+                    continue;
+                }
+            };
             match let_in(stream, websocket, &mut pairing, key).await {
                 Ok(connected) => return Ok(connected),
-                Err(error @ SyncError::PairingCodeSpent { .. }) => return Err(error).during(WHAT),
-                Err(SyncError::PairingRefused { .. }) => {
-                    left -= 1;
-                    observer.refused(left);
-                }
+                Err(SyncError::PairingRefused { .. }) => observer.refused(pairing.attempts_left()),
                 // Whoever it was, another one may be right.
-                Err(error) => tracing::warn!(%error, "somebody connected and was not let in"),
+                Err(error) => observer.not_let_in(&describe(&error)),
+            }
+            if let Err(SyncError::PairingCodeSpent { reason }) = pairing.still_valid() {
+                return spent(reason);
             }
         }
-        spent("it was tried three times, and never right".to_owned())
     };
     let minutes = LASTS.as_secs() / 60;
     let late = || spent(format!("nobody has used it within {minutes} minutes"));
@@ -98,13 +113,18 @@ async fn let_in(
     key: &DeviceKey,
 ) -> storex_sync::Result<(SecureChannel<Connection>, Arc<Traffic>)> {
     prompt(&stream);
+    let silent = SyncError::Timeout { during: "waiting for its first words", after: SILENCE };
+    // Should that fail, so does the reading, which says why.
+    let _ = timeout(SILENCE, stream.readable()).await.map_err(|_| silent)?;
     let connection = if websocket {
         in_time(Connection::to_client(stream)).await?
     } else {
         Connection::tcp(stream)
     };
     let traffic = connection.traffic();
-    Ok((pairing.accept(connection, key).await?, traffic))
+    let channel = pairing.accept(connection, key).await?;
+    traffic.let_in();
+    Ok((channel, traffic))
 }
 
 async fn call(
@@ -129,7 +149,9 @@ async fn call(
     };
     let traffic = connection.traffic();
     let channel = SecureChannel::pair(connection, code, key, Arc::clone(runtime)).await;
-    Ok((channel.during(WHAT)?, traffic))
+    let channel = channel.during(WHAT)?;
+    traffic.let_in();
+    Ok((channel, traffic))
 }
 
 /// Small frames do not wait for the answer to the one before; where that cannot be had it is only slower.

@@ -54,7 +54,7 @@ pub enum Place {
     /// It connects to this address (`ADDRESS:PORT`; without the port, [`DEFAULT_PORT`]), and has the code that is shown here.
     Listen(String),
     /// It listens at this address (`HOST:PORT`; without the port, [`DEFAULT_PORT`]), and shows this code.
-    Connect(String, PairingCode),
+    Connect(String, Arc<PairingCode>),
 }
 
 /// What to do.
@@ -84,6 +84,11 @@ pub trait Observer: fmt::Debug + Send + Sync + 'static {
     /// Somebody tried another code; so many attempts are left.
     fn refused(&self, left: u32) {
         let _ = left;
+    }
+
+    /// Somebody connected who is not the other side, or could not pair.
+    fn not_let_in(&self, why: &str) {
+        let _ = why;
     }
 
     /// The other side is there.

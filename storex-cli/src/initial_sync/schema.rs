@@ -105,10 +105,12 @@ impl Schema {
 fn only_tables_and_indices(context: AuthContext<'_>) -> Authorization {
     let is_schema = |table: &str| ["sqlite_master", "sqlite_schema"].contains(&table);
     let allowed = match context.action {
-        AuthAction::CreateTable { .. }
-        | AuthAction::CreateIndex { .. }
+        AuthAction::CreateTable { table_name } => !is_of_storex(table_name),
+        AuthAction::CreateIndex { index_name, table_name } => {
+            !is_of_storex(index_name) && !is_of_storex(table_name)
+        }
         // An index, when it is made, is built.
-        | AuthAction::Reindex { .. }
+        AuthAction::Reindex { .. }
         // Expressions of checks, defaults, generated columns and indices. The scratch database has nothing else to read.
         | AuthAction::Read { .. }
         | AuthAction::Function { .. } => true,
@@ -118,6 +120,12 @@ fn only_tables_and_indices(context: AuthContext<'_>) -> Authorization {
         _ => false,
     };
     if allowed { Authorization::Allow } else { Authorization::Deny }
+}
+
+/// Whether a name is one of those that storex keeps for itself. To SQLite it is the same name in any case.
+fn is_of_storex(name: &str) -> bool {
+    let prefix = b"_storex_";
+    name.as_bytes().get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix))
 }
 
 /// Whether there is no file, or no table of an application in it.
@@ -226,6 +234,9 @@ mod tests {
             "ATTACH 'other.db' AS other",
             "VACUUM INTO 'other.db'",
             "PRAGMA writable_schema = ON",
+            "CREATE TABLE _storex_log(id INTEGER PRIMARY KEY)",
+            "CREATE TABLE \"_Storex_LOG\"(id INTEGER PRIMARY KEY)",
+            "CREATE INDEX _STOREX_i ON t(id)",
             "COMMIT",
             "not SQL at all",
         ] {

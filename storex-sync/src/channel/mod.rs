@@ -74,16 +74,18 @@ pub trait Channel: fmt::Debug + MaybeSend + MaybeSync + 'static {
 /// what a device has no memory for.
 #[cfg(any(
     feature = "stream",
+    feature = "pairing",
     all(any(feature = "websocket", feature = "zstd"), not(target_family = "wasm"))
 ))]
-const FRAME_LIMIT: usize = 64 << 20;
+pub(crate) const FRAME_LIMIT: usize = 64 << 20;
 
 /// A frame that is larger than the other side takes is not sent.
 #[cfg(any(
     feature = "stream",
+    feature = "pairing",
     all(any(feature = "websocket", feature = "zstd"), not(target_family = "wasm"))
 ))]
-fn refuse_larger(frame: &[u8], limit: usize) -> Result<()> {
+pub(crate) fn refuse_larger(frame: &[u8], limit: usize) -> Result<()> {
     if frame.len() > limit {
         let (bytes, limit) = (frame.len() as u64, limit as u64);
         return Err(crate::error::SyncError::FrameTooLarge { bytes, limit });

@@ -11,7 +11,7 @@ use super::handshake;
 use super::key::{DeviceKey, PairedDevice};
 use super::line::{Line, wrong};
 use super::sealed::{Opened, RECEIVING, SENDING, Sealed};
-use crate::channel::Channel;
+use crate::channel::{Channel, FRAME_LIMIT, refuse_larger};
 use crate::error::{Result, SyncError};
 
 /// A [`Channel`] inside another one, which only two devices that were paired can read and write.
@@ -65,9 +65,6 @@ pub struct SecureChannel<C> {
     broken: bool,
 }
 
-/// Bytes of a frame, unless told otherwise.
-const LIMIT: usize = 64 << 20;
-
 impl<C: Channel> SecureChannel<C> {
     /// The guest's side of pairing: with the code that the host shows ([`Pairing::accept`](crate::Pairing::accept) there).
     ///
@@ -82,7 +79,7 @@ impl<C: Channel> SecureChannel<C> {
         key: &DeviceKey,
         runtime: Arc<dyn Runtime>,
     ) -> Result<Self> {
-        let mut line = Line::new(channel, runtime);
+        let mut line = Line::of_guest(channel, runtime);
         let done = handshake::guest_with_code(&mut line, code, key).await;
         Self::settle(line, done).await
     }
@@ -97,7 +94,7 @@ impl<C: Channel> SecureChannel<C> {
         key: &DeviceKey,
         runtime: Arc<dyn Runtime>,
     ) -> Result<Self> {
-        let mut line = Line::new(channel, runtime);
+        let mut line = Line::of_guest(channel, runtime);
         let done = handshake::guest_with_key(&mut line, host, key).await;
         Self::settle(line, done).await
     }
@@ -113,7 +110,7 @@ impl<C: Channel> SecureChannel<C> {
         key: &DeviceKey,
         runtime: Arc<dyn Runtime>,
     ) -> Result<Self> {
-        let mut line = Line::new(channel, runtime);
+        let mut line = Line::of_host(channel, runtime);
         let done = handshake::host_with_keys(&mut line, known, key).await;
         Self::settle(line, done).await
     }
@@ -128,7 +125,16 @@ impl<C: Channel> SecureChannel<C> {
             Ok((sealed, peer)) => {
                 let (closing, closed, ended, broken) = (false, false, false, false);
                 let channel = line.channel;
-                Ok(Self { channel, sealed, peer, limit: LIMIT, closing, closed, ended, broken })
+                Ok(Self {
+                    channel,
+                    sealed,
+                    peer,
+                    limit: FRAME_LIMIT,
+                    closing,
+                    closed,
+                    ended,
+                    broken,
+                })
             }
             Err(error) => {
                 line.give_up(&error).await;
@@ -137,7 +143,9 @@ impl<C: Channel> SecureChannel<C> {
         }
     }
 
-    /// Bytes that a frame may have, sent or received; 64 MiB unless told otherwise. A larger one takes no memory: it is an error.
+    /// Bytes that a frame may have, sent or received; 64 MiB unless told otherwise. A larger one is not sent
+    /// ([`SyncError::FrameTooLarge`], and the channel goes on), or ends the channel where it arrives ([`SyncError::Protocol`]). The channel
+    /// inside has a limit of its own, which a sealed frame has to keep to: it has 29 bytes more for each 65,514 that are begun.
     #[must_use]
     pub fn frame_limit(mut self, bytes: usize) -> Self {
         self.limit = bytes;
@@ -165,18 +173,11 @@ impl<C: Channel> Channel for SecureChannel<C> {
         if self.closing || self.broken {
             return Err(SyncError::Closed { during: SENDING });
         }
-        if frame.len() > self.limit {
-            let (bytes, limit) = (frame.len(), self.limit);
-            let reason = format!("it has {bytes} bytes, and {limit} are allowed");
-            return Err(SyncError::Transport { during: SENDING, reason });
-        }
-        let mut from = Some(0);
-        while let Some(at) = from {
-            let (message, next) = self.sealed.seal_part(&frame, at)?;
-            self.channel.send(message).await?;
-            self.sealed.sent();
-            from = next;
-        }
+        refuse_larger(&frame, self.limit)?;
+        let sealed = self.sealed.seal_frame(&frame)?;
+        drop(frame);
+        self.channel.send(sealed).await?;
+        self.sealed.sent();
         Ok(())
     }
 
@@ -189,10 +190,9 @@ impl<C: Channel> Channel for SecureChannel<C> {
             // Without the word of the other side this is no end: somebody cut it off.
             let message = self.channel.recv().await?.ok_or_else(closed)?;
             match self.sealed.open(&message, self.limit) {
-                Ok(None) => {}
-                Ok(Some(Opened::Frame(frame))) => return Ok(Some(frame)),
-                Ok(Some(Opened::End)) => self.ended = true,
-                Ok(Some(Opened::Welcome)) => {
+                Ok(Opened::Frame(frame)) => return Ok(Some(frame)),
+                Ok(Opened::End) => self.ended = true,
+                Ok(Opened::Welcome) => {
                     self.broken = true;
                     return Err(wrong("a second welcome".to_owned()));
                 }

@@ -185,7 +185,7 @@ async fn initiate<C: Channel>(line: &mut Line<C>, mut state: HandshakeState) -> 
     line.send(Tag::Noise, &third).await?;
     let mut sealed = Sealed::new(state)?;
     match sealed.open(&line.recv(Tag::Welcome).await?, 0)? {
-        Some(Opened::Welcome) => Ok(sealed),
+        Opened::Welcome => Ok(sealed),
         _ => Err(wrong("a sealed message that is no welcome".to_owned())),
     }
 }

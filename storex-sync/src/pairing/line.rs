@@ -39,11 +39,17 @@ enum Refusal {
 pub(super) struct Line<C> {
     pub(super) channel: C,
     runtime: Arc<dyn Runtime>,
+    /// What a refusal by the other side means here.
+    told: fn(u8) -> SyncError,
 }
 
 impl<C: Channel> Line<C> {
-    pub(super) fn new(channel: C, runtime: Arc<dyn Runtime>) -> Self {
-        Self { channel, runtime }
+    pub(super) fn of_guest(channel: C, runtime: Arc<dyn Runtime>) -> Self {
+        Self { channel, runtime, told: told_by_host }
+    }
+
+    pub(super) fn of_host(channel: C, runtime: Arc<dyn Runtime>) -> Self {
+        Self { channel, runtime, told: told_by_guest }
     }
 
     pub(super) fn runtime(&self) -> &dyn Runtime {
@@ -67,7 +73,7 @@ impl<C: Channel> Line<C> {
             return Err(wrong(format!("a frame of {} bytes", frame.len())));
         }
         match frame.as_slice() {
-            [tag, code] if *tag == Tag::Refused as u8 => Err(told(*code)),
+            [tag, code] if *tag == Tag::Refused as u8 => Err((self.told)(*code)),
             _ => Ok(frame),
         }
     }
@@ -111,8 +117,8 @@ pub(super) fn wrong(reason: String) -> SyncError {
     SyncError::Protocol { during: PAIRING, reason }
 }
 
-/// What the other side says when it gives up.
-fn told(code: u8) -> SyncError {
+/// What the host says when it gives up.
+fn told_by_host(code: u8) -> SyncError {
     if code == Refusal::Differs as u8 {
         let reason =
             "it says that the codes differ, or that it does not know this device".to_owned();
@@ -123,6 +129,12 @@ fn told(code: u8) -> SyncError {
         let reason = "it cannot make out what this device sent while pairing".to_owned();
         SyncError::Remote { kind: ErrorKind::Other, reason }
     }
+}
+
+/// A guest that gives up: whether a code was right, or is still good, is not its to say, as anybody can say it.
+fn told_by_guest(_: u8) -> SyncError {
+    let reason = "it has given up pairing".to_owned();
+    SyncError::Remote { kind: ErrorKind::Other, reason }
 }
 
 async fn within<T>(runtime: &dyn Runtime, step: impl Future<Output = Result<T>>) -> Result<T> {

@@ -88,18 +88,46 @@ impl Pairing {
         &self.code
     }
 
+    /// How many guests may still try the code, if it is [still valid](Self::still_valid) otherwise.
+    #[must_use]
+    pub fn attempts_left(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Whether a guest can be let in by the code now.
+    ///
+    /// # Errors
+    /// [`SyncError::PairingCodeSpent`], with the reason.
+    pub fn still_valid(&self) -> Result<()> {
+        let now = self.runtime.now();
+        let until = i64::try_from(self.lasts.as_millis()).unwrap_or(i64::MAX);
+        let until = Timestamp(self.shown.0.saturating_add(until));
+        let reason = if self.used {
+            "a device was let in by it"
+        } else if self.attempts == 0 {
+            "too many have tried"
+        } else if now < self.shown || now >= until {
+            // A clock that was set back may be set back again and again.
+            "its time is over"
+        } else {
+            return Ok(());
+        };
+        Err(SyncError::PairingCodeSpent { reason: reason.to_owned() })
+    }
+
     /// Lets a guest in that has the code ([`SecureChannel::pair`] there). After an error another channel may be tried. Dropping it in
     /// the middle ends the attempt.
     ///
     /// # Errors
-    /// [`SyncError::PairingRefused`]: the guest has another code. [`SyncError::PairingCodeSpent`]: the code is not valid any more.
-    /// [`SyncError::Timeout`], [`SyncError::Closed`], [`SyncError::Protocol`], [`SyncError::Remote`], and those of the channel.
+    /// [`SyncError::PairingRefused`]: the guest has another code, and an attempt was counted. [`SyncError::PairingCodeSpent`]: the code is not
+    /// valid any more, which [`still_valid`](Self::still_valid) tells after any other error too. [`SyncError::Remote`]: the guest gave up.
+    /// [`SyncError::Timeout`], [`SyncError::Closed`], [`SyncError::Protocol`], and those of the channel.
     pub async fn accept<C: Channel>(
         &mut self,
         channel: C,
         key: &DeviceKey,
     ) -> Result<SecureChannel<C>> {
-        let mut line = Line::new(channel, Arc::clone(&self.runtime));
+        let mut line = Line::of_host(channel, Arc::clone(&self.runtime));
         let done = self.let_in(&mut line, key).await;
         SecureChannel::settle(line, done).await
     }
@@ -121,22 +149,5 @@ impl Pairing {
         self.used = true;
         handshake::welcome(line, &mut sealed).await?;
         Ok(sealed)
-    }
-
-    fn still_valid(&self) -> Result<()> {
-        let now = self.runtime.now();
-        let until = i64::try_from(self.lasts.as_millis()).unwrap_or(i64::MAX);
-        let until = Timestamp(self.shown.0.saturating_add(until));
-        let reason = if self.used {
-            "a device was let in by it"
-        } else if self.attempts == 0 {
-            "too many have tried"
-        } else if now < self.shown || now >= until {
-            // A clock that was set back may be set back again and again.
-            "its time is over"
-        } else {
-            return Ok(());
-        };
-        Err(SyncError::PairingCodeSpent { reason: reason.to_owned() })
     }
 }

@@ -116,6 +116,43 @@ async fn a_connection_that_ends_early_is_no_attempt() {
     two.paired().await;
 }
 
+/// Anybody can say that a code is wrong or spent. Of the host's own code only the host knows.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_by_a_stranger_is_neither_an_attempt_nor_the_end_of_the_code() {
+    let mut two = Two::new(1);
+    for why in 0..=255 {
+        let (here, mut there) = MemoryChannel::pair();
+        there.send(vec![0, why]).await.unwrap();
+        let host = two.pairing.accept(here, &two.host).await;
+        assert!(matches!(host, Err(SyncError::Remote { .. })), "{host:?}");
+        let (here, mut there) = MemoryChannel::pair();
+        there.send(vec![0, why]).await.unwrap();
+        let known = [two.guest.public()];
+        let host = SecureChannel::accept(here, &known, &two.host, two.runtime.clone()).await;
+        assert!(matches!(host, Err(SyncError::Remote { .. })), "{host:?}");
+    }
+    assert_eq!(two.pairing.attempts_left(), 3);
+    two.pairing.still_valid().unwrap();
+    two.paired().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_can_ask_what_its_code_is_still_good_for() {
+    let mut two = Two::new(1);
+    for left in [2, 1, 0] {
+        two.pairing.still_valid().unwrap();
+        assert!(two.pair(&another_code()).await.0.is_err());
+        assert_eq!(two.pairing.attempts_left(), left);
+    }
+    assert!(is_spent(&two.pairing.still_valid()));
+    let mut two = Two::new(1);
+    two.paired().await;
+    assert!(is_spent(&two.pairing.still_valid()));
+    let two = Two::new(1);
+    two.runtime.advance(300_000);
+    assert!(is_spent(&two.pairing.still_valid()));
+}
+
 /// Whoever has shown what it made of its code has used an attempt, also if it does not wait for the answer.
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_is_broken_off_counts() {

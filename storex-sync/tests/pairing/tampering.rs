@@ -7,7 +7,10 @@ use storex_sync::{Channel, MemoryChannel, Result, SecureChannel, SyncError};
 use super::{Secure, Two, rest, run};
 
 /// Messages of each side in the run below: three of the handshake, two frames, the first of them in two parts, and the end.
-const MESSAGES: usize = 7;
+const MESSAGES: usize = 6;
+
+/// A sealed message of a frame that goes on behind it.
+const PART: usize = 65_543;
 
 /// What is done to one message.
 #[derive(Debug, Clone)]
@@ -26,6 +29,14 @@ enum Deed {
     Replace(Vec<u8>),
     /// By the message with that number of the same side, if that was there already.
     ReplaceByEarlier(Index),
+    /// Each of its parts comes as a frame.
+    Split,
+    /// The message with that number of the same side comes in the same frame, in front of it.
+    JoinToEarlier(Index),
+    /// One of its parts is left out.
+    DropPart(Index),
+    RepeatPart(Index),
+    ReverseParts,
 }
 
 fn deed() -> impl Strategy<Value = Deed> {
@@ -40,6 +51,11 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => Just(Deed::Echo),
         1 => any::<Vec<u8>>().prop_map(Deed::Replace),
         1 => any::<Index>().prop_map(Deed::ReplaceByEarlier),
+        1 => Just(Deed::Split),
+        1 => any::<Index>().prop_map(Deed::JoinToEarlier),
+        1 => any::<Index>().prop_map(Deed::DropPart),
+        1 => any::<Index>().prop_map(Deed::RepeatPart),
+        1 => Just(Deed::ReverseParts),
     ]
 }
 
@@ -64,6 +80,7 @@ impl Line<'_> {
         }
         self.disturbed = true;
         let mut changed = frame.clone();
+        let mut parts: Vec<&[u8]> = frame.chunks(PART).collect();
         match self.deed {
             Deed::Flip(bit) => {
                 let bit = bit.index(changed.len() * 8);
@@ -73,6 +90,26 @@ impl Line<'_> {
             Deed::Lengthen(byte) => changed.push(*byte),
             Deed::Replace(by) => changed = by.clone(),
             Deed::ReplaceByEarlier(which) => changed = self.seen[which.index(number + 1)].clone(),
+            Deed::JoinToEarlier(which) => {
+                changed = [&self.seen[which.index(number + 1)][..], &frame].concat();
+            }
+            Deed::Split => {
+                self.disturbed = parts.len() > 1;
+                return (parts.into_iter().map(<[u8]>::to_vec).collect(), vec![]);
+            }
+            Deed::DropPart(which) => {
+                parts.remove(which.index(parts.len()));
+                changed = parts.concat();
+            }
+            Deed::RepeatPart(which) => {
+                let which = which.index(parts.len());
+                parts.insert(which, parts[which]);
+                changed = parts.concat();
+            }
+            Deed::ReverseParts => {
+                parts.reverse();
+                changed = parts.concat();
+            }
             Deed::Drop => return (vec![], vec![]),
             Deed::Repeat => return (vec![frame.clone(), frame], vec![]),
             Deed::Delay => {
