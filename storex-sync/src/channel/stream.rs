@@ -23,14 +23,14 @@ const READ: usize = 64 << 10;
 /// The other end is a `StreamChannel` too.
 ///
 /// - **Limit.** A frame has at most 64 MiB, unless [`StreamChannel::limit`] says otherwise; both ends should have the same limit. A
-///   larger one is not sent ([`SyncError::FrameTooLarge`]), and one that arrives ends the channel ([`SyncError::Protocol`]) before
+///   larger one is not sent ([`SyncError::FrameTooLarge`](crate::SyncError::FrameTooLarge)), and one that arrives ends the channel ([`SyncError::Protocol`](crate::SyncError::Protocol)) before
 ///   memory is taken for it.
 /// - **Cancel-safe**, all of it. What was half read stays in the channel. A frame whose `send` was given up is either not
 ///   sent at all, or it goes on with the next call, whichever that is; half a frame is never left on the way.
 /// - **Both at once.** While it waits to send, it reads ahead: eight frames, or 8 MiB (and the rest of the frame that has
 ///   begun). So two sides that both send before they receive do not wait for each other.
 /// - **The end.** `close` tells the other side, whose `recv` then gives `None`; it may still send. A connection that ends without
-///   that was cut: [`SyncError::Transport`] from `recv`, [`SyncError::Closed`] from `send`. What had arrived before is still received.
+///   that was cut: [`SyncError::Transport`](crate::SyncError::Transport) from `recv`, [`SyncError::Closed`](crate::SyncError::Closed) from `send`. What had arrived before is still received.
 ///
 /// Nothing is encrypted, nobody is asked who they are, and no deadline is kept; see the chapter on channels of the guide. For TCP, call
 /// `set_nodelay(true)` on the stream, or small frames wait for the answer to the one before.
