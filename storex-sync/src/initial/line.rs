@@ -30,6 +30,8 @@ pub(super) struct Line<'a> {
     is_over: bool,
     /// Bytes of all frames that were sent, or looked at.
     pub(super) bytes: u64,
+    /// The most values that a row may have.
+    pub(super) most_values: usize,
 }
 
 /// What was heard.
@@ -43,12 +45,26 @@ pub(super) enum Heard {
 impl<'a> Line<'a> {
     /// A line to somebody.
     pub(super) fn watched(channel: &'a mut dyn Channel, watch: Watch) -> Self {
-        Self { channel, inbox: VecDeque::new(), watch: Some(watch), is_over: false, bytes: 0 }
+        Self {
+            channel,
+            inbox: VecDeque::new(),
+            watch: Some(watch),
+            is_over: false,
+            bytes: 0,
+            most_values: usize::MAX,
+        }
     }
 
     /// A line to a recording.
     pub(super) fn to_recording(channel: &'a mut dyn Channel) -> Self {
-        Self { channel, inbox: VecDeque::new(), watch: None, is_over: false, bytes: 0 }
+        Self {
+            channel,
+            inbox: VecDeque::new(),
+            watch: None,
+            is_over: false,
+            bytes: 0,
+            most_values: usize::MAX,
+        }
     }
 
     pub(super) fn is_paused(&self) -> bool {
@@ -108,8 +124,11 @@ impl<'a> Line<'a> {
             return result;
         };
         self.is_over = true;
-        let mut told =
-            self.inbox.iter().rev().filter_map(|bytes| farewell(&Frame::decode(bytes).ok()?));
+        let mut told = self
+            .inbox
+            .iter()
+            .rev()
+            .filter_map(|bytes| farewell(&Frame::decode_narrow(bytes, self.most_values).ok()?));
         told.next().map_or(result, Err)
     }
 
@@ -131,7 +150,10 @@ impl<'a> Line<'a> {
             }
             let taken_in = self.take_in().await;
             self.why(taken_in)?;
-            let told = self.inbox.iter().find_map(|bytes| farewell(&Frame::decode(bytes).ok()?));
+            let told = self
+                .inbox
+                .iter()
+                .find_map(|bytes| farewell(&Frame::decode_narrow(bytes, self.most_values).ok()?));
             if let Some(told) = told {
                 self.is_over = true;
                 return Err(told);
@@ -169,7 +191,10 @@ impl<'a> Line<'a> {
     pub(super) async fn rows_ahead(&mut self) -> Result<Option<Rows>> {
         let taken_in = self.take_in().await;
         self.why(taken_in)?;
-        let next = self.inbox.front().map(|bytes| (bytes.len(), Frame::decode(bytes)));
+        let next = self
+            .inbox
+            .front()
+            .map(|bytes| (bytes.len(), Frame::decode_narrow(bytes, self.most_values)));
         let Some((length, Ok(Frame::Rows(rows)))) = next else { return Ok(None) };
         self.inbox.pop_front();
         self.bytes += length as u64;
@@ -228,14 +253,17 @@ impl<'a> Line<'a> {
     /// Looks at what has arrived. While this side pauses nothing is taken from it.
     fn next(&mut self) -> Result<Option<Heard>> {
         if self.watch.as_ref().is_some_and(|watch| watch.pauses_here) {
-            let last = self.inbox.back().and_then(|bytes| Frame::decode(bytes).ok());
+            let last = self
+                .inbox
+                .back()
+                .and_then(|bytes| Frame::decode_narrow(bytes, self.most_values).ok());
             let told = last.as_ref().and_then(farewell);
             self.is_over |= told.is_some();
             return told.map_or(Ok(None), Err);
         }
         let Some(bytes) = self.inbox.pop_front() else { return Ok(None) };
         self.bytes += bytes.len() as u64;
-        let frame = Frame::decode(&bytes)?;
+        let frame = Frame::decode_narrow(&bytes, self.most_values)?;
         if let Some(told) = farewell(&frame) {
             self.is_over = true;
             return Err(told);

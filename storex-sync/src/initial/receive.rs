@@ -95,6 +95,8 @@ impl<'a> Receiver<'a> {
             Frame::Hello(hello) => hello,
             other => return Err(other.unexpected(DURING)),
         };
+        let widths = hello.collections.iter().map(|it| it.fields.len());
+        line.most_values = widths.max().unwrap_or(0);
         let mut receiver = Self::new(sync, hello, pending, noting)?;
         let accept = receiver.accept();
         line.send(&Frame::Accept(accept)).await?;

@@ -116,6 +116,11 @@ impl Frame {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        Self::decode_narrow(bytes, usize::MAX)
+    }
+
+    /// Reads a frame whose rows have at most so many values: a value takes more memory than it has bytes.
+    pub(crate) fn decode_narrow(bytes: &[u8], most_values: usize) -> Result<Self> {
         let mut unpacker = Unpacker::new(bytes, WHAT);
         let parts = unpacker.array()?;
         let kind = unpacker.uint()?;
@@ -123,7 +128,7 @@ impl Frame {
             (0, 2..) => Self::Hello(Hello::decode(&mut unpacker, parts)?),
             (1, 1) => Self::Accept(Accept::default()),
             (1, 3) => Self::Accept(Accept::decode(&mut unpacker)?),
-            (2, 4 | 5) => Self::Rows(Rows::decode(&mut unpacker, parts)?),
+            (2, 4 | 5) => Self::Rows(Rows::decode(&mut unpacker, parts, most_values)?),
             (3, 4 | 5) => Self::Tombstones(Tombstones::decode(&mut unpacker, parts)?),
             (4, 1) => Self::Received,
             (5, 1) => Self::Finish,

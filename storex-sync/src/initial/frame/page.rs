@@ -53,7 +53,11 @@ impl Rows {
         encode_number(self.number, packer);
     }
 
-    pub(super) fn decode(unpacker: &mut Unpacker<'_>, parts: usize) -> Result<Self> {
+    pub(super) fn decode(
+        unpacker: &mut Unpacker<'_>,
+        parts: usize,
+        most_values: usize,
+    ) -> Result<Self> {
         let collection = unpacker.index(usize::MAX)?;
         let devices = Devices::decode(unpacker.bin()?)?;
         let count = unpacker.array()?;
@@ -62,6 +66,10 @@ impl Rows {
             let len = unpacker.array()?;
             if len == 0 {
                 return Err(SyncError::corrupt(WHAT, "a row has nothing in it"));
+            }
+            if len - 1 > most_values {
+                let reason = "a row has more values than any collection of the hello";
+                return Err(SyncError::corrupt(WHAT, reason));
             }
             let clock = unpacker.bin()?.to_vec();
             let mut values = Vec::new();

@@ -94,6 +94,26 @@ async fn one_that_only_takes_is_not_asked_to_send() {
     assert!(is_refused(&side.answer(Message { wanted, ..Message::default() }).await));
 }
 
+/// It gets everything once, however often it asks for it.
+#[tokio::test]
+async fn what_is_wanted_again_and_again_is_sent_once() {
+    let mut side = begun().await;
+    let spans =
+        vec![Span { lower: Some(spot(0, 4)), upper: None }, Span { lower: None, upper: None }];
+    let all = vec![Wanted { part: 0, spans: [spans.clone(), spans].concat(), codes: Vec::new() }];
+    side.answer(Message { wanted: all, more: true, ..Message::default() }).await.unwrap();
+    let mut spots: Vec<Spot> = (0..100).map(|number| spot(1, number)).collect();
+    spots.sort();
+    let at = |n: usize| Some(spots[n].clone());
+    let piece = |from, to| Span { lower: at(from), upper: at(to) };
+    let spans = vec![piece(51, 91), piece(1, 21), piece(11, 31), piece(5, 9)];
+    let some = vec![Wanted { part: 1, spans, codes: Vec::new() }];
+    side.answer(Message { wanted: some, more: true, ..Message::default() }).await.unwrap();
+    let picked = side.finish();
+    assert_eq!(picked[0].spans, [Span { lower: None, upper: None }]);
+    assert_eq!(picked[1].spans, [piece(1, 31), piece(51, 91)]);
+}
+
 fn any_spot(part: usize) -> impl Strategy<Value = Option<Spot>> {
     proptest::option::of((0_u64..2500).prop_map(move |number| spot(part, number)))
 }
