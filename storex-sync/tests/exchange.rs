@@ -7,13 +7,11 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use storex_core::{
-    AutoPk, Backend, Batch, BatchOutcome, Capabilities, Origin, Query, Record, Registry, Storage,
-};
-use storex_memory::{MemoryBackend, TestRuntime};
+use storex_core::{AutoPk, Batch, Origin, Query, Storage};
+use storex_memory::TestRuntime;
 use storex_sync::{Limits, LogId, MemorySharedLog, SharedSyncLog, Sync, SyncError, SyncLog};
 use support::log::{Call, Fault, ScriptedLog};
+use support::slow::Slow;
 use support::{Device, assert_in_step, count, settle, shared_log};
 use tokio::time::{Instant, advance, sleep, timeout};
 
@@ -350,51 +348,12 @@ async fn a_log_that_never_ends_is_an_error() {
     assert!(matches!(result, Err(SyncError::Protocol { .. })), "{result:?}");
 }
 
-/// A database that takes a second to write what others wrote.
-#[derive(Debug)]
-struct Slow(MemoryBackend);
-
-#[async_trait]
-impl Backend for Slow {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
-    }
-
-    async fn open(&self, registry: Arc<Registry>) -> storex_core::Result<()> {
-        self.0.open(registry).await
-    }
-
-    async fn find(&self, query: Query) -> storex_core::Result<Vec<Record>> {
-        self.0.find(query).await
-    }
-
-    async fn count(&self, query: Query) -> storex_core::Result<u64> {
-        self.0.count(query).await
-    }
-
-    async fn execute(&self, batch: Batch) -> storex_core::Result<BatchOutcome> {
-        if batch.origin == Origin::Sync && batch.touching.iter().any(|it| &**it == "note") {
-            sleep(Duration::from_secs(1)).await;
-        }
-        self.0.execute(batch).await
-    }
-
-    async fn flush(&self) -> storex_core::Result<()> {
-        self.0.flush().await
-    }
-
-    async fn close(&self) -> storex_core::Result<()> {
-        self.0.close().await
-    }
-}
-
-/// A device with such a database, in touch with a log that has three pages for it.
+/// A device whose database takes a second to write what others wrote, in touch with a log that has three pages for it.
 async fn slow_with_three_pages(log: &Arc<ScriptedLog>) -> (Storage, Sync) {
-    let backend = Slow(MemoryBackend::new());
+    let writes_theirs = |batch: &Batch| {
+        batch.origin == Origin::Sync && batch.touching.iter().any(|it| &**it == "note")
+    };
+    let backend = Slow::new(writes_theirs);
     let (registry, runtime) = (support::schema().build().unwrap(), TestRuntime::new(1));
     let storage = Storage::builder(backend, registry, Arc::new(runtime) as _);
     let storage = storage.middleware(AutoPk::new()).middleware(SyncLog::new()).open();

@@ -114,22 +114,14 @@ async fn two_inserts_into_nothing_merge_by_the_later_stamp() {
 /// A create by a program that does not know a field leaves the field alone, in whatever order two creates arrive.
 #[tokio::test(start_paused = true)]
 async fn a_create_by_an_older_program_does_not_touch_fields_that_it_does_not_know() {
-    use storex_core::{Definition, FieldType};
-    let newer = || {
-        support::schema().collection(
-            Definition::new("note")
-                .version(2)
-                .field("title", FieldType::String)
-                .optional("body", FieldType::Text)
-                .optional("stars", FieldType::Int)
-                .optional("colour", FieldType::String),
-        )
-    };
     for old_sends_first in [false, true] {
         for by_pump in [false, true] {
             let log = shared_log();
             let old = Device::skewed(1, 5_000).await;
-            let (new, newest) = (Device::with(2, newer()).await, Device::with(3, newer()).await);
+            let (new, newest) = (
+                Device::with(2, support::wider_schema()).await,
+                Device::with(3, support::wider_schema()).await,
+            );
             new.create("note", json!({"id": "n", "title": "new", "colour": "red"})).await;
             old.create("note", json!({"id": "n", "title": "old, but later"})).await;
             if by_pump {
@@ -162,20 +154,12 @@ async fn a_create_by_an_older_program_does_not_touch_fields_that_it_does_not_kno
 /// The same, with an edit of that field that neither had seen the create nor is later than it.
 #[tokio::test(start_paused = true)]
 async fn a_create_by_an_older_program_does_not_make_fields_newer_that_it_does_not_know() {
-    use storex_core::{Definition, FieldType};
-    let newer = || {
-        support::schema().collection(
-            Definition::new("note")
-                .version(2)
-                .field("title", FieldType::String)
-                .optional("body", FieldType::Text)
-                .optional("stars", FieldType::Int)
-                .optional("colour", FieldType::String),
-        )
-    };
     let log = shared_log();
     let old = Device::skewed(1, 5_000).await;
-    let (new, newest) = (Device::with(2, newer()).await, Device::with(3, newer()).await);
+    let (new, newest) = (
+        Device::with(2, support::wider_schema()).await,
+        Device::with(3, support::wider_schema()).await,
+    );
     new.create("note", json!({"id": "n", "title": "new", "colour": "red"})).await;
     settle(&[&new, &newest], &log).await;
     newest.update("note", json!({}), json!({"colour": "green"})).await;

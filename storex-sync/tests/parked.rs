@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use serde_json::json;
-use storex_core::{Batch, Changes, Definition, FieldType, Filter, RegistryBuilder, Value};
+use storex_core::{Batch, Changes, Filter, Value};
 use storex_memory::{MemoryBackend, TestRuntime};
 use storex_sync::{
     Device as Id, Entry, EntryKind, EntryValue, Header, Hlc, LogId, MemorySharedLog,
@@ -14,22 +14,10 @@ use storex_sync::{
 };
 use support::{
     Device, assert_in_step, count, dump, dump_all, larger_schema, open, pump, schema, settle,
-    shared_log,
+    shared_log, wider_schema,
 };
 
 const FOREIGN: Id = Id { id: [0xf0; 16], incarnation: 0 };
-
-/// Notes as a newer program has them.
-fn wider_notes() -> RegistryBuilder {
-    schema().collection(
-        Definition::new("note")
-            .version(2)
-            .field("title", FieldType::String)
-            .optional("body", FieldType::Text)
-            .optional("stars", FieldType::Int)
-            .optional("colour", FieldType::String),
-    )
-}
 
 /// A device that leaves it to people to decide who keeps a unique value.
 async fn parking(seed: u64) -> Device {
@@ -203,7 +191,7 @@ async fn a_transaction_is_parked_whole() {
 #[tokio::test(start_paused = true)]
 async fn c77_what_waits_for_an_update_is_applied_after_it() {
     let log = shared_log();
-    let (a, b) = (Device::with(1, wider_notes()).await, Device::new(2).await);
+    let (a, b) = (Device::with(1, wider_schema()).await, Device::new(2).await);
     a.create("note", json!({"id": "1", "title": "x", "colour": "red"})).await;
     a.update("note", json!({}), json!({"title": "y"})).await;
     a.delete("note", json!({})).await;
@@ -214,7 +202,7 @@ async fn c77_what_waits_for_an_update_is_applied_after_it() {
     // The delete needs no field; the update waited for the object, and behind the delete it has nothing to say any more.
     assert_eq!((report.received.parked, report.received.transactions), (3, 3));
     assert_eq!((count(&b, "note").await, count(&b, "tag").await), (0, 1));
-    let b = b.reopened(wider_notes()).await;
+    let b = b.reopened(wider_schema()).await;
     let report = b.sync(&log).await;
     assert_eq!(report.received.transactions, 2);
     assert_in_step(&[&a, &b]).await;

@@ -321,19 +321,9 @@ async fn after_a_broken_line_the_log_alone_brings_the_rest() {
 #[tokio::test(start_paused = true)]
 async fn a_schema_that_does_not_fit_is_refused_before_the_first_row() {
     let larger = || support::larger_schema();
-    let wider = || {
-        support::schema().collection(
-            Definition::new("note")
-                .version(2)
-                .field("title", FieldType::String)
-                .optional("body", FieldType::Text)
-                .optional("stars", FieldType::Int)
-                .optional("colour", FieldType::String),
-        )
-    };
     let cases: [(_, _, &[&str]); 2] = [
         (larger(), support::schema(), &["extra"]),
-        (wider(), support::schema(), &["colour", "note"]),
+        (support::wider_schema(), support::schema(), &["colour", "note"]),
     ];
     for (theirs, ours, words) in cases {
         let (a, b) = (Device::with(1, theirs).await, Device::with(2, ours).await);
@@ -350,7 +340,7 @@ async fn a_schema_that_does_not_fit_is_refused_before_the_first_row() {
         assert_eq!(dump_all(&b).await, before);
     }
     // The other way round it fits: the receiver knows more.
-    let (a, b) = (Device::new(1).await, Device::with(2, wider()).await);
+    let (a, b) = (Device::new(1).await, Device::with(2, support::wider_schema()).await);
     a.note("n", "x").await;
     pump(&a, &b).await;
     assert_eq!(b.get("note", "n").await.unwrap()["colour"], json!(null));

@@ -11,14 +11,7 @@ use super::told::{Told, one_way};
 
 /// One collection and one field more than usual.
 fn newer() -> RegistryBuilder {
-    support::larger_schema().collection(
-        Definition::new("note")
-            .version(2)
-            .field("title", FieldType::String)
-            .optional("body", FieldType::Text)
-            .optional("stars", FieldType::Int)
-            .optional("colour", FieldType::String),
-    )
+    support::larger_schema().collection(support::wider_note())
 }
 
 /// A device with the newer schema and something of everything in it.

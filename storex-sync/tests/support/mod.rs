@@ -7,6 +7,7 @@ pub mod log;
 #[cfg(feature = "object-store")]
 pub mod objects;
 pub mod place;
+pub mod slow;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,6 +62,21 @@ pub fn schema() -> RegistryBuilder {
 /// A registry with one more collection than [`schema`].
 pub fn larger_schema() -> RegistryBuilder {
     schema().collection(Definition::new("extra").field("text", FieldType::String))
+}
+
+/// [`schema`] as a newer program has it: with one field more.
+pub fn wider_schema() -> RegistryBuilder {
+    schema().collection(wider_note())
+}
+
+/// Notes as a newer program has them.
+pub fn wider_note() -> Definition {
+    Definition::new("note")
+        .version(2)
+        .field("title", FieldType::String)
+        .optional("body", FieldType::Text)
+        .optional("stars", FieldType::Int)
+        .optional("colour", FieldType::String)
 }
 
 /// The log that the devices of a test share.

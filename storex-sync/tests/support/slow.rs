@@ -1,0 +1,61 @@
+//! [`Slow`]: a database that takes its time for some of what is written.
+#![allow(clippy::disallowed_methods)] // the tests own the time
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use storex_core::{Backend, Batch, BatchOutcome, Capabilities, Query, Record, Registry, Result};
+use storex_memory::MemoryBackend;
+use tokio::time::sleep;
+
+/// A database that takes a second for the batches that `is_slow` picks.
+#[derive(Debug)]
+pub struct Slow {
+    backend: MemoryBackend,
+    is_slow: fn(&Batch) -> bool,
+}
+
+impl Slow {
+    pub fn new(is_slow: fn(&Batch) -> bool) -> Self {
+        Self { backend: MemoryBackend::new(), is_slow }
+    }
+}
+
+#[async_trait]
+impl Backend for Slow {
+    fn name(&self) -> &'static str {
+        self.backend.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.backend.capabilities()
+    }
+
+    async fn open(&self, registry: Arc<Registry>) -> Result<()> {
+        self.backend.open(registry).await
+    }
+
+    async fn find(&self, query: Query) -> Result<Vec<Record>> {
+        self.backend.find(query).await
+    }
+
+    async fn count(&self, query: Query) -> Result<u64> {
+        self.backend.count(query).await
+    }
+
+    async fn execute(&self, batch: Batch) -> Result<BatchOutcome> {
+        if (self.is_slow)(&batch) {
+            sleep(Duration::from_secs(1)).await;
+        }
+        self.backend.execute(batch).await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.backend.flush().await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.backend.close().await
+    }
+}
