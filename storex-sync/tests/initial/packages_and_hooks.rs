@@ -6,7 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use storex_core::{ErrorKind, Runtime, Value};
 use storex_memory::TestRuntime;
-use storex_sync::{InitialSyncHooks, MemoryChannel, PassingObject, SyncError, Verdict};
+use storex_sync::{
+    InitialSync, InitialSyncHooks, MemoryChannel, PassingObject, SyncError, Verdict,
+};
 
 use super::support::{Device, assert_in_step, count, dump_all, settle, shared_log};
 use super::told::{Told, device, one_way, row_by_row};
@@ -93,12 +95,7 @@ async fn fast_sync_2_a_filter_keeps_back_what_it_drops_and_counts_it() {
     for on_the_way_out in [true, false] {
         let (a, b) = three().await;
         let (at_a, at_b) = (Told::default(), Told::default());
-        let (mut sender, mut receiver) = (row_by_row(&a).await, row_by_row(&b).await);
-        if on_the_way_out {
-            sender = sender.hooks(OnTheWayOut);
-        } else {
-            receiver = receiver.hooks(OnTheWayIn);
-        }
+        let (sender, receiver) = filtering(&a, &b, on_the_way_out).await;
         let (sender, receiver) = (at_a.listen(sender), at_b.listen(receiver));
         let (sent, received) = one_way(&sender, &receiver, MemoryChannel::pair()).await;
         sent.unwrap();
@@ -115,18 +112,22 @@ async fn fast_sync_2_a_filter_keeps_back_what_it_drops_and_counts_it() {
 }
 
 /// What was dropped does not count as seen: the log has it, and what is written to it later can be applied.
+/// A sender and a receiver of which one has hooks.
+async fn filtering(a: &Device, b: &Device, on_the_way_out: bool) -> (InitialSync, InitialSync) {
+    let (sender, receiver) = (row_by_row(a).await, row_by_row(b).await);
+    match on_the_way_out {
+        true => (sender.hooks(OnTheWayOut), receiver),
+        false => (sender, receiver.hooks(OnTheWayIn)),
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_a_filter_drops_comes_by_the_log() {
     for on_the_way_out in [true, false] {
         let log = shared_log();
         let (a, b) = three().await;
         a.sync(&log).await;
-        let (mut sender, mut receiver) = (row_by_row(&a).await, row_by_row(&b).await);
-        if on_the_way_out {
-            sender = sender.hooks(OnTheWayOut);
-        } else {
-            receiver = receiver.hooks(OnTheWayIn);
-        }
+        let (sender, receiver) = filtering(&a, &b, on_the_way_out).await;
         let (sent, received) = one_way(&sender, &receiver, MemoryChannel::pair()).await;
         sent.unwrap();
         received.unwrap();
@@ -143,12 +144,7 @@ async fn a_hook_that_cannot_judge_ends_both_sides_with_its_reason() {
     for title in ["Bad", "Wrong"] {
         let (a, b) = (device(1, &[("one", title)]).await, device(2, &[]).await);
         for on_the_way_out in [true, false] {
-            let (mut sender, mut receiver) = (row_by_row(&a).await, row_by_row(&b).await);
-            if on_the_way_out {
-                sender = sender.hooks(OnTheWayOut);
-            } else {
-                receiver = receiver.hooks(OnTheWayIn);
-            }
+            let (sender, receiver) = filtering(&a, &b, on_the_way_out).await;
             let (sent, received) = one_way(&sender, &receiver, MemoryChannel::pair()).await;
             let (sent, received) = (sent.map(drop), received.map(drop));
             let (own, told) = if on_the_way_out { (sent, received) } else { (received, sent) };
