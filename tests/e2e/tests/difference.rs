@@ -103,3 +103,42 @@ async fn ten_differences_among_very_many_objects() {
     assert_eq!(there.get(key(11).as_str()).await.unwrap(), None);
     assert_eq!(there.get(key(count).as_str()).await.unwrap().unwrap()["title"], "new");
 }
+
+/// A database of another program, with texts in this encoding.
+async fn adopted(path: &Path, encoding: &str) -> Storage {
+    let tables = format!(
+        "PRAGMA encoding = '{encoding}'; CREATE TABLE word(word TEXT PRIMARY KEY NOT NULL, uses INTEGER);"
+    );
+    rusqlite::Connection::open(path).unwrap().execute_batch(&tables).unwrap();
+    let definitions = storex_sqlite::adopt(path).unwrap().definitions;
+    let registry = Registry::builder().collections(definitions).build().unwrap();
+    Storage::builder(SqliteBackend::open(path).unwrap(), registry, Arc::new(TokioRuntime))
+        .middleware(SyncLog::new())
+        .open()
+        .await
+        .unwrap()
+}
+
+/// In UTF-16 a text with a letter beyond ASCII may come first that comes last in UTF-8: ranges of the one are none of the other.
+#[tokio::test]
+async fn what_differs_is_found_where_texts_have_another_order() {
+    for encodings in [["UTF-16le", "UTF-8"], ["UTF-8", "UTF-16le"], ["UTF-16le", "UTF-16le"]] {
+        let place = Place::new();
+        let a = adopted(&place.a(), encodings[0]).await;
+        let b = adopted(&place.b(), encodings[1]).await;
+        let words = a.dynamic("word").unwrap();
+        let all = (0..200).map(|n| format!("a{n:03}")).chain(["\u{101}".to_owned()]);
+        let all: Vec<_> = all.map(|word| json!({"word": word, "uses": 0})).collect();
+        words.create_many(&all).await.unwrap();
+        run(&a, &b, false).await;
+        for edited in ["a001", "a199", "\u{101}"] {
+            words.update(&json!({"word": edited}), &json!({"uses": 1})).await.unwrap();
+        }
+        run(&a, &b, true).await;
+        let there = b.dynamic("word").unwrap();
+        for edited in ["a001", "a199", "\u{101}"] {
+            let uses = there.get(edited).await.unwrap().unwrap()["uses"].clone();
+            assert_eq!(uses, 1, "{edited}, from {} to {}", encodings[0], encodings[1]);
+        }
+    }
+}
