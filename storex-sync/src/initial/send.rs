@@ -103,10 +103,8 @@ impl Sender<'_, '_> {
             let after = resumed.map_or(Some(Vec::new()), |it| it.tombstones(offered.place));
             let Some(after) = after else { continue };
             let all = Tombstones::of(&self.source, &offered.numbers, self.sync.page)?;
-            let all = match after.into_iter().next() {
-                Some(code) => all.behind(&offered.numbers, code),
-                None => all,
-            };
+            let after = after.first().and_then(Value::as_bytes);
+            let all = all.between(offered.numbers.collection, after, None);
             for tombstones in share.tombstones(&offered.collection, &offered.numbers, &all) {
                 self.send_tombstones(offered, tombstones).await?;
             }

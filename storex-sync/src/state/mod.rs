@@ -16,13 +16,12 @@ use std::sync::Arc;
 
 use storex_core::{
     Batch, Collection, Filter, OnConflict, Position, Query, Record, Registry, Step, Trace, Value,
-    field,
 };
 
 use crate::apply::Replica;
 use crate::clock::Clock;
 use crate::clock_rows::{
-    clock_key, clock_record, columns, read_clock_rows, read_markers, sort_clock_records,
+    clock_key, clock_record, clocks_of, columns, read_clock_rows, read_markers, sort_clock_records,
 };
 use crate::error::{Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
@@ -142,8 +141,7 @@ impl Logging {
     }
 
     fn find_deleted(self: Arc<Self>, begun: Begun, after: Option<Position>) -> Vec<Step> {
-        let own = field("collection").eq(begun.numbers.collection);
-        let query = Query { after, ..Query::new(CLOCK).filter(own).limit(OBJECTS) };
+        let query = Query { after, ..clocks_of(begun.numbers.collection).limit(OBJECTS) };
         let next = Step::then(move |trace| {
             self.failure.keep(self.log_deleted(begun.clone(), trace.found(0)))
         });

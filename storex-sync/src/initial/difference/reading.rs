@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use storex_core::{
-    Batch, Collection, Filter, Key, Name, Position, Query, Record, Step, StepOutcome, Value, field,
+    Batch, Collection, Filter, Key, Name, Position, Query, Record, Step, StepOutcome,
 };
 
 use super::canonical::{Field, hash, needs_values};
@@ -12,7 +12,7 @@ use super::scan::{Page, Source};
 use super::{Item, Spot, holds_tombstones};
 use crate::apply::Replica;
 use crate::clock::Clock;
-use crate::clock_rows::{clock_key, columns};
+use crate::clock_rows::{clock_key, clock_position, clocks_of, columns};
 use crate::error::{During, Result, SyncError};
 use crate::key_code;
 use crate::log::CLOCK;
@@ -123,10 +123,8 @@ impl Reading<'_> {
         limit: usize,
     ) -> Result<Page> {
         let number = common.numbers.collection;
-        let own = field("collection").eq(number);
-        let mut query = Query::new(CLOCK).filter(own).limit(limit as u64);
-        query.after = after
-            .map(|code| Position { values: vec![Value::Int(number), Value::Bytes(code.to_vec())] });
+        let mut query = clocks_of(number).limit(limit as u64);
+        query.after = after.map(|code| clock_position(number, code.to_vec()));
         let batch = Batch::new().step(read_meta(&[DEVICES])).find(query);
         let [meta, clocks] = self.find(batch).await?;
         let devices = Devices::among(&meta)?;
@@ -194,9 +192,7 @@ impl Source for Reading<'_> {
         let mut count = 0_u64;
         for common in &self.collections {
             let rows = Query::new(Name::clone(common.collection.name()));
-            let clocks = Query::new(CLOCK);
-            let clocks = clocks.filter(field("collection").eq(common.numbers.collection));
-            for query in [rows, clocks] {
+            for query in [rows, clocks_of(common.numbers.collection)] {
                 let found = self.replica.storage.count(query).await.during(DURING)?;
                 count = count.saturating_add(found);
             }
