@@ -33,6 +33,7 @@ use crate::numbers::AllNumbers;
 use crate::scope::{BACKFILL, DOUBTS, Lacks, Marker, SCOPES, is_marker};
 use crate::stamp::{Device, Hlc, Stamp};
 use crate::transaction::{Header, Shape};
+use crate::weight::weight_of;
 pub(crate) use page::{StatePage, is_state};
 pub(crate) use progress::{PROGRESS, Progress};
 use progress::{Part, Redated};
@@ -203,7 +204,7 @@ impl Logging {
         let mut through = (rows.len() as u64) < OBJECTS;
         let places: Vec<usize> = begun.places().collect();
         for row in rows {
-            let size: usize = row.values().iter().map(size_of).sum();
+            let size: usize = row.values().iter().map(weight_of).sum();
             if last.is_some() && bytes + size > self.limit {
                 through = false;
                 break;
@@ -350,14 +351,4 @@ fn end() -> Step {
 
 fn code_of(collection: &Collection, row: &Record) -> Vec<u8> {
     key_code::encode(collection.primary_key().iter().map(|at| row.get(*at)))
-}
-
-/// Roughly how many bytes a value takes.
-fn size_of(value: &Value) -> usize {
-    match value {
-        Value::Text(text) => text.len() + 5,
-        Value::Bytes(bytes) => bytes.len() + 5,
-        Value::Json(json) => json.to_string().len() + 5,
-        _ => 9,
-    }
 }
