@@ -155,7 +155,9 @@ impl Logging {
         let find_clocks = Step::then(move |trace| {
             let rows = trace.found(0);
             let number = begun.numbers.collection;
-            let keys = rows.iter().map(|row| clock_key(number, code_of(&begun.collection, row)));
+            let keys = rows
+                .iter()
+                .map(|row| clock_key(number, key_code::of(row, begun.collection.primary_key())));
             let keys = Filter::Keys(keys.collect());
             let (this, begun) = (Arc::clone(&self), begun.clone());
             let log = Step::then(move |trace| {
@@ -210,7 +212,8 @@ impl Logging {
                 break;
             }
             bytes += size;
-            let object = (begun.numbers.collection, code_of(&begun.collection, row));
+            let object =
+                (begun.numbers.collection, key_code::of(row, begun.collection.primary_key()));
             // One that has a tombstone was created again without a log. One that has a marker is there elsewhere: it is in its life.
             let marked = markers.get(&object).map_or(1, Marker::life);
             let (known, life) = match clocks.remove(&object) {
@@ -347,8 +350,4 @@ impl Begun {
 /// The state is sent, as far as there is any.
 fn end() -> Step {
     Step::Delete { collection: META.into(), filter: Filter::key(PROGRESS) }
-}
-
-fn code_of(collection: &Collection, row: &Record) -> Vec<u8> {
-    key_code::encode(collection.primary_key().iter().map(|at| row.get(*at)))
 }

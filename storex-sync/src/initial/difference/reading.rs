@@ -98,7 +98,7 @@ impl Reading<'_> {
         let begun = Batch::new().step(read_meta(&[DEVICES])).find(query).touching([CLOCK]);
         let places = key.clone();
         let batch = begun.then(move |trace| {
-            let codes = trace.found(0).iter().map(|record| code_of(record, &places));
+            let codes = trace.found(0).iter().map(|record| key_code::of(record, &places));
             let keys = codes.map(|code| clock_key(number, code)).collect();
             Ok(vec![Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys)))])
         });
@@ -107,7 +107,7 @@ impl Reading<'_> {
         // Clocks come in the order of the keys; rows older than sync have none.
         let mut clocks = clocks.iter().peekable();
         let with_clock = |record: Record| {
-            let code = code_of(&record, &key);
+            let code = key_code::of(&record, &key);
             let row = clocks.next_if(|row| row.get(1).as_bytes() == Some(&code));
             let packed = row.and_then(|row| row.get(2).as_bytes()).filter(|it| !is_marker(it));
             let clock = packed.map(|packed| Clock::decode(packed, &devices)).transpose()?;
@@ -158,10 +158,6 @@ impl Reading<'_> {
         let hash = hash(&self.salt, &spot, clock, &common.fields, row);
         Item { spot, hash }
     }
-}
-
-fn code_of(record: &Record, places: &[usize]) -> Vec<u8> {
-    key_code::encode(places.iter().map(|at| record.get(*at)))
 }
 
 /// The position of a key that the other side has told, with its values in the form that they have here.
