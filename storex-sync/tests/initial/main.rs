@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod moment;
+mod no_snapshots;
 mod resume;
 mod resume_scopes;
 #[path = "../support/mod.rs"]
