@@ -4,6 +4,7 @@
 mod moment;
 mod no_snapshots;
 mod resume;
+mod resume_hooks;
 mod resume_scopes;
 #[path = "../support/mod.rs"]
 mod support;
