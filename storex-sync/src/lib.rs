@@ -144,6 +144,7 @@ mod strategy;
 mod sync;
 mod tombstones;
 mod transaction;
+mod weight;
 mod writes;
 
 pub use apply::{Applied, Cause, Resolution, Ruling};
