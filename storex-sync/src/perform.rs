@@ -117,7 +117,7 @@ impl Sync {
                     };
                     Outcome::Retried(replica.retry_parked(parked).await?)
                 }
-                Action::Rescope(_, missing) => {
+                Action::Rescope { missing } => {
                     Outcome::Rescoped(self.rescope(&replica, &missing).await?)
                 }
             })

@@ -431,7 +431,7 @@ impl Round {
             return Next::Do(Action::ReadOutbox(self.device));
         }
         if std::mem::take(&mut self.scoped) {
-            return Next::Do(Action::Rescope(self.device, self.report.missing.clone()));
+            return Next::Do(Action::Rescope { missing: self.report.missing.clone() });
         }
         self.finish()
     }
