@@ -171,16 +171,19 @@ impl Sync {
         }
     }
 
-    /// A lane that comes to a log in which another one of this storage is would park all that is there, for ever.
+    /// A lane that comes to a log in which another one of this storage is would park all that is there, for ever. This is about one that
+    /// was in another log before; for one that was in none see [`save_first_place`].
     async fn refuse_log_of_another_lane(
         &self,
         storage: &Lane,
         device: Device,
         log: LogId,
     ) -> Result<()> {
-        let is_at = |place: Option<Place>| place.is_some_and(|place| place.log == log);
+        if read_place(storage).await?.is_none_or(|own| own.log == log) {
+            return Ok(());
+        }
         for other in storage.others() {
-            if is_at(read_place(&other).await?) && !is_at(read_place(storage).await?) {
+            if read_place(&other).await?.is_some_and(|there| there.log == log) {
                 let lane = other.name().unwrap_or_default().to_owned();
                 return Err(self.leave_log_of(lane, device).await);
             }
