@@ -49,7 +49,7 @@ impl Page {
         for (one, places) in self.incoming.iter().zip(&self.object_of) {
             let SealedTransaction { device, sequence, .. } = one.sealed;
             if self.how == How::Refill {
-                if !is_seen(one, me, &head, &devices) {
+                if !is_seen(&one.sealed, me, &head, &devices) {
                     continue; // it comes as ever
                 }
             } else if device == me && self.how != How::Again {
@@ -208,18 +208,20 @@ impl Page {
             let joins = &self.merging.joins;
             let had_seen = |stamp| transaction.had_seen(stamp);
             let update_wins = self.rules.update_wins(shape.collection.name());
-            // A page of a state has the objects' clocks, and so has an object that is brought back.
             let outlives = |marker: &Marker| {
                 update_wins && entry.life < LAST_LIFE && !marker.stamps().all(&had_seen)
             };
             if work.is_over(entry, outlives) {
                 continue;
             }
-            let with_clock = one.clocks.as_ref().and_then(|clocks| clocks.get(n).cloned());
-            let with_clock = with_clock.or_else(|| brought_back(shape, entry, stamp, joins));
+            // A page of a state has the objects' clocks, and so has an object that is brought back.
+            let arriving = one.clock(n);
+            let told = match arriving {
+                Some(_) => None,
+                None => brought_back(shape, entry, stamp, joins),
+            };
+            let with_clock = arriving.or(told.as_ref());
             let is_whole = with_clock.is_some();
-            let arriving = one.clocks.as_ref().and_then(|clocks| clocks.get(n));
-            let told = with_clock.clone().filter(|_| arriving.is_none());
             if !is_whole && scoping.is_unseen_move(*at, work, one, entry) {
                 self.restate(work, shape)?;
             }
@@ -229,7 +231,7 @@ impl Page {
                 Merged { action: Action::Keep, clock: None, conflicts: vec![conflict] }
             } else if let Some(clock) = with_clock {
                 let own = work.clock.as_ref();
-                let merged = merge_object(own, &clock, &shape.fields, &shape.others, joins);
+                let merged = merge_object(own, clock, &shape.fields, &shape.others, joins);
                 // Of an object that is brought back nothing is lost, nor where updates win.
                 let conflicts = own.zip(arriving.filter(|_| !update_wins)).map(|(own, clock)| {
                     object_conflicts(own, clock, &shape.fields, &we_had_seen, had_seen)

@@ -8,6 +8,7 @@ use storex_core::{Filter, Query};
 use super::page::How;
 use super::resolve::{IncomingTransaction, Refusal, ResolvedShape};
 use super::retry::objects_of;
+use super::scoped::is_seen;
 use super::{Replica, is_about_data};
 use crate::error::{During, Result, SyncError};
 use crate::meta::{DEVICES, Devices, HEAD, Head, meta_query, meta_row};
@@ -45,11 +46,9 @@ impl Replica {
             return Ok(()); // no choice was ever made: nothing was left out
         }
         let (head, devices) = (Head::among(&meta)?, Devices::among(&meta)?);
-        let me = devices.device(head.me);
-        let is_claimed = |it: &&SealedTransaction| {
-            let known = devices.find(it.device).map_or(0, |known| known.sequence);
-            Some(it.device) != me && it.sequence <= known
-        };
+        let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
+        let is_claimed =
+            |it: &&SealedTransaction| it.device != me && is_seen(it, me, &head, &devices);
         let claimed: Vec<SealedTransaction> = sealed.iter().filter(is_claimed).cloned().collect();
         match claimed.is_empty() {
             true => Ok(()),

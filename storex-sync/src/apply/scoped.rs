@@ -194,12 +194,12 @@ impl Coming {
 
 /// Whether a transaction was applied or parked here, or written by this device.
 pub(super) fn is_seen(
-    one: &IncomingTransaction,
+    sealed: &SealedTransaction,
     me: Device,
     head: &Head,
     devices: &Devices,
 ) -> bool {
-    let SealedTransaction { device, sequence, .. } = one.sealed;
+    let SealedTransaction { device, sequence, .. } = *sealed;
     match device == me {
         true => sequence < head.next,
         false => devices.find(device).is_some_and(|known| sequence <= known.sequence),
