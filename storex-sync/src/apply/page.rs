@@ -13,7 +13,7 @@ use super::scoped::Coming;
 use super::{Applied, Replica};
 use crate::before::{BEFORE, before_from};
 use crate::clock::Clock;
-use crate::clock_rows::{clock_key, read_clock_rows, read_markers};
+use crate::clock_rows::{ClockRows, clock_key};
 use crate::error::Result;
 use crate::exclusive::Fence;
 use crate::failure::Failure;
@@ -243,8 +243,7 @@ impl Page {
     fn read_rows(self: Arc<Self>, meta: &[Record], trace: &Trace) -> Result<Vec<Step>> {
         let head = Head::among(meta)?;
         let devices = Devices::among(meta)?;
-        let mut clocks = read_clock_rows(trace.found(0), &devices)?;
-        let mut markers = read_markers(trace.found(0), &devices)?;
+        let ClockRows { mut clocks, mut markers } = ClockRows::read(trace.found(0), &devices)?;
         let works: Vec<Work> = self
             .objects
             .iter()
