@@ -26,8 +26,10 @@
 //! - `former`: who this device was before, see [`crate::renewal`];
 //! - `state`: how much of the state is sent again, see [`crate::state`];
 //! - `holder`: which of the programs that share the database may sync it, see [`crate::exclusive`];
+//! - `discarded …`, one for each transaction that was parked and that the application has discarded: it does not come again;
 //! - `paused`: whether continuous sync is paused, for all instances and over restarts;
-//! - `sync_status`: when an exchange last went through, and what the last error was.
+//! - `sync_status`: when an exchange last went through, what the last error was, when the shared log was last seen to, and what it could
+//!   not give; see [`crate::remembered`].
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
