@@ -88,6 +88,7 @@ mod contribute;
 mod counter;
 #[cfg(test)]
 mod counter_tests;
+mod deadline;
 #[cfg(feature = "deliberate-faults")]
 mod deliberate;
 mod digest;

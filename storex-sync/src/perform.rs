@@ -1,12 +1,12 @@
 //! Does the steps of an exchange over the storage and the shared log.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use storex_core::{Batch, BoxFuture, Direction, Query, Step, Value, field};
 
 use crate::apply::{Decoded, PutAside, Refused, Replica};
 use crate::before::{BEFORE, forget_up_to};
+use crate::deadline::in_time;
 use crate::engine::{Action, Outcome, Retry};
 use crate::error::{During, Result, SyncError};
 use crate::exclusive::HOLDER;
@@ -238,13 +238,7 @@ impl Sync {
         during: &'static str,
         request: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let after: Duration = self.deadline;
-        let runtime = self.replica.storage.runtime();
-        tokio::select! {
-            biased;
-            result = request => result,
-            () = runtime.sleep(after) => Err(SyncError::Timeout { during, after }),
-        }
+        in_time(&**self.replica.storage.runtime(), self.deadline, during, request).await
     }
 }
 
