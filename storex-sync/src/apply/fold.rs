@@ -48,7 +48,7 @@ impl Page {
         let mut again = Vec::new();
         for (one, places) in self.incoming.iter().zip(&self.object_of) {
             let SealedTransaction { device, sequence, .. } = one.sealed;
-            if self.how == How::Refill {
+            if self.how.is_old() {
                 if !is_seen(&one.sealed, me, &head, &devices) {
                     continue; // it comes as ever
                 }
@@ -56,7 +56,7 @@ impl Page {
                 // A log does not give us back what is ours; whatever it is, it is here already.
                 continue;
             }
-            if !self.is_again() && self.how != How::Refill {
+            if !self.is_again() && !self.how.is_old() {
                 let known = devices.find(device).map_or(0, |known| known.sequence);
                 if sequence <= known {
                     #[cfg(feature = "deliberate-faults")]
@@ -109,12 +109,13 @@ impl Page {
                 }
             }
             let is_news = device != Device::NOBODY || !self.is_again();
-            if is_news && self.how != How::Refill && device != me {
+            if is_news && !self.how.is_old() && device != me {
                 devices.advance(device, sequence, seen);
             }
             head.hlc = head.hlc.max(last);
         }
         let (leaves, markers) = self.keep_in_scope(&scoping, &mut works);
+        refills |= self.how == How::Claimed && (!parked.is_empty() || scoping.has_come(&works));
         applied.restated = works.iter().filter(|work| work.restated).count() as u64;
         for (object, work) in self.objects.iter().zip(&works) {
             self.ask(object, &work.row)?;
@@ -240,7 +241,7 @@ impl Page {
             } else {
                 shape.merge(work.clock.as_ref(), entry, stamp, joins, had_seen)
             };
-            if !merged.conflicts.is_empty() && self.how != How::Refill {
+            if !merged.conflicts.is_empty() && !self.how.is_old() {
                 let (own, row, object) = (work.clock.as_ref(), &work.row, *at);
                 let stamp = transaction.stamp(n);
                 let meeting = Meeting { object, shape, entry, stamp, arriving, own, row };

@@ -44,6 +44,16 @@ pub(super) enum How {
     Arriving,
     /// A page at once, of what was seen before: it tells objects of scopes that were added. No rule is judged on the way.
     Refill,
+    /// As [`How::Refill`], of what comes for the first time, as somebody has only said that it was seen. If it brings an object, the log
+    /// is read again: what others wrote to the object may have come before it, and was passed over.
+    Claimed,
+}
+
+impl How {
+    /// Whether what arrives counts as seen.
+    pub(super) fn is_old(self) -> bool {
+        matches!(self, Self::Refill | Self::Claimed)
+    }
 }
 
 /// A page of transactions on its way into the database. Its functions are continuations: they may be called again.
