@@ -77,8 +77,10 @@ mod before;
 mod blobs;
 mod brief;
 mod bytes;
+mod catalogue;
 mod channel;
 mod clock;
+mod clock_code;
 mod clock_rows;
 #[cfg(test)]
 mod codec_tests;
@@ -144,7 +146,9 @@ mod state;
 mod strategy;
 mod sync;
 mod tombstones;
+mod touched;
 mod transaction;
+mod transaction_code;
 mod writes;
 
 pub use apply::{Applied, Cause, Resolution, Ruling};

@@ -10,11 +10,12 @@ use storex_core::{
 use crate::before::{BEFORE, Before, Witness};
 use crate::clock::Clock;
 use crate::error::{Result, SyncError};
-use crate::log_entries::{Known, Touched, Written, companions, rows_of, touched};
+use crate::log_entries::{Known, Written, companions, rows_of};
 use crate::merging::Merging;
 use crate::meta::{DEVICES, Devices, HEAD, Head, read_meta, write_meta};
 use crate::scope::{SCOPES, Subscriptions, leave};
 use crate::stamp::Hlc;
+use crate::touched::{Touched, touched};
 use crate::transaction::Header;
 
 use crate::clock_rows::{ClockRows, clock_key, clock_record, sort_clock_records};
