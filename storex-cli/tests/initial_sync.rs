@@ -62,6 +62,13 @@ impl Host {
         command
     }
 
+    /// Waits until it has said so many lines more.
+    fn hear(&mut self, lines: usize) {
+        for _ in 0..lines {
+            assert_ne!(self.stderr.read_line(&mut self.said).unwrap(), 0, "{}", self.said);
+        }
+    }
+
     /// Waits for its end.
     fn end(mut self) -> Ran {
         self.stderr.read_to_string(&mut self.said).unwrap();
@@ -197,7 +204,7 @@ fn three_wrong_codes_end_it_and_nothing_was_written() {
 fn strangers_are_told_of_and_keep_nobody_out() {
     let (folder, a) = folder_with(&[NOTES, FILLED]);
     let b = folder.path().join("b.db");
-    let host = Host::start(&["send", text(&a)]);
+    let mut host = Host::start(&["send", text(&a)]);
     // "The code is spent", "it is another one"; a large frame, what is no frame at all, and nothing.
     let endless = [&[0x80, 4, 0, 0][..], &[7; 1 << 18]].concat();
     let (spent, differs) = (b"\0\0\0\x02\0\x02", b"\0\0\0\x02\0\x01");
@@ -206,6 +213,7 @@ fn strangers_are_told_of_and_keep_nobody_out() {
         // It may be cut off in the middle.
         let _ = stranger.write_all(said);
     }
+    host.hear(5);
     let received = ran(&mut host.guest(&["receive", text(&b)]));
     let host = host.end();
     assert_eq!(received.json()["received"]["rows"], 5, "{}", received.stderr);
@@ -213,6 +221,33 @@ fn strangers_are_told_of_and_keep_nobody_out() {
     assert_eq!(host.stderr.matches("it has given up pairing").count(), 2, "{}", host.stderr);
     assert_eq!(host.stderr.matches("more than a handshake").count(), 1, "{}", host.stderr);
     assert!(!host.stderr.contains("wrong code"), "{}", host.stderr);
+}
+
+/// Who connects and says nothing holds nobody up, however many they are; and a wrong code among them is told, and counted.
+#[test]
+fn silent_guests_keep_nobody_out_and_a_wrong_code_is_counted() {
+    let (folder, a) = folder_with(&[NOTES, FILLED]);
+    let b = folder.path().join("b.db");
+    let mut host = Host::start(&["send", text(&a)]);
+    // More than the patience of a guest is long, if each of them were waited for.
+    let silent = |host: &Host| -> Vec<TcpStream> {
+        (0..8).map(|_| TcpStream::connect(&host.address).unwrap()).collect()
+    };
+    let first = silent(&host);
+    let other = if host.code == "0000-0000" { "1111-111Q" } else { "0000-0000" };
+    let wrong = ["receive", text(&b), "--connect", &host.address, "--code", other];
+    let wrong = ran(&mut command(&wrong));
+    assert!(wrong.refused().contains("not let in"), "{}", wrong.stderr);
+    host.hear(9);
+    assert_eq!(host.said.matches("wrong code; it may be tried 2 times more").count(), 1);
+    assert_eq!(host.said.matches("waiting for its first words").count(), 8, "{}", host.said);
+
+    let second = silent(&host);
+    let received = ran(&mut host.guest(&["receive", text(&b)]));
+    assert_eq!(received.json()["received"]["rows"], 5, "{}", received.stderr);
+    host.end().json();
+    assert_eq!(content(&b), content(&a));
+    drop((first, second));
 }
 
 #[test]

@@ -20,12 +20,11 @@ pub(crate) fn clock_record(collection: i64, code: Vec<u8>, clock: Vec<u8>) -> Re
 
 /// Asks whether there are clocks among these objects' at all: finds the first row that is not before all of them.
 pub(crate) fn look_for_clocks(collection: i64, codes: &[Vec<u8>]) -> Query {
-    let own = field("collection").eq(collection);
-    let mut query = Query::new(CLOCK).filter(own).limit(1);
+    let mut query = clocks_of(collection).limit(1);
     // A code that is cut short is before it.
     let before = codes.iter().min().and_then(|code| code.split_last()).map(|(_, rest)| rest);
     let before = before.unwrap_or_default().to_vec();
-    query.after = Some(Position { values: vec![Value::Int(collection), Value::Bytes(before)] });
+    query.after = Some(clock_position(collection, before));
     query
 }
 
@@ -36,6 +35,16 @@ pub(crate) fn find_clocks(collection: i64, codes: Vec<Vec<u8>>, first: &[Record]
     let codes = if any { codes } else { Vec::new() };
     let keys = codes.into_iter().map(|code| clock_key(collection, code)).collect();
     Query::new(CLOCK).filter(Filter::Keys(keys))
+}
+
+/// The clocks of a collection, in the order of the codes.
+pub(crate) fn clocks_of(collection: i64) -> Query {
+    Query::new(CLOCK).filter(field("collection").eq(collection))
+}
+
+/// The place of a code among them; it may be cut short, and is before those that begin with it then.
+pub(crate) fn clock_position(collection: i64, code: Vec<u8>) -> Position {
+    Position { values: vec![Value::Int(collection), Value::Bytes(code)] }
 }
 
 /// Ascending keys touch each page of the database once.

@@ -149,6 +149,7 @@ mod tombstones;
 mod touched;
 mod transaction;
 mod transaction_code;
+mod weight;
 mod writes;
 
 pub use apply::{Applied, Cause, Resolution, Ruling};

@@ -152,12 +152,9 @@ impl Touched<'_> {
     /// The codes of the objects' keys.
     pub(crate) fn codes(&self) -> Vec<Vec<u8>> {
         match self {
-            Self::Created { collection, records, .. } => records
-                .iter()
-                .map(|record| {
-                    key_code::encode(collection.primary_key().iter().map(|at| record.get(*at)))
-                })
-                .collect(),
+            Self::Created { collection, records, .. } => {
+                records.iter().map(|it| key_code::of(it, collection.primary_key())).collect()
+            }
             Self::Updated { keys, .. } => {
                 keys.iter().map(|key| key_code::encode(key.values())).collect()
             }
