@@ -19,6 +19,10 @@ const NOTES: &str = "CREATE TABLE person(id INTEGER PRIMARY KEY, name TEXT NOT N
 const FILLED: &str = "INSERT INTO person VALUES (1, 'Ada'), (2, 'Grace');
     INSERT INTO note VALUES ('a', 1, 'Buy milk', 5), ('b', 2, 'Write', NULL), ('c', NULL, x'00ff', 1.5);";
 
+/// So many that the sync can be caught in the middle.
+const MANY: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
+    INSERT INTO note SELECT printf('n%06d', i), NULL, 'note ' || i, i FROM n;";
+
 /// A run that listens.
 struct Host {
     child: Child,
@@ -248,9 +252,7 @@ fn silent_guests_keep_nobody_out_and_a_wrong_code_is_counted() {
 
 #[test]
 fn a_receiver_that_is_killed_runs_again_and_has_all() {
-    let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
-                INSERT INTO note SELECT printf('n%06d', i), NULL, 'note ' || i, i FROM n;";
-    let (folder, a) = folder_with(&[NOTES, FILLED, rows]);
+    let (folder, a) = folder_with(&[NOTES, FILLED, MANY]);
     let b = folder.path().join("b.db");
     let mut host = Host::start(&["send", text(&a)]);
     host.address = holding(host.address.clone(), 300_000);
@@ -277,9 +279,7 @@ fn a_receiver_that_is_killed_runs_again_and_has_all() {
 #[cfg(unix)]
 #[test]
 fn an_interruption_is_told_to_the_other_side() {
-    let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
-                INSERT INTO note SELECT printf('n%06d', i), NULL, 'note ' || i, i FROM n;";
-    let (folder, a) = folder_with(&[NOTES, FILLED, rows]);
+    let (folder, a) = folder_with(&[NOTES, FILLED, MANY]);
     let b = folder.path().join("b.db");
     let mut host = Host::start(&["send", text(&a)]);
     let guest = host.guest(&["receive", text(&b)]).spawn().unwrap();

@@ -52,6 +52,56 @@ pub(crate) fn sort_clock_records(records: &mut [Record]) {
     records.sort_by(|a, b| storex_core::compare_all(&a.values()[..2], &b.values()[..2]));
 }
 
+/// What is kept of an object: its clock, or the marker of one that has gone to another scope.
+#[derive(Debug)]
+pub(crate) enum Stored {
+    Clock(Clock),
+    Marker(Marker),
+}
+
+impl Stored {
+    pub(crate) fn decode(bytes: &[u8], devices: &Devices) -> Result<Self> {
+        match is_marker(bytes) {
+            true => Marker::decode(bytes, devices).map(Self::Marker),
+            false => Clock::decode(bytes, devices).map(Self::Clock),
+        }
+    }
+
+    /// The bytes of the clock, or else of the marker.
+    pub(crate) fn encode(
+        clock: Option<&Clock>,
+        marker: Option<&Marker>,
+        devices: &mut Devices,
+    ) -> Option<Vec<u8>> {
+        match clock {
+            Some(clock) => Some(clock.encode(devices)),
+            None => marker.map(|marker| marker.encode(devices)),
+        }
+    }
+}
+
+/// What rows of `_storex_clock` hold, by object.
+#[derive(Debug, Default)]
+pub(crate) struct ClockRows {
+    pub(crate) clocks: HashMap<(i64, Vec<u8>), Clock>,
+    pub(crate) markers: HashMap<(i64, Vec<u8>), Marker>,
+}
+
+impl ClockRows {
+    pub(crate) fn read(rows: &[Record], devices: &Devices) -> Result<Self> {
+        let mut read = Self { clocks: HashMap::with_capacity(rows.len()), ..Self::default() };
+        for row in rows {
+            let (collection, code, bytes) = columns(row)?;
+            let object = (collection, code.to_vec());
+            match Stored::decode(bytes, devices)? {
+                Stored::Clock(clock) => drop(read.clocks.insert(object, clock)),
+                Stored::Marker(marker) => drop(read.markers.insert(object, marker)),
+            }
+        }
+        Ok(read)
+    }
+}
+
 /// The clocks in rows of `_storex_clock`, by object. What is marked has none.
 pub(crate) fn read_clock_rows(
     rows: &[Record],

@@ -77,8 +77,10 @@ mod before;
 mod blobs;
 mod brief;
 mod bytes;
+mod catalogue;
 mod channel;
 mod clock;
+mod clock_code;
 mod clock_rows;
 #[cfg(test)]
 mod codec_tests;
@@ -88,6 +90,7 @@ mod contribute;
 mod counter;
 #[cfg(test)]
 mod counter_tests;
+mod deadline;
 #[cfg(feature = "deliberate-faults")]
 mod deliberate;
 mod digest;
@@ -143,7 +146,9 @@ mod state;
 mod strategy;
 mod sync;
 mod tombstones;
+mod touched;
 mod transaction;
+mod transaction_code;
 mod weight;
 mod writes;
 

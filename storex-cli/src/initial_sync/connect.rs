@@ -20,9 +20,6 @@ use crate::error::{CliError, During as _, Result, describe};
 /// The port where none is given.
 pub const DEFAULT_PORT: u16 = 17839;
 
-/// How often a code may be tried.
-const ATTEMPTS: u32 = 3;
-
 /// How long a code is shown before it is no good any more.
 const LASTS: Duration = Duration::from_secs(5 * 60);
 
@@ -73,7 +70,7 @@ async fn listen(
     let listening =
         |source| CliError::Network { during: format!("listening at {address}"), source };
     let listener = TcpListener::bind(with_port(address)).await.map_err(listening)?;
-    let mut pairing = Pairing::new(Arc::clone(runtime)).attempts(ATTEMPTS).lasts(LASTS);
+    let mut pairing = Pairing::new(Arc::clone(runtime)).lasts(LASTS);
     observer.listening(listener.local_addr().map_err(listening)?, pairing.code());
     let guests = async {
         let mut silent = JoinSet::new();

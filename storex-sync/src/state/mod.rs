@@ -21,7 +21,7 @@ use storex_core::{
 use crate::apply::Replica;
 use crate::clock::Clock;
 use crate::clock_rows::{
-    clock_key, clock_record, clocks_of, columns, read_clock_rows, read_markers, sort_clock_records,
+    ClockRows, clock_key, clock_record, clocks_of, columns, sort_clock_records,
 };
 use crate::error::{Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
@@ -199,8 +199,7 @@ impl Logging {
         rows: &[Record],
         clocks: &[Record],
     ) -> Result<Vec<Step>> {
-        let markers = read_markers(clocks, &begun.devices)?;
-        let mut clocks = read_clock_rows(clocks, &begun.devices)?;
+        let ClockRows { mut clocks, markers } = ClockRows::read(clocks, &begun.devices)?;
         let mut page = begun.page();
         let (mut bytes, mut last, mut stamped) = (0, None, Vec::new());
         let mut through = (rows.len() as u64) < OBJECTS;
