@@ -113,6 +113,7 @@ mod lanes;
 mod local_fields;
 mod log;
 mod log_entries;
+pub mod log_rules;
 mod log_writer;
 mod merge;
 mod merging;

@@ -1,11 +1,9 @@
 //! [`SharedSyncLog`]: where the devices of one user meet.
 
-mod appended;
 mod backend;
 mod memory;
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 mod objects;
-mod position;
 mod request;
 mod snapshots;
 

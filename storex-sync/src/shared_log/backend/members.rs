@@ -8,7 +8,7 @@ use super::BackendSharedLog;
 use super::rows::{DEVICES, DeviceRow, TRANSACTIONS, for_reader, int, uint, written_by};
 use super::snapshots::{find_published, position_among};
 use crate::error::{During, Result, abort};
-use crate::shared_log::position::known_to_all;
+use crate::log_rules::known_to_all;
 use crate::shared_log::{Member, Trimmed};
 use crate::stamp::Device;
 

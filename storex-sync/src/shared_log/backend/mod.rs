@@ -12,12 +12,10 @@ use storex_core::{
     Record, Runtime, Step, Storage, Trace, Value, field,
 };
 
-use super::position::check_floor;
-use super::{
-    Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Snapshots, Trimmed, appended,
-};
+use super::{Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Snapshots, Trimmed};
 use crate::error::{During, Result, SyncError};
 use crate::failure::Failure;
+use crate::log_rules::{self, check_floor};
 use crate::stamp::Device;
 use rows::{
     DEVICES, DeviceRow, IDENTITY, TRANSACTIONS, for_reader, int, last_position, read_transaction,
@@ -156,14 +154,14 @@ fn identity_among(rows: &[Record]) -> Result<LogId> {
 
 /// Rows to append, decided inside the transaction.
 fn append_steps(trace: &Trace, transactions: &[SealedTransaction]) -> Result<Vec<Step>> {
-    let Some(device) = appended::author(transactions)? else { return Ok(Vec::new()) };
+    let Some(device) = log_rules::author(transactions)? else { return Ok(Vec::new()) };
     let known = trace.found(1).first().map_or(Ok(DeviceRow::new(device)), DeviceRow::read)?;
     let held = trace.found(2).iter().cloned().map(read_transaction).collect::<Result<Vec<_>>>()?;
     let held = |sequence| {
         let there = held.iter().find(|it| it.sequence == sequence);
         there.map(|it| it.payload.as_slice())
     };
-    let fresh = appended::fresh(transactions, known.last_sequence, held)?;
+    let fresh = log_rules::fresh(transactions, known.last_sequence, held)?;
     let Some(last) = fresh.last() else { return Ok(Vec::new()) };
     let end = trace.found(0).first().map_or(Ok(0), |row| uint(row.get(0)))?;
     let rows = (end + 1..).zip(fresh).map(|(at, one)| transaction_record(at, one)).collect();
@@ -185,7 +183,7 @@ impl SharedSyncLog for BackendSharedLog {
 
     async fn append(&self, transactions: &[SealedTransaction]) -> Result<()> {
         let (Some(device), Some(first), Some(end)) =
-            (appended::author(transactions)?, transactions.first(), transactions.last())
+            (log_rules::author(transactions)?, transactions.first(), transactions.last())
         else {
             return Ok(());
         };
