@@ -102,6 +102,8 @@ mod field_state_code;
 mod field_state_tests;
 mod handle;
 mod hooks;
+#[cfg(feature = "http")]
+pub mod http;
 mod initial;
 mod journal;
 mod key_code;
