@@ -1,5 +1,14 @@
 //! [`Store`]: where a server keeps the logs of its users.
 
+mod backend;
+mod rows;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+pub use backend::BackendStore;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
+
 use std::fmt;
 use std::sync::Arc;
 
