@@ -10,4 +10,6 @@ mod user;
 
 pub use error::{Result, ServerError};
 pub use store::{DeviceId, DeviceInfo, Store};
+#[cfg(feature = "postgres")]
+pub use store::{PostgresOptions, PostgresStore};
 pub use user::User;
