@@ -33,4 +33,6 @@ pub use serve::Server;
 #[cfg(feature = "tls")]
 pub use serve::TlsFiles;
 pub use store::{DeviceId, DeviceInfo, Store};
+#[cfg(feature = "postgres")]
+pub use store::{PostgresOptions, PostgresStore};
 pub use user::User;

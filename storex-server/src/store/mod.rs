@@ -1,5 +1,11 @@
 //! [`Store`]: where a server keeps the logs of its users.
 
+#[cfg(feature = "postgres")]
+mod postgres;
+
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStore};
+
 use std::fmt;
 use std::sync::Arc;
 
