@@ -27,11 +27,16 @@ mod user;
 
 pub use config::{Config, Limits, Relay, Retention, Timeouts};
 pub use error::{Result, ServerError};
-pub use identity::{Identity, TokenFile, Tokens, Verifier, VerifyWith};
+pub use identity::{
+    FetchKeys, Identity, JwtRules, JwtVerifier, KeyFile, KeySet, TokenFile, Tokens, Verifier,
+    VerifyWith,
+};
 pub use serve::Server;
 #[cfg(feature = "tls")]
 pub use serve::TlsFiles;
 #[cfg(feature = "sqlite")]
 pub use store::SqliteStore;
 pub use store::{BackendStore, DeviceId, DeviceInfo, Store};
+#[cfg(feature = "postgres")]
+pub use store::{PostgresOptions, PostgresStore};
 pub use user::User;
