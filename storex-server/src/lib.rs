@@ -3,11 +3,40 @@
 //! ```text
 //!    devices of a user ──HTTP, WebSocket──▶ storex-server ──▶ Store: a log for each user, and the list of its devices
 //! ```
+//!
+//! - [`Server`] answers, with what a [`Store`] keeps, those whom a [`Verifier`] lets in, as far as a [`Config`] allows it.
+//! - [`SqliteStore`] keeps everything in one SQLite file, [`BackendStore`] in any storex database. A [`Store`] of your own is tested by
+//!   `store_conformance!` of the crate `storex-conformance`.
+//! - The requests are those of `docs/decisions/0039-the-server.md`; a running server describes them at `/openapi.json`.
 
+mod app;
+mod config;
+mod directory;
 mod error;
+mod http;
+mod identity;
+mod limiter;
+mod metrics;
+mod openapi;
+mod relay;
+mod routes;
+mod serve;
+mod sessions;
 mod store;
 mod user;
 
+pub use config::{Config, Limits, Relay, Retention, Timeouts};
 pub use error::{Result, ServerError};
-pub use store::{DeviceId, DeviceInfo, Store};
+pub use identity::{
+    FetchKeys, Identity, JwtRules, JwtVerifier, KeyFile, KeySet, TokenFile, Tokens, Verifier,
+    VerifyWith,
+};
+pub use serve::Server;
+#[cfg(feature = "tls")]
+pub use serve::TlsFiles;
+#[cfg(feature = "sqlite")]
+pub use store::SqliteStore;
+pub use store::{BackendStore, DeviceId, DeviceInfo, Store};
+#[cfg(feature = "postgres")]
+pub use store::{PostgresOptions, PostgresStore};
 pub use user::User;
