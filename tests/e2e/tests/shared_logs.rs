@@ -14,7 +14,9 @@ mod c51_in_a_sqlite_file {
     use serde_json::json;
     use storex_core::{Definition, FieldOption, FieldType, Registry, Storage, Value};
     use storex_sqlite::SqliteBackend;
-    use storex_sync::{BackendSharedLog, Cursor, Device, LogId, Snapshot, SnapshotId};
+    use storex_sync::{
+        BackendSharedLog, Cursor, Device, LogId, SealedKeyName, Snapshot, SnapshotId,
+    };
 
     fn sqlite() -> LogHarness {
         let folder = tempfile::tempdir().unwrap();
@@ -64,7 +66,7 @@ mod c51_in_a_sqlite_file {
     }
 
     #[tokio::test]
-    async fn a_log_from_before_there_were_snapshots_gets_one() {
+    async fn a_log_from_before_there_were_snapshots_and_keys_gets_some() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.db");
         let runtime = Arc::new(TokioRuntime);
@@ -85,6 +87,9 @@ mod c51_in_a_sqlite_file {
         let snapshot = Snapshot { id, pages: 1, place: Cursor::default() };
         assert!(snapshots.publish(&snapshot).await.unwrap());
         assert_eq!(snapshots.published().await.unwrap(), Some(snapshot));
+        let (keys, name) = (log.keys().unwrap(), SealedKeyName([1; 16]));
+        keys.put(name, b"a sealed key").await.unwrap();
+        assert_eq!(keys.names().await.unwrap(), [name]);
     }
 }
 
@@ -106,6 +111,31 @@ mod c51_in_a_folder {
     }
 
     shared_log_conformance!(folder);
+}
+
+mod encrypted_in_a_folder {
+    use super::*;
+    use storex_sync::{EncryptedSharedLog, KeyRing, ObjectSharedLog};
+
+    /// The keys are kept: what is opened again has them.
+    fn encrypted() -> LogHarness {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = KeyRing::generate(&TokioRuntime);
+        LogHarness::new(move |n| {
+            let (path, keys) = (folder.path().join(n.to_string()), keys.clone());
+            Box::pin(async move {
+                std::fs::create_dir_all(&path).unwrap();
+                let runtime = Arc::new(TokioRuntime);
+                let log = ObjectSharedLog::in_folder(path, runtime.clone()).await.unwrap();
+                let log = EncryptedSharedLog::new(Arc::new(log), keys, runtime);
+                Arc::new(log) as Arc<dyn SharedSyncLog>
+            })
+        })
+        .silent()
+        .weighing(EncryptedSharedLog::encrypted_len)
+    }
+
+    shared_log_conformance!(encrypted);
 }
 
 mod c51_in_an_object_store {

@@ -1,5 +1,6 @@
 //! [`BackendSharedLog`]: a shared log in any storex backend.
 
+mod keys;
 mod members;
 mod rows;
 mod snapshots;
@@ -14,7 +15,8 @@ use storex_core::{
 
 use super::position::check_floor;
 use super::{
-    Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Snapshots, Trimmed, appended,
+    Cursor, LogId, Member, Page, SealedKeys, SealedTransaction, SharedSyncLog, Snapshots, Trimmed,
+    appended,
 };
 use crate::error::{During, Result, SyncError};
 use crate::failure::Failure;
@@ -278,6 +280,10 @@ impl SharedSyncLog for BackendSharedLog {
     }
 
     fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
+    }
+
+    fn keys(&self) -> Option<&dyn SealedKeys> {
         Some(self)
     }
 }

@@ -15,6 +15,7 @@ pub(super) const IDENTITY: &str = "shared_log";
 /// The snapshot that is published.
 pub(super) const SNAPSHOT: &str = "shared_snapshot";
 pub(super) const SNAPSHOT_PAGES: &str = "shared_snapshot_page";
+pub(super) const KEYS: &str = "shared_key";
 
 pub(super) fn registry() -> storex_core::Result<Registry> {
     Registry::builder()
@@ -63,6 +64,12 @@ pub(super) fn registry() -> storex_core::Result<Registry> {
                 .field("page", FieldType::Int)
                 .field("bytes", FieldType::Binary)
                 .primary_key(["maker", "incarnation", "number", "page"]),
+        )
+        .collection(
+            Definition::new(KEYS)
+                .field("name", FieldType::Binary)
+                .field("item", FieldType::Binary)
+                .primary_key(["name"]),
         )
         .build()
 }

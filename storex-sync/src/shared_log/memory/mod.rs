@@ -1,5 +1,6 @@
 //! [`MemorySharedLog`]: the reference.
 
+mod keys;
 mod snapshots;
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,7 +12,8 @@ use tokio::sync::watch;
 
 use super::position::{check_floor, known_to_all};
 use super::{
-    Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Snapshots, Trimmed, appended,
+    Cursor, LogId, Member, Page, SealedKeyName, SealedKeys, SealedTransaction, SharedSyncLog,
+    Snapshots, Trimmed, appended,
 };
 use crate::error::{Result, SyncError};
 use crate::stamp::Device;
@@ -34,6 +36,7 @@ struct State {
     /// What each of the members has acknowledged.
     members: BTreeMap<Device, u64>,
     snapshots: snapshots::Kept,
+    keys: BTreeMap<SealedKeyName, Vec<u8>>,
 }
 
 /// What is known of the transactions of a device.
@@ -58,6 +61,7 @@ impl MemorySharedLog {
             authors: HashMap::new(),
             members: BTreeMap::new(),
             snapshots: snapshots::Kept::default(),
+            keys: BTreeMap::new(),
         };
         Self { state: Mutex::new(state), news: watch::Sender::new(()) }
     }
@@ -224,6 +228,10 @@ impl SharedSyncLog for MemorySharedLog {
     }
 
     fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
+    }
+
+    fn keys(&self) -> Option<&dyn SealedKeys> {
         Some(self)
     }
 }

@@ -1,5 +1,6 @@
 //! [`ObjectSharedLog`]: a shared log in a folder or an object store.
 
+mod keys;
 mod names;
 mod reading;
 mod segment;
@@ -18,7 +19,8 @@ use object_store::local::LocalFileSystem;
 use storex_core::Runtime;
 
 use super::{
-    Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Snapshots, Trimmed, appended,
+    Cursor, LogId, Member, Page, SealedKeys, SealedTransaction, SharedSyncLog, Snapshots, Trimmed,
+    appended,
 };
 use crate::error::{Result, SyncError, describe};
 use crate::stamp::Device;
@@ -250,6 +252,10 @@ impl SharedSyncLog for ObjectSharedLog {
     }
 
     fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
+    }
+
+    fn keys(&self) -> Option<&dyn SealedKeys> {
         Some(self)
     }
 }
