@@ -1,16 +1,14 @@
 //! [`SharedSyncLog`]: where the devices of one user meet.
 
-mod appended;
 mod backend;
 mod keys;
 mod memory;
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 mod objects;
-mod position;
 mod request;
 mod snapshots;
 
-pub use backend::BackendSharedLog;
+pub use backend::{BackendSharedLog, BackendSharedLogs};
 pub use keys::{SEALED_KEY_LIMIT, SealedKeyName, SealedKeys};
 pub use memory::MemorySharedLog;
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]

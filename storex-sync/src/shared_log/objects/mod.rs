@@ -20,9 +20,9 @@ use storex_core::Runtime;
 
 use super::{
     Cursor, LogId, Member, Page, SealedKeys, SealedTransaction, SharedSyncLog, Snapshots, Trimmed,
-    appended,
 };
 use crate::error::{Result, SyncError, describe};
+use crate::log_rules;
 use crate::stamp::Device;
 use names::{Listing, Name};
 use segment::write_segment;
@@ -172,7 +172,7 @@ impl SharedSyncLog for ObjectSharedLog {
     }
 
     async fn append(&self, transactions: &[SealedTransaction]) -> Result<()> {
-        let (Some(device), Some(first)) = (appended::author(transactions)?, transactions.first())
+        let (Some(device), Some(first)) = (log_rules::author(transactions)?, transactions.first())
         else {
             return Ok(());
         };
@@ -185,7 +185,7 @@ impl SharedSyncLog for ObjectSharedLog {
         let from = listing.twice(device).unwrap_or(u64::MAX).min(first.sequence);
         let Held { last, payloads } = self.held(&listing, device, from).await?;
         let held = |sequence| payloads.get(&sequence).map(Vec::as_slice);
-        let fresh = match appended::fresh(transactions, last, held) {
+        let fresh = match log_rules::fresh(transactions, last, held) {
             Err(error @ SyncError::Gap { .. }) => {
                 self.check_identity().await?;
                 return Err(error);
