@@ -13,6 +13,7 @@
 //!   [`BackendSharedLog`] in any storex backend (of many logs in one database: [`BackendSharedLogs`]), `ObjectSharedLog` (feature `object-store`) in a folder or
 //!   an object store, or `http::HttpSharedLog` (feature `http`) of a server, over `http::NativeTransport` (feature `http-native`) or `http::WebTransport`
 //!   (feature `http-web`).
+//! - `EncryptedSharedLog` (feature `encryption`) is end-to-end encryption around any of these.
 //! - [`Exclusive`] lets one of the programs that share a database sync it at a time.
 //! - [`InitialSync`] brings the contents of one device to another over a [`Channel`]: [`MemoryChannel`], `MessagePortChannel` (feature `web`),
 //!   `StreamChannel` (feature `stream`), `WebSocketChannel` (feature `websocket`) or `RelayChannel` (feature `http`); around any of them [`HeartbeatChannel`],
@@ -92,8 +93,12 @@ mod counter;
 mod counter_tests;
 #[cfg(feature = "deliberate-faults")]
 mod deliberate;
+#[cfg(any(feature = "encryption", feature = "pairing"))]
+mod device_key;
 mod digest;
 mod driver;
+#[cfg(feature = "encryption")]
+mod encryption;
 pub mod engine;
 mod error;
 mod exclusive;
@@ -176,7 +181,11 @@ pub use continuous::{ContinuousSync, ContinuousSyncBuilder, SyncEvents};
 pub use counter::{Amount, Counted, Counter, Sum};
 #[cfg(feature = "deliberate-faults")]
 pub use deliberate::DeliberateFault;
+#[cfg(any(feature = "encryption", feature = "pairing"))]
+pub use device_key::{DeviceKey, PairedDevice};
 pub use digest::{CollectionDigest, Digest};
+#[cfg(feature = "encryption")]
+pub use encryption::{Access, EncryptedSharedLog, KeyRing, Passphrase, PassphraseCost};
 pub use engine::status::{ExchangeProgress, Phase, SyncEvent, SyncStatus};
 pub use error::{Result, SyncError};
 pub use exclusive::{Exclusive, Guard, LeaseTimes};
@@ -196,7 +205,7 @@ pub use merge::{Action, FieldConflict, Incoming, Merged, merge, merge_object};
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use object_store;
 #[cfg(feature = "pairing")]
-pub use pairing::{DeviceKey, PairedDevice, Pairing, PairingCode, SecureChannel};
+pub use pairing::{Pairing, PairingCode, SecureChannel};
 pub use parked::{Parked, WaitsFor, parked};
 pub use place::Place;
 pub use proxy::{RemoteSync, SyncHost};
@@ -210,8 +219,8 @@ pub use scope::{Backfill, Scope};
 pub use shared_log::ObjectSharedLog;
 pub use shared_log::{
     BackendSharedLog, BackendSharedLogs, Cursor, LogId, LogRequest, Member, MemorySharedLog,
-    MissingWrite, Page, SealedTransaction, SharedSyncLog, Snapshot, SnapshotId, Snapshots, Trimmed,
-    Usage,
+    MissingWrite, Page, SEALED_KEY_LIMIT, SealedKeyName, SealedKeys, SealedTransaction,
+    SharedSyncLog, Snapshot, SnapshotId, Snapshots, Trimmed, Usage,
 };
 pub use stamp::{Device, Hlc, Stamp};
 pub use strategy::{Joins, Strategy};
