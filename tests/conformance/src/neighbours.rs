@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use futures_util::future::join;
 use storex_sync::{
-    Cursor, Device, LogId, LogRequest, Member, Page, Result, SealedTransaction, SharedSyncLog,
-    Snapshot, SnapshotId, Snapshots, SyncError, Trimmed, Usage,
+    Cursor, Device, LogId, LogRequest, Member, Page, Result, SealedKeyName, SealedKeys,
+    SealedTransaction, SharedSyncLog, Snapshot, SnapshotId, Snapshots, SyncError, Trimmed, Usage,
 };
 
 use crate::shared_log::{device, transaction, transactions};
@@ -68,6 +68,10 @@ impl WithNeighbours {
             }
         };
         join(asked, noise).await.0
+    }
+
+    fn kept_keys(&self) -> Result<&dyn SealedKeys> {
+        self.log.keys().ok_or(SyncError::KeepsNoKeys)
     }
 
     fn kept(&self) -> Result<&dyn Snapshots> {
@@ -131,6 +135,9 @@ impl Neighbour {
             snapshots.publish(&snapshot).await.expect("an answer");
             snapshots.published().await.expect("an answer");
         }
+        if let Some(keys) = log.keys() {
+            keys.put(SealedKeyName([1; 16]), b"a key of a neighbour").await.expect("an item");
+        }
         match log.read(reader, &self.place, 1 << 20).await {
             Ok(page) => {
                 self.place = page.cursor;
@@ -189,6 +196,26 @@ impl SharedSyncLog for WithNeighbours {
 
     fn snapshots(&self) -> Option<&dyn Snapshots> {
         self.log.snapshots().map(|_| self as &dyn Snapshots)
+    }
+
+    fn keys(&self) -> Option<&dyn SealedKeys> {
+        self.log.keys().map(|_| self as &dyn SealedKeys)
+    }
+}
+
+#[cfg_attr(not(target_family = "wasm"), async_trait)]
+#[cfg_attr(target_family = "wasm", async_trait(?Send))]
+impl SealedKeys for WithNeighbours {
+    async fn names(&self) -> Result<Vec<SealedKeyName>> {
+        self.amid_noise(self.kept_keys()?.names()).await
+    }
+
+    async fn get(&self, name: SealedKeyName) -> Result<Option<Vec<u8>>> {
+        self.amid_noise(self.kept_keys()?.get(name)).await
+    }
+
+    async fn put(&self, name: SealedKeyName, bytes: &[u8]) -> Result<()> {
+        self.amid_noise(self.kept_keys()?.put(name, bytes)).await
     }
 }
 

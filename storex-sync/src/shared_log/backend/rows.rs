@@ -12,6 +12,7 @@ pub(super) const IDENTITY: &str = "shared_log";
 /// The snapshot that is published.
 pub(super) const SNAPSHOT: &str = "shared_snapshot";
 pub(super) const SNAPSHOT_PAGES: &str = "shared_snapshot_page";
+pub(super) const KEYS: &str = "shared_key";
 
 /// Everything begins with the name of the log that it is in. What may be large is of type [`FieldType::Blob`]: SQLite then keeps it in a
 /// table in which large rows cost least.
@@ -55,6 +56,11 @@ pub(super) fn collections() -> Vec<Definition> {
             .field("page", FieldType::Int)
             .field("bytes", FieldType::Blob)
             .primary_key(["log", "maker", "incarnation", "number", "page"]),
+        Definition::new(KEYS)
+            .field("log", FieldType::String)
+            .field("name", FieldType::Binary)
+            .field("item", FieldType::Binary)
+            .primary_key(["log", "name"]),
     ]
 }
 
