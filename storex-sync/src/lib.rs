@@ -10,9 +10,9 @@
 //!
 //! - [`SyncLog`] is the middleware: every write is executed and logged in one transaction.
 //! - [`Sync::sync_once`] and [`ContinuousSync`] exchange with a [`SharedSyncLog`]: [`MemorySharedLog`],
-//!   [`BackendSharedLog`] in any storex backend, `ObjectSharedLog` (feature `object-store`) in a folder or an object store, or
-//!   `http::HttpSharedLog` (feature `http`) of a server, over `http::NativeTransport` (feature `http-native`) or `http::WebTransport`
-//!   (feature `http-web`).
+//!   [`BackendSharedLog`] in any storex backend (of many logs in one database: [`BackendSharedLogs`]), `ObjectSharedLog` (feature
+//!   `object-store`) in a folder or an object store, or `http::HttpSharedLog` (feature `http`) of a server, over
+//!   `http::NativeTransport` (feature `http-native`) or `http::WebTransport` (feature `http-web`).
 //! - [`Exclusive`] lets one of the programs that share a database sync it at a time.
 //! - [`InitialSync`] brings the contents of one device to another over a [`Channel`]: [`MemoryChannel`], `MessagePortChannel` (feature `web`),
 //!   `StreamChannel` (feature `stream`), `WebSocketChannel` (feature `websocket`) or `RelayChannel` (feature `http`); around any of them [`HeartbeatChannel`],
@@ -115,6 +115,7 @@ mod lanes;
 mod local_fields;
 mod log;
 mod log_entries;
+pub mod log_rules;
 mod log_writer;
 mod merge;
 mod merging;
@@ -208,8 +209,9 @@ pub use scope::{Backfill, Scope};
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use shared_log::ObjectSharedLog;
 pub use shared_log::{
-    BackendSharedLog, Cursor, LogId, LogRequest, Member, MemorySharedLog, MissingWrite, Page,
-    SealedTransaction, SharedSyncLog, Snapshot, SnapshotId, Snapshots, Trimmed, Usage,
+    BackendSharedLog, BackendSharedLogs, Cursor, LogId, LogRequest, Member, MemorySharedLog,
+    MissingWrite, Page, SealedTransaction, SharedSyncLog, Snapshot, SnapshotId, Snapshots, Trimmed,
+    Usage,
 };
 pub use stamp::{Device, Hlc, Stamp};
 pub use strategy::{Joins, Strategy};

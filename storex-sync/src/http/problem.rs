@@ -112,6 +112,10 @@ codes! {
     Gap 409
     /// The log is another one than before.
     LogReplaced 409
+    /// The resource does not have this method.
+    MethodNotAllowed 405
+    /// The request did not arrive in time.
+    Timeout 408
     /// Something else is there under this name.
     Exists 409
     /// Two are in the room already.

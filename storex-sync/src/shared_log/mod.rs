@@ -1,15 +1,13 @@
 //! [`SharedSyncLog`]: where the devices of one user meet.
 
-mod appended;
 mod backend;
 mod memory;
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 mod objects;
-mod position;
 mod request;
 mod snapshots;
 
-pub use backend::BackendSharedLog;
+pub use backend::{BackendSharedLog, BackendSharedLogs};
 pub use memory::MemorySharedLog;
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use objects::ObjectSharedLog;

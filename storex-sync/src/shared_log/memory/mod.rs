@@ -9,11 +9,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::position::{check_floor, known_to_all};
-use super::{
-    Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Snapshots, Trimmed, appended,
-};
+use super::{Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Snapshots, Trimmed};
 use crate::error::{Result, SyncError};
+use crate::log_rules::{self, check_floor, known_to_all};
 use crate::stamp::Device;
 
 /// A log in memory, for tests and for devices in one process.
@@ -81,13 +79,13 @@ impl MemorySharedLog {
 
 impl State {
     fn append(&mut self, transactions: &[SealedTransaction]) -> Result<()> {
-        let Some(device) = appended::author(transactions)? else { return Ok(()) };
+        let Some(device) = log_rules::author(transactions)? else { return Ok(()) };
         let author = self.authors.entry(device).or_default();
         let held = |sequence| {
             let position = author.positions.get(&sequence)?;
             self.transactions.get(position).map(|it| it.payload.as_slice())
         };
-        for transaction in appended::fresh(transactions, author.last, held)? {
+        for transaction in log_rules::fresh(transactions, author.last, held)? {
             self.position += 1;
             author.last = transaction.sequence;
             author.positions.insert(transaction.sequence, self.position);

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{MemorySharedLog, State};
 use crate::error::Result;
-use crate::shared_log::position::known_to_all;
+use crate::log_rules::known_to_all;
 use crate::shared_log::{Snapshot, SnapshotId, Snapshots, Usage};
 
 #[derive(Debug, Default)]

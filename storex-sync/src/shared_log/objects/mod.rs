@@ -17,10 +17,9 @@ use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use storex_core::Runtime;
 
-use super::{
-    Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Snapshots, Trimmed, appended,
-};
+use super::{Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Snapshots, Trimmed};
 use crate::error::{Result, SyncError, describe};
+use crate::log_rules;
 use crate::stamp::Device;
 use names::{Listing, Name};
 use segment::write_segment;
@@ -170,7 +169,7 @@ impl SharedSyncLog for ObjectSharedLog {
     }
 
     async fn append(&self, transactions: &[SealedTransaction]) -> Result<()> {
-        let (Some(device), Some(first)) = (appended::author(transactions)?, transactions.first())
+        let (Some(device), Some(first)) = (log_rules::author(transactions)?, transactions.first())
         else {
             return Ok(());
         };
@@ -183,7 +182,7 @@ impl SharedSyncLog for ObjectSharedLog {
         let from = listing.twice(device).unwrap_or(u64::MAX).min(first.sequence);
         let Held { last, payloads } = self.held(&listing, device, from).await?;
         let held = |sequence| payloads.get(&sequence).map(Vec::as_slice);
-        let fresh = match appended::fresh(transactions, last, held) {
+        let fresh = match log_rules::fresh(transactions, last, held) {
             Err(error @ SyncError::Gap { .. }) => {
                 self.check_identity().await?;
                 return Err(error);
