@@ -11,3 +11,5 @@ mod log;
 #[allow(dead_code)]
 mod store;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;
