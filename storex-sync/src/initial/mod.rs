@@ -44,6 +44,7 @@ pub(crate) mod resume;
 mod returning;
 mod send;
 mod session;
+mod supply;
 mod take_over;
 mod unclaimed;
 mod watch;
