@@ -37,6 +37,7 @@ mod noted;
 mod offer;
 mod package;
 mod pages;
+mod ready;
 mod receive;
 mod refused;
 mod report;

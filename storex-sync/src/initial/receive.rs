@@ -1,16 +1,15 @@
 //! The receiving side of a leg.
 
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use storex_core::{Batch, Collection, Name, Record, Step, Value};
+use storex_core::{Batch, Name, Step, Value};
 
 use super::arriving::ArrivingPage;
 use super::event::{Count, InitialSyncEvent, Role};
-use super::fit::{ArrivedRows, Fit, Target};
-use super::frame::{Frame, Hello, Rows, Tombstones, translate};
-use super::hooks::PassingObject;
+use super::fit::{Fit, Target};
+use super::frame::{Frame, Hello, Tombstones, translate};
 use super::line::Line;
+use super::ready::ReadyRows;
 use super::refused::Committed;
 use super::resume::{Noting, Phase};
 use super::session::Agreed;
@@ -68,20 +67,6 @@ pub(super) struct Receiver<'a> {
     pub(super) is_whole: bool,
     /// Whether objects were dropped on the way.
     pub(super) is_sifted: bool,
-}
-
-/// A page of rows that is ready to be committed.
-#[derive(Debug)]
-struct ReadyRows {
-    collection: usize,
-    number: u64,
-    /// How many were sent.
-    count: u64,
-    /// The key of the last one, as the sender has it.
-    last: Option<Vec<Value>>,
-    page: ArrivingPage,
-    /// Whether the application has dropped any.
-    is_sifted: bool,
 }
 
 impl<'a> Receiver<'a> {
@@ -190,47 +175,6 @@ impl<'a> Receiver<'a> {
         ahead
     }
 
-    /// Does the work, and meanwhile takes in what arrives, and makes the next page of rows ready. Nothing is waited for beyond the work.
-    async fn beside<T>(
-        &self,
-        work: impl Future<Output = T>,
-        line: &mut Line<'_>,
-    ) -> (T, Result<Option<ReadyRows>>) {
-        let mut work = pin!(work);
-        if !line.has_arrived() {
-            match line.arrival_or(work.as_mut()).await {
-                Ok(None) => {}
-                Ok(Some(done)) => return (done, Ok(None)),
-                Err(error) => return (work.await, Err(error)),
-            }
-        }
-        let ahead = {
-            // What was taken out of the line is not given up.
-            let mut ahead = pin!(self.ready_ahead(line));
-            tokio::select! {
-                biased;
-                done = work.as_mut() => return (done, ahead.await),
-                ahead = ahead.as_mut() => ahead,
-            }
-        };
-        while ahead.is_ok() {
-            match line.arrival_or(work.as_mut()).await {
-                Ok(None) => {}
-                Ok(Some(done)) => return (done, ahead),
-                Err(error) => return (work.await, Err(error)),
-            }
-        }
-        (work.await, ahead)
-    }
-
-    /// Makes the page of rows ready that is next, if it is here.
-    async fn ready_ahead(&self, line: &mut Line<'_>) -> Result<Option<ReadyRows>> {
-        match line.rows_ahead().await? {
-            Some(rows) => self.ready(rows).await.map(Some),
-            None => Ok(None),
-        }
-    }
-
     async fn tally(&mut self, committed: &Committed) -> Result<()> {
         self.report.kept += committed.kept;
         self.report.parked += committed.parked;
@@ -295,7 +239,7 @@ impl<'a> Receiver<'a> {
         counted.collect()
     }
 
-    fn find(&self, at: usize) -> Result<&Arc<Target>> {
+    pub(super) fn find(&self, at: usize) -> Result<&Arc<Target>> {
         self.fit.targets.get(at).and_then(Option::as_ref).ok_or_else(|| SyncError::Protocol {
             during: DURING,
             reason: format!(
@@ -304,7 +248,7 @@ impl<'a> Receiver<'a> {
         })
     }
 
-    fn page(
+    pub(super) fn page(
         &self,
         target: &Target,
         devices: &Devices,
@@ -345,41 +289,6 @@ impl<'a> Receiver<'a> {
             now: self.sync.replica.storage.runtime().now(),
             runtime: Arc::clone(self.sync.replica.storage.runtime()),
         })
-    }
-
-    /// Makes rows ready to be committed.
-    async fn ready(&self, rows: Rows) -> Result<ReadyRows> {
-        let target = self.find(rows.collection)?;
-        let (count, mut is_sifted) = (rows.rows.len() as u64, false);
-        let ArrivedRows { mut objects, last } = target.arriving(rows.rows, &rows.devices)?;
-        let is_asked = self.sync.hooks.is_some();
-        if is_asked {
-            objects = self.shown(target, objects).await?;
-            is_sifted = (objects.len() as u64) < count;
-        }
-        let supply = |objects| match is_asked {
-            // They were perhaps changed.
-            true => Supply::kept(objects),
-            false => Supply::read(objects, rows.frame, target),
-        };
-        let page = self.page(target, &rows.devices, objects, supply)?;
-        let (collection, number) = (rows.collection, rows.number);
-        Ok(ReadyRows { collection, number, count, last, page, is_sifted })
-    }
-
-    /// Shows objects to the application; those that are taken are left.
-    async fn shown(&self, target: &Target, objects: Vec<Arriving>) -> Result<Vec<Arriving>> {
-        let mut taken = Vec::with_capacity(objects.len());
-        for mut object in objects {
-            let is_taken = match &mut object.content {
-                Content::Living(record) => show(self.sync, &target.collection, record).await?,
-                Content::Deleted(_) => true,
-            };
-            if is_taken {
-                taken.push(object);
-            }
-        }
-        Ok(taken)
     }
 
     fn tombstones(&self, tombstones: Tombstones) -> Result<ArrivingPage> {
@@ -459,12 +368,4 @@ impl<'a> Receiver<'a> {
         let parked = self.sync.replica.storage.apply(batch).await;
         failure.or(parked, "parking what could not be taken").map(drop)
     }
-}
-
-/// Shows an object to the application; whether it is taken.
-async fn show(sync: &InitialSync, collection: &Collection, record: &mut Record) -> Result<bool> {
-    let Some(hooks) = &sync.hooks else { return Ok(true) };
-    let mut object = PassingObject::new(collection, record);
-    let verdict = hooks.after_receive(&mut object).await;
-    object.judged("asking the application about what has arrived", verdict)
 }
