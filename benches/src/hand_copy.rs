@@ -1,4 +1,5 @@
-//! Copying a table by hand from one file to another: a loop over what is selected, and inserts in batches.
+//! Copying a table by hand from one file to another: a loop over what is selected, and inserts in batches. Where rows have
+//! clocks, these are copied too: what a merge needs is the same work for both sides.
 
 use std::io::{BufWriter, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,25 +12,61 @@ use crate::hand::Hand;
 
 const BATCH: usize = 1000;
 
+/// What is copied.
+#[derive(Debug, Clone, Copy)]
+pub struct Copied {
+    select: &'static str,
+    with_clocks: bool,
+}
+
+/// Rows alone.
+pub const ROWS: Copied = Copied {
+    select: "SELECT id, title, body, tags, created_at, updated_at FROM note",
+    with_clocks: false,
+};
+
+/// Rows, each with its last-writer state.
+pub const ROWS_AND_CLOCKS: Copied = Copied {
+    select: "SELECT id, title, body, tags, created_at, updated_at,
+        (SELECT clock FROM state WHERE collection=1 AND key=id) FROM note",
+    with_clocks: true,
+};
+
+/// The statements that write.
+struct Inserts<'c> {
+    note: CachedStatement<'c>,
+    clock: Option<CachedStatement<'c>>,
+}
+
+impl<'c> Inserts<'c> {
+    fn prepare(to: &'c Connection, copied: Copied) -> Self {
+        let clock = "INSERT INTO state VALUES(1,?1,?2)";
+        Self {
+            note: to.prepare_cached("INSERT INTO note VALUES(?1,?2,?3,?4,?5,?6)").unwrap(),
+            clock: copied.with_clocks.then(|| to.prepare_cached(clock).unwrap()),
+        }
+    }
+
+    fn insert(&mut self, texts: [&str; 4], ints: [i64; 2], clock: &[u8]) {
+        let [id, title, body, tags] = texts;
+        self.note.execute(params![id, title, body, tags, ints[0], ints[1]]).unwrap();
+        if let Some(insert) = &mut self.clock {
+            insert.execute(params![id, clock]).unwrap();
+        }
+    }
+}
+
 /// In one thread, row by row.
-pub fn copy(from: &Path, to: &Connection) {
+pub fn copy(from: &Path, to: &Connection, copied: Copied) {
     let from = Connection::open(from).unwrap();
-    let mut select = from.prepare(SELECT).unwrap();
+    let mut select = from.prepare(copied.select).unwrap();
     let mut rows = select.query([]).unwrap();
-    let mut insert = to.prepare_cached(INSERT).unwrap();
+    let mut inserts = Inserts::prepare(to, copied);
     let mut written = 0;
     to.execute_batch("BEGIN IMMEDIATE").unwrap();
     while let Some(row) = rows.next().unwrap() {
-        insert
-            .execute(params![
-                text(row, 0),
-                text(row, 1),
-                text(row, 2),
-                text(row, 3),
-                int(row, 4),
-                int(row, 5)
-            ])
-            .unwrap();
+        let texts = [0, 1, 2, 3].map(|at| text(row, at));
+        inserts.insert(texts, [int(row, 4), int(row, 5)], clock(row, copied));
         written += 1;
         if written % BATCH == 0 {
             to.execute_batch("COMMIT; BEGIN IMMEDIATE").unwrap();
@@ -40,17 +77,16 @@ pub fn copy(from: &Path, to: &Connection) {
 }
 
 /// In a thread at each end, as lengths and bytes over a loopback connection.
-pub fn copy_over_tcp(from: &Path, to: &Connection) {
+pub fn copy_over_tcp(from: &Path, to: &Connection, copied: Copied) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::scope(|scope| {
-        scope.spawn(move || send(from, TcpStream::connect(("127.0.0.1", port)).unwrap()));
-        receive(to, listener.accept().unwrap().0);
+        scope.spawn(move || {
+            send(from, TcpStream::connect(("127.0.0.1", port)).unwrap(), copied);
+        });
+        receive(to, listener.accept().unwrap().0, copied);
     });
 }
-
-const SELECT: &str = "SELECT id, title, body, tags, created_at, updated_at FROM note";
-const INSERT: &str = "INSERT INTO note VALUES(?1,?2,?3,?4,?5,?6)";
 
 fn text<'a>(row: &'a Row<'_>, at: usize) -> &'a str {
     row.get_ref(at).unwrap().as_str().unwrap()
@@ -60,10 +96,14 @@ fn int(row: &Row<'_>, at: usize) -> i64 {
     row.get_ref(at).unwrap().as_i64().unwrap()
 }
 
-fn send(from: &Path, stream: TcpStream) {
+fn clock<'a>(row: &'a Row<'_>, copied: Copied) -> &'a [u8] {
+    if copied.with_clocks { row.get_ref(6).unwrap().as_blob().unwrap() } else { &[] }
+}
+
+fn send(from: &Path, stream: TcpStream, copied: Copied) {
     stream.set_nodelay(true).unwrap();
     let from = Connection::open(from).unwrap();
-    let mut select = from.prepare(SELECT).unwrap();
+    let mut select = from.prepare(copied.select).unwrap();
     let mut rows = select.query([]).unwrap();
     let mut stream = BufWriter::with_capacity(256 << 10, stream);
     let (mut page, mut held) = (Vec::new(), 0);
@@ -75,6 +115,9 @@ fn send(from: &Path, stream: TcpStream) {
         }
         page.extend(int(row, 4).to_le_bytes());
         page.extend(int(row, 5).to_le_bytes());
+        let clock = clock(row, copied);
+        page.push(u8::try_from(clock.len()).unwrap());
+        page.extend(clock);
         held += 1;
         if held == BATCH {
             send_page(&mut stream, &mut page);
@@ -91,8 +134,8 @@ fn send_page(stream: &mut impl Write, page: &mut Vec<u8>) {
     page.clear();
 }
 
-fn receive(to: &Connection, mut stream: TcpStream) {
-    let mut insert = to.prepare_cached(INSERT).unwrap();
+fn receive(to: &Connection, mut stream: TcpStream, copied: Copied) {
+    let mut inserts = Inserts::prepare(to, copied);
     let (mut length, mut page) = ([0; 4], Vec::new());
     while stream.read_exact(&mut length).is_ok() {
         page.resize(u32::from_le_bytes(length) as usize, 0);
@@ -100,14 +143,14 @@ fn receive(to: &Connection, mut stream: TcpStream) {
         to.execute_batch("BEGIN IMMEDIATE").unwrap();
         let mut left = page.as_slice();
         while !left.is_empty() {
-            insert_next(&mut insert, &mut left);
+            insert_next(&mut inserts, &mut left);
         }
         to.execute_batch("COMMIT").unwrap();
     }
     make_durable(to);
 }
 
-fn insert_next(insert: &mut CachedStatement<'_>, left: &mut &[u8]) {
+fn insert_next(inserts: &mut Inserts<'_>, left: &mut &[u8]) {
     let mut take = |length: usize| {
         let (taken, rest) = left.split_at(length);
         *left = rest;
@@ -118,8 +161,8 @@ fn insert_next(insert: &mut CachedStatement<'_>, left: &mut &[u8]) {
         std::str::from_utf8(take(length as usize)).unwrap()
     });
     let ints = [(); 2].map(|()| i64::from_le_bytes(take(8).try_into().unwrap()));
-    let [id, title, body, tags] = texts;
-    insert.execute(params![id, title, body, tags, ints[0], ints[1]]).unwrap();
+    let clock = usize::from(take(1)[0]);
+    inserts.insert(texts, ints, take(clock));
 }
 
 /// A database to copy to, opened as storex does.

@@ -68,7 +68,7 @@ const DATA_SETS: [DataSet; 4] = [
     },
 ];
 
-/// Rows older than sync, which is what raw copy copies, and rows with clocks; keys that ascend, and keys without order.
+/// Rows older than sync, and rows with clocks, which the hand-written side copies too; keys that ascend, and keys without order.
 pub async fn pump_copy(report: &mut Report, count: usize) {
     for set in &DATA_SETS {
         let dir = tempfile::tempdir().unwrap();
@@ -77,10 +77,11 @@ pub async fn pump_copy(report: &mut Report, count: usize) {
         write_by_hand(&path("hand-a.db"), &notes);
         let from = existing(&path("ours-a.db"), &notes, set.clocked).await;
         let to = [hand_copy::target(&path("hand-b.db")), hand_copy::target(&path("hand-c.db"))];
+        let copied = if set.clocked { hand_copy::ROWS_AND_CLOCKS } else { hand_copy::ROWS };
         let before = processor();
-        let raw = seconds(|| hand_copy::copy(&path("hand-a.db"), &to[0]));
+        let raw = seconds(|| hand_copy::copy(&path("hand-a.db"), &to[0], copied));
         let raw_processor = processor() - before;
-        let tcp = seconds(|| hand_copy::copy_over_tcp(&path("hand-a.db"), &to[1]));
+        let tcp = seconds(|| hand_copy::copy_over_tcp(&path("hand-a.db"), &to[1], copied));
         let ways = [over_memory(), over_tcp(), over_secure_channel()];
         for (n, (key, ends)) in set.keys.into_iter().zip(ways).enumerate() {
             let to = Ours::open(&path(&format!("ours-b{n}.db")), Durability::Normal).await;
@@ -111,7 +112,7 @@ pub async fn pump_readers(report: &mut Report, count: usize) {
         let from = existing(&path("ours-a.db"), &notes, true).await;
         let to = hand_copy::target(&path("hand-b.db"));
         let watch = Watch::begin(&path("hand-b.db"), &notes);
-        hand_copy::copy_over_tcp(&path("hand-a.db"), &to);
+        hand_copy::copy_over_tcp(&path("hand-a.db"), &to, hand_copy::ROWS_AND_CLOCKS);
         report.figure(hand_key, watch.end());
         let to = Ours::open(&path("ours-b.db"), Durability::Normal).await;
         let watch = Watch::begin(&path("ours-b.db"), &notes);

@@ -116,6 +116,12 @@ impl BatchOutcome {
         &self.executed
     }
 
+    /// The same, by value: whoever wants the records need not copy them.
+    #[must_use]
+    pub fn into_executed(self) -> Vec<Executed> {
+        self.executed
+    }
+
     /// What came of the `n`-th step of the batch: one outcome, or several for a continuation.
     pub fn of_step(&self, n: usize) -> impl Iterator<Item = &Executed> {
         self.executed.iter().filter(move |executed| executed.origin == n)

@@ -18,22 +18,27 @@ pub(crate) fn clock_record(collection: i64, code: Vec<u8>, clock: Vec<u8>) -> Re
     Record::new(vec![Value::Int(collection), Value::Bytes(code), Value::Bytes(clock)])
 }
 
-/// Asks whether there are clocks among these objects' at all: finds the first row that is not before all of them.
-pub(crate) fn look_for_clocks(collection: i64, codes: &[Vec<u8>]) -> Query {
+/// Asks whether there are clocks among these objects' at all: finds the first row that is not before all of them. `least` is the least
+/// of their codes.
+pub(crate) fn look_for_clocks(collection: i64, least: Option<&[u8]>) -> Query {
     let mut query = clocks_of(collection).limit(1);
     // A code that is cut short is before it.
-    let before = codes.iter().min().and_then(|code| code.split_last()).map(|(_, rest)| rest);
+    let before = least.and_then(<[u8]>::split_last).map(|(_, rest)| rest);
     let before = before.unwrap_or_default().to_vec();
     query.after = Some(clock_position(collection, before));
     query
 }
 
 /// Finds the clocks of these objects, by what [`look_for_clocks`] has found: where there are none, they are not looked up one by one.
-pub(crate) fn find_clocks(collection: i64, codes: Vec<Vec<u8>>, first: &[Record]) -> Query {
+pub(crate) fn find_clocks<'a>(
+    collection: i64,
+    codes: impl Iterator<Item = &'a [u8]> + Clone,
+    first: &[Record],
+) -> Query {
     let first = first.first().and_then(|row| row.get(1).as_bytes());
-    let any = first.is_some_and(|first| codes.iter().any(|code| code.as_slice() >= first));
-    let codes = if any { codes } else { Vec::new() };
-    let keys = codes.into_iter().map(|code| clock_key(collection, code)).collect();
+    let any = first.is_some_and(|first| codes.clone().any(|code| code >= first));
+    let codes = any.then_some(codes).into_iter().flatten();
+    let keys = codes.map(|code| clock_key(collection, code.to_vec())).collect();
     Query::new(CLOCK).filter(Filter::Keys(keys))
 }
 
@@ -45,6 +50,13 @@ pub(crate) fn clocks_of(collection: i64) -> Query {
 /// The place of a code among them; it may be cut short, and is before those that begin with it then.
 pub(crate) fn clock_position(collection: i64, code: Vec<u8>) -> Position {
     Position { values: vec![Value::Int(collection), Value::Bytes(code)] }
+}
+
+/// Finds the clocks from one code to another, in their order.
+pub(crate) fn clocks_between(collection: i64, first: &[u8], last: &[u8], limit: u64) -> Query {
+    let bytes = |code: &[u8]| Value::Bytes(code.to_vec());
+    let between = field("key").gte(bytes(first)).and(field("key").lte(bytes(last)));
+    Query::new(CLOCK).filter(field("collection").eq(collection).and(between)).limit(limit)
 }
 
 /// Ascending keys touch each page of the database once.

@@ -171,7 +171,8 @@ fn frame() -> impl Strategy<Value = Frame> {
         (prop::collection::vec(any::<u8>(), 0..9), prop::collection::vec(any::<u8>(), 0..9));
     let rows = (0..9_usize, devices(), prop::collection::vec(row, 0..4)).prop_map(
         |(collection, devices, rows)| {
-            Frame::Rows(Rows { collection, devices: stored(&devices), rows, number: 0 })
+            let (devices, frame) = (stored(&devices), Vec::new());
+            Frame::Rows(Rows { collection, devices, rows, number: 0, frame })
         },
     );
     let tombstones = (0..9_usize, devices(), prop::collection::vec(object, 0..4)).prop_map(
@@ -864,6 +865,7 @@ fn frames_are_as_described() {
             (vec![Value::from("old"), Value::Null], Vec::new()),
         ],
         number: 0,
+        frame: Vec::new(),
     };
     let code = key_code::encode([&Value::from("n2")]);
     let tombstones = Tombstones {

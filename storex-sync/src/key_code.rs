@@ -20,10 +20,15 @@ const BOOL: u8 = 6;
 /// The code of a key, given by its values in order.
 pub(crate) fn encode<'a>(values: impl IntoIterator<Item = &'a Value>) -> Vec<u8> {
     let mut code = Vec::with_capacity(20);
-    for value in values {
-        encode_value(&mut code, value);
-    }
+    encode_to(&mut code, values);
     code
+}
+
+/// The same, behind what is there.
+pub(crate) fn encode_to<'a>(code: &mut Vec<u8>, values: impl IntoIterator<Item = &'a Value>) {
+    for value in values {
+        encode_value(code, value);
+    }
 }
 
 /// The code of a record's key, whose values are at these places.
@@ -77,12 +82,27 @@ fn as_exact_int(float: f64) -> Option<i64> {
 
 /// Only the one usual spelling (lower case, hyphens): every other text must come back as it was.
 fn as_uuid(text: &str) -> Option<[u8; 16]> {
-    if text.len() != 36 {
+    let text: &[u8; 36] = text.as_bytes().try_into().ok()?;
+    if HYPHENS.iter().any(|at| text[*at] != b'-') {
         return None;
     }
-    let uuid = uuid::Uuid::try_parse(text).ok()?;
-    let mut buffer = [0; 36];
-    (*uuid.hyphenated().encode_lower(&mut buffer) == *text).then(|| uuid.into_bytes())
+    let mut uuid = [0; 16];
+    for (byte, at) in uuid.iter_mut().zip(DIGITS) {
+        *byte = digit(text[at])? << 4 | digit(text[at + 1])?;
+    }
+    Some(uuid)
+}
+
+/// Where a UUID has its hyphens, and its bytes.
+const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+const DIGITS: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+
+fn digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
 }
 
 /// The key of a code.

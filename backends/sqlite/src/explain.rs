@@ -113,6 +113,24 @@ mod tests {
     }
 
     #[test]
+    fn a_page_among_equal_values_begins_at_its_position() {
+        let pages = |filter, place: &[storex_core::Value]| {
+            let query = Query::new("note").filter(filter).order_by("title", Direction::Ascending);
+            let query = query.order_by("stars", Direction::Ascending).limit(10);
+            let query = query.after(Position { values: place.to_vec() });
+            let query: &'static Query = Box::leak(Box::new(query));
+            plan_of(|tables| read::select_sql(tables, &tables["note"], query).unwrap())
+        };
+        let place = ["a".into(), 7.into(), "k".into()];
+        let plan = pages(field("title").eq("a"), &place);
+        let index = "SEARCH note USING INDEX note:index:title,stars";
+        assert!(plan.starts_with(&format!("{index} (title=? AND stars>?)")), "{plan}");
+        let narrow = field("title").eq("a").and(field("stars").eq(7));
+        let plan = pages(narrow, &place);
+        assert!(plan.starts_with(&format!("{index} (title=? AND stars=?)")), "{plan}");
+    }
+
+    #[test]
     fn the_least_and_the_greatest_are_looked_up() {
         for value in [Aggregate::Min("stars".into()), Aggregate::Max("stars".into())] {
             let asked = Aggregation::new("note").value(value);

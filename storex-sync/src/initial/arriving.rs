@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use storex_core::{
-    Change, Changes, Collection, Filter, Key, Name, OnConflict, Record, Runtime, Step, Timestamp,
-    Trace,
+    Change, Changes, Collection, Filter, Name, OnConflict, Record, Runtime, Step, Timestamp, Trace,
 };
 
 use super::noted::Sight;
 use super::resume::{RESUME, undated};
 use super::returning::Returning;
+use super::supply::{Arriving, Content, Supply};
 use crate::clock::Clock;
 use crate::clock_rows::{clock_record, read_clock_rows, read_markers, sort_clock_records};
 use crate::error::{Result, SyncError};
@@ -20,18 +20,8 @@ use crate::merging::Merging;
 use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, write_meta};
 use crate::scope::{Subscriptions, leave};
 
-/// An object that arrives.
-#[derive(Debug, Clone)]
-pub(super) struct Arriving {
-    pub(super) key: Key,
-    pub(super) code: Vec<u8>,
-    /// `None`: deleted.
-    pub(super) record: Option<Record>,
-    pub(super) clock: Option<Clock>,
-}
-
 /// Objects of one collection that arrive, to be committed in one transaction.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct ArrivingPage {
     pub(super) collection: Arc<Collection>,
     pub(super) numbers: Arc<Numbers>,
@@ -40,7 +30,9 @@ pub(super) struct ArrivingPage {
     pub(super) fields: Vec<u32>,
     /// The numbers of the fields that do not arrive.
     pub(super) others: Vec<u32>,
-    pub(super) objects: Vec<Arriving>,
+    pub(super) objects: Supply,
+    /// The least of the codes of their keys.
+    pub(super) least: Option<Vec<u8>>,
     /// How far the initial sync is with it.
     pub(super) note: Option<Vec<u8>>,
     pub(super) merging: Arc<Merging>,
@@ -67,7 +59,7 @@ impl ArrivingPage {
             return Ok(());
         }
         let changes;
-        let written = match (&merged.action, &object.record) {
+        let written = match (&merged.action, object.record()) {
             (Action::Put, Some(record)) => WrittenAs::Whole(record),
             (Action::Set(taken), Some(record)) => {
                 changes = self.changes(taken, merged, record);
@@ -80,11 +72,31 @@ impl ArrivingPage {
             (Action::Delete, _) => WrittenAs::Deleted,
             _ => return Ok(()),
         };
-        self.merging.may_write(&self.collection, &object.key, written)
+        self.merging.may_write(&self.collection, &object.key(&self.collection), written)
     }
 
+    /// The same for other objects of it, without a note.
+    pub(super) fn with(&self, objects: Vec<Arriving>) -> Self {
+        Self {
+            collection: Arc::clone(&self.collection),
+            numbers: Arc::clone(&self.numbers),
+            values: self.values.clone(),
+            fields: self.fields.clone(),
+            others: self.others.clone(),
+            least: objects.iter().map(|object| &object.code).min().map(|code| code.to_vec()),
+            objects: Supply::kept(objects),
+            note: None,
+            merging: Arc::clone(&self.merging),
+            theirs: self.theirs.clone(),
+            now: self.now,
+            runtime: Arc::clone(&self.runtime),
+        }
+    }
+
+    /// The steps that write what has arrived, and how many objects stay as they are.
     pub(super) fn merge(
-        self: Arc<Self>,
+        self: &Arc<Self>,
+        objects: Vec<Arriving>,
         meta: &[Record],
         trace: &Trace,
     ) -> Result<(Vec<Step>, u64)> {
@@ -100,15 +112,22 @@ impl ArrivingPage {
         let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
         let held = Subscriptions::among(meta)?;
         let (mut leaves, mut is_undated) = (false, false);
+        let mut steps = Vec::new();
+        if self.merging.reversible {
+            steps.extend(self.fold_images(&objects, trace.found(1), &mut devices)?);
+        }
         let ours = devices.clone();
         let sight = Sight { me, ours: &ours, theirs: &self.theirs };
         let mut clashes = Vec::new();
-        for (n, object) in self.objects.iter().enumerate() {
-            let id = (self.numbers.collection, object.code.clone());
-            if let Some(marker) = markers.remove(&id) {
+        let number = self.numbers.collection;
+        for object in objects {
+            // Mostly there is nothing here.
+            let id = || (number, object.code.to_vec());
+            let marker = if markers.is_empty() { None } else { markers.remove(&id()) };
+            if let Some(marker) = marker {
                 let newest = object.clock.as_ref().map(|clock| clock.newest().hlc);
                 head.hlc = head.hlc.max(newest.unwrap_or_default());
-                let clock = match self.returning(object, marker, &held, me)? {
+                let clock = match self.returning(&object, marker, &held, me)? {
                     Returning::Away(marker) => {
                         kept += 1;
                         marker.map(|marker| marker.encode(&mut devices))
@@ -118,16 +137,17 @@ impl ArrivingPage {
                         Some(clock.encode(&mut devices))
                     }
                     Returning::Deleted(clock) => {
-                        deletes.push(object.key.clone());
+                        deletes.push(object.key(&self.collection));
                         Some(clock.encode(&mut devices))
                     }
                 };
-                clocks.extend(clock.map(|clock| clock_record(id.0, id.1, clock)));
+                clocks
+                    .extend(clock.map(|clock| clock_record(number, object.code.into_vec(), clock)));
                 continue;
             }
-            let stored = own.remove(&id);
+            let stored = if own.is_empty() { None } else { own.remove(&id()) };
             let is_here = stored.as_ref().is_some_and(Clock::is_alive);
-            if object.record.as_ref().is_some_and(|it| held.exclude(&self.numbers, it)) {
+            if object.record().is_some_and(|it| held.exclude(&self.numbers, it)) {
                 if !is_here {
                     continue;
                 }
@@ -147,33 +167,32 @@ impl ArrivingPage {
             );
             if let Some(own) = &stored {
                 let conflicts = sight.conflicts(own, arriving, &self.fields);
-                clashes.extend(self.clashes(n, own, arriving, &conflicts));
+                clashes.extend(self.clashes(&object, own, arriving, &conflicts));
             }
-            self.ask(object, &merged)?;
-            match (&merged.action, &object.record) {
-                // Or it is older than sync here: what the sender does not say of it stays.
-                (Action::Put, Some(record)) if stored.is_none() => news.push(record.clone()),
-                (Action::Put, Some(record)) => puts.push(record.clone()),
-                (Action::Set(taken), Some(record)) => {
-                    let changes = self.changes(taken, &merged, record);
-                    let filter = Filter::Keys(vec![object.key.clone()]);
-                    let collection = Name::clone(self.collection.name());
-                    updates.push(Step::Update { collection, filter, changes });
-                }
-                (Action::Delete, _) => deletes.push(object.key.clone()),
-                _ => kept += 1,
-            }
+            self.ask(&object, &merged)?;
             // Older than sync on both sides: it stays without a clock.
             let unclocked = stored.is_none() && object.clock.is_none();
             is_undated |= unclocked;
+            match (&merged.action, object.content) {
+                // Or it is older than sync here: what the sender does not say of it stays.
+                (Action::Put, Content::Living(record)) if stored.is_none() => news.push(record),
+                (Action::Put, Content::Living(record)) => puts.push(record),
+                (Action::Set(taken), Content::Living(record)) => {
+                    let changes = self.changes(taken, &merged, &record);
+                    let filter = Filter::Keys(vec![self.collection.key_of(&record)]);
+                    let collection = Name::clone(self.collection.name());
+                    updates.push(Step::Update { collection, filter, changes });
+                }
+                (Action::Delete, Content::Living(record)) => {
+                    deletes.push(self.collection.key_of(&record));
+                }
+                (Action::Delete, Content::Deleted(key)) => deletes.push(key),
+                _ => kept += 1,
+            }
             if let Some(clock) = merged.clock.filter(|_| !unclocked) {
                 let clock = clock.encode(&mut devices);
-                clocks.push(clock_record(self.numbers.collection, object.code.clone(), clock));
+                clocks.push(clock_record(number, object.code.into_vec(), clock));
             }
-        }
-        let mut steps = Vec::new();
-        if self.merging.reversible {
-            steps.extend(self.fold_images(trace.found(1), &mut devices)?);
         }
         let name = || Name::clone(self.collection.name());
         if !deletes.is_empty() {
@@ -207,6 +226,6 @@ impl ArrivingPage {
         if !rows.is_empty() {
             steps.push(write_meta(rows));
         }
-        Ok((self.noting(clashes, me, steps), kept))
+        Ok((Arc::clone(self).noting(clashes, me, steps), kept))
     }
 }

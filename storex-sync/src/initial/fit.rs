@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use storex_core::{Collection, FieldDefault, Name};
+use storex_core::{Collection, FieldDefault, Name, Record, Timestamp, Value};
 
 use super::InitialSync;
 use super::event::Lack;
-use super::frame::{Accept, CollectionHello, Hello, Take};
-use crate::error::{Result, SyncError};
-use crate::meta::Numbers;
+use super::frame::{Accept, CollectionHello, Hello, Take, translate};
+use super::supply::{Arriving, Content};
+use crate::error::{During, Result, SyncError};
+use crate::key_code;
+use crate::meta::{Devices, Numbers};
 
 /// What a receiver does about a collection or field of the sender that its own schema does not have ([`InitialSync::missing`]).
 ///
@@ -40,11 +42,19 @@ pub(super) struct Target {
     pub(super) others: Vec<u32>,
 }
 
+/// Rows that have arrived.
+#[derive(Debug)]
+pub(super) struct ArrivedRows {
+    pub(super) objects: Vec<Arriving>,
+    /// The key of the last one, as the sender has it.
+    pub(super) last: Option<Vec<Value>>,
+}
+
 /// How all that the sender has fits.
 #[derive(Debug, Default)]
 pub(super) struct Fit {
     /// By their places in the hello; `None`: no rows of it come.
-    pub(super) targets: Vec<Option<Target>>,
+    pub(super) targets: Vec<Option<Arc<Target>>>,
     pub(super) accept: Accept,
     pub(super) receiver_lacks: Vec<Lack>,
     pub(super) sender_lacks: Vec<Lack>,
@@ -56,7 +66,7 @@ impl Fit {
         let mut fit = Self::default();
         for theirs in &hello.collections {
             let target = fit.add(sync, theirs)?;
-            fit.targets.push(target);
+            fit.targets.push(target.map(Arc::new));
         }
         for (ours, _) in sync.collections() {
             if !hello.collections.iter().any(|theirs| theirs.name == *ours.name()) {
@@ -168,6 +178,55 @@ impl Target {
         let others = others.filter_map(|at| numbers.fields.get(at).copied()).collect();
         let (collection, numbers) = (Arc::clone(collection), Arc::clone(numbers));
         Self { collection, numbers, positions, translation, others }
+    }
+
+    /// The objects of rows, in the form that they have here.
+    pub(super) fn arriving(
+        &self,
+        rows: Vec<(Vec<Value>, Vec<u8>)>,
+        devices: &Devices,
+    ) -> Result<ArrivedRows> {
+        let collection = &self.collection;
+        let (count, mut last) = (rows.len(), None);
+        let mut objects = Vec::with_capacity(count);
+        let (blank, mut scratch) = (collection.blank_record(Timestamp(0)), Vec::new());
+        let is_whole = self.positions.len() == blank.values().len()
+            && self.positions.iter().enumerate().all(|(n, at)| *at == Some(n));
+        for (n, (values, clock)) in rows.into_iter().enumerate() {
+            if values.len() != self.positions.len() {
+                let reason = "a row has another number of values than its collection".to_owned();
+                return Err(SyncError::Protocol { during: super::receive::DURING, reason });
+            }
+            let mut record = match is_whole {
+                true => Record::new(values),
+                false => self.placed(values, &blank),
+            };
+            if n + 1 == count {
+                // The sender goes on behind the key as it has it.
+                let key = collection.primary_key().iter();
+                last = Some(key.map(|at| record.get(*at).clone()).collect());
+            }
+            // Brings the key to the form that it has here, before its clock is looked up.
+            collection.check_record(&mut record).during("checking a row of the sender")?;
+            let key = collection.primary_key().iter().map(|at| record.get(*at));
+            scratch.clear();
+            key_code::encode_to(&mut scratch, key);
+            let code = scratch.as_slice().into();
+            let clock = translate(&clock, devices, &self.translation)?;
+            objects.push(Arriving { code, content: Content::Living(record), clock });
+        }
+        Ok(ArrivedRows { objects, last })
+    }
+
+    /// A record with these values, each in its place.
+    fn placed(&self, values: Vec<Value>, blank: &Record) -> Record {
+        let mut record = blank.clone();
+        for (at, value) in self.positions.iter().zip(values) {
+            if let Some(at) = at {
+                record.set(*at, value);
+            }
+        }
+        record
     }
 
     /// The positions of our fields that are synced and do not arrive.

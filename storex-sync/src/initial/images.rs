@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use storex_core::{OnConflict, Query, Record, Step, field};
 
-use super::arriving::{Arriving, ArrivingPage};
+use super::arriving::ArrivingPage;
+use super::supply::Arriving;
 use crate::before::{BEFORE, Before};
 use crate::clock::Clock;
 use crate::error::Result;
@@ -21,11 +22,12 @@ impl ArrivingPage {
     /// Folds what arrives into them.
     pub(super) fn fold_images(
         &self,
+        objects: &[Arriving],
         rows: &[Record],
         devices: &mut Devices,
     ) -> Result<Option<Step>> {
         let arriving: HashMap<&[u8], &Arriving> =
-            self.objects.iter().map(|it| (it.code.as_slice(), it)).collect();
+            objects.iter().map(|it| (it.code.as_slice(), it)).collect();
         let mut changed = Vec::new();
         for row in rows {
             let mut before = Before::read(row, devices)?;
@@ -48,7 +50,7 @@ impl ArrivingPage {
         let joins = &self.merging.joins;
         let merged = merge_object(own.as_ref(), arriving, &self.fields, &self.others, joins);
         let all: Vec<usize> = (0..self.fields.len()).collect();
-        let mut image = match (&merged.action, &object.record) {
+        let mut image = match (&merged.action, object.record()) {
             (Action::Put, Some(record)) => {
                 let there = image.unwrap_or_else(|| record.clone());
                 Some(self.taken(&all, &merged, record, there))

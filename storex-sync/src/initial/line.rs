@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::future::ready;
+use std::pin::pin;
 
 use super::frame::{Frame, Rows};
 use super::watch::{Lapse, Watch};
@@ -182,11 +183,35 @@ impl<'a> Line<'a> {
             .inbox
             .front()
             .filter(|bytes| Frame::may_be_rows(bytes))
-            .map(|bytes| (bytes.len(), Frame::decode_narrow(bytes, self.most_values)));
-        let Some((length, Ok(Frame::Rows(rows)))) = next else { return Ok(None) };
-        self.inbox.pop_front();
-        self.bytes += length as u64;
-        Ok(Some(rows))
+            .map(|bytes| Frame::decode_narrow(bytes, self.most_values));
+        let Some(Ok(Frame::Rows(rows))) = next else { return Ok(None) };
+        let Some(frame) = self.inbox.pop_front() else { return Ok(None) };
+        self.bytes += frame.len() as u64;
+        Ok(Some(Rows { frame, ..rows }))
+    }
+
+    /// Whether something has arrived that was not looked at yet.
+    pub(super) fn has_arrived(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    /// Does some work until the next frame is taken in, which is not looked at yet: `None`. It is done first where there is no room for
+    /// a frame, or none will come.
+    pub(super) async fn arrival_or<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+    ) -> Result<Option<T>> {
+        let has_room = self.watch.as_ref().is_some_and(|watch| has_room(&self.inbox, watch));
+        let mut work = pin!(work);
+        let arrived = tokio::select! {
+            biased;
+            done = &mut work => return Ok(Some(done)),
+            arrived = self.channel.recv(), if has_room => arrived,
+        };
+        let arrived = arrived.map(|frame| frame.map(|frame| self.inbox.push_back(frame)));
+        let is_here = arrived.as_ref().is_ok_and(Option::is_some);
+        self.why(arrived.map(drop))?;
+        Ok(if is_here { None } else { Some(work.await) })
     }
 
     /// Waits while this side pauses.
@@ -246,7 +271,10 @@ impl<'a> Line<'a> {
         }
         let Some(bytes) = self.inbox.pop_front() else { return Ok(None) };
         self.bytes += bytes.len() as u64;
-        let frame = Frame::decode_narrow(&bytes, self.most_values)?;
+        let mut frame = Frame::decode_narrow(&bytes, self.most_values)?;
+        if let Frame::Rows(rows) = &mut frame {
+            rows.frame = bytes;
+        }
         self.ended(farewell(&frame))?;
         match (&frame, &mut self.watch) {
             (Frame::Paused | Frame::Running, Some(watch)) => {

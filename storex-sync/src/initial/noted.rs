@@ -6,6 +6,7 @@ use std::sync::Arc;
 use storex_core::{Filter, Key, Name, Query, Record, Step};
 
 use super::arriving::ArrivingPage;
+use super::supply::Arriving;
 use crate::clock::Clock;
 use crate::journal::{Conflict, Content, Standing, Version, note, values_of};
 use crate::merge::{FieldConflict, object_conflicts};
@@ -15,8 +16,8 @@ use crate::stamp::{Device, Stamp};
 /// A conflict, before the row is read.
 #[derive(Debug, Clone)]
 pub(super) struct Clash {
-    /// Which object of the page.
-    object: usize,
+    /// What arrives.
+    object: Arc<Arriving>,
     /// The field's position; `None`: the object.
     field: Option<usize>,
     incoming_won: bool,
@@ -50,11 +51,15 @@ impl ArrivingPage {
     /// Where the conflicts of an object are.
     pub(super) fn clashes(
         &self,
-        object: usize,
+        object: &Arriving,
         own: &Clock,
         incoming: &Clock,
         conflicts: &[FieldConflict],
     ) -> Vec<Clash> {
+        if conflicts.is_empty() {
+            return Vec::new();
+        }
+        let object = Arc::new(object.clone());
         let clash = |conflict: &FieldConflict| {
             let (field, own, incoming) = match conflict.field {
                 Some(number) => {
@@ -64,7 +69,8 @@ impl ArrivingPage {
                 }
                 None => (None, own.newest(), incoming.newest()),
             };
-            Some(Clash { object, field, incoming_won: conflict.incoming_won, own, incoming })
+            let (object, incoming_won) = (Arc::clone(&object), conflict.incoming_won);
+            Some(Clash { object, field, incoming_won, own, incoming })
         };
         conflicts.iter().filter_map(clash).collect()
     }
@@ -79,14 +85,13 @@ impl ArrivingPage {
         if clashes.is_empty() {
             return steps;
         }
-        let objects = clashes.iter().filter_map(|clash| self.objects.get(clash.object));
-        let keys = objects.map(|object| object.key.clone()).collect();
+        let keys = clashes.iter().map(|clash| clash.object.key(&self.collection)).collect();
         let query = Query::new(Name::clone(self.collection.name())).filter(Filter::Keys(keys));
         let next = Step::then(move |trace| {
             let found = trace.found(0).iter();
             let rows: HashMap<Key, &Record> =
                 found.map(|row| (self.collection.key_of(row), row)).collect();
-            let conflicts = clashes.iter().filter_map(|clash| self.conflict(clash, &rows));
+            let conflicts = clashes.iter().map(|clash| self.conflict(clash, &rows));
             let losses = conflicts.filter(Conflict::is_loss);
             let losses: Vec<(Conflict, Standing)> = losses
                 .map(|it| (self.merging.standing(&it, me), it))
@@ -99,26 +104,26 @@ impl ArrivingPage {
         vec![Step::Find(query), next]
     }
 
-    fn conflict(&self, clash: &Clash, rows: &HashMap<Key, &Record>) -> Option<Conflict> {
-        let object = self.objects.get(clash.object)?;
+    fn conflict(&self, clash: &Clash, rows: &HashMap<Key, &Record>) -> Conflict {
+        let key = clash.object.key(&self.collection);
         let content = |row: Option<&Record>| match (clash.field, row) {
             (Some(at), Some(row)) => Content::Value(row.get(at).clone()),
             (None, Some(row)) => Content::Object(values_of(&self.collection, row)),
             (_, None) => Content::Deleted,
         };
-        let own = rows.get(&object.key).copied();
+        let own = rows.get(&key).copied();
         let own = Version { stamp: clash.own, content: content(own) };
-        let incoming = Version { stamp: clash.incoming, content: content(object.record.as_ref()) };
+        let incoming = Version { stamp: clash.incoming, content: content(clash.object.record()) };
         let (won, lost) = if clash.incoming_won { (incoming, own) } else { (own, incoming) };
         let field = clash.field.and_then(|at| self.collection.fields().get(at));
-        Some(Conflict {
+        Conflict {
             collection: Name::clone(self.collection.name()),
-            key: object.key.clone(),
+            key,
             field: field.map(|field| Name::clone(&field.name)),
             device: clash.incoming.device,
             incoming_won: clash.incoming_won,
             won,
             lost,
-        })
+        }
     }
 }

@@ -1,13 +1,14 @@
 //! [`Pages`]: the objects of a collection with their clocks, page by page.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use storex_core::{
-    Batch, Collection, Filter, Key, Position, Query, Record, Step, StepOutcome, Trace,
+    Batch, Collection, Filter, Key, Position, Query, Record, Step, StepOutcome, Trace, Value,
 };
 
 use crate::apply::Replica;
-use crate::clock_rows::{find_clocks, look_for_clocks};
+use crate::clock_rows::{clock_key, clocks_between, find_clocks, look_for_clocks};
 use crate::error::{During, Result, SyncError};
 use crate::key_code;
 use crate::log::CLOCK;
@@ -44,6 +45,8 @@ pub(super) struct Pages {
     /// Rows of the next page, and the most that it may have.
     rows: u64,
     most: u64,
+    /// Where all is of one moment: the table of devices, and whether any object of the collection has a clock.
+    moment: Option<(Devices, bool)>,
 }
 
 impl Pages {
@@ -54,7 +57,8 @@ impl Pages {
         most: u64,
     ) -> Self {
         let (collection, numbers) = (Arc::clone(collection), Arc::clone(numbers));
-        Self { collection, numbers, left: Some(reach), rows: FIRST.min(most), most }
+        let (left, rows, moment) = (Some(reach), FIRST.min(most), None);
+        Self { collection, numbers, left, rows, most, moment }
     }
 
     /// The next page; `None`: there are no more. A page may be empty.
@@ -81,9 +85,9 @@ impl Pages {
         let limit = query.limit;
         let (devices, mut rows) = self.read(replica, query.clone()).await?;
         let is_full = limit == Some(rows.len() as u64);
-        let is_beyond = |key: &Key| upto.as_ref().is_some_and(|upto| key > upto);
-        let within = rows.iter().take_while(|(row, _)| !is_beyond(&self.collection.key_of(row)));
-        let within = within.count();
+        let within = upto.as_ref().map_or(rows.len(), |upto| {
+            rows.iter().take_while(|(row, _)| self.collection.key_of(row) <= *upto).count()
+        });
         let is_full = is_full && within == rows.len();
         rows.truncate(within);
         let last = rows.last().filter(|_| is_full);
@@ -104,74 +108,121 @@ impl Pages {
             return;
         }
         let each = (bytes / rows.len()).max(1);
-        let fit = u64::try_from(PAGE_BYTES / each).unwrap_or(u64::MAX);
+        // With some room: what does not fit would make a page of its own.
+        let fit = u64::try_from(PAGE_BYTES / 8 * 7 / each).unwrap_or(u64::MAX);
         self.rows = fit.min(self.rows.saturating_mul(4)).clamp(1, self.most);
     }
 
-    async fn read(&self, replica: &Replica, query: Query) -> Result<(Devices, Vec<Clocked>)> {
+    async fn read(&mut self, replica: &Replica, query: Query) -> Result<(Devices, Vec<Clocked>)> {
         if replica.storage.is_snapshot() {
             return self.read_of_one_moment(replica, query).await;
         }
         let (schema, number) = (Arc::clone(&self.collection), self.numbers.collection);
         let begun = Batch::new().step(read_meta(&[DEVICES])).find(query).touching([CLOCK]);
         let batch = begun.then(move |trace| {
-            let codes = trace.found(0).iter().map(|record| {
-                key_code::encode(schema.primary_key().iter().map(|at| record.get(*at)))
-            });
-            let codes: Vec<Vec<u8>> = codes.collect();
-            let look = Step::Find(look_for_clocks(number, &codes));
+            let codes = codes_of(&schema, trace.found(0));
+            let look = Step::Find(look_for_clocks(number, codes.iter().min().map(Vec::as_slice)));
             let find = move |trace: &Trace| {
-                Ok(vec![Step::Find(find_clocks(number, codes.clone(), trace.found(0)))])
+                let codes = codes.iter().map(Vec::as_slice);
+                Ok(vec![Step::Find(find_clocks(number, codes, trace.found(0)))])
             };
             Ok(vec![look, Step::then(find)])
         });
         let outcome = replica.storage.apply(batch).await.during("reading a page")?;
-        let mut found = outcome.executed().iter().filter_map(|executed| match &executed.outcome {
-            StepOutcome::Found(records) => Some(records),
-            _ => None,
-        });
-        let (Some(meta), Some(records), Some(_), Some(clocks)) =
-            (found.next(), found.next(), found.next(), found.next())
-        else {
-            return Err(SyncError::NoSyncLog);
-        };
-        Ok((Devices::among(meta)?, self.clocked(records.clone(), clocks)))
+        let found =
+            outcome.into_executed().into_iter().filter_map(|executed| match executed.outcome {
+                StepOutcome::Found(records) => Some(records),
+                _ => None,
+            });
+        let found: std::result::Result<[_; 4], _> = found.collect::<Vec<_>>().try_into();
+        let Ok([meta, records, _, clocks]) = found else { return Err(SyncError::NoSyncLog) };
+        let codes = codes_of(&self.collection, &records);
+        Ok((Devices::among(&meta)?, clocked(records, &codes, clocks)))
     }
 
-    /// Where all is of one moment there is no need of a transaction.
+    /// Where all is of one moment there is no need of a transaction, and what was read stays true.
     async fn read_of_one_moment(
-        &self,
+        &mut self,
         replica: &Replica,
         query: Query,
     ) -> Result<(Devices, Vec<Clocked>)> {
         let during = "reading a page";
         let records = replica.storage.find(query).await.during(during)?;
-        let key = self.collection.primary_key();
-        let codes =
-            records.iter().map(|record| key_code::encode(key.iter().map(|at| record.get(*at))));
-        let (codes, number) = (codes.collect::<Vec<_>>(), self.numbers.collection);
-        let first = replica.storage.find(look_for_clocks(number, &codes)).await.during(during)?;
-        let clocks = find_clocks(number, codes, &first);
-        let clocks = replica.storage.find(clocks).await.during(during)?;
-        let (_, devices) = replica.head().await?;
-        Ok((devices, self.clocked(records, &clocks)))
+        let (devices, has_clocks) = match &self.moment {
+            Some(moment) => moment.clone(),
+            None => {
+                let any = look_for_clocks(self.numbers.collection, None);
+                let any = replica.storage.find(any).await.during(during)?;
+                let has_clocks =
+                    any.iter().any(|row| row.get(0).as_int() == Some(self.numbers.collection));
+                let (_, devices) = replica.head().await?;
+                self.moment.insert((devices, has_clocks)).clone()
+            }
+        };
+        if !has_clocks {
+            return Ok((devices, records.into_iter().map(|record| (record, Vec::new())).collect()));
+        }
+        let codes = codes_of(&self.collection, &records);
+        let clocks = self.find_clocks(replica, &codes).await.during(during)?;
+        Ok((devices, clocked(records, &codes, clocks)))
     }
 
-    /// Clocks come in the order of the keys; rows older than sync have none.
-    fn clocked(&self, records: Vec<Record>, clocks: &[Record]) -> Vec<Clocked> {
-        let mut clocks = clocks.iter().peekable();
-        let key = self.collection.primary_key();
-        let rows = records.into_iter().map(|record| {
-            let code = key_code::encode(key.iter().map(|at| record.get(*at)));
-            let clock = clocks.next_if(|row| row.get(1).as_bytes() == Some(&code));
-            let clock = clock.and_then(|row| row.get(2).as_bytes()).filter(|it| !is_marker(it));
-            (record, clock.map(<[u8]>::to_vec).unwrap_or_default())
-        });
-        rows.collect()
+    /// The clocks of these objects, in the order of the codes; there may be others between them.
+    async fn find_clocks(
+        &self,
+        replica: &Replica,
+        codes: &[Vec<u8>],
+    ) -> storex_core::Result<Vec<Record>> {
+        let number = self.numbers.collection;
+        let (mut found, mut left) = (Vec::new(), codes);
+        // Mostly keys have the order of their codes: then the clocks lie beside each other.
+        if let (Some(first), Some(last), true) = (codes.first(), codes.last(), codes.is_sorted()) {
+            // Those of deleted objects are among them, and may be many.
+            let most = 2 * codes.len() as u64;
+            found = replica.storage.find(clocks_between(number, first, last, most)).await?;
+            let end = found.last().filter(|_| found.len() as u64 == most);
+            let seen = end.and_then(|row| row.get(1).as_bytes());
+            let seen = seen
+                .map_or(codes.len(), |seen| codes.partition_point(|code| code.as_slice() <= seen));
+            left = codes.get(seen..).unwrap_or_default();
+        }
+        if !left.is_empty() {
+            let keys = left.iter().map(|code| clock_key(number, code.clone())).collect();
+            found.extend(replica.storage.find(Query::new(CLOCK).filter(Filter::Keys(keys))).await?);
+        }
+        Ok(found)
     }
+}
+
+fn codes_of(collection: &Collection, records: &[Record]) -> Vec<Vec<u8>> {
+    let key = collection.primary_key();
+    let code = |record: &Record| key_code::encode(key.iter().map(|at| record.get(*at)));
+    records.iter().map(code).collect()
+}
+
+/// Objects with their clocks, which come in the order of the codes; rows older than sync have none.
+fn clocked(records: Vec<Record>, codes: &[Vec<u8>], clocks: Vec<Record>) -> Vec<Clocked> {
+    let is_sorted = codes.is_sorted();
+    let mut clocks = clocks.into_iter().peekable();
+    let rows = records.into_iter().zip(codes).map(|(record, code)| {
+        let code_of = |row: &Record| row.get(1).as_bytes().map(|other| other.cmp(code));
+        while clocks.next_if(|row| is_sorted && code_of(row) == Some(Ordering::Less)).is_some() {}
+        let clock = clocks.next_if(|row| code_of(row) == Some(Ordering::Equal));
+        let clock = match clock.and_then(|row| row.into_values().into_iter().nth(2)) {
+            Some(Value::Bytes(clock)) if !is_marker(&clock) => clock,
+            _ => Vec::new(),
+        };
+        (record, clock)
+    });
+    rows.collect()
 }
 
 /// About how many bytes a row takes.
 pub(super) fn weight((record, clock): &Clocked) -> usize {
-    clock.len() + record.values().iter().map(weight_of).sum::<usize>()
+    clock.len() + weight_of_all(record.values())
+}
+
+/// About how many bytes values take.
+pub(super) fn weight_of_all(values: &[Value]) -> usize {
+    values.iter().map(weight_of).sum()
 }

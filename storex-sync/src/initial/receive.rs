@@ -2,17 +2,18 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use storex_core::{Batch, Collection, Name, Record, Step, Timestamp, Value};
+use storex_core::{Batch, Name, Step, Value};
 
-use super::arriving::{Arriving, ArrivingPage};
+use super::arriving::ArrivingPage;
 use super::event::{Count, InitialSyncEvent, Role};
 use super::fit::{Fit, Target};
-use super::frame::{Frame, Hello, Rows, Tombstones, translate};
-use super::hooks::PassingObject;
+use super::frame::{Frame, Hello, Tombstones, translate};
 use super::line::Line;
+use super::ready::ReadyRows;
 use super::refused::Committed;
 use super::resume::{Noting, Phase};
 use super::session::Agreed;
+use super::supply::{Arriving, Content, Supply};
 use super::{InitialSync, InitialSyncReport, difference};
 use crate::before::BEFORE;
 use crate::clock_rows::{find_clocks, look_for_clocks};
@@ -64,20 +65,6 @@ pub(super) struct Receiver<'a> {
     pub(super) noting: Option<Noting>,
     /// Whether objects were dropped on the way.
     pub(super) is_sifted: bool,
-}
-
-/// A page of rows that is ready to be committed.
-#[derive(Debug)]
-struct ReadyRows {
-    collection: usize,
-    number: u64,
-    /// How many were sent.
-    count: u64,
-    /// The key of the last one, as the sender has it.
-    last: Option<Vec<Value>>,
-    page: ArrivingPage,
-    /// Whether the application has dropped any.
-    is_sifted: bool,
 }
 
 impl<'a> Receiver<'a> {
@@ -169,13 +156,7 @@ impl<'a> Receiver<'a> {
         self.expect(rows.number)?;
         self.is_sifted |= rows.is_sifted;
         let note = self.note(Phase::Rows, rows.collection, rows.last, rows.count);
-        let next = async {
-            match line.rows_ahead().await? {
-                Some(rows) => self.ready(rows).await.map(Some),
-                None => Ok(None),
-            }
-        };
-        let (committed, ahead) = tokio::join!(self.commit(rows.page, note), next);
+        let (committed, ahead) = self.beside(self.commit(rows.page, note), line).await;
         self.tally(&committed?).await?;
         self.add(rows.collection, rows.count);
         ahead
@@ -245,7 +226,7 @@ impl<'a> Receiver<'a> {
         counted.collect()
     }
 
-    fn find(&self, at: usize) -> Result<&Target> {
+    pub(super) fn find(&self, at: usize) -> Result<&Arc<Target>> {
         self.fit.targets.get(at).and_then(Option::as_ref).ok_or_else(|| SyncError::Protocol {
             during: DURING,
             reason: format!(
@@ -254,11 +235,12 @@ impl<'a> Receiver<'a> {
         })
     }
 
-    fn page(
+    pub(super) fn page(
         &self,
         target: &Target,
         devices: &Devices,
         objects: Vec<Arriving>,
+        supply: impl FnOnce(Vec<Arriving>) -> Supply,
     ) -> Result<ArrivingPage> {
         let mut theirs = self.hello.devices.clone();
         devices.iter().for_each(|known| theirs.advance(known.device, known.sequence, known.hlc));
@@ -286,50 +268,14 @@ impl<'a> Receiver<'a> {
             fields: values.iter().map(|at| target.numbers.fields[*at]).collect(),
             values,
             others: target.others.clone(),
-            objects,
+            least: objects.iter().map(|object| &object.code).min().map(|code| code.to_vec()),
+            objects: supply(objects),
             note: None,
             merging,
             theirs,
             now: self.sync.replica.storage.runtime().now(),
             runtime: Arc::clone(self.sync.replica.storage.runtime()),
         })
-    }
-
-    /// Makes rows ready to be committed.
-    async fn ready(&self, rows: Rows) -> Result<ReadyRows> {
-        let target = self.find(rows.collection)?;
-        let collection = &target.collection;
-        let (count, mut is_sifted) = (rows.rows.len() as u64, false);
-        let mut objects = Vec::with_capacity(rows.rows.len());
-        let mut last = None;
-        for (values, clock) in rows.rows {
-            if values.len() != target.positions.len() {
-                let reason = "a row has another number of values than its collection".to_owned();
-                return Err(SyncError::Protocol { during: DURING, reason });
-            }
-            let mut record = collection.blank_record(Timestamp(0));
-            for (at, value) in target.positions.iter().zip(values) {
-                if let Some(at) = at {
-                    record.set(*at, value);
-                }
-            }
-            // The sender goes on behind the key as it has it.
-            last =
-                Some(collection.primary_key().iter().map(|at| record.get(*at).clone()).collect());
-            // Brings the key to the form that it has here, before its clock is looked up.
-            collection.check_record(&mut record).during("checking a row of the sender")?;
-            let key = collection.key_of(&record);
-            let code = key_code::encode(key.values());
-            let clock = translate(&clock, &rows.devices, &target.translation)?;
-            if show(self.sync, collection, &mut record).await? {
-                objects.push(Arriving { key, code, record: Some(record), clock });
-            } else {
-                is_sifted = true;
-            }
-        }
-        let page = self.page(target, &rows.devices, objects)?;
-        let (collection, number) = (rows.collection, rows.number);
-        Ok(ReadyRows { collection, number, count, last, page, is_sifted })
     }
 
     fn tombstones(&self, tombstones: Tombstones) -> Result<ArrivingPage> {
@@ -343,9 +289,9 @@ impl<'a> Receiver<'a> {
                 let reason = "a tombstone's clock says that its object lives".to_owned();
                 return Err(SyncError::Protocol { during: DURING, reason });
             }
-            objects.push(Arriving { key, code, record: None, clock });
+            objects.push(Arriving { code: code.into(), content: Content::Deleted(key), clock });
         }
-        self.page(target, &tombstones.devices, objects)
+        self.page(target, &tombstones.devices, objects, Supply::kept)
     }
 
     /// Merges a page and commits it whole; tells how many objects were newer here.
@@ -353,19 +299,24 @@ impl<'a> Receiver<'a> {
         let (kept, failure) = (Arc::new(Mutex::new(0)), Failure::default());
         let (result, refused) = (Arc::clone(&kept), failure.clone());
         let collection = Name::clone(page.collection.name());
-        let codes: Vec<Vec<u8>> = page.objects.iter().map(|object| object.code.clone()).collect();
         let number = page.numbers.collection;
         let begun = Batch::new().step(read_meta(&[HEAD, DEVICES, SCOPES]));
-        let begun = begun.find(look_for_clocks(number, &codes));
+        let begun = begun.find(look_for_clocks(number, page.least.as_deref()));
         let begun = begun.touching([CLOCK, CONFLICTS, META, BEFORE]).touching([collection]);
         let batch = begun.then(move |trace| {
             let meta = trace.found(1).to_vec();
-            let clocks = find_clocks(number, codes.clone(), trace.found(0));
+            let objects = refused.keep(page.objects.take())?;
+            let codes = objects.iter().map(|object| object.code.as_slice());
+            let clocks = find_clocks(number, codes, trace.found(0));
             let (page, result, refused) = (Arc::clone(&page), Arc::clone(&result), refused.clone());
             let mut steps: Vec<Step> = page.find_images().into_iter().collect();
             steps.push(Step::Find(clocks));
+            let objects = Mutex::new(Some(objects));
             steps.push(Step::then(move |trace| {
-                let (steps, kept) = refused.keep(Arc::clone(&page).merge(&meta, trace))?;
+                let taken = objects.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let taken = taken.map_or_else(|| page.objects.take(), Ok);
+                let merged = taken.and_then(|objects| page.merge(objects, &meta, trace));
+                let (steps, kept) = refused.keep(merged)?;
                 *result.lock().unwrap_or_else(PoisonError::into_inner) = kept;
                 Ok(steps)
             }));
@@ -404,12 +355,4 @@ impl<'a> Receiver<'a> {
         let parked = self.sync.replica.storage.apply(batch).await;
         failure.or(parked, "parking what could not be taken").map(drop)
     }
-}
-
-/// Shows an object to the application; whether it is taken.
-async fn show(sync: &InitialSync, collection: &Collection, record: &mut Record) -> Result<bool> {
-    let Some(hooks) = &sync.hooks else { return Ok(true) };
-    let mut object = PassingObject::new(collection, record);
-    let verdict = hooks.after_receive(&mut object).await;
-    object.judged("asking the application about what has arrived", verdict)
 }

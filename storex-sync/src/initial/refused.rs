@@ -6,6 +6,7 @@ use storex_core::{Error, ErrorKind};
 
 use super::arriving::ArrivingPage;
 use super::receive::Receiver;
+use super::supply::Content;
 use super::unclaimed::Unclaimed;
 use crate::apply::is_about_data;
 use crate::clock::Clock;
@@ -45,7 +46,7 @@ impl Receiver<'_> {
                 Ok(kept) => committed.kept += kept,
                 Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
                     is_through = !is_noted;
-                    if let Some((first, second)) = page.halves() {
+                    if let Some((first, second)) = page.halves()? {
                         pages.extend([Arc::new(second), Arc::new(first)]);
                     } else {
                         self.park(vec![page.parked(&source)?]).await?;
@@ -71,10 +72,10 @@ impl Receiver<'_> {
 
 impl ArrivingPage {
     /// The page in two; `None`: it is one object.
-    fn halves(&self) -> Option<(Self, Self)> {
-        let (first, second) = self.objects.split_at(self.objects.len() / 2);
-        let half = |objects: &[_]| Self { objects: objects.to_vec(), note: None, ..self.clone() };
-        (!first.is_empty()).then(|| (half(first), half(second)))
+    fn halves(&self) -> Result<Option<(Self, Self)>> {
+        let mut first = self.objects.take()?;
+        let second = first.split_off(first.len() / 2);
+        Ok((!first.is_empty()).then(|| (self.with(first), self.with(second))))
     }
 
     fn parked(&self, why: &Error) -> Result<Parked> {
@@ -93,14 +94,13 @@ impl ArrivingPage {
             collection.primary_key().iter().chain(&self.values).copied().collect();
         let mut devices = self.theirs.clone();
         let (mut living, mut deleted) = (Vec::new(), Vec::new());
-        for object in &self.objects {
-            let clock = object.clock.clone().unwrap_or_else(Clock::unstamped);
-            let clock = clock.encode(&mut devices);
-            match &object.record {
-                Some(record) => {
+        for object in self.objects.take()? {
+            let clock = object.clock.unwrap_or_else(Clock::unstamped).encode(&mut devices);
+            match object.content {
+                Content::Living(record) => {
                     living.push((places.iter().map(|at| record.get(*at).clone()).collect(), clock));
                 }
-                None => deleted.push((object.code.clone(), clock)),
+                Content::Deleted(_) => deleted.push((object.code.into_vec(), clock)),
             }
         }
         let objects = Unclaimed { living, deleted, devices };

@@ -2,7 +2,8 @@
 
 use storex_core::Record;
 
-use super::arriving::{Arriving, ArrivingPage};
+use super::arriving::ArrivingPage;
+use super::supply::Arriving;
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::merge::merge_object;
@@ -38,7 +39,7 @@ impl ArrivingPage {
         let joins = &self.merging.joins;
         let merged = merge_object(None, arriving, &self.fields, &self.others, joins);
         let mut clock = merged.clock.clone().unwrap_or(unstamped);
-        let Some(mut record) = object.record.clone() else {
+        let Some(mut record) = object.record().cloned() else {
             self.ask(object, &merged)?;
             return Ok(Returning::Deleted(clock));
         };

@@ -313,7 +313,8 @@ impl Offered {
             return self.parked(Unclaimed { living, devices, deleted: Vec::new() });
         }
         let rows = of(rows, &self.fields);
-        Ok(Frame::Rows(Rows { collection: self.place, devices, rows, number: 0 }))
+        let frame = Vec::new();
+        Ok(Frame::Rows(Rows { collection: self.place, devices, rows, number: 0, frame }))
     }
 
     /// The frame with objects that the receiver parks.
@@ -332,23 +333,30 @@ impl Offered {
 
 fn values(mut record: Record, places: &[usize]) -> Vec<Value> {
     let all = record.values_mut();
+    if places.len() == all.len() && places.iter().enumerate().all(|(n, at)| n == *at) {
+        return record.into_values();
+    }
     let taken = places.iter().map(|at| all.get_mut(*at).map(std::mem::take));
     taken.map(Option::unwrap_or_default).collect()
 }
 
 /// Rows in pages of bounded size, of one row at least.
-fn portions(rows: Vec<Clocked>) -> Vec<Vec<Clocked>> {
-    let (mut portions, mut bytes) = (Vec::<Vec<Clocked>>::new(), 0);
-    for row in rows {
-        let more = weight(&row);
+fn portions(mut rows: Vec<Clocked>) -> Vec<Vec<Clocked>> {
+    let (mut ends, mut bytes) = (Vec::new(), 0);
+    for (n, row) in rows.iter().enumerate() {
+        let more = weight(row);
         bytes += more;
-        match portions.last_mut() {
-            Some(portion) if bytes <= PAGE_BYTES => portion.push(row),
-            _ => {
-                portions.push(vec![row]);
-                bytes = more;
-            }
+        if bytes > PAGE_BYTES && n > 0 {
+            ends.push(n);
+            bytes = more;
         }
     }
+    // Mostly there is one page, which stays where it is.
+    let mut portions: Vec<Vec<Clocked>> = Vec::with_capacity(ends.len() + 1);
+    for end in ends.into_iter().rev() {
+        portions.push(rows.split_off(end));
+    }
+    portions.extend(Some(rows).filter(|rows| !rows.is_empty()));
+    portions.reverse();
     portions
 }

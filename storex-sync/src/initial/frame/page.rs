@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use storex_core::Value;
 
+use super::super::pages::weight_of_all;
 use super::WHAT;
 use crate::clock::{Clock, LAST_LIFE};
 use crate::error::{Result, SyncError};
@@ -11,6 +12,9 @@ use crate::meta::Devices;
 use crate::pack::{Packer, Unpacker};
 use crate::parked::{Parked, WaitsFor};
 use crate::strategy::Joins;
+
+/// Room that is made for the values of a row before they are read: what a frame promises may be a lie.
+const MOST_AHEAD: usize = 64;
 
 /// Objects of one collection.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +27,8 @@ pub(crate) struct Rows {
     pub(crate) rows: Vec<(Vec<Value>, Vec<u8>)>,
     /// Which page of its leg it is, from 1; 0: they are not numbered.
     pub(crate) number: u64,
+    /// The frame that they were read from; empty where it is not kept.
+    pub(crate) frame: Vec<u8>,
 }
 
 /// Deleted objects of one collection.
@@ -40,6 +46,8 @@ pub(crate) struct Tombstones {
 
 impl Rows {
     pub(super) fn encode(&self, packer: &mut Packer) {
+        let rows = self.rows.iter().map(|(values, clock)| clock.len() + weight_of_all(values) + 8);
+        packer.out.reserve(rows.sum());
         packer.array(if self.number == 0 { 4 } else { 5 });
         packer.uint(2);
         packer.uint(self.collection as u64);
@@ -72,13 +80,14 @@ impl Rows {
                 return Err(SyncError::corrupt(WHAT, reason));
             }
             let clock = unpacker.bin()?.to_vec();
-            let mut values = Vec::new();
+            let mut values = Vec::with_capacity((len - 1).min(MOST_AHEAD));
             for _ in 1..len {
                 values.push(unpacker.value()?);
             }
             rows.push((values, clock));
         }
-        Ok(Self { collection, devices, rows, number: decode_number(unpacker, parts)? })
+        let number = decode_number(unpacker, parts)?;
+        Ok(Self { collection, devices, rows, number, frame: Vec::new() })
     }
 }
 
