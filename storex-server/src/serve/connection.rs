@@ -1,5 +1,6 @@
 //! [`Door`]: takes connections, and runs each until it ends or the server stops.
 
+#[cfg(feature = "tls")]
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
