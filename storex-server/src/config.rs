@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, ServerError};
 
@@ -20,7 +20,7 @@ const MOST_ROOMS: usize = 100_000;
 /// assert_eq!(config.limits.body_bytes, Config::default().limits.body_bytes);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// What is too much.
@@ -54,7 +54,7 @@ impl Config {
 }
 
 /// What is too much. Each has an error of its own, which tells what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// The most bytes of a request's body, after decompression. Default: 16 MiB.
@@ -100,26 +100,26 @@ impl Default for Limits {
 }
 
 /// What takes too long.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Timeouts {
     /// Until a request's headers are there; a connection that rests as long is closed. Default: 75 s.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(with = "seconds")]
     pub headers: Duration,
     /// Until a request's body is there. Default: 60 s.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(with = "seconds")]
     pub body: Duration,
     /// Until a request is answered, its body included. Default: 120 s.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(with = "seconds")]
     pub request: Duration,
     /// For how long the other side may take nothing of what is sent to it. Default: 30 s.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(with = "seconds")]
     pub write: Duration,
     /// Between two heartbeats of a WebSocket. Default: 20 s.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(with = "seconds")]
     pub heartbeat: Duration,
     /// For what is under way when the server is to stop. Default: 30 s.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(with = "seconds")]
     pub shutdown: Duration,
 }
 
@@ -137,7 +137,7 @@ impl Default for Timeouts {
 }
 
 /// The relay of initial syncs: rooms in which two devices meet.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Relay {
     /// Whether rooms need no credential: for devices that pair before anybody has logged in. Default: false.
@@ -149,10 +149,10 @@ pub struct Relay {
     /// The most bytes of one message; two of them may be in memory for each room. Default: 2 MiB.
     pub message_bytes: usize,
     /// For how long a room waits until both are in. Default: 10 min.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(with = "seconds")]
     pub waits: Duration,
     /// For how long nothing may come from either of the two. Default: 2 min.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(with = "seconds")]
     pub rests: Duration,
 }
 
@@ -170,11 +170,11 @@ impl Default for Relay {
 }
 
 /// What is dropped, and when.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
     /// How often the logs of the users that were here are trimmed behind what all their devices have. Default: 1 h; none: never.
-    #[serde(deserialize_with = "seconds_or_never")]
+    #[serde(with = "seconds_or_never")]
     pub trim_every: Option<Duration>,
     /// After how many days without a word a device no longer holds back trimming. It may come back, and takes a snapshot then. Default:
     /// none.
@@ -187,12 +187,38 @@ impl Default for Retention {
     }
 }
 
-fn seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    u64::deserialize(from).map(Duration::from_secs)
+/// A duration as its whole seconds.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(it: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(it.as_secs())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_secs)
+    }
 }
 
-fn seconds_or_never<'de, D: serde::Deserializer<'de>>(
-    from: D,
-) -> Result<Option<Duration>, D::Error> {
-    Ok(Option::<u64>::deserialize(from)?.map(Duration::from_secs))
+/// The same, where there may be none.
+mod seconds_or_never {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    #[allow(clippy::ref_option)] // what serde calls it with
+    pub(super) fn serialize<S: Serializer>(
+        it: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        it.as_ref().map(Duration::as_secs).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(from)?.map(Duration::from_secs))
+    }
 }

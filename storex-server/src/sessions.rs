@@ -9,11 +9,16 @@ use crate::config::Limits;
 use crate::store::DeviceId;
 use crate::user::User;
 
+/// One of so many sockets may be waited for to say whose it is.
+const GREETING_SHARE: usize = 20;
+
 /// Everything that is open for long.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     by_user: Mutex<HashMap<User, HashMap<u64, Open>>>,
     slots: Arc<Semaphore>,
+    /// Places for those who have not said yet who they are: strangers fill these, and no others.
+    greeting: Arc<Semaphore>,
     most_in_all: usize,
     most_per_user: usize,
     stopping: watch::Sender<bool>,
@@ -39,13 +44,19 @@ impl Sessions {
         Arc::new(Self {
             by_user: Mutex::default(),
             slots: Arc::new(Semaphore::new(limits.sockets)),
+            greeting: Arc::new(Semaphore::new(limits.sockets.div_ceil(GREETING_SHARE))),
             most_in_all: limits.sockets,
             most_per_user: limits.sockets_per_user,
             stopping: watch::Sender::new(false),
         })
     }
 
-    /// A place for one more, of which it is not known yet whose it is. `None`: there are too many.
+    /// A place for one who has yet to say who it is. `None`: there are too many.
+    pub(crate) fn greeting(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.greeting).try_acquire_owned().ok()
+    }
+
+    /// A place for one more. `None`: there are too many.
     pub(crate) fn slot(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.slots).try_acquire_owned().ok()
     }

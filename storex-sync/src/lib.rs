@@ -10,11 +10,13 @@
 //!
 //! - [`SyncLog`] is the middleware: every write is executed and logged in one transaction.
 //! - [`Sync::sync_once`] and [`ContinuousSync`] exchange with a [`SharedSyncLog`]: [`MemorySharedLog`],
-//!   [`BackendSharedLog`] in any storex backend (of many logs in one database: [`BackendSharedLogs`]), or `ObjectSharedLog` (feature `object-store`) in a folder or an object store.
+//!   [`BackendSharedLog`] in any storex backend (of many logs in one database: [`BackendSharedLogs`]), `ObjectSharedLog` (feature `object-store`) in a folder or
+//!   an object store, or `http::HttpSharedLog` (feature `http`) of a server, over `http::NativeTransport` (feature `http-native`) or `http::WebTransport`
+//!   (feature `http-web`).
 //! - `EncryptedSharedLog` (feature `encryption`) is end-to-end encryption around any of these.
 //! - [`Exclusive`] lets one of the programs that share a database sync it at a time.
 //! - [`InitialSync`] brings the contents of one device to another over a [`Channel`]: [`MemoryChannel`], `MessagePortChannel` (feature `web`),
-//!   `StreamChannel` (feature `stream`) or `WebSocketChannel` (feature `websocket`); around any of them [`HeartbeatChannel`],
+//!   `StreamChannel` (feature `stream`), `WebSocketChannel` (feature `websocket`) or `RelayChannel` (feature `http`); around any of them [`HeartbeatChannel`],
 //!   `ZstdChannel` (feature `zstd`) and `SecureChannel` (feature `pairing`), which only two devices that were paired by a code can read.
 //! - [`Blobs`] keeps what is too large for a row, and brings it from device to device beside the log.
 //! - [`merge()`] decides, from stored clocks and the arriving write alone, what becomes of an object: the later stamp wins
@@ -78,8 +80,10 @@ mod before;
 mod blobs;
 mod brief;
 mod bytes;
+mod catalogue;
 mod channel;
 mod clock;
+mod clock_code;
 mod clock_rows;
 #[cfg(test)]
 mod codec_tests;
@@ -89,6 +93,7 @@ mod contribute;
 mod counter;
 #[cfg(test)]
 mod counter_tests;
+mod deadline;
 #[cfg(feature = "deliberate-faults")]
 mod deliberate;
 #[cfg(any(feature = "encryption", feature = "pairing"))]
@@ -151,7 +156,10 @@ mod state;
 mod strategy;
 mod sync;
 mod tombstones;
+mod touched;
 mod transaction;
+mod transaction_code;
+mod weight;
 mod writes;
 
 pub use apply::{Applied, Cause, Resolution, Ruling};
@@ -164,6 +172,8 @@ pub use blobs::{
 pub use brief::{Brief, BriefReport, Degraded, WhenBusy};
 #[cfg(all(feature = "web", target_family = "wasm"))]
 pub use channel::MessagePortChannel;
+#[cfg(feature = "http")]
+pub use channel::RelayChannel;
 #[cfg(feature = "stream")]
 pub use channel::StreamChannel;
 #[cfg(all(feature = "websocket", not(target_family = "wasm")))]

@@ -6,6 +6,9 @@ use crate::report::Report;
 use crate::run::{self, Workspace};
 use crate::{machine_paths, setup, wasm};
 
+/// What no other crate of the workspace switches on.
+pub(crate) const FEATURES: [&str; 2] = ["--features", "storex-server/postgres"];
+
 /// `cargo xtask lint`
 pub(crate) fn lint(workspace: &Workspace) -> ExitCode {
     let mut report = Report::new();
@@ -23,8 +26,9 @@ pub(crate) fn parts(workspace: &Workspace, report: &mut Report) {
     let clippy = setup::clippy(workspace);
     let both = c_compiler.as_ref().and(clippy.as_ref()).map_err(Clone::clone);
     report.part("clippy", &both, |_| {
-        let args = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
-        run::check(workspace.cargo(args))
+        let mut clippy = workspace.cargo(["clippy", "--workspace", "--all-targets"]);
+        clippy.args(FEATURES).args(["--", "-D", "warnings"]);
+        run::check(clippy)
     });
 
     let wasm = wasm::standard_library(workspace);
@@ -44,6 +48,7 @@ pub(crate) fn parts(workspace: &Workspace, report: &mut Report) {
 
     report.part("rustdoc", &c_compiler, |_| {
         let mut doc = workspace.cargo(["doc", "--workspace", "--no-deps"]);
+        doc.args(FEATURES);
         doc.env("RUSTDOCFLAGS", "-D warnings");
         run::check(doc)
     });

@@ -1,7 +1,7 @@
 //! `cargo xtask <command>`: prepares a machine and runs storex's checks, demo and benchmarks.
 //!
 //! CI runs the same commands as a person does, and nothing else knows how a machine is prepared.
-//! Only the standard library is used, so that this crate builds before anything else does.
+//! Only the standard library is used, also by what it shares with tests, so that this crate builds before anything else does.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
 
 mod bench;
@@ -12,6 +12,7 @@ mod examples;
 mod lint;
 mod machine_paths;
 mod node;
+mod postgres;
 mod report;
 mod run;
 mod scratch;
@@ -36,6 +37,7 @@ usage: cargo xtask <command>
   browser [--long] the tests in a browser: wasm tests, scenarios with real tabs, the size
   bench [args..]   run the benchmark suite with these arguments (--json for a machine);
                    `bench browser` runs the browser's, against Dexie
+  postgres <cmd..> run a command with a PostgreSQL for as long as it runs; STOREX_POSTGRES tells it where
   help             print this
 
 `test --long` sets STOREX_LONG=1, for which some tests run longer and with more seeds.";
@@ -78,6 +80,7 @@ fn dispatch() -> Result<ExitCode> {
             only_flags(&rest, &["--long"])?;
             Ok(browser_test::browser(&workspace, !rest.is_empty()))
         }
+        Some("postgres") => postgres::with_postgres(&workspace, &rest),
         Some("bench") => bench::bench(&workspace, &rest),
         _ => Err(format!("no command `{}`; see `cargo xtask help`", command.display())),
     }

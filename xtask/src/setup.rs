@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use crate::run::{self, Result, Workspace};
 use crate::scratch::Scratch;
-use crate::{browser, node, wasm};
+use crate::{browser, node, postgres, wasm};
 
 /// How a tool came to be there, with its version where it tells one.
 pub(crate) enum Found {
@@ -20,7 +20,7 @@ type Find = fn(&Workspace) -> Result<Found>;
 
 /// `cargo xtask setup`
 pub(crate) fn setup(workspace: &Workspace) -> Result<ExitCode> {
-    let required: [(&str, Find); 8] = [
+    let required: [(&str, Find); 9] = [
         ("C compiler", c_compiler),
         ("rustfmt", rustfmt),
         ("clippy", clippy),
@@ -29,6 +29,7 @@ pub(crate) fn setup(workspace: &Workspace) -> Result<ExitCode> {
         ("Chromium", browser::chromium),
         ("Node.js", node::node),
         ("packages from npm", node::packages),
+        ("PostgreSQL", postgres::postgres),
     ];
     let mut complete = true;
     for (name, find) in required {
@@ -54,14 +55,14 @@ pub(crate) fn c_compiler(workspace: &Workspace) -> Result<Found> {
         Ok(version) => Ok(Found::There(version)),
         Err(why) => {
             let advise = |why| format!("{why}; to install one: apt-get install build-essential");
-            install_c_compiler(workspace, why).map_err(advise)?;
+            install(workspace, "build-essential", why).map_err(advise)?;
             compiles_c(workspace).map(Found::Installed).map_err(advise)
         }
     }
 }
 
-/// Installs Debian's, if this is Debian and we may; otherwise the answer is why we have to.
-fn install_c_compiler(workspace: &Workspace, needed: String) -> Result<()> {
+/// Installs a package of Debian's, if this is Debian and we may; otherwise the answer is why we have to.
+pub(crate) fn install(workspace: &Workspace, package: &str, needed: String) -> Result<()> {
     if !Path::new("/etc/debian_version").exists() || !is_root(workspace) {
         return Err(needed);
     }
@@ -70,7 +71,7 @@ fn install_c_compiler(workspace: &Workspace, needed: String) -> Result<()> {
     run::output(update)?;
     let mut install = workspace.command("apt-get");
     install.env("DEBIAN_FRONTEND", "noninteractive");
-    install.args(["install", "-y", "--no-install-recommends", "build-essential"]);
+    install.args(["install", "-y", "--no-install-recommends", package]);
     run::output(install).map(drop)
 }
 

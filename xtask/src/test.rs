@@ -2,9 +2,11 @@
 
 use std::process::{Command, ExitCode};
 
+use storex_postgres_cluster::{ADDRESS, Cluster};
+
 use crate::report::Report;
-use crate::run::{self, Workspace};
-use crate::{bench, browser_test, demo, examples, lint, setup};
+use crate::run::{self, Result, Workspace};
+use crate::{bench, browser_test, demo, examples, lint, postgres, setup};
 
 pub(crate) fn test(workspace: &Workspace, long: bool) -> ExitCode {
     let mut report = Report::new();
@@ -18,14 +20,22 @@ pub(crate) fn test(workspace: &Workspace, long: bool) -> ExitCode {
         run::check(build)
     });
     let built = report.last();
+    // One for all tests of it.
+    let database = postgres::start(workspace);
+    report.part("PostgreSQL", &database, |database| {
+        println!("{ADDRESS}='{}'", database.address());
+        Ok(())
+    });
     report.part("tests", &built, |_| {
         let mut tests = tests(workspace, long);
         tests.arg("--no-fail-fast");
+        hand_over(&mut tests, &database);
         run::check(tests)
     });
+    drop(database);
     report.part("doc tests", &built, |_| {
         let mut doc_tests = workspace.cargo(["test", "--doc", "--no-fail-fast"]);
-        doc_tests.args(TESTED);
+        doc_tests.args(TESTED).args(lint::FEATURES);
         set_long(&mut doc_tests, long);
         run::check(doc_tests)
     });
@@ -50,12 +60,20 @@ pub(crate) fn test(workspace: &Workspace, long: bool) -> ExitCode {
 /// Everything but the benchmarks, which the lint has looked at.
 const TESTED: [&str; 3] = ["--workspace", "--exclude", bench::PACKAGE];
 
+/// Tells the tests where PostgreSQL is. Where it is not, those of it are left out, and the summary says so.
+fn hand_over(tests: &mut Command, database: &Result<Cluster>) {
+    match database {
+        Ok(database) => tests.env(ADDRESS, database.address()),
+        Err(_) => tests.args(["--", "--skip", "on_postgres::"]),
+    };
+}
+
 fn tests(workspace: &Workspace, long: bool) -> Command {
     let mut tests = match setup::nextest(workspace) {
         Some(_) => workspace.cargo(["nextest", "run", "--profile", profile(long)]),
         None => workspace.cargo(["test", "--all-targets"]),
     };
-    tests.args(TESTED);
+    tests.args(TESTED).args(lint::FEATURES);
     set_long(&mut tests, long);
     tests
 }

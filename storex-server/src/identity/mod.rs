@@ -1,9 +1,13 @@
 //! Who asks: [`Verifier`] tells it from a token.
 
 mod callback;
+mod jwt;
+mod keys;
 mod tokens;
 
 pub use callback::VerifyWith;
+pub use jwt::{JwtRules, JwtVerifier};
+pub use keys::{FetchKeys, KeyFile, KeySet};
 pub use tokens::{TokenFile, Tokens};
 
 use std::fmt;

@@ -80,18 +80,17 @@ async fn enter(
     headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Outcome<Response> {
-    let slot = app.sessions.slot().ok_or_else(too_many)?;
     let caller = caller(&app, &headers, peer).await?;
     let door = match caller.is_some() || app.config.relay.open {
-        true => go_in(&app, &room, caller, slot)?,
-        false => Door::Outside(slot),
+        true => go_in(&app, &room, caller)?,
+        false => Door::Outside(app.sessions.greeting().ok_or_else(too_many)?),
     };
     let runtime = Arc::clone(&app.runtime);
     let config = socket_config(app.config.relay.message_bytes, BUFFER);
     Ok(upgrade.accept(&*runtime, config, async move |mut socket| {
         let door = match door {
-            Door::Outside(slot) => match greet(&app, &mut socket).await {
-                Ok(caller) => go_in(&app, &room, Some(caller), slot).map_err(Close::from),
+            Door::Outside(_greeting) => match greet(&app, &mut socket).await {
+                Ok(caller) => go_in(&app, &room, Some(caller)).map_err(Close::from),
                 Err(close) => Err(close),
             },
             inside => Ok(inside),
@@ -105,15 +104,12 @@ async fn enter(
 }
 
 fn too_many() -> Failure {
-    Failure::busy("too many connections are open")
+    let after = std::time::Duration::from_secs(5);
+    Failure::rate_limited(Code::RateLimited, "too many connections are open", after)
 }
 
-fn go_in(
-    app: &App,
-    room: &str,
-    caller: Option<Caller>,
-    slot: OwnedSemaphorePermit,
-) -> Outcome<Door> {
+fn go_in(app: &App, room: &str, caller: Option<Caller>) -> Outcome<Door> {
+    let slot = app.sessions.slot().ok_or_else(too_many)?;
     let owner = owner(app, caller.clone());
     let seat = match caller {
         None => Seat::Stranger(slot),

@@ -68,7 +68,9 @@ async fn changed(
     session.of_device(device.id);
     caller.admit(&app, device.id).await?;
     let log = caller.log(&app).await?;
-    let wait = wait.map_or(WAIT, Duration::from_secs).min(LONGEST_WAIT);
+    // No longer than a request may take.
+    let longest = LONGEST_WAIT.min(app.config.timeouts.request / 2);
+    let wait = wait.map_or(WAIT, Duration::from_secs).min(longest);
     let changed = tokio::select! {
         biased;
         ending = session.ended() => match ending {
@@ -100,36 +102,41 @@ async fn watch(
     headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Outcome<Response> {
-    let slot = app.sessions.slot().ok_or_else(too_many)?;
-    let caller = match bearer(&headers)? {
-        Some(token) => Some(authenticate(&app, token).await?),
-        None => None,
+    let arrival = match bearer(&headers)? {
+        Some(token) => {
+            let caller = authenticate(&app, token).await?;
+            let session = begin(&app, &caller)?;
+            Arrival::Known(caller, session)
+        }
+        None => Arrival::Stranger(app.sessions.greeting().ok_or_else(too_many)?),
     };
     let runtime = Arc::clone(&app.runtime);
     let config = socket_config(MESSAGE_BYTES, BUFFER);
     Ok(upgrade.accept(&*runtime, config, async move |mut socket| {
-        if let Some(close) = run(&app, &mut socket, caller, slot).await {
+        if let Some(close) = run(&app, &mut socket, arrival).await {
             close.tell(socket).await;
         }
     }))
 }
 
+/// Who comes.
+enum Arrival {
+    Known(Caller, Session),
+    /// It says in its first message who it is.
+    Stranger(OwnedSemaphorePermit),
+}
+
 /// Runs a watch to its end. Tells why it is to be closed, or `None` when it is gone.
-async fn run(
-    app: &App,
-    socket: &mut Socket,
-    caller: Option<Caller>,
-    slot: OwnedSemaphorePermit,
-) -> Option<Close> {
-    let caller = match caller {
-        Some(caller) => caller,
-        None => match greet(app, socket).await {
-            Ok(caller) => caller,
+async fn run(app: &App, socket: &mut Socket, arrival: Arrival) -> Option<Close> {
+    let (caller, session) = match arrival {
+        Arrival::Known(caller, session) => (caller, session),
+        Arrival::Stranger(_greeting) => match greet(app, socket).await {
+            Ok(caller) => match begin(app, &caller) {
+                Ok(session) => (caller, session),
+                Err(failure) => return Some(failure.into()),
+            },
             Err(close) => return Some(close),
         },
-    };
-    let Some(session) = app.sessions.begin(slot, caller.user.clone()) else {
-        return Some(Close::TOO_MANY);
     };
     if let Some(device) = caller.bound {
         session.of_device(device);

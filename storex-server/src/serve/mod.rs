@@ -107,13 +107,14 @@ impl Server {
     /// Answers until the future completes. Then nothing new is accepted, WebSockets are closed with 1001 (going away), and what is under
     /// way is waited for, for as long as [`Timeouts::shutdown`](crate::Timeouts::shutdown) says.
     ///
-    /// To be called within a tokio runtime.
+    /// To be called within a tokio runtime. Dropped, it stops without waiting for anything.
     ///
     /// # Errors
     /// [`ServerError::Config`](crate::ServerError::Config) for limits that let nobody in.
     pub async fn serve(self, listener: TcpListener, until: impl Future<Output = ()>) -> Result<()> {
         self.config.check()?;
         let app = App::new(self.store, self.verifier, self.runtime, self.config);
+        let _stops = StopsWhenDropped(Arc::clone(&app));
         retention::start(&app);
         revocations::start(&app);
         let mut endpoints = routes::endpoints();
@@ -133,6 +134,15 @@ impl Server {
         until.await;
         stop(&app).await;
         Ok(())
+    }
+}
+
+/// Whoever gives up serving leaves nothing behind that goes on.
+struct StopsWhenDropped(Arc<App>);
+
+impl Drop for StopsWhenDropped {
+    fn drop(&mut self) {
+        self.0.sessions.stop();
     }
 }
 

@@ -180,7 +180,10 @@ async fn a_user_has_so_many_watches_and_all_users_so_many() {
     let (mut second, at) = beginning(&site, PHONE).await;
     site.append(ADA, LAPTOP, 1, b"one").await;
     assert!(second.next().await.is_ok());
-    let (mut third, _) = beginning(&site, PHONE).await;
+    let third = Line::try_open(site.address, WATCH, Some(ADA)).await.err().unwrap();
+    assert_eq!((third.status, third.code().as_str()), (429, "rate_limited"));
+    let mut third = Line::open(site.address, WATCH, None).await;
+    third.say(json!({"token": ADA})).await;
     assert_eq!(third.next().await, Err(4429));
     let poll = format!("/v1/log/changed?device={}&after=", device_text(PHONE));
     let too_many = site.get(ADA, &poll).await;
@@ -202,6 +205,19 @@ async fn a_user_has_so_many_watches_and_all_users_so_many() {
     };
     again.say(at).await;
     assert_eq!(again.next().await.as_deref(), Ok(r#"{"news":true}"#));
+}
+
+#[tokio::test]
+async fn strangers_who_say_nothing_keep_nobody_out_who_has_a_token() {
+    let limits = Limits { sockets: 20, ..Limits::default() };
+    let site = Site::with(Config { limits, ..Config::default() }).await;
+    let stranger = Line::open(site.address, WATCH, None).await;
+    let another = Line::try_open(site.address, WATCH, None).await;
+    assert_eq!(another.err().unwrap().code(), "rate_limited");
+    site.append(ADA, LAPTOP, 1, b"one").await;
+    let (mut line, _) = beginning(&site, PHONE).await;
+    assert_eq!(line.next().await.as_deref(), Ok(r#"{"news":true}"#));
+    drop(stranger);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ mod client;
 mod runtime;
 mod store;
 
-pub use client::{Answer, Ask, Line};
+pub use client::{Answer, Ask, Line, raw};
 pub use runtime::ManualRuntime;
 pub use store::TestStore;
 

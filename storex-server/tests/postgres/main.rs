@@ -1,0 +1,6 @@
+//! The store on PostgreSQL. Without `STOREX_POSTGRES` (what `cargo xtask postgres` hands over) each process starts one of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // these are tests
+#![allow(missing_docs)]
+
+// By this name `cargo xtask test` leaves them out where there is no PostgreSQL, and says so.
+mod on_postgres;

@@ -1,0 +1,74 @@
+//! The tables are made by whoever comes first.
+
+use super::support::{RealTime, address, connect, log, run, soon, store_at, unique, user};
+use std::sync::Arc;
+use storex_server::{PostgresOptions, PostgresStore, Store};
+
+/// An empty database beside the shared one.
+async fn empty_database() -> String {
+    let name = unique();
+    connect(&address()).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    // The last one counts.
+    format!("{} dbname={name}", address())
+}
+
+#[test]
+fn several_servers_start_at_once_on_an_empty_database() {
+    run(soon(async {
+        let address = empty_database().await;
+        let (one, two, three) =
+            tokio::join!(store_at(&address), store_at(&address), store_at(&address));
+        let user = user();
+        let ids = [&one, &two, &three].map(|store| store.log(&user));
+        let mut logs = Vec::new();
+        for log in ids {
+            logs.push(log.await.unwrap().register(super::support::device(1)).await.unwrap());
+        }
+        assert!(logs.iter().all(|id| *id == logs[0]), "one log: {logs:?}");
+        let versions = connect(&address).await.query("SELECT * FROM storex.version", &[]).await;
+        assert_eq!(versions.unwrap().len(), 1, "each version is made once");
+    }));
+}
+
+#[test]
+fn what_is_there_stays_when_a_server_starts_again() {
+    run(soon(async {
+        let (address, user) = (empty_database().await, user());
+        let device = super::support::device(1);
+        let first = log(&store_at(&address).await, &user).await;
+        first.append(&[super::support::transaction(device, 1)]).await.unwrap();
+        let again = log(&store_at(&address).await, &user).await;
+        let (read, _) = super::support::read_all(&*again, super::support::device(2)).await;
+        assert_eq!(read, [super::support::transaction(device, 1)]);
+    }));
+}
+
+#[test]
+fn tables_of_a_newer_server_are_refused_and_stay() {
+    run(soon(async {
+        let address = empty_database().await;
+        drop(store_at(&address).await);
+        let newer = "INSERT INTO storex.version (version) VALUES (999)";
+        connect(&address).await.batch_execute(newer).await.unwrap();
+        let options = PostgresOptions::new(&address).unwrap();
+        let error = PostgresStore::open(&options, Arc::new(RealTime)).await.unwrap_err();
+        assert!(!error.is_retryable(), "{error:?}");
+        assert!(error.to_string().contains("version 999"), "{error}");
+        assert!(error.to_string().contains("newer server"), "{error}");
+    }));
+}
+
+#[test]
+fn what_is_no_address_is_refused() {
+    let error = PostgresOptions::new("postgresql://host:port/").unwrap_err();
+    assert!(!error.is_retryable(), "{error:?}");
+}
+
+#[test]
+fn a_database_that_asks_for_encryption_is_refused() {
+    run(soon(async {
+        let options = PostgresOptions::new(&format!("{} sslmode=require", address())).unwrap();
+        let error = PostgresStore::open(&options, Arc::new(RealTime)).await.unwrap_err();
+        assert!(!error.is_retryable(), "{error:?}");
+    }));
+}

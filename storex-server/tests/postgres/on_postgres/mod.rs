@@ -1,0 +1,9 @@
+mod devices;
+mod isolation;
+mod limits;
+mod log;
+mod migrations;
+mod news;
+mod order;
+mod restarts;
+mod support;
