@@ -1,9 +1,11 @@
 //! Rotation: who is left out reads nothing of what comes after.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use storex_sync::{
-    Access, DeviceKey, EncryptedSharedLog, MemorySharedLog, SharedSyncLog, SyncError,
+    Access, ContinuousSync, DeviceKey, EncryptedSharedLog, MemorySharedLog, SharedSyncLog,
+    SyncError,
 };
 
 use super::{FIRST, SECOND, by, create, open, passphrase, runtime, with_ring};
@@ -100,6 +102,28 @@ async fn whoever_waits_for_the_new_passphrase_goes_on_where_it_was() {
     a.sync(&laptop).await;
     assert_in_step(&[&a, &b]).await;
     assert_eq!(a.title("3").await.as_deref(), Some("written meanwhile"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_says_that_a_key_is_missing_until_it_is_there() {
+    let log = shared_log();
+    let (laptop, tablet) = (create(&log, 11).await, open(&log, FIRST, 12).await.unwrap());
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    let sync = ContinuousSync::start(b.join(&tablet).await, Duration::from_secs(3600));
+    sync.sync_now().await.unwrap().unwrap();
+    laptop.rotate(&by(SECOND)).await.unwrap();
+    a.note("1", "after").await;
+    a.sync(&laptop).await;
+    let error = sync.sync_now().await.unwrap().unwrap_err();
+    assert!(matches!(error.cause(), SyncError::UnknownKey { .. }), "{error}");
+    let status = sync.status().borrow().clone();
+    assert!(!status.in_step && status.last_error.unwrap().contains("new passphrase"));
+    tablet.unlock(&passphrase(SECOND)).await.unwrap();
+    sync.sync_now().await.unwrap().unwrap();
+    let status = sync.status().borrow().clone();
+    assert_eq!(status.last_error, None);
+    sync.stop().await;
+    assert_in_step(&[&a, &b]).await;
 }
 
 /// One that was away encrypts nothing with a key that somebody else was left out for.
