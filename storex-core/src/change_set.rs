@@ -2,9 +2,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch as news};
 
 use crate::batch::{Origin, Step};
+use crate::key_news::KeyWaiters;
 use crate::record::Key;
 use crate::run::{BatchOutcome, StepOutcome};
 use crate::schema::Registry;
@@ -74,18 +75,22 @@ impl ChangeSet {
 
 /// Tells every receiver what happens to a storage.
 #[derive(Debug)]
-pub(crate) struct Feed(Mutex<Option<broadcast::Sender<ChangeEvent>>>);
+pub(crate) struct Feed {
+    sender: Mutex<Option<broadcast::Sender<ChangeEvent>>>,
+    waiters: KeyWaiters,
+}
 
 /// How many events a slow receiver may fall behind before it is told that it has missed some.
 const EVENTS_KEPT: usize = 1024;
 
 impl Feed {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Some(broadcast::channel(EVENTS_KEPT).0)))
+        let sender = Mutex::new(Some(broadcast::channel(EVENTS_KEPT).0));
+        Self { sender, waiters: KeyWaiters::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<broadcast::Sender<ChangeEvent>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The sender, while somebody listens: gathering keys costs a copy of each, and nobody pays it without need.
@@ -94,35 +99,58 @@ impl Feed {
     }
 
     pub(crate) fn has_listeners(&self) -> bool {
-        self.listened_to().is_some()
+        self.listened_to().is_some() || !self.waiters.is_empty()
     }
 
     /// What a committed batch has changed.
     pub(crate) fn changed(&self, registry: &Registry, origin: Origin, outcome: &BatchOutcome) {
-        if let Some(sender) = self.listened_to()
+        if self.has_listeners()
             && let Some(set) = ChangeSet::of(registry, origin, outcome)
         {
-            // An error means that the last receiver has just gone.
-            let _ = sender.send(ChangeEvent::Changed(set));
+            self.waiters.changed(&set);
+            self.send(ChangeEvent::Changed(set));
         }
     }
 
     /// Another process has written.
     pub(crate) fn elsewhere(&self) {
+        self.waiters.elsewhere();
+        self.send(ChangeEvent::Elsewhere);
+    }
+
+    fn send(&self, event: ChangeEvent) {
         if let Some(sender) = self.listened_to() {
-            let _ = sender.send(ChangeEvent::Elsewhere);
+            // An error means that the last receiver has just gone.
+            let _ = sender.send(event);
         }
     }
 
     /// From now on nothing is told; receivers end.
     pub(crate) fn close(&self) {
-        self.lock().take();
+        let mut sender = self.lock();
+        sender.take();
+        self.waiters.close();
     }
 
     fn subscribe(&self) -> broadcast::Receiver<ChangeEvent> {
         // Of a closed one the receiver has ended.
         let ended = || broadcast::channel(1).1;
         self.lock().as_ref().map_or_else(ended, broadcast::Sender::subscribe)
+    }
+
+    /// Adds somebody who waits for keys, unless it is closed.
+    pub(crate) fn wait_for(
+        &self,
+        collection: &Name,
+        beginning: &Key,
+    ) -> Option<news::Receiver<()>> {
+        // Held meanwhile, so that nobody comes behind the closing.
+        let sender = self.lock();
+        sender.as_ref().map(|_| self.waiters.subscribe(collection, beginning))
+    }
+
+    pub(crate) fn waiters(&self) -> &KeyWaiters {
+        &self.waiters
     }
 }
 

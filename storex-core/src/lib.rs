@@ -69,6 +69,7 @@ mod filter;
 mod json;
 mod json_changes;
 mod json_query;
+mod key_news;
 mod lifecycle;
 mod live;
 mod maybe;
@@ -110,6 +111,7 @@ pub use error::{Error, ErrorKind, Result, Source};
 pub use eval::{compare_ordered, finish_query, json_element};
 pub use fetch::{Branch, SelectWith, Tree};
 pub use filter::{Comparison, ElementCondition, FieldRef, Filter, TextMatch, field, related};
+pub use key_news::KeyNews;
 pub use live::Live;
 pub use maybe::{BoxFuture, MaybeSend, MaybeSync};
 pub use middleware::{

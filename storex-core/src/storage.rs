@@ -9,6 +9,7 @@ use crate::batch::{Batch, Origin};
 use crate::change_set::{Changes, Feed};
 use crate::dynamic::DynamicCollection;
 use crate::error::Result;
+use crate::key_news::KeyNews;
 use crate::lifecycle::Lifecycle;
 use crate::middleware::{Context, Middleware, Next, OpenContext};
 use crate::module::{Extensions, Module, Operations};
@@ -19,7 +20,7 @@ use crate::run::BatchOutcome;
 use crate::runtime::Runtime;
 use crate::schema::{Plan, Registry};
 use crate::typed::{Object, TypedCollection};
-use crate::value::Name;
+use crate::value::{Name, Value};
 use crate::watch::Watch;
 use serde_json::Value as Json;
 
@@ -339,6 +340,36 @@ impl Storage {
     #[must_use]
     pub fn changes(&self) -> Changes {
         Changes::new(&self.inner.feed, self.downgrade())
+    }
+
+    /// News, from now on, of the objects of a collection whose key begins with this value: for many who wait, each for objects of
+    /// its own in one collection. Subscribe before you read, and you miss nothing.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use storex_core::{Batch, Definition, FieldType, Record, Registry, Storage, Value};
+    /// # use storex_memory::{MemoryBackend, TestRuntime};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> storex_core::Result<()> {
+    /// let message = Definition::new("message")
+    ///     .field("room", FieldType::String)
+    ///     .field("number", FieldType::Int)
+    ///     .primary_key(["room", "number"]);
+    /// let registry = Registry::builder().collection(message).build()?;
+    /// let storage = Storage::builder(MemoryBackend::new(), registry, Arc::new(TestRuntime::new(1)))
+    ///     .open()
+    ///     .await?;
+    /// let mut news = storage.key_news("message", "kitchen")?;
+    /// let record = Record::new(vec!["kitchen".into(), Value::Int(1)]);
+    /// storage.execute(Batch::new().create("message", vec![record])).await?;
+    /// assert!(news.next().await.is_some());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnknownCollection`](crate::Error::UnknownCollection).
+    pub fn key_news(&self, collection: &str, beginning: impl Into<Value>) -> Result<KeyNews> {
+        let collection = Name::clone(self.inner.registry.collection(collection)?.name());
+        Ok(KeyNews::new(&self.inner.feed, self.downgrade(), collection, beginning.into()))
     }
 
     /// A storage that goes away when nobody else holds it.

@@ -195,3 +195,23 @@ fn it_goes_on_in_another_runtime() {
         assert_eq!(within(100, changes.next()).await, Some(Some(ChangeEvent::Elsewhere)));
     });
 }
+
+/// Nobody knows which objects another process has written, so all who wait for keys look again.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_keys_notices_other_processes_too() {
+    let (storage, shared) = open().await;
+    let mut news = [storage.key_news("note", "a").unwrap(), storage.key_news("note", "b").unwrap()];
+    for waiting in &mut news {
+        assert!(within(1000, waiting.next()).await.is_none(), "nothing was written");
+    }
+    shared.write(storage.registry(), "a").await;
+    for waiting in &mut news {
+        assert_eq!(within(100, waiting.next()).await, Some(Some(())));
+        assert!(within(1000, waiting.next()).await.is_none(), "it is told once");
+    }
+    drop(news);
+    pause(200).await;
+    let looks = shared.looks();
+    pause(5000).await;
+    assert_eq!(shared.looks(), looks, "nobody looks while nobody waits");
+}

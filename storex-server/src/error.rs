@@ -16,6 +16,27 @@ pub enum ServerError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A token is nobody's, or not any more.
+    #[error("{reason}")]
+    Unauthorized {
+        /// Why, for whoever has sent it.
+        reason: String,
+    },
+    /// What the server was told to be makes no sense.
+    #[error("{reason}")]
+    Config {
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// The operating system refused.
+    #[error("{during} failed")]
+    Io {
+        /// What was going on.
+        during: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// What the logs are kept in failed, or a log refuses what was asked of it.
     #[error(transparent)]
     Log(#[from] SyncError),
@@ -32,13 +53,25 @@ pub enum ServerError {
 }
 
 impl ServerError {
+    /// [`ServerError::Unauthorized`] with this reason, which the caller is told.
+    #[must_use]
+    pub fn unauthorized(reason: impl Into<String>) -> Self {
+        Self::Unauthorized { reason: reason.into() }
+    }
+
+    pub(crate) fn config(reason: impl Into<String>) -> Self {
+        Self::Config { reason: reason.into() }
+    }
+
     /// The class of this error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::InvalidUser { .. } => ErrorKind::Invalid,
+            Self::InvalidUser { .. } | Self::Unauthorized { .. } | Self::Config { .. } => {
+                ErrorKind::Invalid
+            }
             Self::Log(error) => error.kind(),
-            Self::Store { .. } => ErrorKind::Io,
+            Self::Store { .. } | Self::Io { .. } => ErrorKind::Io,
         }
     }
 
@@ -46,7 +79,10 @@ impl ServerError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::InvalidUser { .. } => false,
+            Self::InvalidUser { .. }
+            | Self::Unauthorized { .. }
+            | Self::Config { .. }
+            | Self::Io { .. } => false,
             Self::Log(error) => error.is_retryable(),
             Self::Store { retryable, .. } => *retryable,
         }

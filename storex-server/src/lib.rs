@@ -3,12 +3,35 @@
 //! ```text
 //!    devices of a user ──HTTP, WebSocket──▶ storex-server ──▶ Store: a log for each user, and the list of its devices
 //! ```
+//!
+//! - [`Server`] answers, with what a [`Store`] keeps, those whom a [`Verifier`] lets in, as far as a [`Config`] allows it.
+//! - The requests are those of `docs/decisions/0039-the-server.md`; a running server describes them at `/openapi.json`.
 
+mod app;
+mod config;
+mod directory;
 mod error;
+mod http;
+mod identity;
+mod limiter;
+mod metrics;
+mod openapi;
+mod relay;
+mod routes;
+mod serve;
+mod sessions;
 mod store;
 mod user;
 
+pub use config::{Config, Limits, Relay, Retention, Timeouts};
 pub use error::{Result, ServerError};
+pub use identity::{
+    FetchKeys, Identity, JwtRules, JwtVerifier, KeyFile, KeySet, TokenFile, Tokens, Verifier,
+    VerifyWith,
+};
+pub use serve::Server;
+#[cfg(feature = "tls")]
+pub use serve::TlsFiles;
 pub use store::{DeviceId, DeviceInfo, Store};
 #[cfg(feature = "postgres")]
 pub use store::{PostgresOptions, PostgresStore};

@@ -10,7 +10,7 @@
 //!
 //! - [`SyncLog`] is the middleware: every write is executed and logged in one transaction.
 //! - [`Sync::sync_once`] and [`ContinuousSync`] exchange with a [`SharedSyncLog`]: [`MemorySharedLog`],
-//!   [`BackendSharedLog`] in any storex backend, or `ObjectSharedLog` (feature `object-store`) in a folder or an object store.
+//!   [`BackendSharedLog`] in any storex backend (of many logs in one database: [`BackendSharedLogs`]), or `ObjectSharedLog` (feature `object-store`) in a folder or an object store.
 //! - [`Exclusive`] lets one of the programs that share a database sync it at a time.
 //! - [`InitialSync`] brings the contents of one device to another over a [`Channel`]: [`MemoryChannel`], `MessagePortChannel` (feature `web`),
 //!   `StreamChannel` (feature `stream`) or `WebSocketChannel` (feature `websocket`); around any of them [`HeartbeatChannel`],
@@ -102,6 +102,8 @@ mod field_state_code;
 mod field_state_tests;
 mod handle;
 mod hooks;
+#[cfg(feature = "http")]
+pub mod http;
 mod initial;
 mod journal;
 mod key_code;
@@ -203,8 +205,9 @@ pub use scope::{Backfill, Scope};
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use shared_log::ObjectSharedLog;
 pub use shared_log::{
-    BackendSharedLog, Cursor, LogId, LogRequest, Member, MemorySharedLog, MissingWrite, Page,
-    SealedTransaction, SharedSyncLog, Snapshot, SnapshotId, Snapshots, Trimmed, Usage,
+    BackendSharedLog, BackendSharedLogs, Cursor, LogId, LogRequest, Member, MemorySharedLog,
+    MissingWrite, Page, SealedTransaction, SharedSyncLog, Snapshot, SnapshotId, Snapshots, Trimmed,
+    Usage,
 };
 pub use stamp::{Device, Hlc, Stamp};
 pub use strategy::{Joins, Strategy};

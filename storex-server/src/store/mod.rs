@@ -12,6 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use storex_core::Timestamp;
 use storex_sync::SharedSyncLog;
+use tokio::sync::broadcast;
 
 use crate::error::Result;
 use crate::user::User;
@@ -55,6 +56,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`ServerError::Store`](crate::ServerError::Store).
     async fn revoke(&self, user: &User, device: DeviceId, now: Timestamp) -> Result<()>;
+
+    /// Devices that are shut out from now on, by whichever server of this store; who lags behind asks
+    /// [`note_device`](Self::note_device). `None`, which is what this default gives: only this server does it.
+    fn revocations(&self) -> Option<broadcast::Receiver<(User, DeviceId)>> {
+        None
+    }
 
     /// Whether the store answers.
     ///

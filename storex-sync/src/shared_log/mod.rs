@@ -7,7 +7,7 @@ mod objects;
 mod request;
 mod snapshots;
 
-pub use backend::BackendSharedLog;
+pub use backend::{BackendSharedLog, BackendSharedLogs};
 pub use memory::MemorySharedLog;
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use objects::ObjectSharedLog;

@@ -56,7 +56,7 @@
 //! # Shared logs, channels and blob stores
 //!
 //! [`shared_log_conformance!`], [`channel_conformance!`] and [`blob_store_conformance!`] do the same for the traits of
-//! [`storex-sync`](storex_sync).
+//! [`storex-sync`](storex_sync). A log of many in one place is tested among [busy neighbours](WithNeighbours) as well.
 // This is a test library: a case that fails panics.
 #![cfg_attr(target_family = "wasm", allow(clippy::arc_with_non_send_sync))] // a browser has one thread
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -65,6 +65,7 @@ pub mod backend;
 pub mod blob_store;
 pub mod channel;
 mod harness;
+mod neighbours;
 mod pass_through;
 mod run;
 mod runtime;
@@ -74,6 +75,7 @@ pub mod stock;
 mod support;
 
 pub use harness::Harness;
+pub use neighbours::WithNeighbours;
 pub use pass_through::PassThrough;
 #[cfg(not(target_family = "wasm"))]
 pub use run::run_case;

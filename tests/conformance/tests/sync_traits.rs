@@ -9,12 +9,14 @@ use storex_conformance::blob_store::BlobHarness;
 use storex_conformance::channel::{ChannelHarness, Ends};
 use storex_conformance::shared_log::LogHarness;
 use storex_conformance::{
-    CaseRuntime, blob_store_conformance, channel_conformance, shared_log_conformance,
+    CaseRuntime, WithNeighbours, blob_store_conformance, channel_conformance,
+    shared_log_conformance,
 };
 use storex_memory::{MemoryBackend, TestRuntime};
 use storex_sync::{
-    BackendSharedLog, BlobStore, Cursor, Device, DeviceKey, LogId, MemoryBlobStore, MemoryChannel,
-    MemorySharedLog, Pairing, PairingCode, SealedTransaction, SecureChannel, SharedSyncLog,
+    BackendSharedLog, BackendSharedLogs, BlobStore, Cursor, Device, DeviceKey, LogId,
+    MemoryBlobStore, MemoryChannel, MemorySharedLog, Pairing, PairingCode, SealedTransaction,
+    SecureChannel, SharedSyncLog,
 };
 
 mod c51_memory_log {
@@ -46,6 +48,30 @@ mod c51_log_in_the_memory_backend {
                 let runtime = Arc::new(CaseRuntime::new(n));
                 let log = BackendSharedLog::open(MemoryBackend::new(), runtime).await.unwrap();
                 Arc::new(log) as Arc<dyn SharedSyncLog>
+            })
+        })
+    }
+
+    shared_log_conformance!(backend);
+
+    #[tokio::test]
+    async fn it_has_one_order() {
+        super::keeps_one_order(&*backend().log().await).await;
+    }
+}
+
+mod one_of_many_logs_in_the_memory_backend {
+    use super::*;
+
+    /// Two logs of one database, among names that are like theirs.
+    fn backend() -> LogHarness {
+        LogHarness::in_memory(|n| {
+            Box::pin(async move {
+                let runtime = Arc::new(CaseRuntime::new(n));
+                let logs = BackendSharedLogs::open(MemoryBackend::new(), runtime).await.unwrap();
+                let log = |name: &str| Arc::new(logs.log(name)) as Arc<dyn SharedSyncLog>;
+                let neighbours = ["", "ad", "ada ", "ada%", "adb"].map(log);
+                Arc::new(WithNeighbours::new(log("ada"), neighbours)) as Arc<dyn SharedSyncLog>
             })
         })
     }

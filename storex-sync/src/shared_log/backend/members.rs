@@ -1,48 +1,65 @@
 //! Who the transactions are kept for, and what need not be kept.
 
+use std::sync::Arc;
+
 use storex_core::{
-    Batch, Changes, Direction, Filter, OnConflict, Query, Step, StepOutcome, Trace, field,
+    Batch, Changes, Direction, Filter, Name, OnConflict, Query, Step, StepOutcome, Trace, field,
 };
 
-use super::BackendSharedLog;
-use super::rows::{DEVICES, DeviceRow, TRANSACTIONS, for_reader, int, uint, written_by};
+use super::rows::{DEVICES, DeviceRow, IDENTITY, TRANSACTIONS, for_reader, int, uint, written_by};
 use super::snapshots::{find_published, position_among};
+use super::{BackendSharedLog, make};
 use crate::error::{During, Result, abort};
 use crate::log_rules::known_to_all;
 use crate::shared_log::{Member, Trimmed};
 use crate::stamp::Device;
 
 impl BackendSharedLog {
-    /// Makes a device a member that has acknowledged this position at least.
+    /// Makes a device a member that has acknowledged this position at least, and the log, when it is not there.
     pub(super) async fn admit(
         &self,
         device: Device,
         position: u64,
         during: &'static str,
     ) -> Result<()> {
-        let row = DeviceRow { acknowledged: position, member: true, ..DeviceRow::new(device) };
-        let member = Changes::new().set("member", true).max("acknowledged", int(position));
-        // Most of the time nothing changes: then nothing is written.
-        let stale = field("member").eq(false).or(field("acknowledged").lt(int(position)));
-        let batch = Batch::new()
-            .step(Step::create_or(DEVICES, vec![row.record()], OnConflict::Skip))
-            .update(DEVICES, DeviceRow::only(device).and(stale), member);
-        self.storage.execute(batch).await.during(during).map(|_| ())
+        let look = Batch::new().find(DeviceRow::find(&self.name, device)).touching([IDENTITY]);
+        let (log, runtime) = (Name::clone(&self.name), Arc::clone(self.storage.runtime()));
+        let decide = move |trace: &Trace| {
+            let known = trace.found(0).first().map(DeviceRow::read).transpose()?;
+            let is_known = known.is_some();
+            let known = known.unwrap_or(DeviceRow::new(device));
+            if known.member && known.acknowledged >= position {
+                return Ok(Vec::new());
+            }
+            let acknowledged = known.acknowledged.max(position);
+            let row = DeviceRow { acknowledged, member: true, ..known };
+            let mut steps =
+                vec![Step::create_or(DEVICES, vec![row.record(&log)], OnConflict::Replace)];
+            if !is_known {
+                steps.push(make(&log, &*runtime));
+            }
+            Ok(steps)
+        };
+        self.execute_then(look, during, decide).await.map(|_| ())
     }
 
     pub(super) async fn expel(&self, device: Device) -> Result<()> {
         let member = Changes::new().set("member", false);
-        let batch = Batch::new().update(DEVICES, DeviceRow::only(device), member);
+        let batch = Batch::new().update(DEVICES, DeviceRow::only(&self.name, device), member);
         self.storage.execute(batch).await.during("dismissing the device").map(|_| ())
     }
 
     pub(super) async fn list_members(&self) -> Result<Vec<Member>> {
         let during = "listing the members";
-        let query = Query::new(DEVICES).filter(field("member").eq(true));
+        let query = DeviceRow::find_all(&self.name);
         let mut members = Vec::new();
         for row in self.storage.find(query).await.during(during)? {
-            let DeviceRow { device, acknowledged, .. } = DeviceRow::read(&row)?;
-            let others = Query::new(TRANSACTIONS).filter(for_reader(device, acknowledged));
+            let DeviceRow { device, acknowledged, member, .. } = DeviceRow::read(&row)?;
+            if !member {
+                continue;
+            }
+            let filter = for_reader(&self.name, device, acknowledged);
+            let others = Query::new(TRANSACTIONS).filter(filter);
             let behind = self.storage.count(others).await.during(during)?;
             members.push(Member { device, behind });
         }
@@ -52,9 +69,13 @@ impl BackendSharedLog {
 
     /// In one transaction, so that nobody becomes a member between the look and the deletion.
     pub(super) async fn drop_what_all_know(&self) -> Result<Trimmed> {
-        let look =
-            Batch::new().find(find_published()).find(Query::new(DEVICES)).touching([TRANSACTIONS]);
-        let outcome = self.execute_then(look, "trimming the shared log", find_droppable).await?;
+        let look = Batch::new()
+            .find(find_published(&self.name))
+            .find(DeviceRow::find_all(&self.name))
+            .touching([TRANSACTIONS]);
+        let log = Name::clone(&self.name);
+        let decide = move |trace: &Trace| find_droppable(trace, &log);
+        let outcome = self.execute_then(look, "trimming the shared log", decide).await?;
         let dropped = outcome.executed().iter().map(|executed| match &executed.outcome {
             StepOutcome::Deleted { keys } => keys.len() as u64,
             _ => 0,
@@ -69,35 +90,42 @@ pub(super) fn members_among(rows: &[DeviceRow]) -> Vec<(Device, u64)> {
 }
 
 /// The transactions of a device that all members have, up to a position. The last one stays.
-pub(super) fn droppable(row: &DeviceRow, members: &[(Device, u64)], up_to: u64) -> Filter {
+pub(super) fn droppable(
+    log: &str,
+    row: &DeviceRow,
+    members: &[(Device, u64)],
+    up_to: u64,
+) -> Filter {
     let known = field("position").lte(int(known_to_all(members, row.device).min(up_to)));
     let not_last = field("sequence").lt(int(row.last_sequence));
-    written_by(row.device).and(known).and(not_last)
+    written_by(log, row.device).and(known).and(not_last)
 }
 
 /// Looks for the last transaction of each device that may be dropped.
-fn find_droppable(trace: &Trace) -> Result<Vec<Step>> {
+fn find_droppable(trace: &Trace, log: &Name) -> Result<Vec<Step>> {
     let rows = trace.found(0).iter().map(DeviceRow::read).collect::<Result<Vec<_>>>()?;
     let in_snapshot = position_among(trace.found(1))?;
     let members = members_among(&rows);
     let droppable: Vec<(Device, Filter)> =
-        rows.iter().map(|row| (row.device, droppable(row, &members, in_snapshot))).collect();
+        rows.iter().map(|row| (row.device, droppable(log, row, &members, in_snapshot))).collect();
     let mut steps: Vec<Step> = droppable
         .iter()
         .map(|(_, filter)| {
             let transactions = Query::new(TRANSACTIONS).filter(filter.clone());
-            let last = transactions.order_by("position", Direction::Descending).limit(1);
+            // Positions of a device ascend with its numbers, which are in an index.
+            let last = transactions.order_by("sequence", Direction::Descending).limit(1);
             Step::Find(last.select(["position"]))
         })
         .collect();
+    let log = Name::clone(log);
     steps.push(Step::then(move |trace| {
-        drop_found(trace, &droppable).map_err(|error| abort(&error))
+        drop_found(trace, &log, &droppable).map_err(|error| abort(&error))
     }));
     Ok(steps)
 }
 
 /// Drops what was found, and notes up to where.
-fn drop_found(trace: &Trace, droppable: &[(Device, Filter)]) -> Result<Vec<Step>> {
+fn drop_found(trace: &Trace, log: &str, droppable: &[(Device, Filter)]) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     for (back, (device, filter)) in droppable.iter().rev().enumerate() {
         let Some(last) = trace.found(back).first() else { continue };
@@ -105,7 +133,7 @@ fn drop_found(trace: &Trace, droppable: &[(Device, Filter)]) -> Result<Vec<Step>
         steps.push(Step::Delete { collection: TRANSACTIONS.into(), filter: filter.clone() });
         steps.push(Step::Update {
             collection: DEVICES.into(),
-            filter: DeviceRow::only(*device),
+            filter: DeviceRow::only(log, *device),
             changes: Changes::new().set("floor", int(floor)),
         });
     }

@@ -1,5 +1,6 @@
-//! [`BackendSharedLog`]: a shared log in any storex backend.
+//! [`BackendSharedLog`]: a shared log in any storex backend, alone or as one of many.
 
+mod logs;
 mod members;
 mod rows;
 mod snapshots;
@@ -8,9 +9,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use storex_core::{
-    Backend, Batch, BatchOutcome, Direction, Filter, MaybeSend, MaybeSync, OnConflict, Query,
+    Backend, Batch, BatchOutcome, Direction, Filter, MaybeSend, MaybeSync, Name, OnConflict, Query,
     Record, Runtime, Step, Storage, Trace, Value, field,
 };
+
+pub use logs::BackendSharedLogs;
 
 use super::{Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Snapshots, Trimmed};
 use crate::error::{During, Result, SyncError};
@@ -18,12 +21,12 @@ use crate::failure::Failure;
 use crate::log_rules::{self, check_floor};
 use crate::stamp::Device;
 use rows::{
-    DEVICES, DeviceRow, IDENTITY, TRANSACTIONS, for_reader, int, last_position, read_transaction,
-    registry, transaction_record, uint, written_by,
+    DEVICES, DeviceRow, IDENTITY, TRANSACTIONS, for_reader, int, last_position, position_of,
+    read_transaction, transaction_record, uint, written_by,
 };
 
-/// The name of the row that says who the log is.
-const LOG: &str = "log";
+/// The name of a log that is alone in its database.
+const ALONE: &str = "log";
 
 /// How many rows the first query of a read asks for: nobody knows yet how large they are.
 const FIRST_ROWS: u64 = 4;
@@ -40,41 +43,54 @@ struct Rows {
     more: bool,
 }
 
-/// A shared log in a database of its own: a SQLite file on a shared disk or behind a server, or anything else that storex
-/// has a backend for. Several processes may use one file at once.
+/// A shared log in a storex database: a SQLite file on a shared disk or behind a server, or anything else that storex has a backend for.
+/// It has the database to itself, or is one of [many](BackendSharedLogs). Several processes may use one file at once.
 ///
 /// The position of a transaction is drawn inside the transaction that appends it, so no reader can pass one that is not
 /// committed yet.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct BackendSharedLog {
     storage: Storage,
+    name: Name,
 }
 
 impl BackendSharedLog {
-    /// Opens the log in a database, and makes it when it is not there.
+    /// Opens the log in a database of its own, and makes it when it is not there: the log `log` of a [`BackendSharedLogs`].
     ///
     /// # Errors
-    /// [`SyncError::Storage`].
+    /// As [`BackendSharedLogs::open`].
     pub async fn open(backend: impl Backend, runtime: Arc<dyn Runtime>) -> Result<Self> {
-        let during = "opening the shared log";
-        let mut id = [0; 16];
-        runtime.fill_random(&mut id);
-        let registry = registry().during(during)?;
-        let storage = Storage::builder(backend, registry, runtime).open().await.during(during)?;
-        let make = Step::create_or(IDENTITY, vec![identity(LogId(id))], OnConflict::Skip);
-        storage.execute(Batch::new().step(make)).await.during(during)?;
-        let log = Self { storage };
-        log.id(during).await?;
+        let log = BackendSharedLogs::open(backend, runtime).await?.log(ALONE);
+        log.id("opening the shared log").await?;
         Ok(log)
     }
 
-    /// Another process may give it another at any time.
-    async fn id(&self, during: &'static str) -> Result<LogId> {
-        let query = Query::new(IDENTITY).filter(Filter::key(LOG));
-        identity_among(&self.storage.find(query).await.during(during)?)
+    /// Its name in the database.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    /// Closes the database.
+    /// Who the log is; it is made when it is not there. Another process may give it another identity at any time.
+    async fn id(&self, during: &'static str) -> Result<LogId> {
+        if let Some(id) = self.known_id(during).await? {
+            return Ok(id);
+        }
+        let make = Batch::new().step(make(&self.name, &**self.storage.runtime()));
+        self.storage.execute(make).await.during(during)?;
+        let id = self.known_id(during).await?;
+        id.ok_or_else(|| SyncError::corrupt("the shared log", "it has no identity"))
+    }
+
+    async fn known_id(&self, during: &'static str) -> Result<Option<LogId>> {
+        identity_among(&self.storage.find(self.find_identity()).await.during(during)?)
+    }
+
+    fn find_identity(&self) -> Query {
+        Query::new(IDENTITY).filter(Filter::key(&*self.name))
+    }
+
+    /// Closes the database, with all logs that are in it.
     ///
     /// # Errors
     /// [`SyncError::Storage`].
@@ -98,7 +114,8 @@ impl BackendSharedLog {
 
     /// The position of the last transaction.
     async fn end(&self) -> Result<u64> {
-        let last = self.storage.find(last_position()).await.during("reading the shared log")?;
+        let last =
+            self.storage.find(last_position(&self.name)).await.during("reading the shared log")?;
         last.first().map_or(Ok(0), |row| uint(row.get(0)))
     }
 
@@ -108,13 +125,13 @@ impl BackendSharedLog {
         let (mut transactions, mut bytes, mut count) = (Vec::new(), 0, FIRST_ROWS);
         loop {
             let query = Query::new(TRANSACTIONS)
-                .filter(for_reader(reader, position))
+                .filter(for_reader(&self.name, reader, position))
                 .order_by("position", Direction::Ascending)
                 .limit(count);
             let rows = self.storage.find(query).await.during("reading the shared log")?;
             let is_end = (rows.len() as u64) < count;
             for row in rows {
-                let (at, transaction) = (uint(row.get(0))?, read_transaction(row)?);
+                let (at, transaction) = (position_of(&row)?, read_transaction(row)?);
                 if !transactions.is_empty() && bytes + transaction.payload.len() > limit {
                     return Ok(Rows { transactions, position, more: true });
                 }
@@ -133,8 +150,7 @@ impl BackendSharedLog {
 
     /// Refuses a reader that has missed what was trimmed; tells the number of its own last transaction.
     async fn check_place(&self, reader: Device, position: u64) -> Result<u64> {
-        let above = field("floor").gt(int(position));
-        let query = Query::new(DEVICES).filter(above.or(DeviceRow::only(reader)));
+        let query = DeviceRow::find_all(&self.name);
         let rows = self.storage.find(query).await.during("reading the shared log's floor")?;
         let rows = rows.iter().map(DeviceRow::read).collect::<Result<Vec<_>>>()?;
         check_floor(rows.iter().map(|row| (row.device, row.floor)), reader, position)?;
@@ -143,17 +159,31 @@ impl BackendSharedLog {
     }
 }
 
-fn identity(id: LogId) -> Record {
-    Record::new(vec![Value::from(LOG), Value::Bytes(id.0.to_vec())])
+/// Gives a log an identity, unless it has one.
+fn make(log: &str, runtime: &dyn Runtime) -> Step {
+    Step::create_or(IDENTITY, vec![new_identity(log, runtime)], OnConflict::Skip)
 }
 
-fn identity_among(rows: &[Record]) -> Result<LogId> {
-    let id = rows.first().and_then(|row| row.get(1).as_bytes()).and_then(|id| id.try_into().ok());
-    id.map(LogId).ok_or_else(|| SyncError::corrupt("the shared log", "it has no identity"))
+fn new_identity(log: &str, runtime: &dyn Runtime) -> Record {
+    let mut id = [0; 16];
+    runtime.fill_random(&mut id);
+    Record::new(vec![Value::from(log), Value::Bytes(id.to_vec())])
+}
+
+/// `None`: the log was never made.
+fn identity_among(rows: &[Record]) -> Result<Option<LogId>> {
+    let Some(row) = rows.first() else { return Ok(None) };
+    let id = row.get(1).as_bytes().and_then(|id| id.try_into().ok()).map(LogId);
+    id.map(Some).ok_or_else(|| SyncError::corrupt("the shared log", "its identity is none"))
 }
 
 /// Rows to append, decided inside the transaction.
-fn append_steps(trace: &Trace, transactions: &[SealedTransaction]) -> Result<Vec<Step>> {
+fn append_steps(
+    trace: &Trace,
+    log: &str,
+    runtime: &dyn Runtime,
+    transactions: &[SealedTransaction],
+) -> Result<Vec<Step>> {
     let Some(device) = log_rules::author(transactions)? else { return Ok(Vec::new()) };
     let known = trace.found(1).first().map_or(Ok(DeviceRow::new(device)), DeviceRow::read)?;
     let held = trace.found(2).iter().cloned().map(read_transaction).collect::<Result<Vec<_>>>()?;
@@ -164,12 +194,17 @@ fn append_steps(trace: &Trace, transactions: &[SealedTransaction]) -> Result<Vec
     let fresh = log_rules::fresh(transactions, known.last_sequence, held)?;
     let Some(last) = fresh.last() else { return Ok(Vec::new()) };
     let end = trace.found(0).first().map_or(Ok(0), |row| uint(row.get(0)))?;
-    let rows = (end + 1..).zip(fresh).map(|(at, one)| transaction_record(at, one)).collect();
+    let rows = (end + 1..).zip(fresh).map(|(at, one)| transaction_record(log, at, one)).collect();
     let device = DeviceRow { last_sequence: last.sequence, ..known };
-    Ok(vec![
+    let mut steps = vec![
         Step::create(TRANSACTIONS, rows),
-        Step::create_or(DEVICES, vec![device.record()], OnConflict::Replace),
-    ])
+        Step::create_or(DEVICES, vec![device.record(log)], OnConflict::Replace),
+    ];
+    // A log that holds something was made: the last transaction of a device stays.
+    if end == 0 {
+        steps.push(make(log, runtime));
+    }
+    Ok(steps)
 }
 
 #[cfg_attr(not(target_family = "wasm"), async_trait)]
@@ -187,15 +222,17 @@ impl SharedSyncLog for BackendSharedLog {
         else {
             return Ok(());
         };
-        let known = written_by(device)
+        let known = written_by(&self.name, device)
             .and(field("sequence").gte(int(first.sequence)))
             .and(field("sequence").lte(int(end.sequence)));
         let look = Batch::new()
             .find(Query::new(TRANSACTIONS).filter(known))
-            .find(DeviceRow::find(device))
-            .find(last_position());
+            .find(DeviceRow::find(&self.name, device))
+            .find(last_position(&self.name))
+            .touching([IDENTITY]);
         let transactions: Arc<[SealedTransaction]> = transactions.into();
-        let decide = move |trace: &Trace| append_steps(trace, &transactions);
+        let (log, runtime) = (Name::clone(&self.name), Arc::clone(self.storage.runtime()));
+        let decide = move |trace: &Trace| append_steps(trace, &log, &*runtime, &transactions);
         self.execute_then(look, "appending to the shared log", decide).await.map(|_| ())
     }
 
@@ -225,25 +262,25 @@ impl SharedSyncLog for BackendSharedLog {
     }
 
     /// Of other processes as well, if the backend can tell that they have written
-    /// ([`Storage::changes`](storex_core::Storage::changes)).
+    /// ([`Storage::changes`](storex_core::Storage::changes)). What is written to other logs of the database wakes nobody here.
     async fn changed(&self, reader: Device, after: &Cursor) -> Result<()> {
         let during = "waiting for news";
         let position = after.position()?;
         // Before the look, so that nothing falls between the two.
-        let mut changes = self.storage.changes();
+        let mut news = self.storage.key_news(TRANSACTIONS, &*self.name).during(during)?;
         loop {
             if let Err(SyncError::BelowFloor { .. }) = self.check_place(reader, position).await {
                 return Ok(());
             }
             let first = Query::new(TRANSACTIONS)
-                .filter(for_reader(reader, position))
+                .filter(for_reader(&self.name, reader, position))
                 .order_by("position", Direction::Ascending)
                 .limit(1)
                 .select(["position"]);
             if !self.storage.find(first).await.during(during)?.is_empty() {
                 return Ok(());
             }
-            changes.next().await.ok_or(SyncError::Closed { during })?;
+            news.next().await.ok_or(SyncError::Closed { during })?;
         }
     }
 
@@ -257,14 +294,15 @@ impl SharedSyncLog for BackendSharedLog {
 
     async fn reidentify(&self, known: LogId) -> Result<LogId> {
         let during = "giving the shared log another identity";
-        let mut id = [0; 16];
-        self.storage.runtime().fill_random(&mut id);
-        let look = Batch::new().find(Query::new(IDENTITY).filter(Filter::key(LOG)));
+        let look = Batch::new().find(self.find_identity());
+        let (log, runtime) = (Name::clone(&self.name), Arc::clone(self.storage.runtime()));
         let decide = move |trace: &Trace| {
-            let other = vec![identity(LogId(id))];
-            Ok(match identity_among(trace.found(0))? == known {
-                true => vec![Step::create_or(IDENTITY, other, OnConflict::Replace)],
-                false => Vec::new(),
+            let other = || vec![new_identity(&log, &*runtime)];
+            Ok(match identity_among(trace.found(0))? {
+                Some(id) if id == known => {
+                    vec![Step::create_or(IDENTITY, other(), OnConflict::Replace)]
+                }
+                _ => Vec::new(),
             })
         };
         self.execute_then(look, during, decide).await?;

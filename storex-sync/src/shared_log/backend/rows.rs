@@ -1,9 +1,6 @@
-//! What a shared log keeps in its database.
+//! What shared logs keep in their database.
 
-use storex_core::{
-    Definition, Direction, FieldOption, FieldType, Filter, Key, Query, Record, Registry, Value,
-    field,
-};
+use storex_core::{Definition, Direction, FieldType, Filter, Key, Query, Record, Value, field};
 
 use crate::error::{Result, SyncError};
 use crate::shared_log::SealedTransaction;
@@ -16,55 +13,53 @@ pub(super) const IDENTITY: &str = "shared_log";
 pub(super) const SNAPSHOT: &str = "shared_snapshot";
 pub(super) const SNAPSHOT_PAGES: &str = "shared_snapshot_page";
 
-pub(super) fn registry() -> storex_core::Result<Registry> {
-    Registry::builder()
-        .collection(
-            Definition::new(TRANSACTIONS)
-                .field("position", FieldType::Int)
-                .field("device", FieldType::Binary)
-                .field("incarnation", FieldType::Int)
-                .field("sequence", FieldType::Int)
-                .field("transaction", FieldType::Binary)
-                .primary_key(["position"])
-                .unique(["device", "incarnation", "sequence"]),
-        )
-        .collection(
-            // The defaults are for databases from before there were such fields.
-            Definition::new(DEVICES)
-                .field("device", FieldType::Binary)
-                .field("incarnation", FieldType::Int)
-                .field("last_sequence", FieldType::Int)
-                .field("acknowledged", FieldType::Int)
-                .field_with("member", FieldType::Boolean, [FieldOption::Default(Value::Bool(true))])
-                .field_with("floor", FieldType::Int, [FieldOption::Default(Value::Int(0))])
-                .primary_key(["device", "incarnation"]),
-        )
-        .collection(
-            Definition::new(IDENTITY)
-                .field("name", FieldType::String)
-                .field("id", FieldType::Binary)
-                .primary_key(["name"]),
-        )
-        .collection(
-            Definition::new(SNAPSHOT)
-                .field("name", FieldType::String)
-                .field("maker", FieldType::Binary)
-                .field("incarnation", FieldType::Int)
-                .field("number", FieldType::Binary)
-                .field("pages", FieldType::Int)
-                .field("place", FieldType::Binary)
-                .primary_key(["name"]),
-        )
-        .collection(
-            Definition::new(SNAPSHOT_PAGES)
-                .field("maker", FieldType::Binary)
-                .field("incarnation", FieldType::Int)
-                .field("number", FieldType::Binary)
-                .field("page", FieldType::Int)
-                .field("bytes", FieldType::Binary)
-                .primary_key(["maker", "incarnation", "number", "page"]),
-        )
-        .build()
+/// Everything begins with the name of the log that it is in.
+pub(super) fn collections() -> Vec<Definition> {
+    vec![
+        Definition::new(TRANSACTIONS)
+            .field("log", FieldType::String)
+            .field("position", FieldType::Int)
+            .field("device", FieldType::Binary)
+            .field("incarnation", FieldType::Int)
+            .field("sequence", FieldType::Int)
+            .field("transaction", FieldType::Binary)
+            .primary_key(["log", "position"])
+            .unique(["log", "device", "incarnation", "sequence"]),
+        Definition::new(DEVICES)
+            .field("log", FieldType::String)
+            .field("device", FieldType::Binary)
+            .field("incarnation", FieldType::Int)
+            .field("last_sequence", FieldType::Int)
+            .field("acknowledged", FieldType::Int)
+            .field("member", FieldType::Boolean)
+            .field("floor", FieldType::Int)
+            .primary_key(["log", "device", "incarnation"]),
+        Definition::new(IDENTITY)
+            .field("name", FieldType::String)
+            .field("id", FieldType::Binary)
+            .primary_key(["name"]),
+        Definition::new(SNAPSHOT)
+            .field("log", FieldType::String)
+            .field("maker", FieldType::Binary)
+            .field("incarnation", FieldType::Int)
+            .field("number", FieldType::Binary)
+            .field("pages", FieldType::Int)
+            .field("place", FieldType::Binary)
+            .primary_key(["log"]),
+        Definition::new(SNAPSHOT_PAGES)
+            .field("log", FieldType::String)
+            .field("maker", FieldType::Binary)
+            .field("incarnation", FieldType::Int)
+            .field("number", FieldType::Binary)
+            .field("page", FieldType::Int)
+            .field("bytes", FieldType::Binary)
+            .primary_key(["log", "maker", "incarnation", "number", "page"]),
+    ]
+}
+
+/// What is in a log.
+pub(super) fn of_log(name: &str) -> Filter {
+    field("log").eq(name)
 }
 
 /// What the log knows of a device.
@@ -86,18 +81,19 @@ impl DeviceRow {
     }
 
     pub(super) fn read(row: &Record) -> Result<Self> {
-        let Value::Bool(member) = *row.get(4) else { return Err(wrong()) };
+        let Value::Bool(member) = *row.get(5) else { return Err(wrong()) };
         Ok(Self {
-            device: device(row.get(0), row.get(1))?,
-            last_sequence: uint(row.get(2))?,
-            acknowledged: uint(row.get(3))?,
+            device: device(row.get(1), row.get(2))?,
+            last_sequence: uint(row.get(3))?,
+            acknowledged: uint(row.get(4))?,
             member,
-            floor: uint(row.get(5))?,
+            floor: uint(row.get(6))?,
         })
     }
 
-    pub(super) fn record(&self) -> Record {
+    pub(super) fn record(&self, log: &str) -> Record {
         Record::new(vec![
+            Value::from(log),
             Value::Bytes(self.device.id.to_vec()),
             Value::Int(i64::from(self.device.incarnation)),
             int(self.last_sequence),
@@ -107,22 +103,33 @@ impl DeviceRow {
         ])
     }
 
-    pub(super) fn find(device: Device) -> Query {
-        Query::new(DEVICES).filter(Self::only(device))
-    }
-
-    pub(super) fn only(device: Device) -> Filter {
+    pub(super) fn only(log: &str, device: Device) -> Filter {
         Filter::Keys(vec![Key::compound([
+            Value::from(log),
             Value::Bytes(device.id.to_vec()),
             Value::Int(i64::from(device.incarnation)),
         ])])
     }
+
+    pub(super) fn find(log: &str, device: Device) -> Query {
+        Query::new(DEVICES).filter(Self::only(log, device))
+    }
+
+    /// Those that a log knows.
+    pub(super) fn find_all(log: &str) -> Query {
+        Query::new(DEVICES).filter(of_log(log))
+    }
 }
 
 /// A row for the transaction at this position.
-pub(super) fn transaction_record(position: u64, transaction: &SealedTransaction) -> Record {
+pub(super) fn transaction_record(
+    log: &str,
+    position: u64,
+    transaction: &SealedTransaction,
+) -> Record {
     let SealedTransaction { device, sequence, payload } = transaction;
     Record::new(vec![
+        Value::from(log),
         int(position),
         Value::Bytes(device.id.to_vec()),
         Value::Int(i64::from(device.incarnation)),
@@ -131,8 +138,13 @@ pub(super) fn transaction_record(position: u64, transaction: &SealedTransaction)
     ])
 }
 
+/// The position of a row.
+pub(super) fn position_of(row: &Record) -> Result<u64> {
+    uint(row.get(1))
+}
+
 pub(super) fn read_transaction(row: Record) -> Result<SealedTransaction> {
-    let (device, sequence) = (device(row.get(1), row.get(2))?, uint(row.get(3))?);
+    let (device, sequence) = (device(row.get(2), row.get(3))?, uint(row.get(4))?);
     match row.into_values().pop() {
         Some(Value::Bytes(payload)) => Ok(SealedTransaction { device, sequence, payload }),
         _ => Err(wrong()),
@@ -140,21 +152,23 @@ pub(super) fn read_transaction(row: Record) -> Result<SealedTransaction> {
 }
 
 /// The transactions that a device wrote.
-pub(super) fn written_by(device: Device) -> Filter {
-    field("device").eq(device.id.as_slice()).and(field("incarnation").eq(device.incarnation))
+pub(super) fn written_by(log: &str, device: Device) -> Filter {
+    let device =
+        field("device").eq(device.id.as_slice()).and(field("incarnation").eq(device.incarnation));
+    of_log(log).and(device)
 }
 
 /// The transactions for a device behind a position.
-pub(super) fn for_reader(reader: Device, position: u64) -> Filter {
-    let behind = field("position").gt(int(position));
+pub(super) fn for_reader(log: &str, reader: Device, position: u64) -> Filter {
     let others =
         field("device").ne(reader.id.as_slice()).or(field("incarnation").ne(reader.incarnation));
-    behind.and(others)
+    of_log(log).and(field("position").gt(int(position))).and(others)
 }
 
-/// The highest position: one look at the end of the primary key.
-pub(super) fn last_position() -> Query {
+/// The highest position: one look at the end of the log's part of the primary key.
+pub(super) fn last_position(log: &str) -> Query {
     Query::new(TRANSACTIONS)
+        .filter(of_log(log))
         .order_by("position", Direction::Descending)
         .limit(1)
         .select(["position"])

@@ -1,0 +1,98 @@
+//! [`App`]: what all requests share.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use storex_core::Runtime;
+use storex_sync::http::Code;
+use tokio::sync::Semaphore;
+
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::http::{Failure, Outcome};
+use crate::identity::Verifier;
+use crate::limiter::{Limiter, Who};
+use crate::metrics::{Gauges, Metrics};
+use crate::relay::Rooms;
+use crate::sessions::Sessions;
+use crate::store::{DeviceId, Store};
+use crate::user::User;
+
+/// What all requests share.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) verifier: Arc<dyn Verifier>,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) config: Config,
+    pub(crate) directory: Directory,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) rooms: Arc<Rooms>,
+    pub(crate) metrics: Metrics,
+    /// A permit for each byte of a body that may be in memory.
+    pub(crate) bodies: Arc<Semaphore>,
+    /// A permit for each connection.
+    pub(crate) connections: Arc<Semaphore>,
+    limiter: Limiter,
+    /// The users whose logs have changed since they were trimmed.
+    to_trim: Mutex<HashSet<User>>,
+}
+
+impl App {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        verifier: Arc<dyn Verifier>,
+        runtime: Arc<dyn Runtime>,
+        config: Config,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            verifier,
+            runtime,
+            directory: Directory::default(),
+            sessions: Sessions::new(&config.limits),
+            rooms: Rooms::new(&config.relay),
+            metrics: Metrics::default(),
+            bodies: Arc::new(Semaphore::new(config.limits.bodies_bytes)),
+            connections: Arc::new(Semaphore::new(config.limits.connections)),
+            limiter: Limiter::new(&config.limits),
+            to_trim: Mutex::default(),
+            config,
+        })
+    }
+
+    /// Counts a request, or refuses it.
+    pub(crate) fn take_request(&self, who: Who) -> Outcome<()> {
+        self.limiter.take(who, self.runtime.now()).map_err(|after| {
+            self.metrics.rate_limited.add(1);
+            Failure::rate_limited(Code::RateLimited, "too many requests", after)
+        })
+    }
+
+    /// A device was shut out: what is open of it ends, and what comes is refused.
+    pub(crate) fn shut_out(&self, user: &User, device: DeviceId) {
+        self.directory.forget(user, device);
+        self.sessions.revoke(user, device);
+    }
+
+    /// The log of a user has changed, so that something may be droppable.
+    pub(crate) fn trim_later(&self, user: &User) {
+        let mut users = self.to_trim.lock().unwrap_or_else(PoisonError::into_inner);
+        if !users.contains(user) {
+            users.insert(user.clone());
+        }
+    }
+
+    /// The users whose logs have changed since this was last asked.
+    pub(crate) fn users_to_trim(&self) -> HashSet<User> {
+        std::mem::take(&mut *self.to_trim.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn gauges(&self) -> Gauges {
+        Gauges {
+            connections: self.config.limits.connections - self.connections.available_permits(),
+            sockets: self.sessions.open(),
+            rooms: self.rooms.len(),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! [`Caller`]: who asks.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use storex_sync::http::Code;
+use storex_sync::{Device, SharedSyncLog};
+
+use super::failure::{Failure, Outcome};
+use crate::app::App;
+use crate::error::ServerError;
+use crate::identity::Identity;
+use crate::limiter::Who;
+use crate::store::DeviceId;
+use crate::user::User;
+
+/// The longest token that is looked at.
+const LONGEST: usize = 8 << 10;
+
+/// Where a request came from: the address of the connection, which may be a proxy's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// Who asks: somebody whose token is good, and who has not asked too often.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) user: User,
+    /// The only device that may use the token.
+    pub(crate) bound: Option<DeviceId>,
+}
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Outcome<Self> {
+        let Some(token) = bearer(&parts.headers)? else {
+            return Err(unauthorized("there is no `authorization: Bearer ..`"));
+        };
+        authenticate(app, token).await
+    }
+}
+
+/// Who has this token.
+pub(crate) async fn authenticate(app: &App, token: &str) -> Outcome<Caller> {
+    let verified = app.verifier.verify(token).await.map_err(|error| match error {
+        ServerError::InvalidUser { .. } => unauthorized("the token names no user"),
+        error => error.into(),
+    });
+    let Identity { user, device: bound } = verified.inspect_err(|error| {
+        if error.code() == Code::Unauthorized {
+            app.metrics.unauthorized.add(1);
+        }
+    })?;
+    app.take_request(Who::User(user.clone()))?;
+    let caller = Caller { user, bound };
+    if let Some(device) = bound {
+        caller.admit(app, device).await?;
+    }
+    Ok(caller)
+}
+
+impl Caller {
+    /// Refuses a device that the token is not for, or that was revoked; notes that the others are here.
+    pub(crate) async fn admit(&self, app: &App, device: DeviceId) -> Outcome<()> {
+        self.allow(device)?;
+        if app.directory.is_revoked(&*app.store, &self.user, device, app.runtime.now()).await? {
+            return Err(revoked());
+        }
+        Ok(())
+    }
+
+    /// Refuses a device that the token is not for.
+    pub(crate) fn allow(&self, device: DeviceId) -> Outcome<()> {
+        if device == Device::NOBODY.id {
+            return Err(Failure::new(Code::Forbidden, "this device is nobody"));
+        }
+        match self.bound {
+            Some(bound) if bound != device => {
+                Err(Failure::new(Code::Forbidden, "the token is for another device"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The caller's own log: there is no way to another's.
+    pub(crate) async fn log(&self, app: &App) -> Outcome<Arc<dyn SharedSyncLog>> {
+        Ok(app.store.log(&self.user).await?)
+    }
+}
+
+pub(crate) fn revoked() -> Failure {
+    Failure::new(Code::Revoked, "this device was revoked")
+}
+
+fn unauthorized(reason: &str) -> Failure {
+    Failure::new(Code::Unauthorized, reason)
+}
+
+/// The token of the request, if it has one.
+pub(crate) fn bearer(headers: &HeaderMap) -> Outcome<Option<&str>> {
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let (Some(header), None) = (all.next(), all.next()) else {
+        return match headers.contains_key(AUTHORIZATION) {
+            true => Err(unauthorized("there are several `authorization`")),
+            false => Ok(None),
+        };
+    };
+    let text = header.to_str().map_err(|_| unauthorized("`authorization` cannot be read"))?;
+    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+    let token = token.trim();
+    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() || token.len() > LONGEST {
+        return Err(unauthorized("`authorization` is not of the form `Bearer ..`"));
+    }
+    Ok(Some(token))
+}

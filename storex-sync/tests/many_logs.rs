@@ -1,0 +1,242 @@
+//! Many shared logs in one database.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // these are tests
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use async_trait::async_trait;
+use storex_core::{
+    Backend, Batch, BatchOutcome, Capabilities, Definition, Error, FieldType, Query, Record,
+    Registry, Result, Storage,
+};
+use storex_memory::{MemoryBackend, TestRuntime};
+use storex_sync::{
+    BackendSharedLog, BackendSharedLogs, Cursor, Device, SealedTransaction, SharedSyncLog,
+    Snapshot, SnapshotId, SyncError,
+};
+
+const ALL: usize = 1 << 20;
+
+/// A database that counts what is read.
+#[derive(Debug, Default)]
+struct Counting {
+    inner: MemoryBackend,
+    reads: AtomicU64,
+}
+
+#[async_trait]
+impl Backend for Counting {
+    fn name(&self) -> &'static str {
+        "counting"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn open(&self, registry: Arc<Registry>) -> Result<()> {
+        self.inner.open(registry).await
+    }
+
+    async fn find(&self, query: Query) -> Result<Vec<Record>> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        self.inner.find(query).await
+    }
+
+    async fn count(&self, query: Query) -> Result<u64> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        self.inner.count(query).await
+    }
+
+    async fn execute(&self, batch: Batch) -> Result<BatchOutcome> {
+        self.inner.execute(batch).await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.inner.flush().await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.inner.close().await
+    }
+}
+
+async fn open() -> BackendSharedLogs {
+    let runtime = Arc::new(TestRuntime::new(1));
+    BackendSharedLogs::open(MemoryBackend::new(), runtime).await.unwrap()
+}
+
+fn device(n: u8) -> Device {
+    Device { id: [n; 16], incarnation: 0 }
+}
+
+fn transaction(sequence: u64) -> SealedTransaction {
+    SealedTransaction { device: device(1), sequence, payload: vec![7; 10] }
+}
+
+/// What a future gives at once, if anything.
+fn polled<T>(future: &mut Pin<Box<impl Future<Output = T>>>) -> Option<T> {
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+async fn read(log: &BackendSharedLog) -> storex_sync::Page {
+    log.read(device(2), &Cursor::default(), ALL).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_made_keeps_the_identity_that_was_read() {
+    let logs = open().await;
+    let page = read(&logs.log("ada")).await;
+    assert!(page.transactions.is_empty() && !page.more);
+    assert_eq!(page.own, 0);
+    assert_eq!(read(&logs.log("ada")).await.log, page.log);
+    assert_eq!(logs.log("ada").register(device(1)).await.unwrap(), page.log);
+    logs.log("ada").append(&[transaction(1)]).await.unwrap();
+    assert_eq!(read(&logs.log("ada")).await.log, page.log);
+    assert_ne!(read(&logs.log("bob")).await.log, page.log);
+}
+
+#[tokio::test]
+async fn a_log_has_an_identity_however_it_was_made() {
+    let logs = open().await;
+    logs.log("appended").append(&[transaction(1)]).await.unwrap();
+    logs.log("acknowledged").acknowledge(device(1), &Cursor::default()).await.unwrap();
+    logs.log("read").read(device(1), &Cursor::default(), ALL).await.unwrap();
+    logs.log("registered").register(device(1)).await.unwrap();
+    // What is only looked at is not made.
+    assert!(logs.log("nothing").members().await.unwrap().is_empty());
+    let _ = logs.log("nothing").trim().await.unwrap();
+    let made = ["acknowledged", "appended", "read", "registered"];
+    assert_eq!(logs.names(None, 10).await.unwrap(), made);
+    for name in made {
+        let log = logs.log(name);
+        assert_eq!(log.register(device(3)).await.unwrap(), read(&log).await.log);
+    }
+}
+
+#[tokio::test]
+async fn names_come_in_pages_in_the_order_of_their_bytes() {
+    let logs = open().await;
+    let names = ["", " ", "%", "A", "_", "a", "a b", "ab", "é", "ü/ä", "日本"];
+    for name in names.iter().rev() {
+        logs.log(*name).register(device(1)).await.unwrap();
+    }
+    assert_eq!(logs.names(None, 100).await.unwrap(), names);
+    let mut paged: Vec<String> = Vec::new();
+    loop {
+        let page = logs.names(paged.last().map(String::as_str), 3).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        paged.extend(page);
+    }
+    assert_eq!(paged, names);
+}
+
+#[tokio::test]
+async fn a_place_tells_nothing_of_other_logs() {
+    let logs = open().await;
+    for name in ["a", "ada2", "z"] {
+        logs.log(name).append(&[transaction(1), transaction(2)]).await.unwrap();
+    }
+    let ada = logs.log("ada");
+    assert_eq!(read(&ada).await.cursor, Cursor::at(0));
+    ada.append(&[transaction(1)]).await.unwrap();
+    assert_eq!(read(&ada).await.cursor, Cursor::at(1));
+    assert_eq!(ada.snapshots().unwrap().usage().await.unwrap().transactions, 1);
+}
+
+#[tokio::test]
+async fn a_log_that_was_removed_is_another_one_and_its_neighbours_stay() {
+    let logs = open().await;
+    let (ada, bob) = (logs.log("ada"), logs.log("ada2"));
+    for log in [&ada, &bob] {
+        log.register(device(2)).await.unwrap();
+        log.append(&[transaction(1), transaction(2)]).await.unwrap();
+        let id = SnapshotId { maker: device(1), number: 1 };
+        let snapshots = log.snapshots().unwrap();
+        snapshots.put_page(id, 0, b"a page").await.unwrap();
+        let snapshot = Snapshot { id, pages: 1, place: Cursor::at(1) };
+        assert!(snapshots.publish(&snapshot).await.unwrap());
+    }
+    let (page, of_bob) = (read(&ada).await, read(&bob).await);
+    logs.remove("ada").await.unwrap();
+    logs.remove("ada").await.unwrap();
+    assert_eq!(logs.names(None, 10).await.unwrap(), ["ada2"]);
+    let gone = ada.read(device(2), &page.cursor, ALL).await;
+    assert!(matches!(gone, Err(SyncError::LogReplaced)), "{gone:?}");
+    let anew = read(&ada).await;
+    assert_ne!(anew.log, page.log);
+    assert!(anew.transactions.is_empty());
+    assert!(ada.members().await.unwrap().is_empty());
+    let snapshots = ada.snapshots().unwrap();
+    assert_eq!(snapshots.published().await.unwrap(), None);
+    let id = SnapshotId { maker: device(1), number: 1 };
+    assert_eq!(snapshots.page(id, 0).await.unwrap(), None);
+    ada.append(&[transaction(1)]).await.unwrap();
+    assert_eq!(read(&ada).await.cursor, Cursor::at(1));
+    assert_eq!(read(&bob).await, of_bob);
+    assert!(bob.snapshots().unwrap().page(id, 0).await.unwrap().is_some());
+}
+
+/// A thousand wait, each at a log of its own; an append to one makes nobody else look.
+#[tokio::test]
+async fn news_of_one_log_cost_those_who_wait_at_others_nothing() {
+    let backend = Arc::new(Counting::default());
+    let runtime = Arc::new(TestRuntime::new(1));
+    let logs = BackendSharedLogs::open(Arc::clone(&backend), runtime).await.unwrap();
+    let all: Vec<BackendSharedLog> = (0..1000).map(|n| logs.log(format!("user {n}"))).collect();
+    let beginning = Cursor::default();
+    let waiting = all.iter().map(|log| Box::pin(log.changed(device(2), &beginning)));
+    let mut waiting: Vec<_> = waiting.collect();
+    for waits in &mut waiting {
+        assert!(polled(waits).is_none());
+    }
+    all[7].append(&[transaction(1)]).await.unwrap();
+    let before = backend.reads.load(Ordering::SeqCst);
+    let mut told = Vec::new();
+    for (n, waits) in waiting.iter_mut().enumerate() {
+        if let Some(news) = polled(waits) {
+            news.unwrap();
+            told.push(n);
+        }
+    }
+    assert_eq!(told, [7]);
+    let reads = backend.reads.load(Ordering::SeqCst) - before;
+    assert!(reads <= 2, "{reads} reads for the news of one log");
+    drop(waiting.remove(7));
+    logs.close().await.unwrap();
+    for waits in waiting {
+        let ended = waits.await;
+        assert!(matches!(ended, Err(SyncError::Closed { .. })), "{ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_logs_stand_beside_other_collections() {
+    let runtime = Arc::new(TestRuntime::new(1));
+    let account = || Definition::new("account").field("email", FieldType::String);
+    let open = async |definitions: Vec<Definition>| {
+        let registry = Registry::builder().collection(account()).collections(definitions);
+        let registry = registry.build().unwrap();
+        Storage::builder(MemoryBackend::new(), registry, runtime.clone()).open().await.unwrap()
+    };
+    let storage = open(BackendSharedLogs::collections()).await;
+    let logs = BackendSharedLogs::over(&storage).unwrap();
+    logs.log("ada").append(&[transaction(1)]).await.unwrap();
+    assert_eq!(read(&logs.log("ada")).await.transactions, [transaction(1)]);
+    assert_eq!(storage.count(Query::new("account")).await.unwrap(), 0);
+
+    let none = BackendSharedLogs::over(&open(Vec::new()).await).unwrap_err();
+    assert!(matches!(none.storage_error(), Some(Error::UnknownCollection { .. })), "{none}");
+    let mut others = BackendSharedLogs::collections();
+    let name = others.pop().unwrap().name().clone();
+    others.push(Definition::new(name).field("colour", FieldType::String));
+    let others = BackendSharedLogs::over(&open(others).await).unwrap_err();
+    assert!(matches!(others.storage_error(), Some(Error::SchemaMismatch { .. })), "{others}");
+}
