@@ -65,6 +65,8 @@ CREATE TABLE storex.device (
     PRIMARY KEY (account, id)
 ) PARTITION BY HASH (account);
 
+CREATE INDEX ON storex.device (revoked_at) WHERE revoked_at IS NOT NULL;
+
 DO $$
 DECLARE
     parted text;
