@@ -15,6 +15,8 @@ mod http;
 mod identity;
 mod limiter;
 mod metrics;
+#[cfg(feature = "objects")]
+mod objects;
 mod openapi;
 mod relay;
 mod routes;
@@ -29,6 +31,8 @@ pub use identity::{
     FetchKeys, Identity, JwtRules, JwtVerifier, KeyFile, KeySet, TokenFile, Tokens, Verifier,
     VerifyWith,
 };
+#[cfg(feature = "objects")]
+pub use objects::Objects;
 pub use serve::Server;
 #[cfg(feature = "tls")]
 pub use serve::TlsFiles;
