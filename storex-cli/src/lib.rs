@@ -24,6 +24,8 @@ mod guide {
     mod blobs {}
     #[doc = include_str!("../../docs/guide/channels.md")]
     mod channels {}
+    #[doc = include_str!("../../docs/guide/encryption.md")]
+    mod encryption {}
     #[doc = include_str!("../../docs/guide/initial-sync.md")]
     mod initial_sync {}
     #[doc = include_str!("../../docs/guide/live.md")]

@@ -5,6 +5,8 @@
 //! ```
 //!
 //! - [`Server`] answers, with what a [`Store`] keeps, those whom a [`Verifier`] lets in, as far as a [`Config`] allows it.
+//! - [`SqliteStore`] keeps everything in one SQLite file, [`BackendStore`] in any storex database. A [`Store`] of your own is tested by
+//!   `store_conformance!` of the crate `storex-conformance`.
 //! - The requests are those of `docs/decisions/0039-the-server.md`; a running server describes them at `/openapi.json`.
 
 mod app;
@@ -36,7 +38,9 @@ pub use objects::Objects;
 pub use serve::Server;
 #[cfg(feature = "tls")]
 pub use serve::TlsFiles;
-pub use store::{DeviceId, DeviceInfo, Store};
+#[cfg(feature = "sqlite")]
+pub use store::SqliteStore;
+pub use store::{BackendStore, DeviceId, DeviceInfo, Store};
 #[cfg(feature = "postgres")]
 pub use store::{PostgresOptions, PostgresStore};
 pub use user::User;

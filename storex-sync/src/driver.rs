@@ -151,6 +151,8 @@ impl Driver {
             () = or_never(&mut timers.gather) => Some(Event::Fired(Timer::Gather)),
             news = or_never(news) => match news {
                 Ok(()) => Some(Event::News),
+                // An exchange is told the same, and says what follows from it.
+                Err(error) if error.recovery() == Recovery::LogIn => Some(Event::News),
                 Err(error) => {
                     tracing::debug!(error = %describe(&error), "the shared log tells no news");
                     None

@@ -6,6 +6,7 @@ use std::time::Duration;
 use storex_core::{Error, ErrorKind, Name, Source};
 
 use crate::blobs::BlobRef;
+use crate::shared_log::SealedKeyName;
 use crate::stamp::Device;
 
 /// The result of this crate's functions.
@@ -281,6 +282,52 @@ pub enum SyncError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The shared log keeps no sealed keys ([`SharedSyncLog::keys`](crate::SharedSyncLog::keys)).
+    #[error(
+        "the shared log keeps no keys: make the first key on one device, and hand it over to the others by pairing"
+    )]
+    KeepsNoKeys,
+    /// The shared log holds no key that was sealed by a passphrase: nothing in it is encrypted yet, or the keys are only handed over from
+    /// device to device.
+    #[error(
+        "the shared log holds no key that a passphrase opens: make the first key (`EncryptedSharedLog::create`), or have another device hand over its keys"
+    )]
+    NoKeys,
+    /// The shared log holds keys already, so no first one is made.
+    #[error("the shared log is encrypted already: open it with the passphrase")]
+    HasKeys,
+    /// The passphrase opens none of the keys in the shared log. Nothing was sent.
+    #[error("the passphrase is not the one that the shared log was encrypted with")]
+    WrongPassphrase,
+    /// The passphrase opens a key that is in the shared log. Whoever knows it would be able to read what comes after, too.
+    #[error(
+        "this passphrase was in use before: whoever is to be left out knows it; choose another"
+    )]
+    FormerPassphrase,
+    /// Something in the shared log is encrypted with a key that this device does not have. Nothing of it was applied; it is read once the
+    /// key is here.
+    #[error(
+        "{what} is encrypted with a key that this device does not have: the keys were changed; enter the new passphrase (`EncryptedSharedLog::unlock`), or have another device hand over its keys"
+    )]
+    UnknownKey {
+        /// What it is, with its device and number.
+        what: String,
+    },
+    /// Something in the shared log was not encrypted by a device that has its key: it is damaged, was forged, or was put there without
+    /// encryption. Nothing of it was applied.
+    #[error("{what} cannot be decrypted: {reason}")]
+    NotAuthentic {
+        /// What it is, with its device and number.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is another sealed key of this name in the shared log.
+    #[error("the shared log holds another sealed key under the name {name}")]
+    KeyExists {
+        /// The name.
+        name: SealedKeyName,
+    },
     /// The storage has no collections for blobs.
     #[error("the storage keeps no blobs: add `Blobs::module` before it is opened")]
     NoBlobs,
@@ -325,7 +372,10 @@ impl SyncError {
             | Self::UnknownLane { .. }
             | Self::LockOfAnotherLane { .. }
             | Self::LogOfAnotherLane { .. } => ErrorKind::Invalid,
-            Self::NoSnapshots => ErrorKind::Unsupported,
+            Self::NoSnapshots | Self::KeepsNoKeys => ErrorKind::Unsupported,
+            Self::WrongPassphrase | Self::FormerPassphrase => ErrorKind::Invalid,
+            Self::NotAuthentic { .. } => ErrorKind::Corrupt,
+            Self::HasKeys | Self::KeyExists { .. } => ErrorKind::Conflict,
             Self::Transport { .. } | Self::LockFile { .. } => ErrorKind::Io,
             Self::HeldElsewhere | Self::LeaseLost => ErrorKind::Busy,
             Self::Closed { .. } => ErrorKind::Closed,
@@ -350,7 +400,10 @@ impl SyncError {
             Self::Stopped | Self::Cancelled | Self::Disconnected { .. } => ErrorKind::Closed,
             Self::Elsewhere { kind, .. } => *kind,
             Self::Rejected { .. } => ErrorKind::Other,
-            Self::UnknownWrite { .. } | Self::BlobMissing { .. } => ErrorKind::NotFound,
+            Self::UnknownWrite { .. }
+            | Self::BlobMissing { .. }
+            | Self::NoKeys
+            | Self::UnknownKey { .. } => ErrorKind::NotFound,
             Self::ParkingFull { .. } => ErrorKind::Full,
             Self::Joined(error) => error.kind(),
         }

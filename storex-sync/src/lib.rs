@@ -10,10 +10,13 @@
 //!
 //! - [`SyncLog`] is the middleware: every write is executed and logged in one transaction.
 //! - [`Sync::sync_once`] and [`ContinuousSync`] exchange with a [`SharedSyncLog`]: [`MemorySharedLog`],
-//!   [`BackendSharedLog`] in any storex backend (of many logs in one database: [`BackendSharedLogs`]), or `ObjectSharedLog` (feature `object-store`) in a folder or an object store.
+//!   [`BackendSharedLog`] in any storex backend (of many logs in one database: [`BackendSharedLogs`]), `ObjectSharedLog` (feature `object-store`) in a folder or
+//!   an object store, or `http::HttpSharedLog` (feature `http`) of a server, over `http::NativeTransport` (feature `http-native`) or `http::WebTransport`
+//!   (feature `http-web`).
+//! - `EncryptedSharedLog` (feature `encryption`) is end-to-end encryption around any of these.
 //! - [`Exclusive`] lets one of the programs that share a database sync it at a time.
 //! - [`InitialSync`] brings the contents of one device to another over a [`Channel`]: [`MemoryChannel`], `MessagePortChannel` (feature `web`),
-//!   `StreamChannel` (feature `stream`) or `WebSocketChannel` (feature `websocket`); around any of them [`HeartbeatChannel`],
+//!   `StreamChannel` (feature `stream`), `WebSocketChannel` (feature `websocket`) or `RelayChannel` (feature `http`); around any of them [`HeartbeatChannel`],
 //!   `ZstdChannel` (feature `zstd`) and `SecureChannel` (feature `pairing`), which only two devices that were paired by a code can read.
 //! - [`Blobs`] keeps what is too large for a row, and brings it from device to device beside the log.
 //! - [`merge()`] decides, from stored clocks and the arriving write alone, what becomes of an object: the later stamp wins
@@ -90,8 +93,12 @@ mod counter;
 mod counter_tests;
 #[cfg(feature = "deliberate-faults")]
 mod deliberate;
+#[cfg(any(feature = "encryption", feature = "pairing"))]
+mod device_key;
 mod digest;
 mod driver;
+#[cfg(feature = "encryption")]
+mod encryption;
 pub mod engine;
 mod error;
 mod exclusive;
@@ -159,6 +166,8 @@ pub use blobs::{
 pub use brief::{Brief, BriefReport, Degraded, WhenBusy};
 #[cfg(all(feature = "web", target_family = "wasm"))]
 pub use channel::MessagePortChannel;
+#[cfg(feature = "http")]
+pub use channel::RelayChannel;
 #[cfg(feature = "stream")]
 pub use channel::StreamChannel;
 #[cfg(all(feature = "websocket", not(target_family = "wasm")))]
@@ -172,7 +181,11 @@ pub use continuous::{ContinuousSync, ContinuousSyncBuilder, SyncEvents};
 pub use counter::{Amount, Counted, Counter, Sum};
 #[cfg(feature = "deliberate-faults")]
 pub use deliberate::DeliberateFault;
+#[cfg(any(feature = "encryption", feature = "pairing"))]
+pub use device_key::{DeviceKey, PairedDevice};
 pub use digest::{CollectionDigest, Digest};
+#[cfg(feature = "encryption")]
+pub use encryption::{Access, EncryptedSharedLog, KeyRing, Passphrase, PassphraseCost};
 pub use engine::status::{ExchangeProgress, Phase, SyncEvent, SyncStatus};
 pub use error::{Result, SyncError};
 pub use exclusive::{Exclusive, Guard, LeaseTimes};
@@ -192,7 +205,7 @@ pub use merge::{Action, FieldConflict, Incoming, Merged, merge, merge_object};
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use object_store;
 #[cfg(feature = "pairing")]
-pub use pairing::{DeviceKey, PairedDevice, Pairing, PairingCode, SecureChannel};
+pub use pairing::{Pairing, PairingCode, SecureChannel};
 pub use parked::{Parked, WaitsFor, parked};
 pub use place::Place;
 pub use proxy::{RemoteSync, SyncHost};
@@ -206,8 +219,8 @@ pub use scope::{Backfill, Scope};
 pub use shared_log::ObjectSharedLog;
 pub use shared_log::{
     BackendSharedLog, BackendSharedLogs, Cursor, LogId, LogRequest, Member, MemorySharedLog,
-    MissingWrite, Page, SealedTransaction, SharedSyncLog, Snapshot, SnapshotId, Snapshots, Trimmed,
-    Usage,
+    MissingWrite, Page, SEALED_KEY_LIMIT, SealedKeyName, SealedKeys, SealedTransaction,
+    SharedSyncLog, Snapshot, SnapshotId, Snapshots, Trimmed, Usage,
 };
 pub use stamp::{Device, Hlc, Stamp};
 pub use strategy::{Joins, Strategy};

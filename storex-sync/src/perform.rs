@@ -18,7 +18,7 @@ use crate::parked::{parked, waiting};
 use crate::place::{CURSOR, Move, Place, place_among, read_place};
 use crate::renewal::Renewal;
 use crate::scope::SCOPED;
-use crate::shared_log::{Cursor, LogId, LogRequest, SealedTransaction};
+use crate::shared_log::{Cursor, ENCRYPTED, LogId, LogRequest, Page, SealedTransaction};
 use crate::stamp::Device;
 use crate::sync::{Sync, Turn};
 use crate::writes::WriteId;
@@ -148,6 +148,7 @@ impl Sync {
                 Err(SyncError::Protocol { during, reason })
             }
             Ok(page) => {
+                refuse_encrypted(page.as_ref())?;
                 turn.ahead().answered(request.device, page.as_ref());
                 if acknowledge.is_some() {
                     turn.acknowledged();
@@ -242,6 +243,18 @@ impl Sync {
             result = request => result,
             () = runtime.sleep(after) => Err(SyncError::Timeout { during, after }),
         }
+    }
+}
+
+/// What nobody has decrypted is not parked as if it were damaged: this program does not know that the log is encrypted.
+fn refuse_encrypted(page: Option<&Page>) -> Result<()> {
+    let transactions = page.map_or(&[][..], |page| &page.transactions);
+    match transactions.iter().find(|it| it.payload.first() == Some(&ENCRYPTED)) {
+        Some(SealedTransaction { device, sequence, .. }) => {
+            let what = format!("transaction {sequence} of device {device}");
+            Err(SyncError::UnknownKey { what })
+        }
+        None => Ok(()),
     }
 }
 

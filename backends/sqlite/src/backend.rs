@@ -17,6 +17,7 @@ use storex_core::{
 };
 
 use crate::aggregate;
+use crate::backup;
 use crate::config::{Config, Durability, SqliteBuilder};
 use crate::connection;
 use crate::custom;
@@ -103,6 +104,54 @@ impl SqliteBackend {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.config.path
+    }
+
+    /// Makes a copy of the database as it is at one moment, while it is read and written by whomever: a file of its own, without a
+    /// write-ahead log beside it and without unused pages. It is on the disk when this returns. The backend need not be
+    /// open; the copy has everything that was committed before.
+    ///
+    /// The copy is made under the name `<to>.part`. Dropping the future leaves it to its end. While it is made, the `-wal` file grows by what is
+    /// written.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use serde_json::json;
+    /// # use storex_core::{AutoPk, Definition, FieldType, Registry, Storage, TokioRuntime};
+    /// use storex_sqlite::SqliteBackend;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let registry = || {
+    /// #     let note = Definition::new("note").field("title", FieldType::String);
+    /// #     Registry::builder().collection(note).build()
+    /// # };
+    /// let backend = Arc::new(SqliteBackend::open(dir.path().join("notes.db"))?);
+    /// let storage = Storage::builder(Arc::clone(&backend), registry()?, Arc::new(TokioRuntime))
+    ///     .middleware(AutoPk::new())
+    ///     .open()
+    ///     .await?;
+    /// storage.dynamic("note")?.create(json!({"title": "Hello"})).await?;
+    /// backend.back_up_to(dir.path().join("copy.db")).await?;
+    ///
+    /// let copy = SqliteBackend::open(dir.path().join("copy.db"))?;
+    /// let copy = Storage::builder(copy, registry()?, Arc::new(TokioRuntime)).open().await?;
+    /// assert_eq!(copy.dynamic("note")?.count(&json!({})).await?, 1);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Backend`]: there is no database, there is a file of this name already (it stays as it is), or the copy cannot be written.
+    pub async fn back_up_to(&self, to: impl Into<PathBuf>) -> Result<()> {
+        let (config, to) = (self.config.clone(), to.into());
+        let (reply, answer) = oneshot::channel();
+        thread::Builder::new()
+            .name("storex-sqlite-backup".to_owned())
+            .spawn(move || {
+                // Nobody waits for the answer of a dropped future.
+                let _ = reply.send(backup::back_up(&config, &to));
+            })
+            .map_err(no_thread)?;
+        answer.await.unwrap_or(Err(Error::Closed))
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Running>>> {
@@ -297,7 +346,7 @@ fn flush(path: &Path) -> Result<()> {
 }
 
 #[cfg(unix)]
-fn flush_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn flush_directory(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }

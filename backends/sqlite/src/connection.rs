@@ -98,6 +98,12 @@ pub(crate) fn open_reader(config: &Config) -> Result<Connection> {
     Ok(conn)
 }
 
+/// A connection that copies: SQLite does not do that on one that only reads. The database is not made when it is missing.
+pub(crate) fn open_for_backup(config: &Config) -> Result<Connection> {
+    connect(&config.path, config.busy_timeout, OpenFlags::empty())
+        .map_err(|source| failed_to_open(&config.path, source))
+}
+
 fn connect(path: &Path, busy_timeout: Duration, more: OpenFlags) -> rusqlite::Result<Connection> {
     // No URI: a path with `?` or `%` in it is just a path. No mutex: each connection is used by one thread at a time.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;

@@ -20,6 +20,7 @@
 //!   that has opened the database last; another one that runs searches without it.
 //! - Custom operations: `integrity_check` gives `{"ok": true, "messages": []}`; `explain` takes `{"collection": name,
 //!   "filter": {..}, "options": {..}}` and gives `{"sql": "SELECT ..", "plan": ["SEARCH .. USING INDEX ..", ..]}`.
+//! - [`SqliteBackend::back_up_to`] copies a database while it is used.
 //! - [`Durability`] says when a write is safe: at once, or when it is flushed.
 //! - Every failure is an [`Error`](storex_core::Error) with a kind and a hint what to do; a write that fails has written
 //!   nothing.
@@ -64,6 +65,7 @@
 mod adopt;
 mod aggregate;
 mod backend;
+mod backup;
 mod config;
 mod connection;
 mod content;

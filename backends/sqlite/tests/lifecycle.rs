@@ -120,6 +120,11 @@ async fn opening_again_changes_nothing() {
                 .field("a", FieldType::Int)
                 .field("b", FieldType::Binary)
                 .primary_key(["a", "b"]),
+            Definition::new("attachment")
+                .field("a", FieldType::Int)
+                .field("n", FieldType::Int)
+                .field("file", FieldType::Blob)
+                .primary_key(["a", "n"]),
             Definition::new("_storex_state")
                 .field("key", FieldType::String)
                 .field("blob", FieldType::Binary)

@@ -41,8 +41,6 @@ impl Close {
     pub(crate) const DONE: Self = Self { code: CLOSE_DONE, why: "the other side has left" };
     pub(crate) const SILENT: Self = Self { code: CLOSE_GOING_AWAY, why: "nothing was heard" };
     pub(crate) const MALFORMED: Self = Self { code: CLOSE_MALFORMED, why: "that cannot be read" };
-    pub(crate) const TOO_MANY: Self =
-        Self { code: CLOSE_RATE_LIMITED, why: "too many connections" };
 
     pub(crate) fn message(self) -> Message {
         let (code, reason) = (CloseCode::from(self.code), self.why.into());

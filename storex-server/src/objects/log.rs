@@ -9,8 +9,8 @@ use storex_core::Runtime;
 use storex_sync::object_store::path::Path;
 use storex_sync::object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt};
 use storex_sync::{
-    Cursor, Device, LogId, LogRequest, Member, Page, SealedTransaction, SharedSyncLog, Snapshot,
-    SnapshotId, Snapshots, SyncError, Trimmed, Usage,
+    Cursor, Device, LogId, LogRequest, Member, Page, SealedKeys, SealedTransaction, SharedSyncLog,
+    Snapshot, SnapshotId, Snapshots, SyncError, Trimmed, Usage,
 };
 
 use super::failed;
@@ -190,5 +190,9 @@ impl SharedSyncLog for ObjectPagesLog {
 
     fn snapshots(&self) -> Option<&dyn Snapshots> {
         self.log.snapshots().map(|_| self as &dyn Snapshots)
+    }
+
+    fn keys(&self) -> Option<&dyn SealedKeys> {
+        self.log.keys()
     }
 }

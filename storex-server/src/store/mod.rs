@@ -1,10 +1,17 @@
 //! [`Store`]: where a server keeps the logs of its users.
 
+mod backend;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod rows;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
+pub use backend::BackendStore;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore};
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
 
 use std::fmt;
 use std::sync::Arc;

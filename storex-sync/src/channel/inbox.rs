@@ -25,6 +25,7 @@ pub(super) enum Ended {
 
 impl Ended {
     /// What a failed reading or writing of a stream means.
+    #[cfg(any(feature = "stream", all(feature = "websocket", not(target_family = "wasm"))))]
     pub(super) fn by(error: &std::io::Error) -> Self {
         use std::io::ErrorKind;
         match error.kind() {

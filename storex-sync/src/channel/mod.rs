@@ -3,7 +3,11 @@
 #[cfg(any(feature = "stream", all(feature = "websocket", not(target_family = "wasm"))))]
 mod connection;
 mod heartbeat;
-#[cfg(any(feature = "stream", all(feature = "websocket", not(target_family = "wasm"))))]
+#[cfg(any(
+    feature = "http",
+    feature = "stream",
+    all(feature = "websocket", not(target_family = "wasm"))
+))]
 mod inbox;
 mod memory;
 #[cfg(all(feature = "web", target_family = "wasm"))]
@@ -11,6 +15,8 @@ mod message_port;
 mod own;
 #[cfg(feature = "stream")]
 mod pieces;
+#[cfg(feature = "http")]
+mod relay;
 #[cfg(feature = "stream")]
 mod stream;
 #[cfg(all(feature = "websocket", not(target_family = "wasm")))]
@@ -22,6 +28,8 @@ pub use heartbeat::HeartbeatChannel;
 pub use memory::MemoryChannel;
 #[cfg(all(feature = "web", target_family = "wasm"))]
 pub use message_port::MessagePortChannel;
+#[cfg(feature = "http")]
+pub use relay::RelayChannel;
 #[cfg(feature = "stream")]
 pub use stream::StreamChannel;
 #[cfg(all(feature = "websocket", not(target_family = "wasm")))]
@@ -81,6 +89,7 @@ pub(crate) const FRAME_LIMIT: usize = 64 << 20;
 
 /// A frame that is larger than the other side takes is not sent.
 #[cfg(any(
+    feature = "http",
     feature = "stream",
     feature = "pairing",
     all(any(feature = "websocket", feature = "zstd"), not(target_family = "wasm"))

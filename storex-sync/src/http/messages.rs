@@ -12,6 +12,12 @@ use crate::stamp::Device;
 pub const WATCH_PROTOCOL: &str = "storex.v1";
 /// Close code of a WebSocket: the credential is not, or no longer, accepted.
 pub const CLOSE_UNAUTHORIZED: u16 = 4401;
+/// Close code of a WebSocket: what the client said cannot be read, or is of another log; a request is told more.
+pub const CLOSE_MALFORMED: u16 = 4400;
+/// Close code of a WebSocket: there is no such room.
+pub const CLOSE_NO_SUCH_ROOM: u16 = 4404;
+/// Close code of a WebSocket: two are in the room.
+pub const CLOSE_ROOM_FULL: u16 = 4409;
 /// Close code of a WebSocket: the device was revoked.
 pub const CLOSE_REVOKED: u16 = 4403;
 /// Close code of a WebSocket: too many requests or connections.

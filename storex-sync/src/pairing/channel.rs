@@ -8,10 +8,10 @@ use storex_core::Runtime;
 
 use super::code::PairingCode;
 use super::handshake;
-use super::key::{DeviceKey, PairedDevice};
 use super::line::{Line, wrong};
 use super::sealed::{Opened, RECEIVING, SENDING, Sealed};
 use crate::channel::{Channel, FRAME_LIMIT, refuse_larger};
+use crate::device_key::{DeviceKey, PairedDevice};
 use crate::error::{Result, SyncError};
 
 /// A [`Channel`] inside another one, which only two devices that were paired can read and write.

@@ -19,11 +19,11 @@ use zeroize::Zeroizing;
 
 use super::code::PairingCode;
 use super::exchange::Exchange;
-use super::key::{DeviceKey, PairedDevice};
 use super::line::{Line, Tag, wrong};
 use super::primitives::Primitives;
 use super::sealed::{Opened, Sealed};
 use crate::channel::Channel;
+use crate::device_key::{DeviceKey, PairedDevice};
 use crate::error::{Result, SyncError};
 
 /// What the first frame begins with.

@@ -6,7 +6,6 @@ mod channel;
 mod code;
 mod exchange;
 mod handshake;
-mod key;
 mod line;
 mod primitives;
 mod sealed;
@@ -15,7 +14,6 @@ mod tests;
 
 pub use channel::SecureChannel;
 pub use code::PairingCode;
-pub use key::{DeviceKey, PairedDevice};
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,6 +26,7 @@ use self::handshake::{By, Noise};
 use self::line::{Line, Tag};
 use self::sealed::Sealed;
 use crate::channel::Channel;
+use crate::device_key::DeviceKey;
 use crate::error::{Result, SyncError};
 
 /// The host's side of pairing: owns the code that is shown, and lets one guest in by it.

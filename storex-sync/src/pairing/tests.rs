@@ -9,9 +9,10 @@ use storex_core::{BoxFuture, Runtime, Timestamp};
 use zeroize::Zeroizing;
 
 use super::primitives::Primitives;
-use super::{DeviceKey, Pairing, PairingCode, SecureChannel};
+use super::{Pairing, PairingCode, SecureChannel};
 use crate::channel::{Channel, MemoryChannel};
 use crate::codec_tests::assert_vector;
+use crate::device_key::DeviceKey;
 use crate::error::Result;
 
 fn bytes(hex: &str) -> Vec<u8> {

@@ -93,6 +93,13 @@ rebuilt!(SyncError {
     31 PairingRefused { reason }
     32 PairingCodeSpent { reason }
     33 InvalidPairingCode { reason }
+    34 KeepsNoKeys {}
+    35 NoKeys {}
+    36 HasKeys {}
+    37 WrongPassphrase {}
+    38 FormerPassphrase {}
+    39 UnknownKey { what }
+    40 NotAuthentic { what, reason }
 });
 
 rebuilt!(Error {

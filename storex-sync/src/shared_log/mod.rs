@@ -1,6 +1,7 @@
 //! [`SharedSyncLog`]: where the devices of one user meet.
 
 mod backend;
+mod keys;
 mod memory;
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 mod objects;
@@ -8,6 +9,7 @@ mod request;
 mod snapshots;
 
 pub use backend::{BackendSharedLog, BackendSharedLogs};
+pub use keys::{SEALED_KEY_LIMIT, SealedKeyName, SealedKeys};
 pub use memory::MemorySharedLog;
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use objects::ObjectSharedLog;
@@ -157,6 +159,12 @@ pub trait SharedSyncLog: fmt::Debug + MaybeSend + MaybeSync + 'static {
     fn snapshots(&self) -> Option<&dyn Snapshots> {
         None
     }
+
+    /// The part of the log that keeps sealed keys. `None`, which is what this default gives: it keeps none, so whoever encrypts what is in
+    /// it gets the keys another way.
+    fn keys(&self) -> Option<&dyn SealedKeys> {
+        None
+    }
 }
 
 /// The identity of a log: another one means that the log was replaced.
@@ -166,6 +174,9 @@ pub struct LogId(pub [u8; 16]);
 /// A place in a log; only the log that gave it knows what it means. Empty: the beginning.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
 pub struct Cursor(pub Vec<u8>);
+
+/// What encrypted bytes begin with. In MessagePack this byte is never used, so nothing else that is put into a log begins with it.
+pub(crate) const ENCRYPTED: u8 = 0xc1;
 
 /// A transaction as a log sees it: bytes with a name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use storex_core::BoxFuture;
 use storex_sync::{
-    Cursor, Device, LogId, LogRequest, Member, Page, Result, SealedTransaction, SharedSyncLog,
-    Snapshot, SnapshotId, Snapshots, SyncError, Trimmed, Usage,
+    Cursor, Device, LogId, LogRequest, Member, Page, Result, SealedKeys, SealedTransaction,
+    SharedSyncLog, Snapshot, SnapshotId, Snapshots, SyncError, Trimmed, Usage,
 };
 
 /// A kind of request. One that does several things is of the kind that comes first of append, read, acknowledge.
@@ -283,6 +283,10 @@ impl SharedSyncLog for ScriptedLog {
 
     fn snapshots(&self) -> Option<&dyn Snapshots> {
         self.keeps_snapshots.then_some(self as &dyn Snapshots)
+    }
+
+    fn keys(&self) -> Option<&dyn SealedKeys> {
+        self.inner.keys()
     }
 }
 

@@ -63,6 +63,11 @@ fn of_shared_logs() {
 }
 
 #[test]
+fn of_stores() {
+    is_complete("store", 20);
+}
+
+#[test]
 fn of_channels() {
     is_complete("channel", 12);
 }

@@ -14,9 +14,9 @@ use storex_conformance::{
 };
 use storex_memory::{MemoryBackend, TestRuntime};
 use storex_sync::{
-    BackendSharedLog, BackendSharedLogs, BlobStore, Cursor, Device, DeviceKey, LogId,
-    MemoryBlobStore, MemoryChannel, MemorySharedLog, Pairing, PairingCode, SealedTransaction,
-    SecureChannel, SharedSyncLog,
+    BackendSharedLog, BackendSharedLogs, BlobStore, Cursor, Device, DeviceKey, EncryptedSharedLog,
+    KeyRing, LogId, MemoryBlobStore, MemoryChannel, MemorySharedLog, Pairing, PairingCode,
+    SealedTransaction, SecureChannel, SharedSyncLog,
 };
 
 mod c51_memory_log {
@@ -81,6 +81,29 @@ mod one_of_many_logs_in_the_memory_backend {
     #[tokio::test]
     async fn it_has_one_order() {
         super::keeps_one_order(&*backend().log().await).await;
+    }
+}
+
+mod encrypted_memory_log {
+    use super::*;
+
+    fn encrypted() -> LogHarness {
+        LogHarness::in_memory(|n| {
+            Box::pin(async move {
+                let runtime = Arc::new(CaseRuntime::new(n));
+                let log = Arc::new(MemorySharedLog::new(LogId([u8::try_from(n).unwrap(); 16])));
+                let keys = KeyRing::generate(&*runtime);
+                Arc::new(EncryptedSharedLog::new(log, keys, runtime)) as Arc<dyn SharedSyncLog>
+            })
+        })
+        .weighing(EncryptedSharedLog::encrypted_len)
+    }
+
+    shared_log_conformance!(encrypted);
+
+    #[tokio::test]
+    async fn it_has_one_order() {
+        super::keeps_one_order(&*encrypted().log().await).await;
     }
 }
 

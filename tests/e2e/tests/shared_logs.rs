@@ -145,6 +145,31 @@ mod c51_in_a_folder {
     shared_log_conformance!(folder);
 }
 
+mod encrypted_in_a_folder {
+    use super::*;
+    use storex_sync::{EncryptedSharedLog, KeyRing, ObjectSharedLog};
+
+    /// The keys are kept: what is opened again has them.
+    fn encrypted() -> LogHarness {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = KeyRing::generate(&TokioRuntime);
+        LogHarness::new(move |n| {
+            let (path, keys) = (folder.path().join(n.to_string()), keys.clone());
+            Box::pin(async move {
+                std::fs::create_dir_all(&path).unwrap();
+                let runtime = Arc::new(TokioRuntime);
+                let log = ObjectSharedLog::in_folder(path, runtime.clone()).await.unwrap();
+                let log = EncryptedSharedLog::new(Arc::new(log), keys, runtime);
+                Arc::new(log) as Arc<dyn SharedSyncLog>
+            })
+        })
+        .silent()
+        .weighing(EncryptedSharedLog::encrypted_len)
+    }
+
+    shared_log_conformance!(encrypted);
+}
+
 mod c51_in_an_object_store {
     use super::*;
     use storex_sync::ObjectSharedLog;

@@ -5,6 +5,7 @@ mod appending;
 mod database;
 mod devices;
 mod failure;
+mod keys;
 mod log;
 mod members;
 mod migrations;

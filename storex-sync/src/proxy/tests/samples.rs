@@ -330,6 +330,13 @@ pub(super) fn errors() -> Vec<SyncError> {
         SyncError::PairingRefused { reason: reason() },
         SyncError::PairingCodeSpent { reason: reason() },
         SyncError::InvalidPairingCode { reason: reason() },
+        SyncError::KeepsNoKeys,
+        SyncError::NoKeys,
+        SyncError::HasKeys,
+        SyncError::WrongPassphrase,
+        SyncError::FormerPassphrase,
+        SyncError::UnknownKey { what: "transaction 3 of device 0a".to_owned() },
+        SyncError::NotAuthentic { what: "a page".to_owned(), reason: reason() },
     ];
     let storage = storage_errors().into_iter();
     errors.extend(storage.map(|source| SyncError::Storage { during, source }));

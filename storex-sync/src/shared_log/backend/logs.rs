@@ -9,7 +9,7 @@ use storex_core::{
 
 use super::BackendSharedLog;
 use super::rows::{
-    DEVICES, IDENTITY, SNAPSHOT, SNAPSHOT_PAGES, TRANSACTIONS, collections, of_log, wrong,
+    DEVICES, IDENTITY, KEYS, SNAPSHOT, SNAPSHOT_PAGES, TRANSACTIONS, collections, of_log, wrong,
 };
 use crate::error::{During, Result};
 
@@ -133,7 +133,8 @@ impl BackendSharedLogs {
             .step(drop(TRANSACTIONS))
             .step(drop(DEVICES))
             .step(drop(SNAPSHOT))
-            .step(drop(SNAPSHOT_PAGES));
+            .step(drop(SNAPSHOT_PAGES))
+            .step(drop(KEYS));
         self.storage.execute(batch).await.during("removing a shared log").map(|_| ())
     }
 

@@ -1,5 +1,6 @@
 //! [`BackendSharedLog`]: a shared log in any storex backend, alone or as one of many.
 
+mod keys;
 mod logs;
 mod members;
 mod rows;
@@ -15,7 +16,9 @@ use storex_core::{
 
 pub use logs::BackendSharedLogs;
 
-use super::{Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Snapshots, Trimmed};
+use super::{
+    Cursor, LogId, Member, Page, SealedKeys, SealedTransaction, SharedSyncLog, Snapshots, Trimmed,
+};
 use crate::error::{During, Result, SyncError};
 use crate::failure::Failure;
 use crate::log_rules::{self, check_floor};
@@ -314,6 +317,10 @@ impl SharedSyncLog for BackendSharedLog {
     }
 
     fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
+    }
+
+    fn keys(&self) -> Option<&dyn SealedKeys> {
         Some(self)
     }
 }

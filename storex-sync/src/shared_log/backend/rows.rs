@@ -12,8 +12,10 @@ pub(super) const IDENTITY: &str = "shared_log";
 /// The snapshot that is published.
 pub(super) const SNAPSHOT: &str = "shared_snapshot";
 pub(super) const SNAPSHOT_PAGES: &str = "shared_snapshot_page";
+pub(super) const KEYS: &str = "shared_key";
 
-/// Everything begins with the name of the log that it is in.
+/// Everything begins with the name of the log that it is in. What may be large is of type [`FieldType::Blob`]: SQLite then keeps it in a
+/// table in which large rows cost least.
 pub(super) fn collections() -> Vec<Definition> {
     vec![
         Definition::new(TRANSACTIONS)
@@ -22,7 +24,7 @@ pub(super) fn collections() -> Vec<Definition> {
             .field("device", FieldType::Binary)
             .field("incarnation", FieldType::Int)
             .field("sequence", FieldType::Int)
-            .field("transaction", FieldType::Binary)
+            .field("transaction", FieldType::Blob)
             .primary_key(["log", "position"])
             .unique(["log", "device", "incarnation", "sequence"]),
         Definition::new(DEVICES)
@@ -52,8 +54,13 @@ pub(super) fn collections() -> Vec<Definition> {
             .field("incarnation", FieldType::Int)
             .field("number", FieldType::Binary)
             .field("page", FieldType::Int)
-            .field("bytes", FieldType::Binary)
+            .field("bytes", FieldType::Blob)
             .primary_key(["log", "maker", "incarnation", "number", "page"]),
+        Definition::new(KEYS)
+            .field("log", FieldType::String)
+            .field("name", FieldType::Binary)
+            .field("item", FieldType::Binary)
+            .primary_key(["log", "name"]),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! [`MemorySharedLog`]: the reference.
 
+mod keys;
 mod snapshots;
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,7 +10,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::{Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Snapshots, Trimmed};
+use super::{
+    Cursor, LogId, Member, Page, SealedKeyName, SealedKeys, SealedTransaction, SharedSyncLog,
+    Snapshots, Trimmed,
+};
 use crate::error::{Result, SyncError};
 use crate::log_rules::{self, check_floor, known_to_all};
 use crate::stamp::Device;
@@ -32,6 +36,7 @@ struct State {
     /// What each of the members has acknowledged.
     members: BTreeMap<Device, u64>,
     snapshots: snapshots::Kept,
+    keys: BTreeMap<SealedKeyName, Vec<u8>>,
 }
 
 /// What is known of the transactions of a device.
@@ -56,6 +61,7 @@ impl MemorySharedLog {
             authors: HashMap::new(),
             members: BTreeMap::new(),
             snapshots: snapshots::Kept::default(),
+            keys: BTreeMap::new(),
         };
         Self { state: Mutex::new(state), news: watch::Sender::new(()) }
     }
@@ -222,6 +228,10 @@ impl SharedSyncLog for MemorySharedLog {
     }
 
     fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
+    }
+
+    fn keys(&self) -> Option<&dyn SealedKeys> {
         Some(self)
     }
 }

@@ -1,5 +1,6 @@
 //! [`ObjectSharedLog`]: a shared log in a folder or an object store.
 
+mod keys;
 mod names;
 mod reading;
 mod segment;
@@ -17,7 +18,9 @@ use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use storex_core::Runtime;
 
-use super::{Cursor, LogId, Member, Page, SealedTransaction, SharedSyncLog, Snapshots, Trimmed};
+use super::{
+    Cursor, LogId, Member, Page, SealedKeys, SealedTransaction, SharedSyncLog, Snapshots, Trimmed,
+};
 use crate::error::{Result, SyncError, describe};
 use crate::log_rules;
 use crate::stamp::Device;
@@ -249,6 +252,10 @@ impl SharedSyncLog for ObjectSharedLog {
     }
 
     fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
+    }
+
+    fn keys(&self) -> Option<&dyn SealedKeys> {
         Some(self)
     }
 }

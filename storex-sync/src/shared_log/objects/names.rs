@@ -7,6 +7,7 @@
 //! floors/<device>/<number>                      the device's transactions below this number may be gone
 //! snapshots/<device>/<number>/<page>            a page of a snapshot that the device has made; written once
 //! snapshots/<device>/<number>/manifest          the snapshot is whole; written last
+//! keys/<name>-<checksum>                        a sealed key; written once
 //! ```
 //!
 //! Whatever has another name (temporary files, conflict copies, what a system leaves in folders) is passed over.
@@ -15,23 +16,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::vector::Vector;
-use crate::shared_log::{LogId, SnapshotId};
+use crate::shared_log::{LogId, SealedKeyName, SnapshotId};
 use crate::stamp::Device;
 
 const LOG: &str = "log";
 const SEGMENTS: &str = "segments";
 const SNAPSHOTS: &str = "snapshots";
 const MANIFEST: &str = "manifest";
+/// What the names of sealed keys begin with.
+pub(super) const KEYS: &str = "keys";
 
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Name {
-    Log { created: u64, id: LogId },
+    Log {
+        created: u64,
+        id: LogId,
+    },
     Member(Device),
     Segment(Segment),
     Floor(Device, u64),
     SnapshotPage(SnapshotId, u64),
     Manifest(SnapshotId),
+    /// With a checksum of the contents.
+    Key(SealedKeyName, u64),
 }
 
 /// The name of some transactions of a device.
@@ -99,6 +107,7 @@ impl fmt::Display for Name {
             Self::Manifest(SnapshotId { maker, number }) => {
                 write!(f, "{}/{number:016x}/{MANIFEST}", snapshots_of(*maker))
             }
+            Self::Key(name, checksum) => write!(f, "{KEYS}/{name}-{checksum:016x}"),
         }
     }
 }
@@ -114,6 +123,11 @@ impl Name {
             }
             ["members", device] => Self::Member(parse_device(device)?),
             ["floors", device, number] => Self::Floor(parse_device(device)?, number.parse().ok()?),
+            [KEYS, name] => {
+                let (name, checksum) = name.split_once('-')?;
+                let checksum = u64::from_str_radix(checksum, 16).ok()?;
+                Self::Key(SealedKeyName(parse_hex(name)?), checksum)
+            }
             [SEGMENTS, device, name] => {
                 let mut numbers = name.splitn(3, '-');
                 Self::Segment(Segment {
@@ -158,6 +172,7 @@ pub(super) struct Listing {
     floors: BTreeMap<Device, BTreeSet<u64>>,
     /// Those that are whole, those that are being made, and what is left of others.
     pub(super) snapshots: BTreeMap<SnapshotId, SnapshotObjects>,
+    pub(super) keys: BTreeSet<(SealedKeyName, u64)>,
 }
 
 /// The objects of a snapshot.
@@ -194,6 +209,9 @@ impl Listing {
                     listing.snapshots.entry(id).or_default().pages.insert(page);
                 }
                 Name::Manifest(id) => listing.snapshots.entry(id).or_default().manifest = true,
+                Name::Key(name, checksum) => {
+                    listing.keys.insert((name, checksum));
+                }
             }
         }
         listing
@@ -212,6 +230,14 @@ impl Listing {
     /// Whether the log, or one that was made at the same time, is this one.
     pub(super) fn knows(&self, id: LogId) -> bool {
         self.logs.iter().any(|(_, known)| *known == id.0)
+    }
+
+    /// The sealed keys of a name: one, unless two devices wrote at once.
+    pub(super) fn keys_named(
+        &self,
+        name: SealedKeyName,
+    ) -> impl Iterator<Item = (SealedKeyName, u64)> {
+        self.keys.range((name, 0)..=(name, u64::MAX)).copied()
     }
 
     /// The devices that have written.
@@ -291,6 +317,7 @@ mod tests {
             Name::Floor(device, 12),
             Name::SnapshotPage(SnapshotId { maker: device, number: 0xfe }, 12),
             Name::Manifest(SnapshotId { maker: device, number: u64::MAX }),
+            Name::Key(SealedKeyName([0x1c; 16]), 0xfe),
         ] {
             assert_eq!(Name::parse(&name.to_string()), Some(name));
         }

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt};
 
-use super::names::{Listing, Name, Segment, segments_of, snapshots_of};
+use super::names::{KEYS, Listing, Name, Segment, segments_of, snapshots_of};
 use super::segment::{Manifest, read_manifest, read_member, read_segment, write_member};
 use super::vector::Vector;
 use crate::error::{Result, SyncError, describe};
@@ -48,6 +48,11 @@ impl Objects {
     /// The snapshots that a device has made.
     pub(super) async fn list_snapshots(&self, maker: Device) -> Result<Listing> {
         self.list_under(Some(&Path::from(snapshots_of(maker)))).await
+    }
+
+    /// The sealed keys.
+    pub(super) async fn list_keys(&self) -> Result<Listing> {
+        self.list_under(Some(&Path::from(KEYS))).await
     }
 
     async fn list_under(&self, prefix: Option<&Path>) -> Result<Listing> {

@@ -67,7 +67,7 @@ pub async fn only_what_is_asked_for_is_done(harness: LogHarness) {
 pub async fn its_page_has_the_limit(harness: LogHarness) {
     let log = harness.log().await;
     append_each(&*log, device(1), 1..=3).await;
-    let size = transaction(device(1), 1).payload.len();
+    let size = harness.weight(&transaction(device(1), 1));
     let request = whole(Cursor::default(), Cursor::default());
     let page = log.exchange(&request, size * 2).await.unwrap().unwrap();
     assert_eq!((page.transactions, page.more), (transactions(device(1), 1..=2), true));

@@ -3,6 +3,7 @@
 
 pub mod appending;
 pub mod exchanging;
+pub mod keys;
 pub mod members;
 pub mod news;
 pub mod places;
@@ -24,6 +25,8 @@ pub struct LogHarness {
     open: Box<dyn OpenLog>,
     tells_news: bool,
     keeps_snapshots: bool,
+    keeps_keys: bool,
+    weight: fn(usize) -> usize,
 }
 
 /// A shared log that was opened.
@@ -52,7 +55,13 @@ impl LogHarness {
     /// A harness over the logs that the function opens: each number stands for a log of its own, which is empty when it is
     /// opened for the first time. One that is still open may be opened once more.
     pub fn new(open: impl Fn(u64) -> Opened + MaybeSend + MaybeSync + 'static) -> Self {
-        Self { open: Box::new(open), tells_news: true, keeps_snapshots: true }
+        Self {
+            open: Box::new(open),
+            tells_news: true,
+            keeps_snapshots: true,
+            keeps_keys: true,
+            weight: |bytes| bytes,
+        }
     }
 
     /// A harness over logs that live as long as their value: opened again, they are that value.
@@ -86,6 +95,20 @@ impl LogHarness {
         self
     }
 
+    /// Says that the log keeps no [`SealedKeys`](storex_sync::SealedKeys); the cases assert that it does not.
+    #[must_use]
+    pub fn without_keys(mut self) -> Self {
+        self.keeps_keys = false;
+        self
+    }
+
+    /// Says how much of a read's limit a payload of so many bytes takes, where that is not its bytes: it is encrypted, say.
+    #[must_use]
+    pub fn weighing(mut self, weight: fn(usize) -> usize) -> Self {
+        self.weight = weight;
+        self
+    }
+
     /// The log; opened once more when it is open.
     pub async fn log(&self) -> Arc<dyn SharedSyncLog> {
         self.open.open(0).await
@@ -100,6 +123,17 @@ impl LogHarness {
     #[must_use]
     pub fn keeps_snapshots(&self) -> bool {
         self.keeps_snapshots
+    }
+
+    /// Whether the log keeps sealed keys.
+    #[must_use]
+    pub fn keeps_keys(&self) -> bool {
+        self.keeps_keys
+    }
+
+    /// How much of a read's limit a transaction takes.
+    pub(crate) fn weight(&self, transaction: &SealedTransaction) -> usize {
+        (self.weight)(transaction.payload.len())
     }
 
     /// Whether [`SharedSyncLog::changed`] returns when there are news.
@@ -239,6 +273,18 @@ macro_rules! shared_log_conformance {
                 twice_is_once
                 one_that_was_given_up_may_be_repeated
                 a_place_of_another_kind_is_refused
+            }
+            keys {
+                there_are_none_at_first
+                they_are_read_as_they_were_written
+                they_are_listed_in_ascending_order
+                the_same_again_changes_nothing
+                other_contents_under_a_name_are_refused
+                they_outlive_the_value_of_the_log
+                they_are_of_one_log
+                trimming_and_another_identity_leave_them_alone
+                two_devices_at_once
+                putting_may_be_given_up_and_repeated
             }
             members {
                 who_registered_is_one

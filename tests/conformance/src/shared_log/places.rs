@@ -10,7 +10,7 @@ const ALL: usize = 1 << 20;
 pub async fn they_outlive_the_value_of_the_log(harness: LogHarness) {
     let log = harness.log().await;
     log.append(&transactions(device(1), 1..=5)).await.unwrap();
-    let size = transaction(device(1), 1).payload.len();
+    let size = harness.weight(&transaction(device(1), 1));
     let page = log.read(device(2), &Cursor::default(), size * 2).await.unwrap();
     assert_eq!(page.transactions, transactions(device(1), 1..=2));
     drop(log);

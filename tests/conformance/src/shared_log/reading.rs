@@ -47,7 +47,7 @@ pub async fn pages_hold_one_transaction_at_least(harness: LogHarness) {
     assert_eq!(page.transactions, some[..1], "one, although it is larger than the limit");
     assert!(page.more);
     assert_eq!(read_all(&*log, device(2), page.cursor, 1).await.0, some[1..]);
-    let size = some[0].payload.len();
+    let size = harness.weight(&some[0]);
     let page = log.read(device(2), &Cursor::default(), size * 3).await.unwrap();
     assert_eq!(page.transactions, some[..3], "as many as fit");
 }

@@ -50,7 +50,7 @@ impl DeviceKey {
         PairedDevice(MontgomeryPoint::mul_base_clamped(*self.0).to_bytes())
     }
 
-    pub(super) fn secret(&self) -> &[u8; 32] {
+    pub(crate) fn secret(&self) -> &[u8; 32] {
         &self.0
     }
 }
@@ -79,7 +79,7 @@ impl PairedDevice {
         self.0
     }
 
-    pub(super) fn public(&self) -> &[u8; 32] {
+    pub(crate) fn public(&self) -> &[u8; 32] {
         &self.0
     }
 }

@@ -1,0 +1,126 @@
+//! Copies of a database that is used meanwhile.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // these are tests
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::json;
+use storex_core::{
+    Batch, Definition, ErrorKind, FieldType, Filter, Query, Record, Registry, Storage,
+    TokioRuntime, Value, field,
+};
+use storex_sqlite::SqliteBackend;
+
+fn registry() -> Registry {
+    let side = |name: &str| Definition::new(name).field("id", FieldType::Int).primary_key(["id"]);
+    let note = Definition::new("note")
+        .field("id", FieldType::String)
+        .field("body", FieldType::Text)
+        .primary_key(["id"])
+        .index(["body"]);
+    Registry::builder().collections([side("left"), side("right"), note]).build().unwrap()
+}
+
+async fn open(path: &Path) -> (Storage, Arc<SqliteBackend>) {
+    let backend = Arc::new(SqliteBackend::open(path).unwrap());
+    let runtime = Arc::new(TokioRuntime);
+    let storage = Storage::builder(Arc::clone(&backend), registry(), runtime).open().await.unwrap();
+    (storage, backend)
+}
+
+/// The same object on either side.
+fn pair(id: i64) -> Batch {
+    let object = || vec![Record::new(vec![Value::Int(id)])];
+    Batch::new().create("left", object()).create("right", object())
+}
+
+fn note(id: &str, body: &str) -> Record {
+    Record::new(vec![id.into(), body.into()])
+}
+
+#[tokio::test]
+async fn a_copy_is_of_one_moment_while_others_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let (storage, backend) = open(&dir.path().join("a.db")).await;
+    for id in 0..100 {
+        storage.execute(pair(id)).await.unwrap();
+    }
+    let writing = async {
+        for id in 100..400 {
+            storage.execute(pair(id)).await.unwrap();
+        }
+    };
+    let copying = async {
+        for n in 0..4 {
+            backend.back_up_to(dir.path().join(format!("copy {n}.db"))).await.unwrap();
+        }
+    };
+    tokio::join!(writing, copying);
+    let mut before = 100;
+    for n in 0..4 {
+        let (copy, _) = open(&dir.path().join(format!("copy {n}.db"))).await;
+        let report = copy.custom("integrity_check", json!({})).await.unwrap();
+        assert_eq!(report["ok"], true, "{report}");
+        let left = copy.find(Query::new("left")).await.unwrap();
+        assert_eq!(left, copy.find(Query::new("right")).await.unwrap());
+        assert!(left.len() >= before, "a later copy has what an earlier one has");
+        before = left.len();
+        copy.execute(pair(1000)).await.unwrap();
+        copy.close().await.unwrap();
+    }
+}
+
+/// Their entries name the rows by numbers, which a copy must keep.
+#[tokio::test]
+async fn a_copy_is_searched_like_the_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let (storage, backend) = open(&dir.path().join("a.db")).await;
+    let notes = (0..50).map(|n| note(&format!("{n}"), &format!("word{n} every"))).collect();
+    storage.execute(Batch::new().create("note", notes)).await.unwrap();
+    let some: Vec<_> = (0..40).map(|n| format!("{n}").as_str().into()).collect();
+    storage.execute(Batch::new().delete("note", Filter::Keys(some))).await.unwrap();
+    backend.back_up_to(dir.path().join("copy.db")).await.unwrap();
+    let (copy, _) = open(&dir.path().join("copy.db")).await;
+    for (words, count) in [("word45", 1), ("every", 10), ("word3", 0)] {
+        let found =
+            copy.find(Query::new("note").filter(field("body").search(words))).await.unwrap();
+        assert_eq!(found.len(), count, "{words}");
+        for note in found {
+            assert!(note.get(1).as_text().unwrap().contains(words), "{note:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_there_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (storage, backend) = open(&dir.path().join("a.db")).await;
+    storage.execute(pair(1)).await.unwrap();
+    let to = dir.path().join("copy.db");
+    fs::write(&to, "mine").unwrap();
+    let error = backend.back_up_to(&to).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert_eq!(fs::read_to_string(&to).unwrap(), "mine");
+    let itself = backend.back_up_to(backend.path()).await.unwrap_err();
+    assert_eq!(itself.kind(), ErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn what_an_interrupted_one_left_behind_is_no_obstacle_and_a_failed_one_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (storage, backend) = open(&dir.path().join("a.db")).await;
+    storage.execute(pair(1)).await.unwrap();
+    fs::write(dir.path().join("copy.db.part"), "half").unwrap();
+    backend.back_up_to(dir.path().join("copy.db")).await.unwrap();
+    assert!(!dir.path().join("copy.db.part").exists());
+    let nowhere = dir.path().join("no such folder/copy.db");
+    assert!(backend.back_up_to(&nowhere).await.is_err());
+    let none = SqliteBackend::open(dir.path().join("none.db")).unwrap();
+    assert!(none.back_up_to(dir.path().join("of none.db")).await.is_err());
+    assert!(!dir.path().join("none.db").exists(), "none was made");
+    let mut left: Vec<_> =
+        fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["a.db", "a.db-shm", "a.db-wal", "copy.db"]);
+}

@@ -1,0 +1,76 @@
+//! [`DataKey`]: a key that contents are encrypted with, and what is derived from it.
+
+use std::fmt;
+
+use storex_core::Runtime;
+use zeroize::Zeroizing;
+
+use super::cipher::{MacKey, Secret, derive};
+
+/// The name of a key, which is derived from it: nobody can make another key of the same name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct KeyId(pub(super) [u8; Self::LENGTH]);
+
+impl KeyId {
+    pub(super) const LENGTH: usize = 16;
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+pub(super) struct DataKey {
+    secret: Secret,
+    id: KeyId,
+    /// What payloads and pages are encrypted with.
+    contents: Secret,
+    /// What their nonces are made with.
+    nonces: MacKey,
+    /// What other keys are encrypted with.
+    keys: Secret,
+}
+
+impl DataKey {
+    pub(super) fn generate(runtime: &dyn Runtime) -> Self {
+        let mut secret = Zeroizing::new([0; 32]);
+        runtime.fill_random(&mut secret[..]);
+        Self::new(secret)
+    }
+
+    pub(super) fn new(secret: Secret) -> Self {
+        let part = |name: &[u8]| derive(&secret[..], None, name);
+        let id = KeyId(*derive(&secret[..], None, b"storex-encryption 1 key id"));
+        let contents = part(b"storex-encryption 1 contents");
+        let nonces = derive(&secret[..], None, b"storex-encryption 1 nonces");
+        let keys = part(b"storex-encryption 1 keys");
+        Self { secret, id, contents, nonces, keys }
+    }
+
+    pub(super) fn id(&self) -> KeyId {
+        self.id
+    }
+
+    pub(super) fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    pub(super) fn contents(&self) -> &Secret {
+        &self.contents
+    }
+
+    pub(super) fn nonces(&self) -> &MacKey {
+        &self.nonces
+    }
+
+    pub(super) fn keys(&self) -> &Secret {
+        &self.keys
+    }
+}
+
+impl fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DataKey({:?})", self.id)
+    }
+}

@@ -1,0 +1,31 @@
+//! End-to-end encryption around any shared log: [`EncryptedSharedLog`].
+//!
+//! ```text
+//!   Sync ──▶ EncryptedSharedLog ──▶ SharedSyncLog: transactions and pages of snapshots, encrypted and padded
+//!                 │ KeyRing   ──▶   SealedKeys: each key, sealed by a passphrase and to devices
+//! ```
+//!
+//! Why it is built this way, what it protects against and what not: `docs/decisions/0041-end-to-end-encryption.md`.
+
+mod access;
+mod cipher;
+mod data_key;
+mod envelope;
+mod found;
+#[cfg(feature = "pairing")]
+mod handover;
+mod item;
+mod keys;
+mod log;
+mod padding;
+mod passphrase;
+mod repeated;
+mod ring;
+mod snapshots;
+#[cfg(test)]
+mod tests;
+
+pub use access::Access;
+pub use log::EncryptedSharedLog;
+pub use passphrase::{Passphrase, PassphraseCost};
+pub use ring::KeyRing;
