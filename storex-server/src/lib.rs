@@ -17,6 +17,8 @@ mod http;
 mod identity;
 mod limiter;
 mod metrics;
+#[cfg(feature = "objects")]
+mod objects;
 mod openapi;
 mod relay;
 mod routes;
@@ -31,6 +33,8 @@ pub use identity::{
     FetchKeys, Identity, JwtRules, JwtVerifier, KeyFile, KeySet, TokenFile, Tokens, Verifier,
     VerifyWith,
 };
+#[cfg(feature = "objects")]
+pub use objects::Objects;
 pub use serve::Server;
 #[cfg(feature = "tls")]
 pub use serve::TlsFiles;

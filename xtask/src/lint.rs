@@ -7,7 +7,8 @@ use crate::run::{self, Workspace};
 use crate::{machine_paths, setup, wasm};
 
 /// What no other crate of the workspace switches on.
-pub(crate) const FEATURES: [&str; 2] = ["--features", "storex-server/postgres"];
+pub(crate) const FEATURES: [&str; 2] =
+    ["--features", "storex-server/objects,storex-server/postgres"];
 
 /// `cargo xtask lint`
 pub(crate) fn lint(workspace: &Workspace) -> ExitCode {

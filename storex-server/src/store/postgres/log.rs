@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::future::join;
 use storex_sync::{
-    Cursor, Device, LogId, LogRequest, Member, Page, SealedTransaction, SharedSyncLog, Snapshots,
-    SyncError, Trimmed, log_rules,
+    Cursor, Device, LogId, LogRequest, Member, Page, SealedKeys, SealedTransaction, SharedSyncLog,
+    Snapshots, SyncError, Trimmed, log_rules,
 };
 
 use super::appending::{Append, append};
@@ -151,6 +151,10 @@ impl SharedSyncLog for PostgresLog {
     }
 
     fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
+    }
+
+    fn keys(&self) -> Option<&dyn SealedKeys> {
         Some(self)
     }
 }

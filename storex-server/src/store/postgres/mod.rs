@@ -5,6 +5,7 @@ mod appending;
 mod database;
 mod devices;
 mod failure;
+mod keys;
 mod log;
 mod members;
 mod migrations;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use storex_core::{Runtime, Timestamp};
 use storex_sync::SharedSyncLog;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use self::database::Database;
 use self::log::PostgresLog;
@@ -116,7 +117,12 @@ impl Store for PostgresStore {
         let during = "revoking a device";
         let account = self.account(user, during).await?;
         let session = self.shared.database.session(during).await?;
-        Ok(devices::revoke(&session, account, device, now).await?)
+        devices::revoke(&session, account, device, now).await?;
+        Ok(news::tell_revoked(&session, user, device).await?)
+    }
+
+    fn revocations(&self) -> Option<broadcast::Receiver<(User, DeviceId)>> {
+        Some(self.shared.hub.revocations.subscribe())
     }
 
     async fn ready(&self) -> Result<()> {

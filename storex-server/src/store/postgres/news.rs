@@ -1,4 +1,4 @@
-//! News of what other servers, and this one, have appended: one connection listens for all who wait.
+//! News of what other servers, and this one, have done: one connection listens for all who wait.
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -9,13 +9,30 @@ use std::time::Duration;
 
 use futures_util::future::select;
 use storex_core::Runtime;
-use tokio::sync::{oneshot, watch};
-use tokio_postgres::{AsyncMessage, Config, NoTls};
+use tokio::sync::{broadcast, oneshot, watch};
+use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls, Notification, Row};
 
-use super::database::Result;
+use super::database::{Result, Session};
 use super::failure::Failure;
+use crate::store::DeviceId;
+use crate::user::User;
 
-const CHANNEL: &str = "storex_news";
+/// Something of a user is new; the payload is the user's number.
+const NEWS: &str = "storex_news";
+
+/// A device was revoked; the payload is its id in hexadecimal digits, and the user's name behind it.
+const REVOKED: &str = "storex_revoked";
+
+/// Revocations that a receiver may be behind.
+const MOST_BEHIND: usize = 256;
+
+/// How far the clocks of servers may be apart, and then some.
+const SKEW: i64 = 10 * 60 * 1000;
+
+/// What was revoked while nobody listened.
+const MISSED: &str = "SELECT account.name, known.id FROM storex.device AS known
+    JOIN storex.account AS account ON account.id = known.account WHERE known.revoked_at >= $1";
+
 const DURING: &str = "listening for news";
 
 /// How long is waited before the database is tried again.
@@ -27,16 +44,46 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// It has to be of a transaction of its own, behind the one that it tells of: PostgreSQL commits transactions that notify one after the
 /// other, each with its write to the disk. This one has nothing that has to reach the disk.
 pub(super) fn tell(account: i64) -> String {
-    format!("BEGIN; SET LOCAL synchronous_commit = off; NOTIFY {CHANNEL}, '{account}'; COMMIT")
+    format!("BEGIN; SET LOCAL synchronous_commit = off; NOTIFY {NEWS}, '{account}'; COMMIT")
 }
 
-/// Those who wait for news, by user.
-#[derive(Debug, Default)]
+/// Tells all servers that a device was revoked.
+pub(super) async fn tell_revoked(
+    session: &Session<'_>,
+    user: &User,
+    device: DeviceId,
+) -> Result<()> {
+    let id: String = device.iter().map(|byte| format!("{byte:02x}")).collect();
+    let payload = format!("{id}{user}");
+    session.ask("SELECT pg_notify($1, $2)", &[&REVOKED, &payload]).await.map(drop)
+}
+
+/// Who was revoked, as [`tell_revoked`] tells it.
+fn revoked_of(payload: &str) -> Option<(User, DeviceId)> {
+    let (id, name) = payload.split_at_checked(32)?;
+    let id = u128::from_str_radix(id, 16).ok()?;
+    Some((User::new(name).ok()?, id.to_be_bytes()))
+}
+
+/// Those who wait for news, by user, and those who want to know what is revoked.
+#[derive(Debug)]
 pub(super) struct Hub {
     waiting: Mutex<HashMap<i64, watch::Sender<()>>>,
+    pub(super) revocations: broadcast::Sender<(User, DeviceId)>,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self { waiting: Mutex::default(), revocations: broadcast::Sender::new(MOST_BEHIND) }
+    }
 }
 
 impl Hub {
+    fn tell_revoked(&self, user: User, device: DeviceId) {
+        // Nobody may want to know.
+        let _ = self.revocations.send((user, device));
+    }
+
     /// News of a user from now on.
     pub(super) fn listen(self: &Arc<Self>, account: i64) -> Listener {
         let mut waiting = self.lock();
@@ -50,7 +97,6 @@ impl Hub {
         }
     }
 
-    /// Nobody knows what was missed.
     fn wake_all(&self) {
         for news in self.lock().values() {
             news.send_replace(());
@@ -123,16 +169,15 @@ impl Task {
     async fn run(&self, ready: oneshot::Sender<Result<()>>) {
         let mut ready = Some(ready);
         let mut pause = FIRST_PAUSE;
+        let mut lost_at = None;
         loop {
             let mut heard = false;
-            let lost = self.listen(|| {
+            let lost = self.listen(lost_at, |missed| {
                 heard = true;
                 if let Some(ready) = ready.take() {
                     let _ = ready.send(Ok(()));
                 }
-                if let Some(hub) = self.hub.upgrade() {
-                    hub.wake_all();
-                }
+                self.catch_up(&missed);
             });
             let failure = match lost.await {
                 Ok(()) => Failure::passing(DURING, "the database closed the connection"),
@@ -142,32 +187,38 @@ impl Task {
                 let _ = ready.send(Err(failure));
                 return;
             }
+            if heard || lost_at.is_none() {
+                lost_at = Some(self.runtime.now().0);
+            }
             tracing::warn!(%failure, "no news from the database until it is there again");
             pause = if heard { FIRST_PAUSE } else { LONGEST_PAUSE.min(pause * 2) };
             self.runtime.sleep(pause).await;
         }
     }
 
-    /// Listens until the connection is lost.
-    async fn listen(&self, mut listening: impl FnMut()) -> Result<()> {
+    /// Listens until the connection is lost. Tells when it begins, and what was revoked since it last listened.
+    async fn listen(
+        &self,
+        lost_at: Option<i64>,
+        mut listening: impl FnMut(Vec<Row>),
+    ) -> Result<()> {
         let failure = |error| Failure::new(DURING, &error);
         let (client, mut connection) = self.config.connect(NoTls).await.map_err(failure)?;
-        let command = format!("LISTEN {CHANNEL}");
-        let mut begin = Some(Box::pin(client.batch_execute(&command)));
+        let mut begin = Some(Box::pin(begin(&client, lost_at)));
         loop {
             // The connection does nothing, not even for the command, but what it is polled for.
             let message = poll_fn(|cx| {
                 if let Some(Poll::Ready(begun)) = begin.as_mut().map(|it| it.as_mut().poll(cx)) {
                     begin = None;
                     match begun {
-                        Ok(()) => listening(),
+                        Ok(missed) => listening(missed),
                         Err(error) => return Poll::Ready(Some(Err(error))),
                     }
                 }
                 connection.poll_message(cx)
             });
             match message.await {
-                Some(Ok(AsyncMessage::Notification(news))) => self.heard(news.payload()),
+                Some(Ok(AsyncMessage::Notification(told))) => self.heard(&told),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(failure(error)),
                 None => return Ok(()),
@@ -175,9 +226,37 @@ impl Task {
         }
     }
 
-    fn heard(&self, payload: &str) {
-        if let (Some(hub), Ok(account)) = (self.hub.upgrade(), payload.parse()) {
+    fn heard(&self, told: &Notification) {
+        let Some(hub) = self.hub.upgrade() else { return };
+        if told.channel() == REVOKED {
+            if let Some((user, device)) = revoked_of(told.payload()) {
+                hub.tell_revoked(user, device);
+            }
+        } else if let Ok(account) = told.payload().parse() {
             hub.wake(account);
         }
+    }
+
+    /// Nobody knows what else was missed.
+    fn catch_up(&self, missed: &[Row]) {
+        let Some(hub) = self.hub.upgrade() else { return };
+        hub.wake_all();
+        for row in missed {
+            let (name, id) = (row.try_get::<_, String>(0), row.try_get::<_, &[u8]>(1));
+            let user = name.ok().and_then(|name| User::new(name).ok());
+            let device = id.ok().and_then(|id| id.try_into().ok());
+            if let (Some(user), Some(device)) = (user, device) {
+                hub.tell_revoked(user, device);
+            }
+        }
+    }
+}
+
+/// Begins to listen, and looks for what was revoked meanwhile.
+async fn begin(client: &Client, lost_at: Option<i64>) -> std::result::Result<Vec<Row>, Error> {
+    client.batch_execute(&format!("LISTEN {NEWS}; LISTEN {REVOKED}")).await?;
+    match lost_at {
+        Some(at) => client.query(MISSED, &[&at.saturating_sub(SKEW)]).await,
+        None => Ok(Vec::new()),
     }
 }

@@ -26,7 +26,7 @@ impl<'a> Columns<'a> {
         u64::try_from(self.get::<i64>(column)?).map_err(|_| self.session.wrong())
     }
 
-    fn octets<const N: usize>(&self, column: usize) -> Result<[u8; N]> {
+    pub(super) fn octets<const N: usize>(&self, column: usize) -> Result<[u8; N]> {
         self.get::<&[u8]>(column)?.try_into().map_err(|_| self.session.wrong())
     }
 

@@ -1,8 +1,10 @@
 //! The directory of devices, which all servers share.
 
-use super::support::{run, soon, store, user};
-use storex_core::Timestamp;
-use storex_server::{DeviceInfo, Store};
+use super::news::Named;
+use super::support::{RealTime, run, soon, store, user};
+use storex_core::{Runtime, Timestamp};
+use storex_server::{DeviceId, DeviceInfo, Store, User};
+use tokio::sync::broadcast;
 
 #[test]
 fn servers_share_the_directory() {
@@ -38,5 +40,39 @@ fn servers_share_the_directory() {
         }
         let back = two.note_device(&user, [1; 16], None, at(100_000)).await.unwrap();
         assert_eq!(back.revoked_at, Some(at(4_000)), "for good");
+    }));
+}
+
+/// Until one of this user's devices is revoked. Other tests revoke theirs, and who is told may be told twice.
+async fn hears_of(
+    revocations: &mut broadcast::Receiver<(User, DeviceId)>,
+    user: &User,
+) -> DeviceId {
+    loop {
+        let (of, device) = revocations.recv().await.unwrap();
+        if of == *user {
+            return device;
+        }
+    }
+}
+
+#[test]
+fn other_servers_hear_who_is_revoked() {
+    run(soon(async {
+        let (one, two, user) = (store().await, store().await, user());
+        let mut revocations = two.revocations().unwrap();
+        one.revoke(&user, [0xfe; 16], Timestamp(1)).await.unwrap();
+        assert_eq!(hears_of(&mut revocations, &user).await, [0xfe; 16]);
+    }));
+}
+
+#[test]
+fn a_server_that_did_not_listen_hears_of_it_later() {
+    run(soon(async {
+        let (one, two, user) = (store().await, Named::open().await, user());
+        let mut revocations = two.store.revocations().unwrap();
+        two.stops_listening().await;
+        one.revoke(&user, [7; 16], RealTime.now()).await.unwrap();
+        assert_eq!(hears_of(&mut revocations, &user).await, [7; 16]);
     }));
 }

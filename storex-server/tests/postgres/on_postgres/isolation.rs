@@ -3,7 +3,7 @@
 use super::support::{ALL, device, log, read_all, run, soon, store, transaction, user};
 use storex_core::Timestamp;
 use storex_server::Store;
-use storex_sync::{Cursor, LogRequest, SharedSyncLog, Snapshot, SnapshotId, Usage};
+use storex_sync::{Cursor, LogRequest, SealedKeyName, SharedSyncLog, Snapshot, SnapshotId, Usage};
 
 /// What somebody could see of a log.
 async fn all_of(log: &dyn SharedSyncLog) -> String {
@@ -14,7 +14,12 @@ async fn all_of(log: &dyn SharedSyncLog) -> String {
     // It may be refused, where something was dropped.
     let read = log.read(device(9), &Cursor::default(), ALL).await;
     let members = log.members().await.unwrap();
-    format!("{read:?} {members:?} {snapshot:?} {page:?} {:?}", snapshots.usage().await.unwrap())
+    let keys = log.keys().unwrap();
+    let key = (keys.names().await.unwrap(), keys.get(SealedKeyName([3; 16])).await.unwrap());
+    format!(
+        "{read:?} {members:?} {key:?} {snapshot:?} {page:?} {:?}",
+        snapshots.usage().await.unwrap()
+    )
 }
 
 /// Everything that a log can be asked to do.
@@ -37,6 +42,7 @@ async fn do_everything(log: &dyn SharedSyncLog, payload: &str) {
     log.register(device(3)).await.unwrap();
     log.dismiss(device(3)).await.unwrap();
     let snapshots = log.snapshots().unwrap();
+    log.keys().unwrap().put(SealedKeyName([3; 16]), payload.as_bytes()).await.unwrap();
     let snapshot = Snapshot { id: SnapshotId { maker: device(1), number: 7 }, pages: 1, place };
     snapshots.put_page(snapshot.id, 0, payload.as_bytes()).await.unwrap();
     assert!(snapshots.publish(&snapshot).await.unwrap());

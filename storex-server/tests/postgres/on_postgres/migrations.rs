@@ -1,16 +1,8 @@
 //! The tables are made by whoever comes first.
 
-use super::support::{RealTime, address, connect, log, run, soon, store_at, unique, user};
+use super::support::{RealTime, address, connect, empty_database, log, run, soon, store_at, user};
 use std::sync::Arc;
 use storex_server::{PostgresOptions, PostgresStore, Store};
-
-/// An empty database beside the shared one.
-async fn empty_database() -> String {
-    let name = unique();
-    connect(&address()).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
-    // The last one counts.
-    format!("{} dbname={name}", address())
-}
 
 #[test]
 fn several_servers_start_at_once_on_an_empty_database() {

@@ -6,4 +6,5 @@ mod migrations;
 mod news;
 mod order;
 mod restarts;
+mod suite;
 mod support;

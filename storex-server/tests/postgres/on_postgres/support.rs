@@ -141,3 +141,11 @@ where
     };
     soon(trying).await
 }
+
+/// An empty database beside the shared one.
+pub(crate) async fn empty_database() -> String {
+    let name = unique();
+    connect(&address()).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    // The last one counts.
+    format!("{} dbname={name}", address())
+}

@@ -52,6 +52,14 @@ CREATE TABLE storex.snapshot_page (
     PRIMARY KEY (account, maker, incarnation, number, page)
 ) PARTITION BY HASH (account);
 
+-- Written once; they mean nothing to the log.
+CREATE TABLE storex.sealed_key (
+    account bigint NOT NULL,
+    name bytea NOT NULL,
+    bytes bytea NOT NULL,
+    PRIMARY KEY (account, name)
+) PARTITION BY HASH (account);
+
 -- The directory. Times are milliseconds since 1970.
 CREATE TABLE storex.device (
     account bigint NOT NULL,
@@ -65,11 +73,13 @@ CREATE TABLE storex.device (
     PRIMARY KEY (account, id)
 ) PARTITION BY HASH (account);
 
+CREATE INDEX ON storex.device (revoked_at) WHERE revoked_at IS NOT NULL;
+
 DO $$
 DECLARE
     parted text;
 BEGIN
-    FOREACH parted IN ARRAY ARRAY['transaction', 'log_device', 'snapshot', 'snapshot_page', 'device'] LOOP
+    FOREACH parted IN ARRAY ARRAY['transaction', 'log_device', 'snapshot', 'snapshot_page', 'sealed_key', 'device'] LOOP
         FOR n IN 0..15 LOOP
             EXECUTE format(
                 'CREATE TABLE storex.%I PARTITION OF storex.%I FOR VALUES WITH (MODULUS 16, REMAINDER %s)',

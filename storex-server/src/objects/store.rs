@@ -1,0 +1,58 @@
+//! [`ObjectPagesStore`]: a store whose logs keep the pages of their snapshots in objects.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use storex_core::Timestamp;
+use storex_sync::SharedSyncLog;
+use tokio::sync::broadcast;
+
+use super::Objects;
+use crate::error::Result;
+use crate::store::{DeviceId, DeviceInfo, Store};
+use crate::user::User;
+
+#[derive(Debug)]
+pub(super) struct ObjectPagesStore {
+    store: Arc<dyn Store>,
+    objects: Objects,
+}
+
+impl ObjectPagesStore {
+    pub(super) fn new(store: Arc<dyn Store>, objects: Objects) -> Self {
+        Self { store, objects }
+    }
+}
+
+#[async_trait]
+impl Store for ObjectPagesStore {
+    async fn log(&self, user: &User) -> Result<Arc<dyn SharedSyncLog>> {
+        Ok(self.objects.log(user, self.store.log(user).await?))
+    }
+
+    async fn devices(&self, user: &User) -> Result<Vec<DeviceInfo>> {
+        self.store.devices(user).await
+    }
+
+    async fn note_device(
+        &self,
+        user: &User,
+        device: DeviceId,
+        name: Option<&str>,
+        now: Timestamp,
+    ) -> Result<DeviceInfo> {
+        self.store.note_device(user, device, name, now).await
+    }
+
+    async fn revoke(&self, user: &User, device: DeviceId, now: Timestamp) -> Result<()> {
+        self.store.revoke(user, device, now).await
+    }
+
+    fn revocations(&self) -> Option<broadcast::Receiver<(User, DeviceId)>> {
+        self.store.revocations()
+    }
+
+    async fn ready(&self) -> Result<()> {
+        self.store.ready().await
+    }
+}

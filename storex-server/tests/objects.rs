@@ -1,0 +1,160 @@
+//! Blobs and the pages of snapshots in an object store.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // these are tests
+#![allow(missing_docs)]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use storex_core::{Timestamp, TokioRuntime};
+use storex_server::{DeviceId, DeviceInfo, Objects, Result, Store, User};
+use storex_sync::{
+    BlobRef, Cursor, Device, LogId, MemorySharedLog, SharedSyncLog, Snapshot, SnapshotId,
+};
+
+/// Logs in memory.
+#[derive(Debug, Default)]
+struct MemoryStore(Mutex<BTreeMap<User, Arc<MemorySharedLog>>>);
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn log(&self, user: &User) -> Result<Arc<dyn SharedSyncLog>> {
+        let make = || Arc::new(MemorySharedLog::new(LogId([user.as_str().len() as u8; 16])));
+        Ok(Arc::clone(self.0.lock().unwrap().entry(user.clone()).or_insert_with(make)) as _)
+    }
+
+    async fn devices(&self, _: &User) -> Result<Vec<DeviceInfo>> {
+        unimplemented!("the directory has no objects")
+    }
+
+    async fn note_device(
+        &self,
+        _: &User,
+        _: DeviceId,
+        _: Option<&str>,
+        _: Timestamp,
+    ) -> Result<DeviceInfo> {
+        unimplemented!("the directory has no objects")
+    }
+
+    async fn revoke(&self, _: &User, _: DeviceId, _: Timestamp) -> Result<()> {
+        unimplemented!("the directory has no objects")
+    }
+
+    async fn ready(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn objects(folder: &tempfile::TempDir) -> Objects {
+    Objects::in_folder(folder.path(), Arc::new(TokioRuntime)).unwrap()
+}
+
+fn user(name: &str) -> User {
+    User::new(name).unwrap()
+}
+
+fn files(folder: &std::path::Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => found.push(path.display().to_string()),
+        }
+    }
+    found.sort();
+    found
+}
+
+mod logs {
+    use super::*;
+    use storex_conformance::shared_log::LogHarness;
+    use storex_conformance::shared_log_conformance;
+
+    fn pages_in_objects() -> LogHarness {
+        let folder = tempfile::tempdir().unwrap();
+        let store = objects(&folder).with_snapshots_of(Arc::new(MemoryStore::default()));
+        LogHarness::new(move |n| {
+            let (store, _kept) = (Arc::clone(&store), &folder);
+            let user = user(&"x".repeat(1 + usize::try_from(n).unwrap()));
+            Box::pin(async move { store.log(&user).await.unwrap() })
+        })
+    }
+
+    shared_log_conformance!(pages_in_objects);
+}
+
+mod blobs {
+    use super::*;
+    use storex_conformance::blob_store::BlobHarness;
+    use storex_conformance::blob_store_conformance;
+
+    fn blobs_in_objects() -> BlobHarness {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = objects(&folder);
+        BlobHarness::new(move || {
+            let _kept = &folder;
+            let blobs = objects.blobs(&user("ada"));
+            Box::pin(async move { blobs })
+        })
+    }
+
+    blob_store_conformance!(blobs_in_objects);
+}
+
+#[tokio::test]
+async fn pages_are_objects_and_those_of_former_snapshots_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = Arc::new(MemoryStore::default());
+    let store = objects(&folder).with_snapshots_of(Arc::clone(&inner) as _);
+    let log = store.log(&user("ada")).await.unwrap();
+    let snapshots = log.snapshots().unwrap();
+    let maker = Device { id: [0xab; 16], incarnation: 3 };
+    for number in [7, 8] {
+        let id = SnapshotId { maker, number };
+        for page in 0..3 {
+            snapshots.put_page(id, page, format!("{number}/{page}").as_bytes()).await.unwrap();
+        }
+        let snapshot = Snapshot { id, pages: 3, place: Cursor::default() };
+        assert!(snapshots.publish(&snapshot).await.unwrap());
+    }
+    let found = files(folder.path());
+    assert_eq!(found.len(), 3, "{found:?}");
+    let in_log = inner.log(&user("ada")).await.unwrap();
+    let id = SnapshotId { maker, number: 8 };
+    let page = in_log.snapshots().unwrap().page(id, 1).await.unwrap();
+    assert_eq!(page, Some(Vec::new()), "the log itself has its name only");
+    assert_eq!(snapshots.page(id, 1).await.unwrap(), Some(b"8/1".to_vec()));
+}
+
+#[tokio::test]
+async fn a_snapshot_from_before_there_were_objects_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = Arc::new(MemoryStore::default());
+    let id = SnapshotId { maker: Device { id: [1; 16], incarnation: 0 }, number: 7 };
+    let in_log = inner.log(&user("ada")).await.unwrap();
+    in_log.snapshots().unwrap().put_page(id, 0, b"page").await.unwrap();
+    let store = objects(&folder).with_snapshots_of(inner);
+    let log = store.log(&user("ada")).await.unwrap();
+    assert_eq!(log.snapshots().unwrap().page(id, 0).await.unwrap(), Some(b"page".to_vec()));
+    assert_eq!(log.snapshots().unwrap().page(id, 1).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn no_name_leads_to_what_another_user_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let objects = objects(&folder);
+    let blob = BlobRef::of(b"secret");
+    let of_ada = objects.blobs(&user("ada"));
+    of_ada.put_chunk(&blob, 0, b"secret".to_vec()).await.unwrap();
+    of_ada.finish(&blob).await.unwrap();
+    let before = files(folder.path());
+    for name in ["Ada", "ada/", "../ada", "./ada", "ada/blobs", "ada%2F..", "..", "."] {
+        let blobs = objects.blobs(&user(name));
+        assert!(!blobs.has(&blob).await.unwrap(), "{name}");
+        blobs.remove(&blob).await.unwrap();
+        assert_eq!(files(folder.path()), before, "{name}");
+    }
+    assert!(of_ada.has(&blob).await.unwrap());
+}
