@@ -1,13 +1,34 @@
-//! The file that a command was given: whether it is a database.
+//! The file that a command was given: whether it is a database, and opening it with plain SQL.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{CliError, Result};
 
 /// The first bytes of every SQLite database that is not empty.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// How long to wait for a program that writes to the database.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Opens a database, with [`OpenFlags::SQLITE_OPEN_READ_WRITE`] or what else `flags` says.
+pub(crate) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(PATIENCE)?;
+    Ok(conn)
+}
+
+/// Opens for reading a database that is there. (Not read-only: that could not open one in write-ahead mode which nobody else has
+/// open, and the last one to close it takes the files beside it away, if it may write.)
+pub(crate) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    let conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    conn.execute_batch("PRAGMA query_only = ON")?;
+    Ok(conn)
+}
 
 /// Refuses a file that was given.
 pub(crate) fn refuse(path: &Path, reason: impl Into<String>) -> CliError {

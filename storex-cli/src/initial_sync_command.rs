@@ -1,20 +1,19 @@
 //! `storex initial-sync`: its arguments, what it shows, how it ends.
 
-use std::fmt;
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::BufRead as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::ProgressBar;
 use storex_cli::initial_sync::{self, DEFAULT_PORT, Direction, Observer, Options, Place};
 use storex_cli::{CliError, describe, for_terminal};
 use storex_sync::{InitialSyncEvent, PairingCode, Role};
 use tokio::sync::{oneshot, watch};
 
-use crate::fail;
+use crate::console::{self, INTERRUPTED, fail, style};
 
 /// How often a code that was mistyped is asked for again.
 const QUESTIONS: u32 = 3;
@@ -69,21 +68,11 @@ pub(crate) struct Side {
     json: bool,
 }
 
-pub(crate) fn run(action: InitialSync) -> ExitCode {
-    let (direction, side) = match action {
-        InitialSync::Send(side) => (Direction::Send, side),
-        InitialSync::Receive(side) => (Direction::Receive, side),
-    };
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("the system gives no threads: {error}")),
-    };
-    let code = runtime.block_on(side.run(direction));
-    // What may still be under way after an interruption is not waited for.
-    runtime.shutdown_background();
-    code
+pub(crate) async fn run(action: InitialSync) -> ExitCode {
+    match action {
+        InitialSync::Send(side) => side.run(Direction::Send).await,
+        InitialSync::Receive(side) => side.run(Direction::Receive).await,
+    }
 }
 
 impl Side {
@@ -100,7 +89,7 @@ impl Side {
         // Whoever is in a hurry asks twice.
         tokio::select! {
             code = work => code,
-            _ = tokio::signal::ctrl_c() => ExitCode::from(130),
+            _ = tokio::signal::ctrl_c() => ExitCode::from(INTERRUPTED),
         }
     }
 
@@ -128,20 +117,10 @@ impl Side {
             Ok(report) => report,
             Err(error) => return ended(&error),
         };
-        let text = if self.json {
-            match serde_json::to_string_pretty(&report) {
-                Ok(json) => format!("{json}\n"),
-                Err(error) => {
-                    return fail(&format!("the report cannot be written as JSON: {error}"));
-                }
-            }
-        } else {
-            for_terminal(&report.to_string())
-        };
-        // Whoever closed the other end of the pipe wants no more.
-        let mut stdout = std::io::stdout().lock();
-        let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-        ExitCode::SUCCESS
+        match console::print(&report, self.json) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => fail(&why),
+        }
     }
 
     async fn place(&self) -> Result<Place, String> {
@@ -196,7 +175,7 @@ fn ask_now() -> Result<PairingCode, String> {
 fn ended(error: &CliError) -> ExitCode {
     if matches!(error, CliError::Cancelled) {
         eprintln!("storex: {error}");
-        return ExitCode::from(130);
+        return ExitCode::from(INTERRUPTED);
     }
     fail(&describe(error))
 }
@@ -211,11 +190,6 @@ struct Terminal {
 
 impl Terminal {
     fn new(options: &Options) -> Self {
-        let target = if std::io::stderr().is_terminal() {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
         let verb = match options.direction {
             Direction::Send => "receive",
             Direction::Receive => "send",
@@ -231,7 +205,7 @@ impl Terminal {
                 other.push_str(option);
             }
         }
-        let bar = ProgressBar::with_draw_target(None, target);
+        let bar = console::progress_bar();
         // Until it is known how many rows there are.
         style(&bar, "{msg}");
         Self { bar, other }
@@ -253,16 +227,6 @@ impl Terminal {
             Role::Sender => "sending",
             Role::Receiver => "receiving",
         });
-    }
-}
-
-/// A template that is wrong shows as the plain bar.
-fn style(bar: &ProgressBar, template: &str) {
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        let rate = |state: &ProgressState, f: &mut dyn fmt::Write| {
-            let _ = write!(f, "{:.0}", state.per_sec());
-        };
-        bar.set_style(style.with_key("rate", rate));
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the `storex` command does, as functions: the command itself only reads arguments and prints.
 
+mod adopted;
 pub mod backup;
 mod database;
 pub mod demo;

@@ -1,24 +1,26 @@
 //! The `storex` command: reads its arguments, shows how far it has come, prints what came of it.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
 
+mod console;
 mod initial_sync_command;
 mod serve_command;
 
-use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use initial_sync_command::InitialSync;
-use serve_command::{Backup, Serve};
+use indicatif::ProgressBar;
 use storex_cli::demo::{self, Folder, Observer, Options};
 use storex_cli::simulate::{self, Seeds};
-use storex_cli::{CliError, describe, for_terminal};
+use storex_cli::{CliError, describe};
 use storex_core::{Runtime as _, TokioRuntime};
 use storex_simulation::Profile;
 use tokio::sync::oneshot;
+
+use crate::console::{INTERRUPTED, fail, style};
+use crate::initial_sync_command::InitialSync;
+use crate::serve_command::{Backup, Serve};
 
 /// storex keeps the databases of several devices in step.
 #[derive(Debug, Parser)]
@@ -108,23 +110,13 @@ fn main() -> ExitCode {
     let Command { action } = Command::parse();
     let serves = matches!(action, Action::Serve(_));
     log_to_stderr(serves.then_some("info"));
-    let arguments = match action {
-        Action::Demo(arguments) => arguments,
-        Action::InitialSync(action) => return initial_sync_command::run(action),
-        Action::Serve(arguments) => return serve_command::run(*arguments),
-        Action::Backup(arguments) => return serve_command::back_up(&arguments),
-        Action::Simulate(arguments) => return simulation(&arguments),
-    };
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("the system gives no threads: {error}")),
-    };
-    let code = runtime.block_on(demo(arguments));
-    // What may still be under way after an interruption is not waited for.
-    runtime.shutdown_background();
-    code
+    match action {
+        Action::Demo(arguments) => console::run(demo(arguments)),
+        Action::InitialSync(action) => console::run(initial_sync_command::run(action)),
+        Action::Serve(arguments) => serve_command::run(*arguments),
+        Action::Backup(arguments) => serve_command::back_up(&arguments),
+        Action::Simulate(arguments) => simulation(&arguments),
+    }
 }
 
 async fn demo(arguments: Demo) -> ExitCode {
@@ -156,7 +148,7 @@ async fn demo_in(folder: &Arc<Folder>, arguments: Demo) -> ExitCode {
         _ = tokio::signal::ctrl_c() => {
             progress.clear();
             eprintln!("storex: interrupted");
-            return ExitCode::from(130);
+            return ExitCode::from(INTERRUPTED);
         }
     };
     progress.clear();
@@ -164,17 +156,9 @@ async fn demo_in(folder: &Arc<Folder>, arguments: Demo) -> ExitCode {
         Ok(report) => report,
         Err(error) => return fail(&describe(&error)),
     };
-    let text = if arguments.json {
-        match serde_json::to_string_pretty(&report) {
-            Ok(json) => format!("{json}\n"),
-            Err(error) => return fail(&format!("the report cannot be written as JSON: {error}")),
-        }
-    } else {
-        report.to_string()
-    };
-    // Whoever closed the other end of the pipe wants no more.
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    if let Err(why) = console::print(&report, arguments.json) {
+        return fail(&why);
+    }
     if report.equal {
         return ExitCode::SUCCESS;
     }
@@ -200,11 +184,6 @@ fn simulation(arguments: &Simulate) -> ExitCode {
     }
 }
 
-fn fail(why: &str) -> ExitCode {
-    eprintln!("storex: error: {}", for_terminal(why));
-    ExitCode::FAILURE
-}
-
 /// When it is asked for; whoever logs anyway says from which level on.
 fn log_to_stderr(anyway: Option<&str>) {
     let asked = std::env::var("STOREX_LOG").ok().filter(|filter| !filter.is_empty());
@@ -225,19 +204,7 @@ struct Progress {
 
 impl Progress {
     fn new() -> Self {
-        let target = if std::io::stderr().is_terminal() {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        Self { bar: ProgressBar::with_draw_target(None, target) }
-    }
-
-    fn style(&self, template: &str) {
-        // A template that is wrong shows as the plain bar.
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            self.bar.set_style(style);
-        }
+        Self { bar: console::progress_bar() }
     }
 
     fn clear(&self) {
@@ -248,7 +215,7 @@ impl Progress {
 impl Observer for Progress {
     fn phase(&self, what: &'static str) {
         self.bar.unset_length();
-        self.style("{spinner} {msg}");
+        style(&self.bar, "{spinner} {msg}");
         self.bar.set_message(what);
         self.bar.tick();
     }
@@ -256,7 +223,7 @@ impl Observer for Progress {
     fn rows(&self, done: u64, total: u64) {
         // The first time it is told, and whenever there turn out to be more.
         if self.bar.length() != Some(total) {
-            self.style("{spinner} {msg} {wide_bar} {human_pos}/{human_len} rows");
+            style(&self.bar, "{spinner} {msg} {wide_bar} {human_pos}/{human_len} rows");
             self.bar.set_length(total);
         }
         self.bar.set_position(done);

@@ -8,7 +8,7 @@ use storex_cli::serve::{self, Access, Database, JwtKeys, Listening, Options};
 use storex_cli::{CliError, backup, describe};
 use storex_server::{Config, JwtRules};
 
-use crate::fail;
+use crate::console::fail;
 
 const AFTER_HELP: &str = "\
 To begin: write a line `TOKEN USER` into a file (TOKEN: 16 or more characters that nobody can guess, from `openssl rand -hex 24` say), and run

@@ -19,6 +19,10 @@ const NOTES: &str = "CREATE TABLE person(id INTEGER PRIMARY KEY, name TEXT NOT N
 const FILLED: &str = "INSERT INTO person VALUES (1, 'Ada'), (2, 'Grace');
     INSERT INTO note VALUES ('a', 1, 'Buy milk', 5), ('b', 2, 'Write', NULL), ('c', NULL, x'00ff', 1.5);";
 
+/// So many that the sync can be caught in the middle.
+const MANY: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
+    INSERT INTO note SELECT printf('n%06d', i), NULL, 'note ' || i, i FROM n;";
+
 /// A run that listens.
 struct Host {
     child: Child,
@@ -56,6 +60,13 @@ impl Host {
         let mut command = command(arguments);
         command.args(["--connect", &self.address, "--code", &self.code, "--json"]);
         command
+    }
+
+    /// Waits until it has said so many lines more.
+    fn hear(&mut self, lines: usize) {
+        for _ in 0..lines {
+            assert_ne!(self.stderr.read_line(&mut self.said).unwrap(), 0, "{}", self.said);
+        }
     }
 
     /// Waits for its end.
@@ -193,7 +204,7 @@ fn three_wrong_codes_end_it_and_nothing_was_written() {
 fn strangers_are_told_of_and_keep_nobody_out() {
     let (folder, a) = folder_with(&[NOTES, FILLED]);
     let b = folder.path().join("b.db");
-    let host = Host::start(&["send", text(&a)]);
+    let mut host = Host::start(&["send", text(&a)]);
     // "The code is spent", "it is another one"; a large frame, what is no frame at all, and nothing.
     let endless = [&[0x80, 4, 0, 0][..], &[7; 1 << 18]].concat();
     let (spent, differs) = (b"\0\0\0\x02\0\x02", b"\0\0\0\x02\0\x01");
@@ -202,6 +213,7 @@ fn strangers_are_told_of_and_keep_nobody_out() {
         // It may be cut off in the middle.
         let _ = stranger.write_all(said);
     }
+    host.hear(5);
     let received = ran(&mut host.guest(&["receive", text(&b)]));
     let host = host.end();
     assert_eq!(received.json()["received"]["rows"], 5, "{}", received.stderr);
@@ -211,11 +223,36 @@ fn strangers_are_told_of_and_keep_nobody_out() {
     assert!(!host.stderr.contains("wrong code"), "{}", host.stderr);
 }
 
+/// Who connects and says nothing holds nobody up, however many they are; and a wrong code among them is told, and counted.
+#[test]
+fn silent_guests_keep_nobody_out_and_a_wrong_code_is_counted() {
+    let (folder, a) = folder_with(&[NOTES, FILLED]);
+    let b = folder.path().join("b.db");
+    let mut host = Host::start(&["send", text(&a)]);
+    // More than the patience of a guest is long, if each of them were waited for.
+    let silent = |host: &Host| -> Vec<TcpStream> {
+        (0..8).map(|_| TcpStream::connect(&host.address).unwrap()).collect()
+    };
+    let first = silent(&host);
+    let other = if host.code == "0000-0000" { "1111-111Q" } else { "0000-0000" };
+    let wrong = ["receive", text(&b), "--connect", &host.address, "--code", other];
+    let wrong = ran(&mut command(&wrong));
+    assert!(wrong.refused().contains("not let in"), "{}", wrong.stderr);
+    host.hear(9);
+    assert_eq!(host.said.matches("wrong code; it may be tried 2 times more").count(), 1);
+    assert_eq!(host.said.matches("waiting for its first words").count(), 8, "{}", host.said);
+
+    let second = silent(&host);
+    let received = ran(&mut host.guest(&["receive", text(&b)]));
+    assert_eq!(received.json()["received"]["rows"], 5, "{}", received.stderr);
+    host.end().json();
+    assert_eq!(content(&b), content(&a));
+    drop((first, second));
+}
+
 #[test]
 fn a_receiver_that_is_killed_runs_again_and_has_all() {
-    let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
-                INSERT INTO note SELECT printf('n%06d', i), NULL, 'note ' || i, i FROM n;";
-    let (folder, a) = folder_with(&[NOTES, FILLED, rows]);
+    let (folder, a) = folder_with(&[NOTES, FILLED, MANY]);
     let b = folder.path().join("b.db");
     let mut host = Host::start(&["send", text(&a)]);
     host.address = holding(host.address.clone(), 300_000);
@@ -242,9 +279,7 @@ fn a_receiver_that_is_killed_runs_again_and_has_all() {
 #[cfg(unix)]
 #[test]
 fn an_interruption_is_told_to_the_other_side() {
-    let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
-                INSERT INTO note SELECT printf('n%06d', i), NULL, 'note ' || i, i FROM n;";
-    let (folder, a) = folder_with(&[NOTES, FILLED, rows]);
+    let (folder, a) = folder_with(&[NOTES, FILLED, MANY]);
     let b = folder.path().join("b.db");
     let mut host = Host::start(&["send", text(&a)]);
     let guest = host.guest(&["receive", text(&b)]).spawn().unwrap();

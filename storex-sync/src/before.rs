@@ -13,12 +13,13 @@ use storex_core::{
 };
 
 use crate::clock::Clock;
+use crate::clock_rows::Stored;
 use crate::error::{Result, SyncError};
 use crate::lane::Names;
 use crate::meta::{Devices, Numbers};
 use crate::numbers::AllNumbers;
 use crate::pack::{Packer, Unpacker};
-use crate::scope::{Marker, is_marker};
+use crate::scope::Marker;
 
 pub(crate) const BEFORE: &str = "_storex_before";
 
@@ -62,16 +63,13 @@ impl Before {
             }
             Value::Bytes(packer.out)
         });
-        let clock = match (&self.clock, &self.marker) {
-            (Some(clock), _) => Some(Value::Bytes(clock.encode(devices))),
-            (None, marker) => marker.as_ref().map(|it| Value::Bytes(it.encode(devices))),
-        };
+        let clock = Stored::encode(self.clock.as_ref(), self.marker.as_ref(), devices);
         Record::new(vec![
             int(self.sequence),
             Value::Int(self.collection),
             Value::Bytes(self.code.clone()),
             packed.unwrap_or(Value::Null),
-            clock.unwrap_or(Value::Null),
+            clock.map_or(Value::Null, Value::Bytes),
         ])
     }
 
@@ -84,9 +82,11 @@ impl Before {
             return Err(wrong());
         };
         let values = row.get(3).as_bytes().map(read_values).transpose()?;
-        let (marker, clock) = match row.get(4).as_bytes() {
-            Some(packed) if is_marker(packed) => (Some(Marker::decode(packed, devices)?), None),
-            packed => (None, packed.map(|it| Clock::decode(it, devices)).transpose()?),
+        let kept = row.get(4).as_bytes().map(|it| Stored::decode(it, devices)).transpose()?;
+        let (clock, marker) = match kept {
+            Some(Stored::Clock(clock)) => (Some(clock), None),
+            Some(Stored::Marker(marker)) => (None, Some(marker)),
+            None => (None, None),
         };
         Ok(Self { sequence, collection, code: code.to_vec(), values, clock, marker })
     }

@@ -20,12 +20,11 @@ pub(crate) fn clock_record(collection: i64, code: Vec<u8>, clock: Vec<u8>) -> Re
 
 /// Asks whether there are clocks among these objects' at all: finds the first row that is not before all of them.
 pub(crate) fn look_for_clocks(collection: i64, codes: &[Vec<u8>]) -> Query {
-    let own = field("collection").eq(collection);
-    let mut query = Query::new(CLOCK).filter(own).limit(1);
+    let mut query = clocks_of(collection).limit(1);
     // A code that is cut short is before it.
     let before = codes.iter().min().and_then(|code| code.split_last()).map(|(_, rest)| rest);
     let before = before.unwrap_or_default().to_vec();
-    query.after = Some(Position { values: vec![Value::Int(collection), Value::Bytes(before)] });
+    query.after = Some(clock_position(collection, before));
     query
 }
 
@@ -38,9 +37,69 @@ pub(crate) fn find_clocks(collection: i64, codes: Vec<Vec<u8>>, first: &[Record]
     Query::new(CLOCK).filter(Filter::Keys(keys))
 }
 
+/// The clocks of a collection, in the order of the codes.
+pub(crate) fn clocks_of(collection: i64) -> Query {
+    Query::new(CLOCK).filter(field("collection").eq(collection))
+}
+
+/// The place of a code among them; it may be cut short, and is before those that begin with it then.
+pub(crate) fn clock_position(collection: i64, code: Vec<u8>) -> Position {
+    Position { values: vec![Value::Int(collection), Value::Bytes(code)] }
+}
+
 /// Ascending keys touch each page of the database once.
 pub(crate) fn sort_clock_records(records: &mut [Record]) {
     records.sort_by(|a, b| storex_core::compare_all(&a.values()[..2], &b.values()[..2]));
+}
+
+/// What is kept of an object: its clock, or the marker of one that has gone to another scope.
+#[derive(Debug)]
+pub(crate) enum Stored {
+    Clock(Clock),
+    Marker(Marker),
+}
+
+impl Stored {
+    pub(crate) fn decode(bytes: &[u8], devices: &Devices) -> Result<Self> {
+        match is_marker(bytes) {
+            true => Marker::decode(bytes, devices).map(Self::Marker),
+            false => Clock::decode(bytes, devices).map(Self::Clock),
+        }
+    }
+
+    /// The bytes of the clock, or else of the marker.
+    pub(crate) fn encode(
+        clock: Option<&Clock>,
+        marker: Option<&Marker>,
+        devices: &mut Devices,
+    ) -> Option<Vec<u8>> {
+        match clock {
+            Some(clock) => Some(clock.encode(devices)),
+            None => marker.map(|marker| marker.encode(devices)),
+        }
+    }
+}
+
+/// What rows of `_storex_clock` hold, by object.
+#[derive(Debug, Default)]
+pub(crate) struct ClockRows {
+    pub(crate) clocks: HashMap<(i64, Vec<u8>), Clock>,
+    pub(crate) markers: HashMap<(i64, Vec<u8>), Marker>,
+}
+
+impl ClockRows {
+    pub(crate) fn read(rows: &[Record], devices: &Devices) -> Result<Self> {
+        let mut read = Self { clocks: HashMap::with_capacity(rows.len()), ..Self::default() };
+        for row in rows {
+            let (collection, code, bytes) = columns(row)?;
+            let object = (collection, code.to_vec());
+            match Stored::decode(bytes, devices)? {
+                Stored::Clock(clock) => drop(read.clocks.insert(object, clock)),
+                Stored::Marker(marker) => drop(read.markers.insert(object, marker)),
+            }
+        }
+        Ok(read)
+    }
 }
 
 /// The clocks in rows of `_storex_clock`, by object. What is marked has none.

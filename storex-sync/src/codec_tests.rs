@@ -10,6 +10,7 @@ use storex_core::{
     Definition, FieldType, Key, Migration, Name, Record, Registry, Timestamp, Value,
 };
 
+use crate::catalogue::{Catalogue, Followed};
 use crate::clock::{Clock, LAST_LIFE, MAX_LIFE};
 use crate::counter::{Amount, Counted, Counter, Sum};
 use crate::error::SyncError;
@@ -20,7 +21,7 @@ use crate::initial::frame::{
 };
 use crate::initial::resume::{Phase, Position, Token};
 use crate::key_code;
-use crate::meta::{Catalogue, Devices, Followed, Head, Numbers, decode_names, encode_names};
+use crate::meta::{Devices, Head, Numbers, decode_names, encode_names};
 use crate::pack::{Packer, Unpacker};
 use crate::parked::{Parked, WaitsFor};
 use crate::place::Place;

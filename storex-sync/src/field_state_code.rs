@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 use storex_core::Name;
 
 use crate::bytes::{Reader, write_varint};
-use crate::clock::WHAT;
+use crate::clock_code::WHAT;
 use crate::error::{Result, SyncError};
 use crate::field_state::{Element, FieldState, Held, Item};
 use crate::pack::{Packer, Unpacker};

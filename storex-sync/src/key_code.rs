@@ -4,7 +4,7 @@
 //! a timestamp. (A boolean has a code of its own: a field that holds booleans holds no numbers beside them.) A UUID in its
 //! usual text form takes 17 bytes.
 
-use storex_core::{Key, Value};
+use storex_core::{Key, Record, Value};
 
 use crate::bytes::{Reader, unzigzag, write_varint, zigzag};
 use crate::error::{Result, SyncError};
@@ -24,6 +24,11 @@ pub(crate) fn encode<'a>(values: impl IntoIterator<Item = &'a Value>) -> Vec<u8>
         encode_value(&mut code, value);
     }
     code
+}
+
+/// The code of a record's key, whose values are at these places.
+pub(crate) fn of(record: &Record, key: &[usize]) -> Vec<u8> {
+    encode(key.iter().map(|at| record.get(*at)))
 }
 
 fn encode_value(code: &mut Vec<u8>, value: &Value) {

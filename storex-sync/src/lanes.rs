@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use storex_core::{Error, Name, Registry};
 
 use crate::bytes::{Reader, write_varint};
+use crate::catalogue::Catalogue;
 use crate::error::Result;
 use crate::lane::Names;
-use crate::meta::{Catalogue, read_name, write_name};
+use crate::meta::{read_name, write_name};
 use crate::rules::Chosen;
 
 /// By the lane's name.

@@ -80,8 +80,10 @@ mod before;
 mod blobs;
 mod brief;
 mod bytes;
+mod catalogue;
 mod channel;
 mod clock;
+mod clock_code;
 mod clock_rows;
 #[cfg(test)]
 mod codec_tests;
@@ -91,6 +93,7 @@ mod contribute;
 mod counter;
 #[cfg(test)]
 mod counter_tests;
+mod deadline;
 #[cfg(feature = "deliberate-faults")]
 mod deliberate;
 #[cfg(any(feature = "encryption", feature = "pairing"))]
@@ -153,7 +156,10 @@ mod state;
 mod strategy;
 mod sync;
 mod tombstones;
+mod touched;
 mod transaction;
+mod transaction_code;
+mod weight;
 mod writes;
 
 pub use apply::{Applied, Cause, Resolution, Ruling};

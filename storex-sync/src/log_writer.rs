@@ -10,16 +10,15 @@ use storex_core::{
 use crate::before::{BEFORE, Before, Witness};
 use crate::clock::Clock;
 use crate::error::{Result, SyncError};
-use crate::log_entries::{Known, Touched, Written, companions, rows_of, touched};
+use crate::log_entries::{Known, Written, companions, rows_of};
 use crate::merging::Merging;
 use crate::meta::{DEVICES, Devices, HEAD, Head, read_meta, write_meta};
 use crate::scope::{SCOPES, Subscriptions, leave};
 use crate::stamp::Hlc;
+use crate::touched::{Touched, touched};
 use crate::transaction::Header;
 
-use crate::clock_rows::{
-    clock_key, clock_record, read_clock_rows, read_markers, sort_clock_records,
-};
+use crate::clock_rows::{ClockRows, clock_key, clock_record, sort_clock_records};
 use crate::log::{CLOCK, LOG, refusal};
 use crate::numbers::AllNumbers;
 
@@ -125,13 +124,12 @@ impl LogWriter {
         let (mut steps, collections) = companions(&self.merging, all);
         let others = steps.len();
         let next = Step::then(move |trace| {
-            let clocks = read_clock_rows(trace.found(others), &drawn.devices);
-            let gone = read_markers(trace.found(others), &drawn.devices).map_err(refusal)?;
+            let kept = ClockRows::read(trace.found(others), &drawn.devices).map_err(refusal)?;
             let found = collections.iter().enumerate();
             let rows = found.flat_map(|(n, it)| rows_of(it, trace.found(others - 1 - n)));
-            let known = clocks.map(|clocks| Known { clocks, gone, rows: rows.collect() });
-            let steps = known.and_then(|known| self.finish(trace, drawn.clone(), Some(known)));
-            steps.map_err(refusal)
+            let ClockRows { clocks, markers: gone } = kept;
+            let known = Known { clocks, gone, rows: rows.collect() };
+            self.finish(trace, drawn.clone(), Some(known)).map_err(refusal)
         });
         steps.insert(0, Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))));
         steps.push(next);

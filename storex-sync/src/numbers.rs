@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use storex_core::{Name, Query, Record, Registry};
 
+use crate::catalogue::Catalogue;
 use crate::error::{Result, SyncError};
 use crate::local_fields::LocalFields;
 use crate::meta::{
-    CATALOGUE, Catalogue, LOCAL_FIELDS, LOCAL_ONLY, Numbers, decode_names, meta_query, meta_row,
+    CATALOGUE, LOCAL_FIELDS, LOCAL_ONLY, Numbers, decode_names, meta_query, meta_row,
 };
 use crate::scope::ScopeFields;
 

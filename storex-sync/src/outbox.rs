@@ -24,7 +24,8 @@ use crate::shared_log::SealedTransaction;
 use crate::stamp::Device;
 use crate::state::{PROGRESS, StatePage, is_state};
 use crate::sync::{Sync, Turn};
-use crate::transaction::{Transaction, author};
+use crate::transaction::Transaction;
+use crate::transaction_code::author;
 
 const DURING: &str = "reading the log";
 

@@ -1,12 +1,12 @@
 //! Does the steps of an exchange over the storage and the shared log.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use storex_core::{Batch, BoxFuture, Direction, Query, Step, Value, field};
 
 use crate::apply::{Decoded, PutAside, Refused, Replica};
 use crate::before::{BEFORE, forget_up_to};
+use crate::deadline::in_time;
 use crate::engine::{Action, Outcome, Retry};
 use crate::error::{During, Result, SyncError};
 use crate::exclusive::HOLDER;
@@ -117,7 +117,7 @@ impl Sync {
                     };
                     Outcome::Retried(replica.retry_parked(parked).await?)
                 }
-                Action::Rescope(_, missing) => {
+                Action::Rescope { missing } => {
                     Outcome::Rescoped(self.rescope(&replica, &missing).await?)
                 }
             })
@@ -172,16 +172,19 @@ impl Sync {
         }
     }
 
-    /// A lane that comes to a log in which another one of this storage is would park all that is there, for ever.
+    /// A lane that comes to a log in which another one of this storage is would park all that is there, for ever. This is about one that
+    /// was in another log before; for one that was in none see [`save_first_place`].
     async fn refuse_log_of_another_lane(
         &self,
         storage: &Lane,
         device: Device,
         log: LogId,
     ) -> Result<()> {
-        let is_at = |place: Option<Place>| place.is_some_and(|place| place.log == log);
+        if read_place(storage).await?.is_none_or(|own| own.log == log) {
+            return Ok(());
+        }
         for other in storage.others() {
-            if is_at(read_place(&other).await?) && !is_at(read_place(storage).await?) {
+            if read_place(&other).await?.is_some_and(|there| there.log == log) {
                 let lane = other.name().unwrap_or_default().to_owned();
                 return Err(self.leave_log_of(lane, device).await);
             }
@@ -236,13 +239,7 @@ impl Sync {
         during: &'static str,
         request: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let after: Duration = self.deadline;
-        let runtime = self.replica.storage.runtime();
-        tokio::select! {
-            biased;
-            result = request => result,
-            () = runtime.sleep(after) => Err(SyncError::Timeout { during, after }),
-        }
+        in_time(&**self.replica.storage.runtime(), self.deadline, during, request).await
     }
 }
 

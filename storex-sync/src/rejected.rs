@@ -1,10 +1,13 @@
 //! What the shared log has refused for good: it is kept aside with the reason, and the application may retry or discard it.
 
+use std::sync::Arc;
+
 use storex_core::{
-    Batch, Change, Changes, Definition, Error, FieldType, Filter, Key, Name, OnConflict, Query,
-    Record, Step, StepOutcome, Value,
+    Batch, Change, Changes, Collection, Definition, Error, FieldType, Filter, Key, Name,
+    OnConflict, Query, Record, Step, StepOutcome, Value,
 };
 
+use crate::apply::Replica;
 use crate::error::{During, Result, SyncError};
 use crate::failure::Failure;
 use crate::field_state::Contribution;
@@ -118,8 +121,8 @@ impl Sync {
         let transaction = Transaction::decode_own(&rejected.payload, registry)?;
         let mut steps = Vec::new();
         for entry in &transaction.entries {
-            let storage = &self.replica.storage;
-            steps.extend(again(storage, &transaction.shapes, entry, rejected.is_reverted)?);
+            let replica = &self.replica;
+            steps.extend(again(replica, &transaction.shapes, entry, rejected.is_reverted)?);
         }
         let failure = Failure::default();
         let mut batch = taken(write, &failure);
@@ -188,7 +191,13 @@ fn taken(write: WriteId, failure: &Failure) -> Batch {
 }
 
 /// What writes an entry again.
-fn again(storage: &Lane, shapes: &[Shape], entry: &Entry, is_reverted: bool) -> Result<Vec<Step>> {
+fn again(
+    replica: &Replica,
+    shapes: &[Shape],
+    entry: &Entry,
+    is_reverted: bool,
+) -> Result<Vec<Step>> {
+    let storage = &replica.storage;
     let Some(shape) = shapes.get(entry.shape).filter(|_| !entry.is_taken_out()) else {
         return Ok(Vec::new());
     };
@@ -205,14 +214,13 @@ fn again(storage: &Lane, shapes: &[Shape], entry: &Entry, is_reverted: bool) -> 
                     record.set(at, value.value().clone());
                 }
             }
-            let there = match (entry.is_brought_back(), is_reverted) {
+            match (entry.is_brought_back(), is_reverted) {
                 // It was told with what it had, and nothing was written to it.
-                (true, _) => OnConflict::Skip,
-                (false, true) => OnConflict::Fail,
+                (true, _) => vec![Step::create_or(collection, vec![record], OnConflict::Skip)],
+                (false, true) => vec![Step::create_or(collection, vec![record], OnConflict::Fail)],
                 // What was not taken back is there.
-                (false, false) => OnConflict::Replace,
-            };
-            vec![Step::create_or(collection, vec![record], there)]
+                (false, false) => replace(replica, schema, record),
+            }
         }
         EntryKind::Update
             if !is_reverted && entry.values.iter().any(|it| it.counted().is_some()) =>
@@ -240,6 +248,23 @@ fn again(storage: &Lane, shapes: &[Shape], entry: &Entry, is_reverted: bool) -> 
         }
         EntryKind::Delete => vec![Step::Delete { collection, filter }],
     })
+}
+
+/// What writes an object over the one that is there, which keeps its local fields.
+fn replace(replica: &Replica, schema: &Collection, record: Record) -> Vec<Step> {
+    let name = Name::clone(schema.name());
+    let numbers = replica.numbers.get(&name).filter(|numbers| !numbers.local.is_empty());
+    let Some(numbers) = numbers.map(Arc::clone) else {
+        return vec![Step::create_or(name, vec![record], OnConflict::Replace)];
+    };
+    let key = Filter::Keys(vec![schema.key_of(&record)]);
+    let find = Step::Find(Query::new(Name::clone(&name)).filter(key));
+    let write = Step::then(move |trace| {
+        let mut record = record.clone();
+        numbers.keep_local(trace.found(0).first(), Some(&mut record));
+        Ok(vec![Step::create_or(Name::clone(&name), vec![record], OnConflict::Replace)])
+    });
+    vec![find, write]
 }
 
 /// What changes a field again. What depends on the value before does so on that of now; unless it was not taken back, and so is in it.

@@ -106,21 +106,17 @@ fn read_missing(unpacker: &mut Unpacker<'_>) -> Result<Option<(Timestamp, Vec<Mi
 impl Look {
     pub(crate) async fn at(storage: &Lane) -> Result<Self> {
         let count = |collection| storage.count(Query::new(collection));
+        let rows = read(storage, &[PROGRESS, PAUSED]).await?;
         // A state that is to be sent is at least one transaction more.
-        let state = !read(storage, &[PROGRESS]).await?.is_empty();
+        let state = meta_row(&rows, PROGRESS).is_some();
         let logged = count(LOG).await.during("counting what is to be sent")?;
         Ok(Self {
             unsent: logged.saturating_add(u64::from(state)),
             parked: count(PARKED).await.during("counting what is parked")?,
             rejected: count(REJECTED).await.during("counting what was refused")?,
-            paused: is_paused(storage).await?,
+            paused: meta_row(&rows, PAUSED).is_some_and(|value| value == [1]),
         })
     }
-}
-
-pub(crate) async fn is_paused(storage: &Lane) -> Result<bool> {
-    let rows = read(storage, &[PAUSED]).await?;
-    Ok(meta_row(&rows, PAUSED).is_some_and(|value| value == [1]))
 }
 
 pub(crate) async fn pause(storage: &Lane) -> Result<()> {

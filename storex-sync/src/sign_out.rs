@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use storex_core::{Batch, Filter, Name, Query, Record, Step, StepOutcome, Trace, field};
+use storex_core::{Batch, Filter, Name, Query, Step, StepOutcome, Trace, field};
 
 use crate::apply::Replica;
 use crate::before::BEFORE;
@@ -139,8 +139,8 @@ impl Replica {
             loop {
                 let query = Query::new(Arc::clone(collection.name())).limit(OBJECTS);
                 let rows = self.storage.find(Query { after, ..query }).await.during(DURING)?;
-                let code = |row: &Record| key_code::encode(key.iter().map(|at| row.get(*at)));
-                let keys = rows.iter().map(|row| clock_key(number, code(row))).collect();
+                let keys =
+                    rows.iter().map(|row| clock_key(number, key_code::of(row, key))).collect();
                 let clocks = Query::new(CLOCK).filter(Filter::Keys(keys));
                 let clocks = self.storage.find(clocks).await.during(DURING)?;
                 let clocks = read_clock_rows(&clocks, &devices)?;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use storex_core::{Collection, Filter, Position, Query, Value, field};
+use storex_core::{Collection, Filter, Position, Query};
 
 use crate::apply::Replica;
 use crate::clock::Clock;
-use crate::clock_rows::{clock_key, columns};
+use crate::clock_rows::{clock_key, clock_position, clocks_of, columns};
 use crate::error::{During, Result};
 use crate::log::CLOCK;
 use crate::meta::{Devices, Numbers};
@@ -39,15 +39,13 @@ impl Tombstones {
     /// Looks at so many clocks at once.
     pub(crate) fn of(replica: &Replica, numbers: &Numbers, page: u64) -> Result<Self> {
         let clocks = Arc::clone(replica.storage.collection(CLOCK)?);
-        let own = field("collection").eq(numbers.collection);
-        let query = Query::new(CLOCK).filter(own).limit(page);
+        let query = clocks_of(numbers.collection).limit(page);
         Ok(Self { clocks, query, upto: None, is_through: false })
     }
 
     /// Only those behind a code, up to another one and with it; a code may be cut short.
     pub(crate) fn between(self, number: i64, after: Option<&[u8]>, upto: Option<&[u8]>) -> Self {
-        let after = after
-            .map(|code| Position { values: vec![Value::Int(number), Value::Bytes(code.to_vec())] });
+        let after = after.map(|code| clock_position(number, code.to_vec()));
         let query = Query { after, ..self.query };
         Self { query, upto: upto.map(<[u8]>::to_vec), ..self }
     }
@@ -56,12 +54,6 @@ impl Tombstones {
     pub(crate) fn named(self, number: i64, codes: &[Vec<u8>]) -> Self {
         let keys = codes.iter().map(|code| clock_key(number, code.clone()));
         Self { query: Query::new(CLOCK).filter(Filter::Keys(keys.collect())), ..self }
-    }
-
-    /// Only those behind the one with this code.
-    pub(crate) fn behind(mut self, numbers: &Numbers, code: Value) -> Self {
-        self.query.after = Some(Position { values: vec![Value::Int(numbers.collection), code] });
-        self
     }
 
     /// The next page that holds any; `None`: there are no more.

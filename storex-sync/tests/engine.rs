@@ -341,7 +341,7 @@ impl World {
             Action::PutAside(_) => Outcome::PutAside(Vec::new()),
             Action::Restore(_) => Outcome::Restored(InitialSyncReport::default()),
             Action::RetryParked(_) => Outcome::Retried(Applied::default()),
-            Action::Rescope(..) => Outcome::Rescoped(Rescoped::default()),
+            Action::Rescope { .. } => Outcome::Rescoped(Rescoped::default()),
         };
         self.tell(Event::Performed(Ok(outcome)));
     }

@@ -9,8 +9,9 @@ use serde_json::json;
 use storex_core::{Batch, Changes, Filter, Value};
 use storex_memory::{MemoryBackend, TestRuntime};
 use storex_sync::{
-    Device as Id, Entry, EntryKind, EntryValue, Header, Hlc, LogId, MemorySharedLog,
-    SealedTransaction, Shape, SharedSyncLog, SyncLog, Transaction, UniqueRule, WaitsFor, parked,
+    Cursor, Device as Id, Entry, EntryKind, EntryValue, Header, Hlc, LogId, Member,
+    MemorySharedLog, Page, Result, SealedTransaction, Shape, SharedSyncLog, SyncLog, Transaction,
+    Trimmed, UniqueRule, WaitsFor, parked,
 };
 use support::{
     Device, assert_in_step, count, dump, dump_all, larger_schema, open, pump, schema, settle,
@@ -336,59 +337,63 @@ async fn objects_may_exchange_a_unique_value() {
     }
 }
 
+/// What is wrong with what a log gives.
+#[derive(Debug)]
+enum Oddity {
+    /// The second transaction of each device is not there.
+    LacksTheSecond,
+    /// The reader's own transactions come too.
+    GivesBack,
+}
+
+#[derive(Debug)]
+struct Odd(Arc<MemorySharedLog>, Oddity);
+
+#[async_trait::async_trait]
+impl SharedSyncLog for Odd {
+    async fn register(&self, device: Id) -> Result<LogId> {
+        self.0.register(device).await
+    }
+    async fn append(&self, all: &[SealedTransaction]) -> Result<()> {
+        self.0.append(all).await
+    }
+    async fn read(&self, reader: Id, after: &Cursor, limit: usize) -> Result<Page> {
+        match self.1 {
+            Oddity::LacksTheSecond => {
+                let mut page = self.0.read(reader, after, limit).await?;
+                page.transactions.retain(|it| it.sequence != 2);
+                Ok(page)
+            }
+            Oddity::GivesBack => self.0.read(Id::default(), after, limit).await,
+        }
+    }
+    async fn acknowledge(&self, reader: Id, cursor: &Cursor) -> Result<()> {
+        self.0.acknowledge(reader, cursor).await
+    }
+    async fn members(&self) -> Result<Vec<Member>> {
+        self.0.members().await
+    }
+    async fn dismiss(&self, device: Id) -> Result<()> {
+        self.0.dismiss(device).await
+    }
+    async fn reidentify(&self, known: LogId) -> Result<LogId> {
+        self.0.reidentify(known).await
+    }
+    async fn trim(&self) -> Result<Trimmed> {
+        self.0.trim().await
+    }
+}
+
 /// A number left out would be a loss: it is an error until it is there, and nothing behind it is taken.
 #[tokio::test(start_paused = true)]
 async fn c12_a_gap_is_noticed() {
-    #[derive(Debug)]
-    struct Holey(Arc<MemorySharedLog>);
-    #[async_trait::async_trait]
-    impl SharedSyncLog for Holey {
-        async fn register(&self, device: Id) -> storex_sync::Result<LogId> {
-            self.0.register(device).await
-        }
-        async fn append(&self, all: &[SealedTransaction]) -> storex_sync::Result<()> {
-            self.0.append(all).await
-        }
-        async fn read(
-            &self,
-            reader: Id,
-            after: &storex_sync::Cursor,
-            limit: usize,
-        ) -> storex_sync::Result<storex_sync::Page> {
-            let mut page = self.0.read(reader, after, limit).await?;
-            page.transactions.retain(|it| it.sequence != 2);
-            Ok(page)
-        }
-        async fn acknowledge(
-            &self,
-            reader: Id,
-            cursor: &storex_sync::Cursor,
-        ) -> storex_sync::Result<()> {
-            self.0.acknowledge(reader, cursor).await
-        }
-        async fn members(&self) -> storex_sync::Result<Vec<storex_sync::Member>> {
-            self.0.members().await
-        }
-        async fn dismiss(&self, device: Id) -> storex_sync::Result<()> {
-            self.0.dismiss(device).await
-        }
-        async fn reidentify(
-            &self,
-            known: storex_sync::LogId,
-        ) -> storex_sync::Result<storex_sync::LogId> {
-            self.0.reidentify(known).await
-        }
-        async fn trim(&self) -> storex_sync::Result<storex_sync::Trimmed> {
-            self.0.trim().await
-        }
-    }
     let log = shared_log();
     let (a, b) = (Device::new(1).await, Device::new(2).await);
     for n in 0..3 {
         a.note(&format!("{n}"), "x").await;
     }
     a.sync(&log).await;
-    let holey = Arc::new(Holey(Arc::clone(&log)));
+    let holey = Arc::new(Odd(Arc::clone(&log), Oddity::LacksTheSecond));
     let before = dump_all(&b).await;
     let error = b.join(&holey).await.sync_once().await.unwrap_err();
     match error {
@@ -405,47 +410,6 @@ async fn c12_a_gap_is_noticed() {
 /// Whatever a log gives back of our own is not taken for somebody else's.
 #[tokio::test(start_paused = true)]
 async fn our_own_transactions_are_passed_over() {
-    #[derive(Debug)]
-    struct Echo(Arc<MemorySharedLog>);
-    #[async_trait::async_trait]
-    impl SharedSyncLog for Echo {
-        async fn register(&self, device: Id) -> storex_sync::Result<LogId> {
-            self.0.register(device).await
-        }
-        async fn append(&self, all: &[SealedTransaction]) -> storex_sync::Result<()> {
-            self.0.append(all).await
-        }
-        async fn read(
-            &self,
-            _: Id,
-            after: &storex_sync::Cursor,
-            limit: usize,
-        ) -> storex_sync::Result<storex_sync::Page> {
-            self.0.read(Id::default(), after, limit).await
-        }
-        async fn acknowledge(
-            &self,
-            reader: Id,
-            cursor: &storex_sync::Cursor,
-        ) -> storex_sync::Result<()> {
-            self.0.acknowledge(reader, cursor).await
-        }
-        async fn members(&self) -> storex_sync::Result<Vec<storex_sync::Member>> {
-            self.0.members().await
-        }
-        async fn dismiss(&self, device: Id) -> storex_sync::Result<()> {
-            self.0.dismiss(device).await
-        }
-        async fn reidentify(
-            &self,
-            known: storex_sync::LogId,
-        ) -> storex_sync::Result<storex_sync::LogId> {
-            self.0.reidentify(known).await
-        }
-        async fn trim(&self) -> storex_sync::Result<storex_sync::Trimmed> {
-            self.0.trim().await
-        }
-    }
     let log = shared_log();
     let (a, b) = (Device::new(1).await, Device::new(2).await);
     b.note("b", "x").await;
@@ -455,7 +419,7 @@ async fn our_own_transactions_are_passed_over() {
     }
     a.sync(&log).await;
     a.retitle("0", "y").await;
-    let echo = Arc::new(Echo(Arc::clone(&log)));
+    let echo = Arc::new(Odd(Arc::clone(&log), Oddity::GivesBack));
     let report = a.sync(&echo).await;
     assert_eq!((report.received.transactions, report.received.parked), (0, 0));
     a.note("9", "goes on").await;

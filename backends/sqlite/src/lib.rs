@@ -88,6 +88,8 @@ mod violation;
 mod write;
 mod writer;
 
-pub use adopt::{Adoption, ForeignKey, ForeignKeyAction, LeftOut, Note, adopt, copy_schema};
+pub use adopt::{
+    Adoption, ForeignKey, ForeignKeyAction, LeftOut, Note, adopt, copy_schema, is_reserved,
+};
 pub use backend::SqliteBackend;
 pub use config::{Durability, SqliteBuilder};

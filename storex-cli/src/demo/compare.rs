@@ -4,11 +4,12 @@ use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
 
 use super::quote;
 use super::report::TableRows;
+use crate::database::open_to_read;
 use crate::error::{Result, With};
 
 /// After so many differences the rest is only counted.
@@ -39,7 +40,7 @@ impl OwnSchema {
     /// [`CliError::Sqlite`](crate::CliError::Sqlite).
     pub fn read(path: &Path) -> Result<Self> {
         let read = || -> rusqlite::Result<Self> {
-            let conn = open(path)?;
+            let conn = open_to_read(path)?;
             let number = |sql: &str| conn.query_row(sql, [], |row| row.get(0));
             let numbers = [number("PRAGMA user_version")?, number("PRAGMA application_id")?];
             let objects = conn
@@ -111,8 +112,8 @@ pub struct Comparison {
 /// # Errors
 /// [`CliError::Sqlite`](crate::CliError::Sqlite).
 pub fn compare(a: &Path, b: &Path, tables: &[ComparedTable]) -> Result<Comparison> {
-    let conn_a = open(a).with("opening", a)?;
-    let conn_b = open(b).with("opening", b)?;
+    let conn_a = open_to_read(a).with("opening", a)?;
+    let conn_b = open_to_read(b).with("opening", b)?;
     let mut comparison = Comparison::default();
     let mut untold = 0;
     for table in tables {
@@ -141,17 +142,11 @@ pub fn compare(a: &Path, b: &Path, tables: &[ComparedTable]) -> Result<Compariso
 /// How many rows point to rows that are not there; `None`: SQLite cannot tell, as a foreign key points to nothing that
 /// could be unique.
 pub(super) fn dangling(path: &Path) -> Result<Option<i64>> {
-    let conn = open(path).with("opening", path)?;
+    let conn = open_to_read(path).with("opening", path)?;
     let count =
         conn.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0));
     conn.close().map_err(|(_, error)| error).with("closing", path)?;
     Ok(count.ok())
-}
-
-/// For writing too: the last one to close a database takes the files beside it away, if it may write.
-pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(path, flags)
 }
 
 /// How a table is read.

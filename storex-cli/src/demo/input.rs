@@ -8,16 +8,13 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, OpenFlags, ffi};
+use rusqlite::{OpenFlags, ffi};
 
-use crate::database::{inspect, refuse};
+use crate::database::{inspect, open, refuse};
 use crate::error::{CliError, Result, With};
-
-/// How long to wait for a program that writes to the database.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Copies a database.
 ///
@@ -70,10 +67,9 @@ fn beside(database: &Path, suffix: &str) -> PathBuf {
 }
 
 fn back_up(from: &Path, to: &Path) -> rusqlite::Result<()> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let source = Connection::open_with_flags(from, flags)?;
-    source.busy_timeout(PATIENCE)?;
-    let mut target = open(to, OpenFlags::SQLITE_OPEN_CREATE)?;
+    let source = open(from, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let writable = OpenFlags::SQLITE_OPEN_READ_WRITE;
+    let mut target = open(to, writable | OpenFlags::SQLITE_OPEN_CREATE)?;
     let backup = Backup::new(&source, &mut target)?;
     // All pages at once: under one lock, so that nobody writes in between.
     let primary = match backup.step(-1)? {
@@ -112,17 +108,10 @@ fn copy_file(from: &Path, to: &Path) -> Result<()> {
     io::copy(&mut source, &mut target).map(|_| ()).with("copying to", to)
 }
 
-fn open(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
-    let conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(PATIENCE)?;
-    Ok(conn)
-}
-
 /// Opens the copy once: recovers what was open, checks it, and takes out what an earlier storex has left (its identity
 /// belongs to the original, which may be in use). Gives what is wrong with it.
 fn settle(copy: &Path) -> rusqlite::Result<Option<String>> {
-    let conn = open(copy, OpenFlags::empty())?;
+    let conn = open(copy, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let checked = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0));
     match checked {
         Ok(said) if said == "ok" => {}

@@ -29,12 +29,15 @@ use tokio::time::Instant;
 pub use compare::{ComparedTable, Comparison, OwnSchema, compare};
 pub use folder::Folder;
 pub use report::{
-    ConflictOutcome, ContinuousFigures, EditCounts, Exchanged, InitialFigures, LeftOutTable,
-    Report, Sides, TableRows,
+    ConflictOutcome, ContinuousFigures, EditCounts, Exchanged, InitialFigures, Report, Sides,
+    TableRows,
 };
 pub use sample::create as create_sample;
 
-use crate::error::{CliError, During, Result, With};
+use crate::adopted;
+pub use crate::adopted::LeftOutTable;
+use crate::database::{open_to_read, refuse};
+use crate::error::{During, Result, With};
 use choose::{Side, wants_uuid};
 use edits::{Editor, Script};
 
@@ -135,23 +138,16 @@ fn prepare(options: &Options, folder: &Folder) -> Result<Prepared> {
         Some(from) => input::copy(from, &a)?,
         None => sample::create(&a)?,
     }
-    let refuse = |reason: String| CliError::Input { path: from.to_path_buf(), reason };
     let schema = OwnSchema::read(&a)?;
     if schema.tables().next().is_none() {
-        return Err(refuse("has no tables, so there is nothing to show".to_owned()));
+        return Err(refuse(from, "has no tables, so there is nothing to show"));
     }
     let adoption = adopt(&a).during("reading the schema")?;
-    if adoption.definitions.is_empty() {
-        let reasons = adoption.left_out.iter().map(|it| format!("\n  {}: {}", it.table, it.reason));
-        let reasons: String = reasons.collect();
-        return Err(refuse(format!("has no table that storex can take in:{reasons}")));
-    }
+    let registry = adopted::registry(from, &adoption)?;
     let not_copied = copy_schema(&a, &b).during("making the empty database of B")?;
     for left_out in not_copied {
         tracing::warn!(table = left_out.table, reason = left_out.reason, "could not be made in B");
     }
-    let registry = Registry::builder().collections(adoption.definitions.iter().cloned()).build();
-    let registry = registry.during("taking in the tables")?;
     let uuids = with_uuids(&a, &registry)?;
     let dangling = compare::dangling(&a)?;
     Ok(Prepared { schema, adoption, registry, uuids, dangling })
@@ -159,7 +155,7 @@ fn prepare(options: &Options, folder: &Folder) -> Result<Prepared> {
 
 /// The collections whose keys are UUIDs: AutoPk is to make the new ones too.
 fn with_uuids(a: &Path, registry: &Registry) -> Result<Vec<Name>> {
-    let conn = compare::open(a).with("opening", a)?;
+    let conn = open_to_read(a).with("opening", a)?;
     let mut uuids = Vec::new();
     for collection in registry.collections() {
         let [at] = collection.primary_key() else { continue };
@@ -237,7 +233,7 @@ fn judge(report: &mut Report, script: &Script, prepared: &Prepared, folder: &Fol
     for (path, side) in [(&a, Side::A), (&b, Side::B)] {
         let schema = OwnSchema::read(path)?;
         report.differences.extend(schema.differences(&prepared.schema, side.name()));
-        let conn = compare::open(path).with("opening", path)?;
+        let conn = open_to_read(path).with("opening", path)?;
         report.differences.extend(script.check(&conn, side).with("reading", path)?);
         if side == Side::A {
             report.conflicts = script.conflicts(&conn).with("reading", path)?;
@@ -251,12 +247,7 @@ fn judge(report: &mut Report, script: &Script, prepared: &Prepared, folder: &Fol
                 .push(format!("{more} rows of {} point to rows that are not there", side.name()));
         }
     }
-    report.left_out = prepared
-        .adoption
-        .left_out
-        .iter()
-        .map(|it| LeftOutTable { table: it.table.clone(), reason: it.reason.clone() })
-        .collect();
+    report.left_out = adopted::left_out(&prepared.adoption);
     report.notes = prepared.adoption.notes.iter().map(note).collect();
     report.equal = report.differences.is_empty();
     if !report.equal && prepared.schema.has_triggers() {

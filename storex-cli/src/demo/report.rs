@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::adopted::LeftOutTable;
+
 /// What the demo has shown.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -52,15 +54,6 @@ pub struct TableRows {
     pub a: u64,
     /// Rows in B.
     pub b: u64,
-}
-
-/// A table that is not synced.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LeftOutTable {
-    /// The table.
-    pub table: String,
-    /// Why.
-    pub reason: String,
 }
 
 /// An initial sync in figures.

@@ -10,6 +10,7 @@ use storex_sync::{
     Channel, DeviceKey, HeartbeatChannel, Pairing, PairingCode, SecureChannel, SyncError,
 };
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::channel::{Connection, Traffic};
@@ -19,17 +20,17 @@ use crate::error::{CliError, During as _, Result, describe};
 /// The port where none is given.
 pub const DEFAULT_PORT: u16 = 17839;
 
-/// How often a code may be tried.
-const ATTEMPTS: u32 = 3;
-
 /// How long a code is shown before it is no good any more.
 const LASTS: Duration = Duration::from_secs(5 * 60);
 
 /// How long a connection, or the handshake of a WebSocket, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long whoever connects may be silent: others wait meanwhile.
+/// How long whoever connects may be silent.
 const SILENCE: Duration = Duration::from_secs(3);
+
+/// How many may be silent at once: further ones wait until they are taken.
+const SILENT: usize = 64;
 
 /// Until the next connection is taken, when one could not be.
 const BREATH: Duration = Duration::from_millis(100);
@@ -69,20 +70,35 @@ async fn listen(
     let listening =
         |source| CliError::Network { during: format!("listening at {address}"), source };
     let listener = TcpListener::bind(with_port(address)).await.map_err(listening)?;
-    let mut pairing = Pairing::new(Arc::clone(runtime)).attempts(ATTEMPTS).lasts(LASTS);
+    let mut pairing = Pairing::new(Arc::clone(runtime)).lasts(LASTS);
     observer.listening(listener.local_addr().map_err(listening)?, pairing.code());
     let guests = async {
+        let mut silent = JoinSet::new();
         loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
-                // Such as no descriptors left, or one who was gone before it was its turn.
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be taken");
-                    runtime.sleep(BREATH).await;
+            let stream = tokio::select! {
+                accepted = listener.accept(), if silent.len() < SILENT => {
+                    match accepted {
+                        Ok((stream, _)) => {
+                            silent.spawn(first_words(stream));
+                        }
+                        // Such as no descriptors left, or one who was gone before it was its turn.
+                        Err(error) => {
+                            tracing::warn!(%error, "a connection could not be taken");
+                            runtime.sleep(BREATH).await;
+                        }
+                    }
                     continue;
                 }
+                Some(spoken) = silent.join_next() => {
+                    let Ok(spoken) = spoken else { continue };
+                    spoken
+                }
             };
-            match let_in(stream, websocket, &mut pairing, key).await {
+            let connected = match stream {
+                Ok(stream) => let_in(stream, websocket, &mut pairing, key).await,
+                Err(error) => Err(error),
+            };
+            match connected {
                 Ok(connected) => return Ok(connected),
                 Err(SyncError::PairingRefused { .. }) => observer.refused(pairing.attempts_left()),
                 // Whoever it was, another one may be right.
@@ -106,16 +122,21 @@ fn spent<T>(reason: String) -> Result<T> {
         .during(WHAT)
 }
 
+/// Waits for the first words of whoever has connected. Many may be waited for at once: one who is silent keeps nobody out.
+async fn first_words(stream: TcpStream) -> storex_sync::Result<TcpStream> {
+    prompt(&stream);
+    let silent = SyncError::Timeout { during: "waiting for its first words", after: SILENCE };
+    // Not `readable`: a stream is taken for that until a read has failed. Should it fail, so does the reading, which says why.
+    let _ = timeout(SILENCE, stream.peek(&mut [0])).await.map_err(|_| silent)?;
+    Ok(stream)
+}
+
 async fn let_in(
     stream: TcpStream,
     websocket: bool,
     pairing: &mut Pairing,
     key: &DeviceKey,
 ) -> storex_sync::Result<(SecureChannel<Connection>, Arc<Traffic>)> {
-    prompt(&stream);
-    let silent = SyncError::Timeout { during: "waiting for its first words", after: SILENCE };
-    // Should that fail, so does the reading, which says why.
-    let _ = timeout(SILENCE, stream.readable()).await.map_err(|_| silent)?;
     let connection = if websocket {
         in_time(Connection::to_client(stream)).await?
     } else {

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use storex_core::{Registry, Runtime, Storage, TokioRuntime};
+use storex_core::{Runtime, Storage, TokioRuntime};
 use storex_sqlite::{Adoption, SqliteBackend, adopt};
 use storex_sync::{
     BothWaysReport, Channel, InitialSync, InitialSyncControl, InitialSyncEvent, PairingCode,
@@ -32,8 +32,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 pub use connect::DEFAULT_PORT;
-pub use report::{Figures, LeftOutTable, Report, TableRows};
+pub use report::{Figures, Report, TableRows};
 
+use crate::adopted;
+pub use crate::adopted::LeftOutTable;
 use crate::database;
 use crate::error::{CliError, During as _, Result};
 use introduce::{Introduction, Talk};
@@ -143,7 +145,7 @@ fn look(options: &Options) -> Result<Option<schema::Schema>> {
     }
     database::inspect(file)?;
     let adoption = adopt(file).during("reading the schema")?;
-    registry(options, &adoption)?;
+    adopted::registry(file, &adoption)?;
     schema::Schema::read(file, &adoption).map(Some)
 }
 
@@ -173,7 +175,7 @@ async fn talk(
     closed?;
     report.file = options.file.display().to_string();
     report.made_file = made_file;
-    report.left_out = report::left_out(&adoption);
+    report.left_out = adopted::left_out(&adoption);
     Ok(report)
 }
 
@@ -195,7 +197,7 @@ async fn prepare(options: &Options, theirs: Introduction) -> Result<Prepared> {
         schema.make(file)?;
     }
     let adoption = adopt(file).during("reading the schema")?;
-    let registry = registry(options, &adoption)?;
+    let registry = adopted::registry(file, &adoption)?;
     let backend = SqliteBackend::open(file).during("opening the database")?;
     let storage = Storage::builder(backend, registry, Arc::new(TokioRuntime))
         .middleware(SyncLog::new())
@@ -203,17 +205,6 @@ async fn prepare(options: &Options, theirs: Introduction) -> Result<Prepared> {
         .await
         .during("opening the database")?;
     Ok(Prepared { storage, adoption, made_file })
-}
-
-fn registry(options: &Options, adoption: &Adoption) -> Result<Registry> {
-    if adoption.definitions.is_empty() {
-        let reasons = adoption.left_out.iter().map(|it| format!("\n  {}: {}", it.table, it.reason));
-        let reasons: String = reasons.collect();
-        let reason = format!("has no table that storex can take in{reasons}");
-        return Err(database::refuse(&options.file, reason));
-    }
-    let registry = Registry::builder().collections(adoption.definitions.iter().cloned()).build();
-    registry.during("taking in the tables")
 }
 
 async fn sync(

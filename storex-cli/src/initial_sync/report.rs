@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
-use storex_sqlite::Adoption;
 use storex_sync::{BothWaysReport, InitialSyncReport};
 
 use super::{Direction, Options};
+use crate::adopted::LeftOutTable;
 
 /// What an initial sync has done.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -58,20 +58,6 @@ pub struct TableRows {
     pub table: String,
     /// How many.
     pub rows: u64,
-}
-
-/// A table that was left out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LeftOutTable {
-    /// The table.
-    pub table: String,
-    /// Why.
-    pub reason: String,
-}
-
-pub(super) fn left_out(adoption: &Adoption) -> Vec<LeftOutTable> {
-    let left_out = adoption.left_out.iter();
-    left_out.map(|it| LeftOutTable { table: it.table.clone(), reason: it.reason.clone() }).collect()
 }
 
 impl Report {

@@ -5,17 +5,14 @@
 //! else (no SELECT, trigger, view, virtual table, pragma, ATTACH, insert or delete). What came of that is what is copied.
 
 use std::path::Path;
-use std::time::Duration;
 
+use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
-use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
-use storex_sqlite::{Adoption, copy_schema};
+use storex_sqlite::{Adoption, copy_schema, is_reserved};
 
+use crate::database::open_to_read;
 use crate::error::{CliError, During as _, Result, With as _};
-
-/// How long to wait for a program that writes to the database.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The encodings that SQLite has.
 const ENCODINGS: [&str; 3] = ["UTF-8", "UTF-16le", "UTF-16be"];
@@ -36,7 +33,9 @@ impl Schema {
     /// The ordinary tables, and the indices of those that storex takes in. Views and triggers are the application's own affair.
     pub(super) fn read(file: &Path, adoption: &Adoption) -> Result<Self> {
         let read = || -> rusqlite::Result<Self> {
-            let conn = open(file)?;
+            let mut conn = open_to_read(file)?;
+            // All of it as it is at one moment.
+            let conn = conn.transaction()?;
             let taken_in =
                 |table: &str| adoption.definitions.iter().any(|it| &**it.name() == table);
             let (mut statements, mut if_possible) = (Vec::new(), Vec::new());
@@ -105,9 +104,9 @@ impl Schema {
 fn only_tables_and_indices(context: AuthContext<'_>) -> Authorization {
     let is_schema = |table: &str| ["sqlite_master", "sqlite_schema"].contains(&table);
     let allowed = match context.action {
-        AuthAction::CreateTable { table_name } => !is_of_storex(table_name),
+        AuthAction::CreateTable { table_name } => !is_reserved(table_name),
         AuthAction::CreateIndex { index_name, table_name } => {
-            !is_of_storex(index_name) && !is_of_storex(table_name)
+            !is_reserved(index_name) && !is_reserved(table_name)
         }
         // An index, when it is made, is built.
         AuthAction::Reindex { .. }
@@ -120,12 +119,6 @@ fn only_tables_and_indices(context: AuthContext<'_>) -> Authorization {
         _ => false,
     };
     if allowed { Authorization::Allow } else { Authorization::Deny }
-}
-
-/// Whether a name is one of those that storex keeps for itself. To SQLite it is the same name in any case.
-fn is_of_storex(name: &str) -> bool {
-    let prefix = b"_storex_";
-    name.as_bytes().get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix))
 }
 
 /// Whether there is no file, or no table of an application in it.
@@ -141,16 +134,7 @@ pub(super) fn is_empty(file: &Path) -> Result<bool> {
             |row| row.get::<_, i64>(0),
         )
     };
-    Ok(open(file).and_then(count).with("reading", file)? == 0)
-}
-
-fn open(file: &Path) -> rusqlite::Result<Connection> {
-    // Not read-only: that could not open one in write-ahead mode which nobody else has open.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(file, flags)?;
-    conn.busy_timeout(PATIENCE)?;
-    conn.execute_batch("PRAGMA query_only = ON")?;
-    Ok(conn)
+    Ok(open_to_read(file).and_then(count).with("reading", file)? == 0)
 }
 
 /// Kind, table and statement of the application's own tables and indices, tables first.

@@ -48,15 +48,15 @@ impl Page {
         let mut again = Vec::new();
         for (one, places) in self.incoming.iter().zip(&self.object_of) {
             let SealedTransaction { device, sequence, .. } = one.sealed;
-            if self.how == How::Refill {
-                if !is_seen(one, me, &head, &devices) {
+            if self.how.is_old() {
+                if !is_seen(&one.sealed, me, &head, &devices) {
                     continue; // it comes as ever
                 }
             } else if device == me && self.how != How::Again {
                 // A log does not give us back what is ours; whatever it is, it is here already.
                 continue;
             }
-            if !self.is_again() && self.how != How::Refill {
+            if !self.is_again() && !self.how.is_old() {
                 let known = devices.find(device).map_or(0, |known| known.sequence);
                 if sequence <= known {
                     #[cfg(feature = "deliberate-faults")]
@@ -109,12 +109,13 @@ impl Page {
                 }
             }
             let is_news = device != Device::NOBODY || !self.is_again();
-            if is_news && self.how != How::Refill && device != me {
+            if is_news && !self.how.is_old() && device != me {
                 devices.advance(device, sequence, seen);
             }
             head.hlc = head.hlc.max(last);
         }
         let (leaves, markers) = self.keep_in_scope(&scoping, &mut works);
+        refills |= self.how == How::Claimed && (!parked.is_empty() || scoping.has_come(&works));
         applied.restated = works.iter().filter(|work| work.restated).count() as u64;
         for (object, work) in self.objects.iter().zip(&works) {
             self.ask(object, &work.row)?;
@@ -208,18 +209,20 @@ impl Page {
             let joins = &self.merging.joins;
             let had_seen = |stamp| transaction.had_seen(stamp);
             let update_wins = self.rules.update_wins(shape.collection.name());
-            // A page of a state has the objects' clocks, and so has an object that is brought back.
             let outlives = |marker: &Marker| {
                 update_wins && entry.life < LAST_LIFE && !marker.stamps().all(&had_seen)
             };
             if work.is_over(entry, outlives) {
                 continue;
             }
-            let with_clock = one.clocks.as_ref().and_then(|clocks| clocks.get(n).cloned());
-            let with_clock = with_clock.or_else(|| brought_back(shape, entry, stamp, joins));
+            // A page of a state has the objects' clocks, and so has an object that is brought back.
+            let arriving = one.clock(n);
+            let told = match arriving {
+                Some(_) => None,
+                None => brought_back(shape, entry, stamp, joins),
+            };
+            let with_clock = arriving.or(told.as_ref());
             let is_whole = with_clock.is_some();
-            let arriving = one.clocks.as_ref().and_then(|clocks| clocks.get(n));
-            let told = with_clock.clone().filter(|_| arriving.is_none());
             if !is_whole && scoping.is_unseen_move(*at, work, one, entry) {
                 self.restate(work, shape)?;
             }
@@ -229,7 +232,7 @@ impl Page {
                 Merged { action: Action::Keep, clock: None, conflicts: vec![conflict] }
             } else if let Some(clock) = with_clock {
                 let own = work.clock.as_ref();
-                let merged = merge_object(own, &clock, &shape.fields, &shape.others, joins);
+                let merged = merge_object(own, clock, &shape.fields, &shape.others, joins);
                 // Of an object that is brought back nothing is lost, nor where updates win.
                 let conflicts = own.zip(arriving.filter(|_| !update_wins)).map(|(own, clock)| {
                     object_conflicts(own, clock, &shape.fields, &we_had_seen, had_seen)
@@ -238,7 +241,7 @@ impl Page {
             } else {
                 shape.merge(work.clock.as_ref(), entry, stamp, joins, had_seen)
             };
-            if !merged.conflicts.is_empty() && self.how != How::Refill {
+            if !merged.conflicts.is_empty() && !self.how.is_old() {
                 let (own, row, object) = (work.clock.as_ref(), &work.row, *at);
                 let stamp = transaction.stamp(n);
                 let meeting = Meeting { object, shape, entry, stamp, arriving, own, row };

@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use storex_core::{Record, Step};
+use storex_core::{Collection, Record, Step};
 
 use super::page::Page;
 use super::resolve::IncomingTransaction;
@@ -25,6 +25,20 @@ pub(super) struct Image {
 }
 
 impl Image {
+    /// The object as it was before an own write.
+    pub(super) fn of(before: &Before, collection: &Collection, numbers: &Numbers) -> Self {
+        let object = before.object(collection, numbers);
+        Self { object, clock: before.clock.clone(), marker: before.marker.clone() }
+    }
+
+    /// What was before that write, as it is now.
+    pub(super) fn to_before(&self, before: &Before, numbers: &Numbers) -> Before {
+        let Self { object, clock, marker } = self;
+        let mut before = before.clone();
+        before.set(object.as_ref(), clock.as_ref(), marker.as_ref(), numbers);
+        before
+    }
+
     /// Folds an entry into it, as a device does that knows no more than this.
     pub(super) fn fold(&mut self, one: &IncomingTransaction, n: usize, joins: &Joins) {
         let entry = one.transaction.entries.get(n);
@@ -33,14 +47,18 @@ impl Image {
             return; // it was taken out
         };
         let stamp = one.transaction.stamp(n);
-        let arriving = one.clocks.as_ref().and_then(|clocks| clocks.get(n).cloned());
-        let with_clock = arriving.or_else(|| brought_back(shape, entry, stamp, joins));
+        let arriving = one.clock(n);
+        let told = match arriving {
+            Some(_) => None,
+            None => brought_back(shape, entry, stamp, joins),
+        };
+        let with_clock = arriving.or(told.as_ref());
         // One that is older than sync.
         let older = self.object.is_some().then(Clock::unstamped);
         let own = self.clock.clone().or(older);
         let is_whole = with_clock.is_some();
         let merged: Merged = match with_clock {
-            Some(clock) => merge_object(own.as_ref(), &clock, &shape.fields, &shape.others, joins),
+            Some(clock) => merge_object(own.as_ref(), clock, &shape.fields, &shape.others, joins),
             None => shape.merge(own.as_ref(), entry, stamp, joins, |_| true),
         };
         let mut row = Row::Keep;
@@ -77,9 +95,7 @@ impl Page {
             let is_it = |it: &Object| it.number == before.collection && it.code == before.code;
             let Some(at) = self.objects.iter().position(is_it) else { continue };
             let Some(numbers) = self.numbers_of(at) else { continue };
-            let object = before.object(&self.objects[at].collection, numbers);
-            let image =
-                Image { object, clock: before.clock.clone(), marker: before.marker.clone() };
+            let image = Image::of(&before, &self.objects[at].collection, numbers);
             kept.push(Kept { before, at, image, is_changed: false });
         }
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
@@ -99,11 +115,8 @@ impl Page {
     pub(super) fn write_images(&self, devices: &mut Devices) -> Option<Step> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = kept.iter().filter(|it| it.is_changed).filter_map(|it| {
-            let mut before = it.before.clone();
-            let Image { object, clock, marker } = &it.image;
             let numbers = self.numbers_of(it.at)?;
-            before.set(object.as_ref(), clock.as_ref(), marker.as_ref(), numbers);
-            Some(before.record(devices))
+            Some(it.image.to_before(&it.before, numbers).record(devices))
         });
         let changed: Vec<Record> = changed.collect();
         let replace = storex_core::OnConflict::Replace;

@@ -13,7 +13,7 @@ use super::scoped::Coming;
 use super::{Applied, Replica};
 use crate::before::{BEFORE, before_from};
 use crate::clock::Clock;
-use crate::clock_rows::{clock_key, read_clock_rows, read_markers};
+use crate::clock_rows::{ClockRows, clock_key};
 use crate::error::Result;
 use crate::exclusive::Fence;
 use crate::failure::Failure;
@@ -44,6 +44,16 @@ pub(super) enum How {
     Arriving,
     /// A page at once, of what was seen before: it tells objects of scopes that were added. No rule is judged on the way.
     Refill,
+    /// As [`How::Refill`], of what comes for the first time, as somebody has only said that it was seen. If it brings an object, the log
+    /// is read again: what others wrote to the object may have come before it, and was passed over.
+    Claimed,
+}
+
+impl How {
+    /// Whether what arrives counts as seen.
+    pub(super) fn is_old(self) -> bool {
+        matches!(self, Self::Refill | Self::Claimed)
+    }
 }
 
 /// A page of transactions on its way into the database. Its functions are continuations: they may be called again.
@@ -243,8 +253,7 @@ impl Page {
     fn read_rows(self: Arc<Self>, meta: &[Record], trace: &Trace) -> Result<Vec<Step>> {
         let head = Head::among(meta)?;
         let devices = Devices::among(meta)?;
-        let mut clocks = read_clock_rows(trace.found(0), &devices)?;
-        let mut markers = read_markers(trace.found(0), &devices)?;
+        let ClockRows { mut clocks, mut markers } = ClockRows::read(trace.found(0), &devices)?;
         let works: Vec<Work> = self
             .objects
             .iter()

@@ -8,6 +8,7 @@ use storex_core::{Filter, Query};
 use super::page::How;
 use super::resolve::{IncomingTransaction, Refusal, ResolvedShape};
 use super::retry::objects_of;
+use super::scoped::is_seen;
 use super::{Replica, is_about_data};
 use crate::error::{During, Result, SyncError};
 use crate::meta::{DEVICES, Devices, HEAD, Head, meta_query, meta_row};
@@ -45,20 +46,22 @@ impl Replica {
             return Ok(()); // no choice was ever made: nothing was left out
         }
         let (head, devices) = (Head::among(&meta)?, Devices::among(&meta)?);
-        let me = devices.device(head.me);
-        let is_claimed = |it: &&SealedTransaction| {
-            let known = devices.find(it.device).map_or(0, |known| known.sequence);
-            Some(it.device) != me && it.sequence <= known
-        };
+        let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
+        let is_claimed =
+            |it: &&SealedTransaction| it.device != me && is_seen(it, me, &head, &devices);
         let claimed: Vec<SealedTransaction> = sealed.iter().filter(is_claimed).cloned().collect();
         match claimed.is_empty() {
             true => Ok(()),
-            false => self.refill(claimed).await,
+            false => self.apply_old(claimed, How::Claimed).await,
         }
     }
 
     /// Applies what was seen before, as far as it is about collections with scopes.
     pub(crate) async fn refill(&self, sealed: Vec<SealedTransaction>) -> Result<()> {
+        self.apply_old(sealed, How::Refill).await
+    }
+
+    async fn apply_old(&self, sealed: Vec<SealedTransaction>, how: How) -> Result<()> {
         let sealed = self.without_put_aside(sealed).await?;
         if sealed.is_empty() {
             return Ok(());
@@ -68,21 +71,21 @@ impl Replica {
         let mut incoming: Vec<IncomingTransaction> = incoming.collect();
         incoming.iter_mut().for_each(|one| one.wait_with(&waiting));
         let incoming: Arc<[IncomingTransaction]> = incoming.into();
-        match self.apply_page(Arc::clone(&incoming), None, How::Refill).await {
+        match self.apply_page(Arc::clone(&incoming), None, how).await {
             Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {}
             result => return result.map(drop),
         }
         for one in &*incoming {
             let mut one = one.clone();
             one.wait_with(&waiting);
-            match self.apply_page([one.clone()].into(), None, How::Refill).await {
+            match self.apply_page([one.clone()].into(), None, how).await {
                 Err(SyncError::Storage { source, .. }) if is_about_data(source.kind()) => {
                     // It may be in order with what follows: it is tried again at the end.
                     if one.refused.is_none() {
                         waiting.extend(objects_of(&one));
                     }
                     one.refuse(source.to_string());
-                    self.apply_page([one].into(), None, How::Refill).await?;
+                    self.apply_page([one].into(), None, how).await?;
                 }
                 result => drop(result?),
             }

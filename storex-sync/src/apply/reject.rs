@@ -14,7 +14,7 @@ use super::resolve::IncomingTransaction;
 use super::row::Object;
 use super::{Replica, is_about_data};
 use crate::before::{BEFORE, Before, before_from};
-use crate::clock_rows::{clock_key, clock_record, sort_clock_records};
+use crate::clock_rows::{Stored, clock_key, clock_record, sort_clock_records};
 use crate::error::{Result, SyncError};
 use crate::exclusive::HOLDER;
 use crate::failure::Failure;
@@ -227,16 +227,11 @@ impl Replica {
                 revert.unknown.insert(named);
                 continue;
             };
-            let object = base.object(collection, numbers);
-            let mut image =
-                Image { object, clock: base.clock.clone(), marker: base.marker.clone() };
+            let mut image = Image::of(base, collection, numbers);
             for (at, one) in incoming.iter().enumerate().skip(first) {
                 let Some(one) = one else { continue };
                 if let Some(before) = kept.get(&unsent[at].sequence) {
-                    let mut before = (*before).clone();
-                    let Image { object, clock, marker } = &image;
-                    before.set(object.as_ref(), clock.as_ref(), marker.as_ref(), numbers);
-                    revert.before.push(before);
+                    revert.before.push(image.to_before(before, numbers));
                 }
                 for (n, entry) in one.transaction.entries.iter().enumerate() {
                     if object_of(&one.transaction.shapes, entry).as_ref() == Some(&named) {
@@ -389,8 +384,7 @@ fn clocks(reverted: &[Reverted], devices: &mut Devices) -> Vec<Step> {
     let (mut records, mut gone) = (Vec::new(), Vec::new());
     for Reverted { numbers, key, image, .. } in reverted {
         let code = key_code::encode(key.values());
-        let clock = image.clock.as_ref().map(|clock| clock.encode(devices));
-        match clock.or_else(|| image.marker.as_ref().map(|it| it.encode(devices))) {
+        match Stored::encode(image.clock.as_ref(), image.marker.as_ref(), devices) {
             Some(packed) => records.push(clock_record(numbers.collection, code, packed)),
             None => gone.push(clock_key(numbers.collection, code)),
         }

@@ -53,6 +53,11 @@ pub(super) struct ResolvedShape {
 }
 
 impl IncomingTransaction {
+    /// The clock of the n-th entry's object, where it is a page of a device's state.
+    pub(super) fn clock(&self, n: usize) -> Option<&Clock> {
+        self.clocks.as_ref()?.get(n)
+    }
+
     /// The last reading of its author's clock that it tells of.
     pub(super) fn last_reading(&self) -> Hlc {
         let hlc = self.transaction.header.hlc;

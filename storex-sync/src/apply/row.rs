@@ -36,6 +36,11 @@ pub(super) struct Work {
 }
 
 impl Work {
+    /// Whether the object is here.
+    pub(super) fn is_here(&self) -> bool {
+        self.clock.as_ref().is_some_and(Clock::is_alive)
+    }
+
     /// Whether an entry tells nothing of an object that has gone from here, as its life is over.
     ///
     /// One of a later life ends what is marked; `outlives` says that it had not seen that, and updates win: then what is marked goes on in

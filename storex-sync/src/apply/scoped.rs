@@ -28,7 +28,9 @@ pub(super) struct Scoping {
     pub(super) held: Lacks,
     /// Per object: whether some of its collection is not here, as not all scopes are held, or some are still to be brought.
     pub(super) is_part: Vec<bool>,
-    /// Per object of these, its clock before the page.
+    /// Per object: whether it was here before the page.
+    was_here: Vec<bool>,
+    /// Per object of those that are a part, its clock before the page.
     before: Vec<Option<Clock>>,
     /// Per object, its marker before the page.
     marked: Vec<Option<Marker>>,
@@ -90,6 +92,11 @@ impl Scoping {
             it.kind == EntryKind::Create && shape.is_some_and(|it| it.numbers.scope.is_some())
         };
         (self.is_again || doubts.cover(stamp)) && one.transaction.entries.iter().any(creates)
+    }
+
+    /// Whether an object is here now that was not before.
+    pub(super) fn has_come(&self, works: &[Work]) -> bool {
+        works.iter().zip(&self.was_here).any(|(work, was_here)| work.is_here() && !was_here)
     }
 
     /// The row of what is in doubt, if it is another one now.
@@ -194,12 +201,12 @@ impl Coming {
 
 /// Whether a transaction was applied or parked here, or written by this device.
 pub(super) fn is_seen(
-    one: &IncomingTransaction,
+    sealed: &SealedTransaction,
     me: Device,
     head: &Head,
     devices: &Devices,
 ) -> bool {
-    let SealedTransaction { device, sequence, .. } = one.sealed;
+    let SealedTransaction { device, sequence, .. } = *sealed;
     match device == me {
         true => sequence < head.next,
         false => devices.find(device).is_some_and(|known| sequence <= known.sequence),
@@ -221,7 +228,7 @@ impl Page {
             self.objects.iter().map(|object| self.is_part(&held, object)).collect();
         let before = works.iter().zip(&is_part);
         let before = before.map(|(work, is_part)| work.clock.clone().filter(|_| *is_part));
-        let is_old = self.how == How::Refill;
+        let is_old = self.how.is_old();
         let passes = self.passes(&is_part);
         let coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
         let (is_unsure, is_last) = (coming.anything, coming.is_nothing);
@@ -229,9 +236,11 @@ impl Page {
         let (is_again, doubts) = (self.how == How::Again, RefCell::new(held.doubts.clone()));
         let before = before.collect();
         let marked = works.iter().map(|work| work.marker.clone()).collect();
+        let was_here = works.iter().map(Work::is_here).collect();
         Scoping {
             me,
             held,
+            was_here,
             before,
             marked,
             passes,

@@ -148,7 +148,7 @@ impl Page {
         };
         // What an initial sync has brought was not judged when it was merged.
         let anew = self.incoming.iter().any(|one| one.sealed.device == Device::NOBODY);
-        let is_judged = !matches!(self.how, How::Arriving | How::Refill);
+        let is_judged = self.how != How::Arriving && !self.how.is_old();
         let marked = |is_marked: fn(&Work) -> bool| {
             let marked = works.iter().enumerate().filter(|(_, work)| is_marked(work));
             marked.map(|(at, _)| at).collect::<Vec<usize>>()

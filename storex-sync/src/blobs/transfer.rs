@@ -13,6 +13,7 @@ use super::Inner;
 use super::flights::Ended;
 use super::reference::BlobRef;
 use super::rows::{BlobRow, State};
+use crate::deadline::in_time;
 use crate::error::{Result, SyncError, describe};
 
 impl Inner {
@@ -169,12 +170,7 @@ impl Inner {
         during: &'static str,
         request: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let after: Duration = self.settings.deadline;
-        tokio::select! {
-            biased;
-            result = request => result,
-            () = self.local.runtime().sleep(after) => Err(SyncError::Timeout { during, after }),
-        }
+        in_time(&**self.local.runtime(), self.settings.deadline, during, request).await
     }
 
     async fn failed(&self, blob: &BlobRef, error: SyncError, came_further: bool) -> Ended {

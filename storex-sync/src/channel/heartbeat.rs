@@ -38,7 +38,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 ///   two calls is taken for one that is gone. What arrived while nobody waited is looked at before anything is said to be late:
 ///   however long a pause was, it counts as one interval.
 ///
-/// Cancel-safe, as the channel inside is: the waiting goes on with the next call.
+/// Cancel-safe, as the channel inside is. Time that a `recv` has waited counts on in the next one; a `send` or `close` that follows one
+/// that was given up has the whole deadline again.
 ///
 /// ```
 /// # use std::{sync::Arc, time::Duration};

@@ -61,20 +61,24 @@ pub trait Channel: fmt::Debug + MaybeSend + MaybeSync + 'static {
     /// # Errors
     /// [`SyncError::Closed`](crate::SyncError::Closed) when the other side is gone, or this one was closed;
     /// [`SyncError::FrameTooLarge`](crate::SyncError::FrameTooLarge), after which smaller ones can be sent;
-    /// [`SyncError::Transport`](crate::SyncError::Transport).
+    /// [`SyncError::Transport`](crate::SyncError::Transport); [`SyncError::Protocol`](crate::SyncError::Protocol) when what arrived
+    /// meanwhile is not allowed; [`SyncError::Timeout`](crate::SyncError::Timeout) of a channel that keeps a deadline.
     async fn send(&mut self, frame: Vec<u8>) -> Result<()>;
 
     /// Receives a frame; `None` when the other side closed in order. Cancel-safe.
     ///
     /// # Errors
     /// [`SyncError::Transport`](crate::SyncError::Transport), also when the connection was cut and the channel can tell that from its
-    /// end; [`SyncError::Protocol`](crate::SyncError::Protocol) when something arrived that is no frame of this channel.
+    /// end; [`SyncError::Closed`](crate::SyncError::Closed) of a sealed channel that ended without the other side's word;
+    /// [`SyncError::Protocol`](crate::SyncError::Protocol) when something arrived that is no frame of this channel;
+    /// [`SyncError::Timeout`](crate::SyncError::Timeout) of a channel that keeps a deadline.
     async fn recv(&mut self) -> Result<Option<Vec<u8>>>;
 
     /// Closes in order: what was sent still arrives, and what the other side sends is still received. Once more does nothing.
     ///
     /// # Errors
-    /// [`SyncError::Transport`](crate::SyncError::Transport), [`SyncError::Closed`](crate::SyncError::Closed) when the other side was gone before.
+    /// [`SyncError::Transport`](crate::SyncError::Transport), [`SyncError::Closed`](crate::SyncError::Closed) when the other side was gone
+    /// before; otherwise those of [`send`](Self::send), but for a frame that is too large.
     async fn close(&mut self) -> Result<()>;
 }
 

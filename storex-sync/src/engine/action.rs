@@ -43,7 +43,10 @@ pub enum Action {
     RetryParked(Retry),
     /// Bring what scopes that were added hold, and let go of what this device is not to hold, unless the shared log knows of something
     /// that it cannot give now: [`Outcome::Rescoped`].
-    Rescope(Device, Vec<MissingWrite>),
+    Rescope {
+        /// What the shared log could not give in this exchange.
+        missing: Vec<MissingWrite>,
+    },
 }
 
 /// Which parked transactions are tried again.

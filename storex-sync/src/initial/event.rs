@@ -58,13 +58,13 @@ impl fmt::Display for Lack {
 /// What an initial sync tells while it runs ([`InitialSync::on_event`](crate::InitialSync::on_event)).
 ///
 /// ```text
-///   Prepared  Progress 0  (SchemasDiffer)  Progress … total  (RoleSwitch  …the same again)  Finished
+///   Prepared  (SchemasDiffer)  Progress 0 … total  (RoleSwitch  …the same again)  Finished
 ///   at any time:     Paused  Resumed  Stalled
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InitialSyncEvent {
-    /// The schemas differ; told before the first row.
+    /// The schemas differ; told before the first row, unless it is [refused](crate::Missing::Refuse).
     SchemasDiffer {
         /// What the receiver lacks. On the sender: as far as it is not sent for that reason.
         receiver_lacks: Vec<Lack>,
@@ -80,7 +80,8 @@ pub enum InitialSyncEvent {
         /// Collections that they are in.
         collections: u64,
     },
-    /// So much is through. It begins with 0, never goes back, and ends with all.
+    /// So much is through. It begins with 0, or where one that was cut goes on with what is there already; never goes back, and ends
+    /// with all.
     Progress {
         /// What this side does.
         role: Role,

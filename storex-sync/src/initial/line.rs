@@ -45,26 +45,17 @@ pub(super) enum Heard {
 impl<'a> Line<'a> {
     /// A line to somebody.
     pub(super) fn watched(channel: &'a mut dyn Channel, watch: Watch) -> Self {
-        Self {
-            channel,
-            inbox: VecDeque::new(),
-            watch: Some(watch),
-            is_over: false,
-            bytes: 0,
-            most_values: usize::MAX,
-        }
+        Self::new(channel, Some(watch))
     }
 
     /// A line to a recording.
     pub(super) fn to_recording(channel: &'a mut dyn Channel) -> Self {
-        Self {
-            channel,
-            inbox: VecDeque::new(),
-            watch: None,
-            is_over: false,
-            bytes: 0,
-            most_values: usize::MAX,
-        }
+        Self::new(channel, None)
+    }
+
+    fn new(channel: &'a mut dyn Channel, watch: Option<Watch>) -> Self {
+        let inbox = VecDeque::new();
+        Self { channel, inbox, watch, is_over: false, bytes: 0, most_values: usize::MAX }
     }
 
     pub(super) fn is_paused(&self) -> bool {
@@ -124,12 +115,14 @@ impl<'a> Line<'a> {
             return result;
         };
         self.is_over = true;
-        let mut told = self
-            .inbox
-            .iter()
-            .rev()
-            .filter_map(|bytes| farewell(&Frame::decode_narrow(bytes, self.most_values).ok()?));
-        told.next().map_or(result, Err)
+        let told = self.inbox.iter().rev().find_map(|bytes| farewell_in(bytes));
+        told.map_or(result, Err)
+    }
+
+    /// Heeds how the other side has ended: nothing can be said any more.
+    fn ended(&mut self, told: Option<SyncError>) -> Result<()> {
+        self.is_over |= told.is_some();
+        told.map_or(Ok(()), Err)
     }
 
     /// Does what takes its time without a word: the other side is not to take that for silence, and is heard if it gives up, as the
@@ -150,14 +143,8 @@ impl<'a> Line<'a> {
             }
             let taken_in = self.take_in().await;
             self.why(taken_in)?;
-            let told = self
-                .inbox
-                .iter()
-                .find_map(|bytes| farewell(&Frame::decode_narrow(bytes, self.most_values).ok()?));
-            if let Some(told) = told {
-                self.is_over = true;
-                return Err(told);
-            }
+            let told = self.inbox.iter().find_map(|bytes| farewell_in(bytes));
+            self.ended(told)?;
             // Whoever pauses is not waited for.
             if !self.follow().await? && !self.watch.as_ref().is_some_and(|it| it.pauses_here) {
                 self.send(&Frame::Running).await?;
@@ -194,6 +181,7 @@ impl<'a> Line<'a> {
         let next = self
             .inbox
             .front()
+            .filter(|bytes| Frame::may_be_rows(bytes))
             .map(|bytes| (bytes.len(), Frame::decode_narrow(bytes, self.most_values)));
         let Some((length, Ok(Frame::Rows(rows)))) = next else { return Ok(None) };
         self.inbox.pop_front();
@@ -253,21 +241,13 @@ impl<'a> Line<'a> {
     /// Looks at what has arrived. While this side pauses nothing is taken from it.
     fn next(&mut self) -> Result<Option<Heard>> {
         if self.watch.as_ref().is_some_and(|watch| watch.pauses_here) {
-            let last = self
-                .inbox
-                .back()
-                .and_then(|bytes| Frame::decode_narrow(bytes, self.most_values).ok());
-            let told = last.as_ref().and_then(farewell);
-            self.is_over |= told.is_some();
-            return told.map_or(Ok(None), Err);
+            let told = self.inbox.back().and_then(|bytes| farewell_in(bytes));
+            return self.ended(told).map(|()| None);
         }
         let Some(bytes) = self.inbox.pop_front() else { return Ok(None) };
         self.bytes += bytes.len() as u64;
         let frame = Frame::decode_narrow(&bytes, self.most_values)?;
-        if let Some(told) = farewell(&frame) {
-            self.is_over = true;
-            return Err(told);
-        }
+        self.ended(farewell(&frame))?;
         match (&frame, &mut self.watch) {
             (Frame::Paused | Frame::Running, Some(watch)) => {
                 watch.other_pauses(frame == Frame::Paused);
@@ -305,6 +285,11 @@ impl<'a> Line<'a> {
 fn has_room(inbox: &VecDeque<Vec<u8>>, watch: &Watch) -> bool {
     let bytes: usize = inbox.iter().map(Vec::len).sum();
     inbox.len() < watch.window + BESIDE_PAGES && bytes <= WAITING_BYTES
+}
+
+/// As [`farewell`], for a frame that is not looked at otherwise: a page is not decoded for it.
+fn farewell_in(bytes: &[u8]) -> Option<SyncError> {
+    Frame::may_be_farewell(bytes).then(|| Frame::decode(bytes).ok())?.as_ref().and_then(farewell)
 }
 
 /// The error that a side has at its end by what the other has said; `None`: it goes on.

@@ -17,8 +17,8 @@
 //!   at any time (line.rs, watch.rs): Paused, Running, Cancel, Failed
 //! ```
 //!
-//! All is read from a snapshot. Where the database has none, a page is read in one transaction with its clocks, and what is
-//! written on the sender meanwhile is in later pages. What is not sent arrives through the shared log: the receiver goes on from
+//! All is read from a snapshot. Where the database has none, or only what differs is sent, a page is read in one transaction with its
+//! clocks, and what is written on the sender meanwhile is in later pages. What is not sent arrives through the shared log: the receiver goes on from
 //! where the sender was *before* the first page, and what it has already is passed over by its clocks. So nothing falls between the
 //! two. One that was cut goes on where it was ([`resume`]).
 //!

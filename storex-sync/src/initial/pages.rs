@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use storex_core::{
-    Batch, Collection, Filter, Key, Position, Query, Record, Step, StepOutcome, Trace, Value,
+    Batch, Collection, Filter, Key, Position, Query, Record, Step, StepOutcome, Trace,
 };
 
 use crate::apply::Replica;
@@ -13,6 +13,7 @@ use crate::key_code;
 use crate::log::CLOCK;
 use crate::meta::{DEVICES, Devices, Numbers, read_meta};
 use crate::scope::is_marker;
+use crate::weight::weight_of;
 
 /// Bytes of a page, about.
 pub(super) const PAGE_BYTES: usize = 1 << 20;
@@ -173,26 +174,4 @@ impl Pages {
 /// About how many bytes a row takes.
 pub(super) fn weight((record, clock): &Clocked) -> usize {
     clock.len() + record.values().iter().map(weight_of).sum::<usize>()
-}
-
-fn weight_of(value: &Value) -> usize {
-    match value {
-        Value::Text(text) => text.len() + 5,
-        Value::Bytes(bytes) => bytes.len() + 5,
-        Value::Json(json) => weight_of_json(json),
-        _ => 9,
-    }
-}
-
-fn weight_of_json(json: &serde_json::Value) -> usize {
-    use serde_json::Value;
-    match json {
-        Value::String(text) => text.len() + 2,
-        Value::Array(items) => items.iter().map(|item| weight_of_json(item) + 1).sum::<usize>() + 2,
-        Value::Object(fields) => {
-            fields.iter().map(|(name, value)| name.len() + weight_of_json(value) + 4).sum::<usize>()
-                + 2
-        }
-        _ => 9,
-    }
 }

@@ -27,7 +27,7 @@ use crate::scope::{Pending, SCOPES};
 use crate::stamp::Device;
 use crate::state::{StatePage, is_state};
 
-const DURING: &str = "receiving the initial sync";
+pub(super) const DURING: &str = "receiving the initial sync";
 
 /// Receives everything, or what differs; `None`: from a recording.
 pub(super) async fn run(
@@ -62,8 +62,6 @@ pub(super) struct Receiver<'a> {
     pub(super) count: Count<'a>,
     /// How far it is, for the case that it is cut; `None`: it is not noted.
     pub(super) noting: Option<Noting>,
-    /// Whether as many rows have come as the hello says.
-    pub(super) is_whole: bool,
     /// Whether objects were dropped on the way.
     pub(super) is_sifted: bool,
 }
@@ -129,7 +127,6 @@ impl<'a> Receiver<'a> {
             ahead = receiver.take_rows(rows, line).await?;
             receiver.answer(line).await?;
         }
-        receiver.is_whole = receiver.count.is_whole();
         receiver.count.end();
         Ok(receiver)
     }
@@ -152,17 +149,7 @@ impl<'a> Receiver<'a> {
         }
         let objects = hello.collections.iter().map(|it| (Name::clone(&it.name), 0)).collect();
         let report = InitialSyncReport { objects, ..InitialSyncReport::default() };
-        Ok(Self {
-            sync,
-            hello,
-            fit,
-            pending,
-            report,
-            count,
-            noting,
-            is_whole: false,
-            is_sifted: false,
-        })
+        Ok(Self { sync, hello, fit, pending, report, count, noting, is_sifted: false })
     }
 
     /// Says that a page was taken.

@@ -103,10 +103,8 @@ impl Sender<'_, '_> {
             let after = resumed.map_or(Some(Vec::new()), |it| it.tombstones(offered.place));
             let Some(after) = after else { continue };
             let all = Tombstones::of(&self.source, &offered.numbers, self.sync.page)?;
-            let all = match after.into_iter().next() {
-                Some(code) => all.behind(&offered.numbers, code),
-                None => all,
-            };
+            let after = after.first().and_then(Value::as_bytes);
+            let all = all.between(offered.numbers.collection, after, None);
             for tombstones in share.tombstones(&offered.collection, &offered.numbers, &all) {
                 self.send_tombstones(offered, tombstones).await?;
             }
@@ -147,38 +145,52 @@ impl Sender<'_, '_> {
         devices: &Devices,
         rows: Vec<Clocked>,
     ) -> Result<u64> {
-        let name = offered.collection.name();
-        let (mut sent, read) = (0, rows.len() as u64);
-        let passed = self.show(offered, rows).await?;
-        let kept_back = read - passed.len() as u64;
-        // Told first: once the rows are there it is known that not all were sent.
-        if kept_back > 0 {
-            let collection = offered.place;
-            self.send_page(Frame::KeptBack { collection, count: kept_back }).await?;
-            self.count.add(name, kept_back);
-        }
+        let (passed, kept_back) = self.show(offered, rows).await?;
+        let (mut sent, mut told) = (0, 0);
         for rows in portions(passed) {
+            sent += rows.len();
+            // Told first: once the rows are there it is known that not all were sent. What stands behind them is not told yet: whoever
+            // goes on behind them is shown it again.
+            let before = kept_back.partition_point(|at| *at < sent);
+            self.keep_back(offered, before - told).await?;
+            told = before;
             let count = rows.len() as u64;
             self.send_page(offered.page(devices.clone(), rows)?).await?;
-            sent += count;
-            self.count.add(name, count);
+            self.count.add(offered.collection.name(), count);
         }
-        Ok(sent)
+        self.keep_back(offered, kept_back.len() - told).await?;
+        Ok(sent as u64)
     }
 
-    /// Shows objects to the application; those that pass are left.
-    async fn show(&self, offered: &Offered, rows: Vec<Clocked>) -> Result<Vec<Clocked>> {
-        let Some(hooks) = &self.sync.hooks else { return Ok(rows) };
+    /// Tells that so many objects are kept back.
+    async fn keep_back(&mut self, offered: &Offered, objects: usize) -> Result<()> {
+        if objects > 0 {
+            let (collection, count) = (offered.place, objects as u64);
+            self.send_page(Frame::KeptBack { collection, count }).await?;
+            self.count.add(offered.collection.name(), count);
+        }
+        Ok(())
+    }
+
+    /// Shows objects to the application. Those that pass are left; of each that is kept back it is told how many that pass stand before it.
+    async fn show(
+        &self,
+        offered: &Offered,
+        rows: Vec<Clocked>,
+    ) -> Result<(Vec<Clocked>, Vec<usize>)> {
+        let Some(hooks) = &self.sync.hooks else { return Ok((rows, Vec::new())) };
         let during = "asking the application about what is sent";
-        let mut passed = Vec::with_capacity(rows.len());
+        let (mut passed, mut kept_back) = (Vec::with_capacity(rows.len()), Vec::new());
         for (mut record, clock) in rows {
             let mut object = PassingObject::new(&offered.collection, &mut record);
             let verdict = hooks.before_send(&mut object).await;
             if object.judged(during, verdict)? {
                 passed.push((record, clock));
+            } else {
+                kept_back.push(passed.len());
             }
         }
-        Ok(passed)
+        Ok((passed, kept_back))
     }
 
     /// Sends clocks of objects that are deleted.

@@ -118,7 +118,9 @@ async fn terms(sync: &InitialSync, wants: Wants) -> Result<Terms> {
     let (head, devices) = replica.head().await?;
     let device = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
     let mut objects = 0;
-    for (collection, _) in sync.collections() {
+    // Only who receives first is decided by it.
+    let counted = if wants == Wants::BothWays { sync.collections() } else { Vec::new() };
+    for (collection, _) in counted {
         let query = Query::new(collection.name().clone());
         objects += replica.storage.count(query).await.during("counting objects")?;
     }

@@ -143,11 +143,11 @@ impl<C: Channel> SecureChannel<C> {
         }
     }
 
-    /// Bytes that a frame may have, sent or received; 64 MiB unless told otherwise. A larger one is not sent
+    /// The bytes of a frame, at most, sent or received; 64 MiB unless told otherwise. A larger one is not sent
     /// ([`SyncError::FrameTooLarge`], and the channel goes on), or ends the channel where it arrives ([`SyncError::Protocol`]). The channel
     /// inside has a limit of its own, which a sealed frame has to keep to: it has 29 bytes more for each 65,514 that are begun.
     #[must_use]
-    pub fn frame_limit(mut self, bytes: usize) -> Self {
+    pub fn limit(mut self, bytes: usize) -> Self {
         self.limit = bytes;
         self
     }
@@ -183,26 +183,22 @@ impl<C: Channel> Channel for SecureChannel<C> {
 
     async fn recv(&mut self) -> Result<Option<Vec<u8>>> {
         let closed = || SyncError::Closed { during: RECEIVING };
-        while !self.ended {
-            if self.broken {
-                return Err(closed());
-            }
-            // Without the word of the other side this is no end: somebody cut it off.
-            let message = self.channel.recv().await?.ok_or_else(closed)?;
-            match self.sealed.open(&message, self.limit) {
-                Ok(Opened::Frame(frame)) => return Ok(Some(frame)),
-                Ok(Opened::End) => self.ended = true,
-                Ok(Opened::Welcome) => {
-                    self.broken = true;
-                    return Err(wrong("a second welcome".to_owned()));
-                }
-                Err(error) => {
-                    self.broken = true;
-                    return Err(error);
-                }
-            }
+        if self.ended {
+            return Ok(None);
         }
-        Ok(None)
+        if self.broken {
+            return Err(closed());
+        }
+        // Without the word of the other side this is no end: somebody cut it off.
+        let message = self.channel.recv().await?.ok_or_else(closed)?;
+        let opened = self.sealed.open(&message, self.limit);
+        self.ended = matches!(opened, Ok(Opened::End));
+        self.broken = !matches!(opened, Ok(Opened::Frame(_) | Opened::End));
+        match opened? {
+            Opened::Frame(frame) => Ok(Some(frame)),
+            Opened::End => Ok(None),
+            Opened::Welcome => Err(wrong("a second welcome".to_owned())),
+        }
     }
 
     async fn close(&mut self) -> Result<()> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use storex_core::{ErrorKind, Runtime};
 
 use crate::channel::Channel;
+use crate::deadline::in_time;
 use crate::error::{Result, SyncError};
 
 /// What is going on, in errors.
@@ -138,11 +139,5 @@ fn told_by_guest(_: u8) -> SyncError {
 }
 
 async fn within<T>(runtime: &dyn Runtime, step: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::select! {
-        biased;
-        done = step => done,
-        () = runtime.sleep(DEADLINE) => {
-            Err(SyncError::Timeout { during: PAIRING, after: DEADLINE })
-        }
-    }
+    in_time(runtime, DEADLINE, PAIRING, step).await
 }

@@ -15,6 +15,7 @@ use crate::apply::Applied;
 use crate::channel::Channel;
 use crate::compact::Compacted;
 use crate::continuous::{EVENTS_KEPT, SyncEvents};
+use crate::deadline::in_time;
 use crate::digest::Digest;
 use crate::engine::status::{SyncEvent, SyncStatus};
 use crate::error::{Result, SyncError, describe};
@@ -108,13 +109,7 @@ impl RemoteSync {
     /// something else, [`SyncError::Closed`], and those of the channel.
     pub async fn connect(channel: impl Channel, runtime: Arc<dyn Runtime>) -> Result<Self> {
         let mut channel: Box<dyn Channel> = Box::new(channel);
-        let status = tokio::select! {
-            biased;
-            status = greet(&mut *channel) => status?,
-            () = runtime.sleep(PATIENCE) => {
-                return Err(SyncError::Timeout { during: GREETING, after: PATIENCE });
-            }
-        };
+        let status = in_time(&*runtime, PATIENCE, GREETING, greet(&mut *channel)).await?;
         let (commands, receiver) = mpsc::unbounded_channel();
         let (publisher, status) = watch::channel(status);
         let (teller, events) = broadcast::channel(EVENTS_KEPT);

@@ -24,9 +24,7 @@ use storex_core::{
 
 use crate::apply::Replica;
 use crate::before::{BEFORE, forget_all};
-use crate::clock_rows::{
-    clock_key, clock_record, read_clock_rows, read_markers, sort_clock_records,
-};
+use crate::clock_rows::{ClockRows, clock_key, clock_record, read_clock_rows, sort_clock_records};
 use crate::error::{Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
@@ -250,15 +248,14 @@ impl Renewing {
             return Vec::new();
         }
         let next = Step::then(move |trace| {
-            let clocks = read_clock_rows(trace.found(0), &before.devices);
-            let clocks = self.failure.keep(clocks)?;
+            let kept = ClockRows::read(trace.found(0), &before.devices);
+            let ClockRows { clocks, markers } = self.failure.keep(kept)?;
             // What others believe stays as it is, and what comes now is later than it.
             let stamps = clocks.values().flat_map(|clock| clock.stamps().map(|stamp| stamp.hlc));
             let believed = stamps.filter(|hlc| *hlc <= farthest).max().unwrap_or(Hlc::ZERO);
             let mut before = before.clone();
             before.head.hlc = believed.max(last).next(self.now);
             let progress = Progress::dating_anew(self.device, farthest);
-            let markers = self.failure.keep(read_markers(trace.found(0), &before.devices))?;
             // What this device has said of them is believed by nobody, and is not told anew.
             let is_ahead = |it: Stamp| it.device.id == self.device.id && it.hlc > farthest;
             let void = markers.into_iter().filter(|(_, it)| it.stamps().any(is_ahead));

@@ -11,6 +11,7 @@ use storex_core::{
 use super::holding::SWEPT;
 use super::marker::Marker;
 use super::subscriptions::{SCOPES, Subscriptions};
+use super::unshared::UNSHARED;
 use crate::apply::Replica;
 use crate::clock_rows::{clock_key, clock_record, read_clock_rows, sort_clock_records};
 use crate::error::{During, Result, SyncError};
@@ -43,6 +44,17 @@ const MOST_UNSENT: u64 = 1000;
 /// The row that says that objects may have to go.
 pub(crate) fn leave(runtime: &dyn Runtime) -> (&'static str, Vec<u8>) {
     (LEAVING, fresh_mark(runtime))
+}
+
+/// Whether objects may have to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Going {
+    /// None.
+    Nothing,
+    /// When the state is sent: they may be in no log.
+    BehindTheState,
+    /// Now.
+    Now,
 }
 
 /// One page of a collection on its way out. Its functions are continuations: they may be called again.
@@ -88,7 +100,7 @@ impl Sync {
     /// # Errors
     /// [`SyncError::Storage`](crate::SyncError::Storage).
     pub async fn is_letting_go(&self) -> Result<bool> {
-        self.replica.may_let_go().await
+        Ok(self.replica.going().await? != Going::Nothing)
     }
 
     /// Whether the shared log has everything that it was ever given, or a snapshot of it: what goes from here can come back from there.
@@ -115,9 +127,15 @@ impl Sync {
 }
 
 impl Replica {
-    pub(super) async fn may_let_go(&self) -> Result<bool> {
-        let rows = self.storage.find(meta_query(&[LEAVING])).await.during(DURING)?;
-        Ok(!rows.is_empty())
+    /// Whether objects may have to go.
+    pub(super) async fn going(&self) -> Result<Going> {
+        let rows = self.storage.find(meta_query(&[LEAVING, UNSHARED])).await.during(DURING)?;
+        let is_there = |name| meta_row(&rows, name).is_some();
+        Ok(match (is_there(LEAVING), is_there(UNSHARED)) {
+            (false, _) => Going::Nothing,
+            (true, true) => Going::BehindTheState,
+            (true, false) => Going::Now,
+        })
     }
 
     /// Takes objects out of this database, and only out of this one, that are of scopes which it does not hold, unless something that was
@@ -169,7 +187,7 @@ impl Replica {
         });
         let this = Arc::clone(&sweep);
         let batch = Batch::new()
-            .step(read_meta(&[SCOPES, PROGRESS, HOLDER, HEAD, DEVICES]))
+            .step(read_meta(&[SCOPES, PROGRESS, UNSHARED, HOLDER, HEAD, DEVICES]))
             .find(Query::new(LOG).limit(MOST_UNSENT))
             .find(sweep.query())
             .touching([CLOCK])
@@ -199,8 +217,9 @@ impl Sweep {
         }
         let outside: Vec<&Record> =
             rows.iter().filter(|row| held.exclude(&self.numbers, row)).collect();
-        // A state that is being sent may not have come to them.
-        let waits = meta_row(meta, PROGRESS).is_some() || unsent.len() as u64 == MOST_UNSENT;
+        // A state that is being sent, or is to be, may not have come to them.
+        let is_state_due = [PROGRESS, UNSHARED].iter().any(|it| meta_row(meta, it).is_some());
+        let waits = is_state_due || unsent.len() as u64 == MOST_UNSENT;
         swept.stays = waits && !outside.is_empty();
         let mut going = HashMap::new();
         if !outside.is_empty() && !waits {

@@ -38,6 +38,7 @@ pub(crate) use backfill::{BACKFILL, Pending, is_filled};
 pub(crate) use doubts::{DOUBTS, Doubts, has_heard};
 pub(crate) use fields::ScopeFields;
 pub(crate) use holding::{Holding, SWEPT};
+use leaving::Going;
 pub(crate) use leaving::{LEAVING, leave};
 pub(crate) use marker::{Marker, is_marker};
 pub(crate) use moved::Moved;
@@ -72,15 +73,20 @@ impl Sync {
         missing: &[MissingWrite],
     ) -> Result<Rescoped> {
         let mut rescoped = self.fill(replica).await?;
-        if replica.may_let_go().await? {
+        let going = replica.going().await?;
+        if going == Going::BehindTheState {
             rescoped.hands_over = replica.hand_over().await?;
-            if self.gives_back(replica, missing).await? {
-                replica.let_go().await?;
-            } else {
-                tracing::warn!(
-                    "nothing goes, as the shared log could not give it back: it has dropped its beginning, or lacks something"
-                );
-            }
+        }
+        // What is handed over goes behind it.
+        if going == Going::Nothing || rescoped.hands_over {
+            return Ok(rescoped);
+        }
+        if self.gives_back(replica, missing).await? {
+            replica.let_go().await?;
+        } else {
+            tracing::warn!(
+                "nothing goes, as the shared log could not give it back: it has dropped its beginning, or lacks something"
+            );
         }
         Ok(rescoped)
     }

@@ -7,7 +7,8 @@ use storex_core::{Collection, Name, Record};
 use crate::clock::Clock;
 use crate::meta::Numbers;
 use crate::relative::Relative;
-use crate::transaction::{EntryKind, Shape, TransactionWriter};
+use crate::transaction::{EntryKind, Shape};
+use crate::transaction_code::TransactionWriter;
 
 /// An object that may have come to another scope. Behind the writes of its transaction there is all of it, as an object that is
 /// brought back: its values with the stamps that they have. So it is nothing new where it is known, and created where it is not.

@@ -16,13 +16,12 @@ use std::sync::Arc;
 
 use storex_core::{
     Batch, Collection, Filter, OnConflict, Position, Query, Record, Registry, Step, Trace, Value,
-    field,
 };
 
 use crate::apply::Replica;
 use crate::clock::Clock;
 use crate::clock_rows::{
-    clock_key, clock_record, columns, read_clock_rows, read_markers, sort_clock_records,
+    ClockRows, clock_key, clock_record, clocks_of, columns, sort_clock_records,
 };
 use crate::error::{Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
@@ -34,6 +33,7 @@ use crate::numbers::AllNumbers;
 use crate::scope::{BACKFILL, DOUBTS, Lacks, Marker, SCOPES, is_marker};
 use crate::stamp::{Device, Hlc, Stamp};
 use crate::transaction::{Header, Shape};
+use crate::weight::weight_of;
 pub(crate) use page::{StatePage, is_state};
 pub(crate) use progress::{PROGRESS, Progress};
 use progress::{Part, Redated};
@@ -142,8 +142,7 @@ impl Logging {
     }
 
     fn find_deleted(self: Arc<Self>, begun: Begun, after: Option<Position>) -> Vec<Step> {
-        let own = field("collection").eq(begun.numbers.collection);
-        let query = Query { after, ..Query::new(CLOCK).filter(own).limit(OBJECTS) };
+        let query = Query { after, ..clocks_of(begun.numbers.collection).limit(OBJECTS) };
         let next = Step::then(move |trace| {
             self.failure.keep(self.log_deleted(begun.clone(), trace.found(0)))
         });
@@ -156,7 +155,9 @@ impl Logging {
         let find_clocks = Step::then(move |trace| {
             let rows = trace.found(0);
             let number = begun.numbers.collection;
-            let keys = rows.iter().map(|row| clock_key(number, code_of(&begun.collection, row)));
+            let keys = rows
+                .iter()
+                .map(|row| clock_key(number, key_code::of(row, begun.collection.primary_key())));
             let keys = Filter::Keys(keys.collect());
             let (this, begun) = (Arc::clone(&self), begun.clone());
             let log = Step::then(move |trace| {
@@ -198,20 +199,20 @@ impl Logging {
         rows: &[Record],
         clocks: &[Record],
     ) -> Result<Vec<Step>> {
-        let markers = read_markers(clocks, &begun.devices)?;
-        let mut clocks = read_clock_rows(clocks, &begun.devices)?;
+        let ClockRows { mut clocks, markers } = ClockRows::read(clocks, &begun.devices)?;
         let mut page = begun.page();
         let (mut bytes, mut last, mut stamped) = (0, None, Vec::new());
         let mut through = (rows.len() as u64) < OBJECTS;
         let places: Vec<usize> = begun.places().collect();
         for row in rows {
-            let size: usize = row.values().iter().map(size_of).sum();
+            let size: usize = row.values().iter().map(weight_of).sum();
             if last.is_some() && bytes + size > self.limit {
                 through = false;
                 break;
             }
             bytes += size;
-            let object = (begun.numbers.collection, code_of(&begun.collection, row));
+            let object =
+                (begun.numbers.collection, key_code::of(row, begun.collection.primary_key()));
             // One that has a tombstone was created again without a log. One that has a marker is there elsewhere: it is in its life.
             let marked = markers.get(&object).map_or(1, Marker::life);
             let (known, life) = match clocks.remove(&object) {
@@ -348,18 +349,4 @@ impl Begun {
 /// The state is sent, as far as there is any.
 fn end() -> Step {
     Step::Delete { collection: META.into(), filter: Filter::key(PROGRESS) }
-}
-
-fn code_of(collection: &Collection, row: &Record) -> Vec<u8> {
-    key_code::encode(collection.primary_key().iter().map(|at| row.get(*at)))
-}
-
-/// Roughly how many bytes a value takes.
-fn size_of(value: &Value) -> usize {
-    match value {
-        Value::Text(text) => text.len() + 5,
-        Value::Bytes(bytes) => bytes.len() + 5,
-        Value::Json(json) => json.to_string().len() + 5,
-        _ => 9,
-    }
 }

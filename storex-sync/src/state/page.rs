@@ -14,10 +14,8 @@ use crate::pack::{Packer, Unpacker};
 use crate::shared_log::SealedTransaction;
 use crate::stamp::{Device, Hlc};
 use crate::state::OLDEST;
-use crate::transaction::{
-    Entry, EntryKind, EntryValue, Header, Shape, Transaction, read_header, read_shape,
-    write_header, write_shape,
-};
+use crate::transaction::{Entry, EntryKind, EntryValue, Header, Shape, Transaction};
+use crate::transaction_code::{read_header, read_shape, write_header, write_shape};
 
 /// Where writes have the version of their form.
 const STATE: u64 = 2;

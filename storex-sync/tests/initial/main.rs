@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod moment;
+mod no_snapshots;
 mod resume;
+mod resume_hooks;
 mod resume_scopes;
 #[path = "../support/mod.rs"]
 mod support;

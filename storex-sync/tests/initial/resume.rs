@@ -31,13 +31,13 @@ async fn end(device: &Device, page: u64, role: Role) -> (InitialSync, Told) {
 
 /// What became of one direction.
 #[derive(Debug)]
-struct Leg {
+pub(crate) struct Leg {
     sent: Result<InitialSyncReport>,
     received: Result<InitialSyncReport>,
     /// What the sides have told.
     sender: Vec<(u64, u64)>,
     receiver: Vec<(u64, u64)>,
-    frames: usize,
+    pub(crate) frames: usize,
 }
 
 impl Leg {
@@ -47,7 +47,7 @@ impl Leg {
     }
 
     #[track_caller]
-    fn is_through(&self) -> (&InitialSyncReport, &InitialSyncReport) {
+    pub(crate) fn is_through(&self) -> (&InitialSyncReport, &InitialSyncReport) {
         for told in [&self.sender, &self.receiver] {
             assert!(told.is_sorted_by_key(|(done, _)| *done), "{told:?}");
             let (done, total) = told.last().unwrap();
@@ -57,7 +57,7 @@ impl Leg {
     }
 }
 
-async fn leg(from: &Device, to: &Device, page: u64, ends: (Watched, Watched)) -> Leg {
+pub(crate) async fn leg(from: &Device, to: &Device, page: u64, ends: (Watched, Watched)) -> Leg {
     let ((sender, sent_told), (receiver, received_told)) =
         (end(from, page, Role::Sender).await, end(to, page, Role::Receiver).await);
     let (mut here, mut there) = ends;
@@ -67,7 +67,7 @@ async fn leg(from: &Device, to: &Device, page: u64, ends: (Watched, Watched)) ->
     Leg { sent, received, sender, receiver, frames: here.frames() }
 }
 
-fn whole() -> (Watched, Watched) {
+pub(crate) fn whole() -> (Watched, Watched) {
     Watched::pair(usize::MAX)
 }
 
@@ -78,7 +78,7 @@ async fn dated(seed: u64) -> Device {
     device
 }
 
-async fn furnished(seed: u64) -> Device {
+pub(crate) async fn furnished(seed: u64) -> Device {
     furnished_with(seed, 6).await
 }
 
@@ -152,7 +152,7 @@ async fn of_two_thousand_rows_less_than_two_in_a_hundred_are_sent_again() {
 }
 
 /// A bit of everything, as the sender's application may do it at any time.
-async fn work(a: &Device, n: usize) {
+pub(crate) async fn work(a: &Device, n: usize) {
     a.retitle("n00", &format!("edited {n}")).await;
     a.retitle("n19", &format!("edited {n}")).await;
     a.note(&format!("m{n}"), "new in the middle").await;
@@ -227,7 +227,7 @@ async fn writes_on_both_sides_between_and_during_the_runs() {
 }
 
 /// A line on which the sender's application writes with each of its frames.
-fn busy(a: &Device, cut_at: usize) -> (Watched, Watched) {
+pub(crate) fn busy(a: &Device, cut_at: usize) -> (Watched, Watched) {
     let (here, there) = Watched::pair(cut_at);
     let writer = a.clone();
     let here = here.on_frame(move |n| {

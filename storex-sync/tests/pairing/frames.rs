@@ -32,7 +32,7 @@ async fn an_end_and_a_cut_are_told_apart() {
 #[tokio::test(start_paused = true)]
 async fn a_frame_above_the_limit_is_refused_where_it_is_sent_and_where_it_arrives() {
     let (here, there) = channel().await;
-    let (mut here, mut there) = (here.frame_limit(100_000), there.frame_limit(99_999));
+    let (mut here, mut there) = (here.limit(100_000), there.limit(99_999));
     let refused = here.send(vec![0; 100_001]).await;
     assert!(
         matches!(refused, Err(SyncError::FrameTooLarge { bytes: 100_001, limit: 100_000 })),

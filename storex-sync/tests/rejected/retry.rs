@@ -137,3 +137,19 @@ async fn c59_what_is_refused_is_listed_retried_and_discarded(place: Place) {
 }
 
 in_both_places![c59_what_is_refused_is_listed_retried_and_discarded];
+
+/// What a field holds that is kept local was never sent, and is not written again.
+#[tokio::test(start_paused = true)]
+async fn c59_what_is_local_outlasts_a_create_that_is_written_again() {
+    let log = Guarded::new();
+    let local = || SyncLog::new().local_fields("note", ["body"]);
+    let (a, b) = (reversible_as(1, local()).await, reversible_as(2, local()).await);
+    a.create("note", json!({"id": "n", "title": "refused", "body": "mine"})).await;
+    let refused = refuse_last(&a, &log).await;
+    a.sync(&log).await;
+    a.join(&log).await.retry_rejected(refused).await.unwrap();
+    settle(&[&a, &b], &log).await;
+    let (here, there) = (a.get("note", "n").await.unwrap(), b.get("note", "n").await.unwrap());
+    assert_eq!((&here["title"], &here["body"]), (&json!("refused"), &json!("mine")));
+    assert_eq!((&there["title"], &there["body"]), (&json!("refused"), &json!(null)));
+}

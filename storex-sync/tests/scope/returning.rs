@@ -1,7 +1,7 @@
 //! Objects that have gone, and come back.
 
 use super::*;
-use support::pump;
+use support::{assert_in_step, pump};
 
 async fn add(device: &Device, by: i64) {
     device.update("note", json!({"id": "1"}), json!({"stars": {"$inc": by}})).await;
@@ -292,6 +292,35 @@ async fn what_was_claimed_before_it_was_held_is_taken_from_the_log() {
     assert_eq!(stars(&b).await, Some(0), "it is not in the log yet");
     settle(&[&c, &b], &log).await;
     assert_eq!(stars(&b).await, Some(5));
+}
+
+/// What others have written to such an object may come before it, and count for nothing as it is not here.
+#[tokio::test(start_paused = true)]
+async fn what_was_claimed_before_it_was_held_comes_with_what_others_wrote_to_it() {
+    for is_heard_first in [false, true] {
+        for scope in [Scope::only(["home", "work"]), Scope::All] {
+            let log = shared_log();
+            let (a, b, c) = (device(1).await, device(2).await, device(3).await);
+            subscribe(&c, &log, &["home"]).await;
+            settle(&[&a, &b, &c], &log).await;
+            write(&a, "n", "work").await;
+            pump(&a, &b).await;
+            pump(&a, &c).await;
+            b.update("note", json!({"id": "n"}), json!({"title": "of b"})).await;
+            b.sync(&log).await;
+            if is_heard_first {
+                c.sync(&log).await;
+            }
+            c.join(&log).await.subscribe("note", scope).await.unwrap();
+            c.sync(&log).await;
+            a.sync(&log).await;
+            c.sync(&log).await;
+            assert_eq!(held(&c).await["n"]["title"], "of b");
+            assert_eq!(count(&c, "_storex_parked").await, 0);
+            settle(&[&a, &b, &c], &log).await;
+            assert_in_step(&[&a, &b, &c]).await;
+        }
+    }
 }
 
 /// What it moved away while its clock was far ahead is believed by nobody: it does not keep the object away when the clock is right again.

@@ -9,16 +9,21 @@ use storex_core::{Backend, Batch, BatchOutcome, Capabilities, Query, Record, Reg
 use storex_memory::MemoryBackend;
 use tokio::time::sleep;
 
-/// A database that takes a second for the batches that `is_slow` picks.
+/// A database that takes a second for the batches that `is_slow` picks. It has no snapshots.
 #[derive(Debug)]
 pub struct Slow {
-    backend: MemoryBackend,
+    backend: Arc<MemoryBackend>,
     is_slow: fn(&Batch) -> bool,
 }
 
 impl Slow {
     pub fn new(is_slow: fn(&Batch) -> bool) -> Self {
-        Self { backend: MemoryBackend::new(), is_slow }
+        Self { backend: Arc::default(), is_slow }
+    }
+
+    /// This database without its snapshots, and as fast as it is.
+    pub fn without_snapshots(backend: &Arc<MemoryBackend>) -> Self {
+        Self { backend: Arc::clone(backend), is_slow: |_| false }
     }
 }
 
@@ -29,7 +34,9 @@ impl Backend for Slow {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.backend.capabilities()
+        let mut capabilities = self.backend.capabilities();
+        capabilities.snapshots = false;
+        capabilities
     }
 
     async fn open(&self, registry: Arc<Registry>) -> Result<()> {

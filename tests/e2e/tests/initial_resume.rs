@@ -178,6 +178,7 @@ async fn it_goes_on_after_both_sides_were_opened_anew() {
 /// The receiver is killed at any moment: what is there, and how far it is, are one transaction.
 #[test]
 fn after_a_kill_exactly_the_rest_is_sent() {
+    let mut in_the_middle = 0;
     for seed in 1..=12_u64 {
         let place = Place::new();
         block_on(async {
@@ -187,13 +188,19 @@ fn after_a_kill_exactly_the_rest_is_sent() {
         });
         let mut child = Process::start(CHILD, &["receive", text(place.path()), "8"]);
         assert!(child.wait_for("opened"));
-        std::thread::sleep(Duration::from_micros(Rng::new(seed).bits() % 120_000));
+        // Of some 150 pages.
+        let mut rng = Rng::new(seed);
+        for _ in 0..rng.below(100) {
+            child.wait_for("page");
+        }
+        std::thread::sleep(Duration::from_micros(rng.below(4000)));
         child.kill();
         let killed = child.was_killed();
         block_on(async {
             let (a, b) = (open(&place.a()).await, open(&place.b()).await);
             let there = objects(&a).await;
             println!("{there} were there, killed: {killed}");
+            in_the_middle += u32::from(0 < there && there < 1200);
             let (_, received) = run(&b, &a, Breaking::pair(u64::MAX)).await;
             let received = received.unwrap().total();
             assert_eq!(contents(&a).await, contents(&b).await);
@@ -201,4 +208,5 @@ fn after_a_kill_exactly_the_rest_is_sent() {
             assert!(received == 1200 - there || there == 1200, "{received}, {there} were there");
         });
     }
+    assert!(in_the_middle > 3, "{in_the_middle} kills in the middle");
 }

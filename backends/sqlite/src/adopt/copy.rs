@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use storex_core::{ErrorKind, Result};
 
-use super::{LeftOut, RESERVED_PREFIX, open_to_read};
+use super::{LeftOut, is_reserved, open_to_read};
 use crate::error::{self, failed, failed_to_open};
 
 /// Makes the application's tables, indices, views and triggers of one database in another, without their rows: so a
@@ -114,8 +114,6 @@ fn objects(conn: &Connection) -> rusqlite::Result<Vec<Object>> {
     let objects = statement.query_map([], |row| {
         Ok(Object { kind: row.get(0)?, name: row.get(1)?, table: row.get(2)?, sql: row.get(3)? })
     })?;
-    let own = |object: &Object| {
-        object.name.starts_with(RESERVED_PREFIX) || object.table.starts_with(RESERVED_PREFIX)
-    };
+    let own = |object: &Object| is_reserved(&object.name) || is_reserved(&object.table);
     objects.filter(|object| !object.as_ref().is_ok_and(&own)).collect()
 }

@@ -26,7 +26,20 @@ use crate::error::failed_to_open;
 use crate::schema::inspect::{self, Kind, LiveTable};
 
 /// The prefix of storex's own tables.
-const RESERVED_PREFIX: &str = "_storex_";
+const RESERVED_PREFIX: &[u8] = b"_storex_";
+
+/// Whether a table or index of this name is storex's own: the name begins with `_storex_`, in small or large letters, which are the same
+/// to SQLite.
+///
+/// ```
+/// assert!(storex_sqlite::is_reserved("_Storex_LOG"));
+/// assert!(!storex_sqlite::is_reserved("storex_log"));
+/// ```
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    let begin = name.as_bytes().get(..RESERVED_PREFIX.len());
+    begin.is_some_and(|begin| begin.eq_ignore_ascii_case(RESERVED_PREFIX))
+}
 
 /// What [`adopt`] has found.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -151,7 +164,7 @@ fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
 
 impl Adoption {
     fn take(&mut self, conn: &Connection, table: &LiveTable) -> rusqlite::Result<()> {
-        if table.name.starts_with(RESERVED_PREFIX) {
+        if is_reserved(&table.name) {
             return Ok(());
         }
         match table.kind {

@@ -20,8 +20,10 @@
 //! What the rules of the merge have made this device write meanwhile is sent before it is through.
 
 mod receiving;
+mod sending;
 
 use self::receiving::Gap;
+use self::sending::Sending;
 use super::action::{Action, Outbox, Outcome, Retry};
 use crate::apply::Applied;
 use crate::error::{Result, SyncError};
@@ -100,17 +102,6 @@ pub struct Round {
     /// Whether it was, because something was missing.
     missed: bool,
     report: SyncReport,
-}
-
-/// What a request has carried.
-#[derive(Debug)]
-struct Sending {
-    transactions: u64,
-    entries: u64,
-    last: u64,
-    more: bool,
-    /// Whether it is to be read behind it, by a request of its own.
-    reads_next: bool,
 }
 
 /// What follows in an exchange.
@@ -317,51 +308,6 @@ impl Round {
         Ok(Action::ReadPlace)
     }
 
-    fn send(&mut self, outbox: Outbox) -> Next {
-        let Outbox { transactions, entries, more, next, state } = outbox;
-        let Some(last) = transactions.last() else {
-            if more {
-                // Somebody else has sent and trimmed meanwhile what was read; there is something behind it.
-                return Next::Do(Action::ReadOutbox(self.device));
-            }
-            self.sent_to = next;
-            if state {
-                return Next::Do(Action::LogState);
-            }
-            return if self.purpose == Purpose::Send {
-                self.finish()
-            } else {
-                Next::Do(self.read())
-            };
-        };
-        if !self.registered {
-            return Next::Do(Action::Register(self.device));
-        }
-        let (last, count) = (last.sequence, transactions.len() as u64);
-        let more = more || state;
-        self.sent_to = next.max(last.saturating_add(1));
-        // At first one after the other: whatever has failed before is not to fail again with all that shares its request.
-        let reads = self.purpose != Purpose::Send && !more && !self.first;
-        let reads_next = self.purpose != Purpose::Send && !more && !reads;
-        let asked = self.ask(transactions, reads.then(|| self.cursor()));
-        self.sending = Some(Sending { transactions: count, entries, last, more, reads_next });
-        Next::Do(asked)
-    }
-
-    fn sent(&mut self) -> Result<Next> {
-        let Sending { transactions, entries, more, reads_next, .. } =
-            self.sending.take().ok_or_else(out_of_turn)?;
-        self.report.sent_transactions += transactions;
-        self.report.sent_entries += entries;
-        if std::mem::take(&mut self.below_floor) {
-            return self.restore().map(Next::Do);
-        }
-        if more {
-            return Ok(Next::Do(Action::ReadOutbox(self.device)));
-        }
-        if reads_next { Ok(Next::Do(self.read())) } else { self.answered() }
-    }
-
     /// What follows an answer, when what was sent with the request is done with.
     fn answered(&mut self) -> Result<Next> {
         match self.page.take() {
@@ -431,7 +377,7 @@ impl Round {
             return Next::Do(Action::ReadOutbox(self.device));
         }
         if std::mem::take(&mut self.scoped) {
-            return Next::Do(Action::Rescope(self.device, self.report.missing.clone()));
+            return Next::Do(Action::Rescope { missing: self.report.missing.clone() });
         }
         self.finish()
     }

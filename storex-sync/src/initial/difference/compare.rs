@@ -38,7 +38,9 @@ pub(in crate::initial) async fn ask(
     line: &mut Line<'_>,
 ) -> Result<(Share, Compared)> {
     let before = line.bytes;
-    let own = opening(replica, held);
+    let mut salt = [0; 16];
+    replica.storage.runtime().fill_random(&mut salt);
+    let own = opening(replica, held, salt);
     line.send(&Frame::Opening(own.clone())).await?;
     let theirs = receive_opening(line).await?;
     let collections = common(replica, &own, &theirs);
@@ -61,7 +63,7 @@ pub(in crate::initial) async fn answer(replica: &Replica, line: &mut Line<'_>) -
     let before = line.bytes;
     let held = Holding::read(replica).await?;
     let theirs = receive_opening(line).await?;
-    let own = Opening { salt: theirs.salt, ..opening(replica, &held) };
+    let own = opening(replica, &held, theirs.salt);
     line.send(&Frame::Opening(own.clone())).await?;
     let collections = common(replica, &own, &theirs);
     let reading = Reading { replica, salt: own.salt, collections };
@@ -107,9 +109,7 @@ async fn converse(
 }
 
 /// What this side can compare.
-fn opening(replica: &Replica, held: &Holding) -> Opening {
-    let mut salt = [0; 16];
-    replica.storage.runtime().fill_random(&mut salt);
+fn opening(replica: &Replica, held: &Holding, salt: [u8; 16]) -> Opening {
     let synced = replica.storage.registry().collections().iter();
     let synced = synced.filter_map(|it| Some((it, replica.numbers.get(it.name())?)));
     // Ranges are of the order of keys: where the storage has another one, rows would be missing in them.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use storex_core::{
-    Batch, Collection, Filter, Key, Name, Position, Query, Record, Step, StepOutcome, Value, field,
+    Batch, Collection, Filter, Key, Name, Position, Query, Record, Step, StepOutcome,
 };
 
 use super::canonical::{Field, hash, needs_values};
@@ -12,7 +12,7 @@ use super::scan::{Page, Source};
 use super::{Item, Spot, holds_tombstones};
 use crate::apply::Replica;
 use crate::clock::Clock;
-use crate::clock_rows::{clock_key, columns};
+use crate::clock_rows::{clock_key, clock_position, clocks_of, columns};
 use crate::error::{During, Result, SyncError};
 use crate::key_code;
 use crate::log::CLOCK;
@@ -98,7 +98,7 @@ impl Reading<'_> {
         let begun = Batch::new().step(read_meta(&[DEVICES])).find(query).touching([CLOCK]);
         let places = key.clone();
         let batch = begun.then(move |trace| {
-            let codes = trace.found(0).iter().map(|record| code_of(record, &places));
+            let codes = trace.found(0).iter().map(|record| key_code::of(record, &places));
             let keys = codes.map(|code| clock_key(number, code)).collect();
             Ok(vec![Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys)))])
         });
@@ -107,7 +107,7 @@ impl Reading<'_> {
         // Clocks come in the order of the keys; rows older than sync have none.
         let mut clocks = clocks.iter().peekable();
         let with_clock = |record: Record| {
-            let code = code_of(&record, &key);
+            let code = key_code::of(&record, &key);
             let row = clocks.next_if(|row| row.get(1).as_bytes() == Some(&code));
             let packed = row.and_then(|row| row.get(2).as_bytes()).filter(|it| !is_marker(it));
             let clock = packed.map(|packed| Clock::decode(packed, &devices)).transpose()?;
@@ -123,10 +123,8 @@ impl Reading<'_> {
         limit: usize,
     ) -> Result<Page> {
         let number = common.numbers.collection;
-        let own = field("collection").eq(number);
-        let mut query = Query::new(CLOCK).filter(own).limit(limit as u64);
-        query.after = after
-            .map(|code| Position { values: vec![Value::Int(number), Value::Bytes(code.to_vec())] });
+        let mut query = clocks_of(number).limit(limit as u64);
+        query.after = after.map(|code| clock_position(number, code.to_vec()));
         let batch = Batch::new().step(read_meta(&[DEVICES])).find(query);
         let [meta, clocks] = self.find(batch).await?;
         let devices = Devices::among(&meta)?;
@@ -162,10 +160,6 @@ impl Reading<'_> {
     }
 }
 
-fn code_of(record: &Record, places: &[usize]) -> Vec<u8> {
-    key_code::encode(places.iter().map(|at| record.get(*at)))
-}
-
 /// The position of a key that the other side has told, with its values in the form that they have here.
 pub(super) fn position(collection: &Collection, key: &Key) -> Result<Position> {
     if key.values().len() != collection.primary_key().len() {
@@ -194,9 +188,7 @@ impl Source for Reading<'_> {
         let mut count = 0_u64;
         for common in &self.collections {
             let rows = Query::new(Name::clone(common.collection.name()));
-            let clocks = Query::new(CLOCK);
-            let clocks = clocks.filter(field("collection").eq(common.numbers.collection));
-            for query in [rows, clocks] {
+            for query in [rows, clocks_of(common.numbers.collection)] {
                 let found = self.replica.storage.count(query).await.during(DURING)?;
                 count = count.saturating_add(found);
             }

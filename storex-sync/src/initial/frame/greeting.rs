@@ -30,7 +30,7 @@ pub(crate) struct Terms {
     /// The fingerprint of its schema.
     pub(crate) schema: u64,
     pub(crate) wants: Wants,
-    /// How many objects it has.
+    /// How many objects it has; 0 where it is one way.
     pub(crate) objects: u64,
     /// How many pages it takes without having answered.
     pub(crate) window: u64,

@@ -165,14 +165,22 @@ impl Frame {
 
     /// What a receiver that takes everything answers to a frame. `None`: nothing.
     pub(crate) fn answer_to(bytes: &[u8]) -> Result<Option<Self>> {
-        let mut unpacker = Unpacker::new(bytes, WHAT);
-        unpacker.array()?;
-        Ok(match unpacker.uint()? {
+        Ok(match kind_of(bytes)? {
             0 => Some(Self::Accept(Accept::default())),
             2 | 3 | 8 => Some(Self::Received),
             5 => Some(Self::Finished),
             _ => None,
         })
+    }
+
+    /// Whether these bytes begin as rows do.
+    pub(crate) fn may_be_rows(bytes: &[u8]) -> bool {
+        matches!(kind_of(bytes), Ok(2))
+    }
+
+    /// Whether these bytes begin as what a side says at its end does, when it fails or is cancelled.
+    pub(crate) fn may_be_farewell(bytes: &[u8]) -> bool {
+        matches!(kind_of(bytes), Ok(7 | 12))
     }
 
     pub(crate) fn unexpected(&self, during: &'static str) -> SyncError {
@@ -199,6 +207,12 @@ impl Frame {
         };
         SyncError::Protocol { during, reason: format!("{reason} came where it has no place") }
     }
+}
+
+fn kind_of(bytes: &[u8]) -> Result<u64> {
+    let mut unpacker = Unpacker::new(bytes, WHAT);
+    unpacker.array()?;
+    unpacker.uint()
 }
 
 fn bare(packer: &mut Packer, kind: u64) {

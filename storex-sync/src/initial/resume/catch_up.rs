@@ -1,6 +1,6 @@
 //! The sender goes on: it sends what was written since in the part that is there.
 
-use storex_core::{Collection, Key, Position, Query, Record, Value, field};
+use storex_core::{Collection, Key, Position, Record, Value};
 
 use super::super::frame::{Frame, Hello};
 use super::super::offer::{Offer, Offered, Takes};
@@ -10,7 +10,7 @@ use super::ticket::ticket;
 use super::{Cut, Phase, Token};
 use crate::apply::Replica;
 use crate::clock::Clock;
-use crate::clock_rows::columns;
+use crate::clock_rows::{clocks_of, columns};
 use crate::error::{During, Result};
 use crate::key_code;
 use crate::log::CLOCK;
@@ -212,8 +212,7 @@ async fn find_written(
     page: u64,
 ) -> Result<(Written, Option<Position>)> {
     let clocks = source.storage.collection(CLOCK)?;
-    let own = field("collection").eq(offered.numbers.collection);
-    let mut query = Query::new(CLOCK).filter(own).limit(page);
+    let mut query = clocks_of(offered.numbers.collection).limit(page);
     query.after = after;
     loop {
         let rows = source.storage.find(query.clone()).await;

@@ -2,6 +2,7 @@
 
 use super::super::InitialSync;
 use super::super::frame::Hello;
+use super::super::receive::DURING;
 use super::ticket::conditions;
 use super::{Cut, Phase, Position, RESUME, Token};
 use crate::error::{During, Result, SyncError};
@@ -14,9 +15,7 @@ use storex_core::Step;
 pub(in super::super) struct Noting {
     conditions: u64,
     /// Where an earlier one was cut.
-    earlier: Option<Token>,
-    /// What is here of every device, see [`has`].
-    has: Option<Devices>,
+    earlier: Option<Cut>,
     /// Where this one is; `None`: it is not noted.
     now: Option<Token>,
     is_catching_up: bool,
@@ -38,15 +37,16 @@ impl Noting {
             None
         });
         let conditions = conditions(sync).await?;
-        let earlier = token.filter(|token| token.conditions == conditions);
-        let has = has(sync).await?;
-        Ok(Self { conditions, earlier, has: Some(has), ..Self::default() })
+        let earlier = match token.filter(|token| token.conditions == conditions) {
+            Some(token) => Some(Cut { token, has: has(sync).await? }),
+            None => None,
+        };
+        Ok(Self { conditions, earlier, ..Self::default() })
     }
 
     /// What the sender is told; empty: nothing.
     pub(in super::super) fn offer(&self) -> Vec<u8> {
-        let cut = self.earlier.clone().zip(self.has.clone());
-        cut.map(|(token, has)| Cut { token, has }.encode()).unwrap_or_default()
+        self.earlier.as_ref().map(Cut::encode).unwrap_or_default()
     }
 
     /// Notes nothing, so that the next one begins anew.
@@ -66,10 +66,10 @@ impl Noting {
         resumes: bool,
         hello: &Hello,
     ) -> Result<u64> {
-        let earlier = self.earlier.take().filter(|_| resumes);
+        let earlier = self.earlier.take().filter(|_| resumes).map(|cut| cut.token);
         if resumes && earlier.is_none() {
             let reason = "the sender goes on from a place that it was not told of".to_owned();
-            return Err(SyncError::Protocol { during: "receiving the initial sync", reason });
+            return Err(SyncError::Protocol { during: DURING, reason });
         }
         (self.has_begun, self.is_catching_up) = (true, resumes);
         if self.is_off {

@@ -3,12 +3,10 @@
 use storex_core::{Name, Step, Value};
 
 use super::super::frame::{Accept, Frame};
-use super::super::receive::Receiver;
-use super::{Phase, Position, RESUME};
+use super::super::receive::{DURING, Receiver};
+use super::{Noting, Phase, Position, RESUME};
 use crate::error::{Result, SyncError};
 use crate::meta::write_meta;
-
-const DURING: &str = "receiving the initial sync";
 
 impl Receiver<'_> {
     /// Tells the sender where an earlier one was cut.
@@ -62,6 +60,13 @@ impl Receiver<'_> {
         Err(SyncError::Protocol { during: DURING, reason })
     }
 
+    /// What is noted, with what became of what has arrived so far.
+    fn flagged(&mut self) -> Option<&mut Noting> {
+        let noting = self.noting.as_mut()?;
+        noting.flag(self.is_sifted, self.report.parked > 0);
+        Some(noting)
+    }
+
     /// What is to be committed with a page of the collection at this place, which ends with this object and brings so many rows.
     pub(in super::super) fn note(
         &mut self,
@@ -70,20 +75,15 @@ impl Receiver<'_> {
         last: Option<Vec<Value>>,
         rows: u64,
     ) -> Option<Vec<u8>> {
-        let (is_sifted, has_parked) = (self.is_sifted, self.report.parked > 0);
-        let noting = self.noting.as_mut()?;
-        noting.flag(is_sifted, has_parked);
-        let collection = Name::clone(&self.hello.collections.get(place)?.name);
-        let position = Position { phase, collection, after: last? };
-        noting.behind(position, self.count.through().saturating_add(rows))
+        let done = self.count.through().saturating_add(rows);
+        let collection = self.hello.collections.get(place).map(|it| Name::clone(&it.name));
+        let noting = self.flagged()?;
+        noting.behind(Position { phase, collection: collection?, after: last? }, done)
     }
 
     /// Commits how far it is.
     pub(in super::super) async fn write_note(&mut self) -> Result<()> {
-        let has_parked = self.report.parked > 0;
-        let Some(noting) = &mut self.noting else { return Ok(()) };
-        noting.flag(self.is_sifted, has_parked);
-        let Some(row) = noting.row() else { return Ok(()) };
+        let Some(row) = self.flagged().and_then(|noting| noting.row()) else { return Ok(()) };
         let row = write_meta(vec![(RESUME, row)]);
         self.sync.replica.write(vec![row], "noting how far the initial sync is").await
     }
@@ -91,11 +91,9 @@ impl Receiver<'_> {
     /// Notes that everything is there: if the rest of the session is cut, this leg is not to be repeated. Where the rows
     /// that have come are not as many as the hello says, it stays as it was: some may have been deleted meanwhile, and a sender may be wrong.
     pub(in super::super) fn note_end(&mut self) -> Option<Step> {
-        let (is_sifted, has_parked) = (self.is_sifted, self.report.parked > 0);
         let done = self.count.through();
-        let noting = self.noting.as_mut().filter(|_| self.is_whole)?;
-        noting.flag(is_sifted, has_parked);
-        noting.through(done)
+        let is_whole = self.count.is_whole();
+        self.flagged().filter(|_| is_whole)?.through(done)
     }
 
     /// Whether before the cut some was not taken, and whether some was parked.

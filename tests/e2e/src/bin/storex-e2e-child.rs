@@ -112,11 +112,13 @@ impl Device {
         Ok(())
     }
 
-    async fn receive(&mut self, sender: &Path, page: u64) -> Outcome {
+    /// Receives all, in pages of so many rows; of each it is told.
+    async fn receive(&mut self, sender: &Path, page: u64, told: fn()) -> Outcome {
         let from = schema::open_sqlite(sender, runtime()).await?;
         let (mut here, mut there) = MemoryChannel::pair();
         let sender = InitialSync::open(&from).await?.page(page);
         let receiver = InitialSync::open(&self.storage).await?.page(page);
+        let receiver = receiver.on_progress(move |_| told());
         let (sent, received) = tokio::join!(sender.send(&mut here), receiver.receive(&mut there));
         sent?;
         received?;
@@ -140,7 +142,7 @@ async fn tell_story(dir: &Path, seed: u64, k: u64) -> Outcome {
         a.perform(&op).await?;
     }
     phase("receive");
-    a.receive(&dir.join("b.db"), 3).await?;
+    a.receive(&dir.join("b.db"), 3, || ()).await?;
     for (n, part) in story::parts(seed).iter().enumerate() {
         phase(["write 1", "write 2", "write 3"][n]);
         for op in part {
@@ -185,7 +187,7 @@ async fn receive_alone(dir: &Path, page: u64) -> Outcome {
     say("started");
     let mut a = Device::open(&dir.join("a.db"), &dir.join("notes")).await?;
     say("opened");
-    a.receive(&dir.join("b.db"), page).await?;
+    a.receive(&dir.join("b.db"), page, || say("page")).await?;
     a.storage.close().await?;
     Ok(())
 }

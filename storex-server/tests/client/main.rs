@@ -1,0 +1,15 @@
+//! The client of `storex-sync` at a server on loopback, by the clock of the machine. Nothing here waits for a time to pass.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::disallowed_methods)] // the tests own the time and the tasks
+#![allow(missing_docs, unreachable_pub)]
+
+mod channel;
+mod devices;
+mod faults;
+mod log;
+#[path = "../server/support/store.rs"]
+#[allow(dead_code)]
+mod store;
+mod support;
+#[cfg(feature = "tls")]
+mod tls;
