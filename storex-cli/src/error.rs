@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use storex_server::ServerError;
 use storex_sync::SyncError;
 
 /// The result of this crate's functions.
@@ -76,6 +77,21 @@ pub enum CliError {
         /// What is still to be done, and the last errors.
         reason: String,
     },
+    /// The server cannot be run, or failed.
+    #[error("{during} failed")]
+    Server {
+        /// What was going on.
+        during: &'static str,
+        /// Why.
+        #[source]
+        source: Box<ServerError>,
+    },
+    /// What was asked for makes no sense.
+    #[error("{reason}")]
+    Asked {
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// The network refused.
     #[error("{during} failed")]
     Network {
@@ -136,6 +152,12 @@ impl<T> During<T> for storex_sync::Result<T> {
             SyncError::Cancelled => CliError::Cancelled,
             source => CliError::Sync { during, source: Box::new(source) },
         })
+    }
+}
+
+impl<T> During<T> for storex_server::Result<T> {
+    fn during(self, during: &'static str) -> Result<T> {
+        self.map_err(|source| CliError::Server { during, source: Box::new(source) })
     }
 }
 

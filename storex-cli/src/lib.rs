@@ -1,10 +1,12 @@
 //! What the `storex` command does, as functions: the command itself only reads arguments and prints.
 
 mod adopted;
+pub mod backup;
 mod database;
 pub mod demo;
 mod error;
 pub mod initial_sync;
+pub mod serve;
 pub mod simulate;
 mod terminal;
 
@@ -47,6 +49,8 @@ mod guide {
     mod relations {}
     #[doc = include_str!("../../docs/guide/schema.md")]
     mod schema {}
+    #[doc = include_str!("../../docs/guide/server.md")]
+    mod server {}
     #[doc = include_str!("../../docs/guide/shared-logs.md")]
     mod shared_logs {}
     #[doc = include_str!("../../docs/guide/simulator.md")]

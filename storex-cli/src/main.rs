@@ -3,6 +3,7 @@
 
 mod console;
 mod initial_sync_command;
+mod serve_command;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::console::{INTERRUPTED, fail, style};
 use crate::initial_sync_command::InitialSync;
+use crate::serve_command::{Backup, Serve};
 
 /// storex keeps the databases of several devices in step.
 #[derive(Debug, Parser)]
@@ -48,6 +50,15 @@ enum Action {
     /// both machines.
     #[command(subcommand)]
     InitialSync(InitialSync),
+    /// Run a server: a shared log for everybody's devices, and a relay for initial syncs
+    ///
+    /// Devices reach it over HTTP and WebSocket with a token each; each user has a log of their own. Everything is kept in one SQLite file,
+    /// or in PostgreSQL. It writes what it does to standard error, and stops in order on Ctrl-C or SIGTERM.
+    Serve(Box<Serve>),
+    /// Copy a server's database into a new file, also while the server runs
+    ///
+    /// The copy is of one moment, and can be opened in the place of the original.
+    Backup(Backup),
     /// Simulate many devices with faults of every kind, in virtual time
     ///
     /// Each seed is a run: the real engine on several devices, whose processes are killed, whose clocks are wrong, whose
@@ -97,10 +108,13 @@ struct Demo {
 
 fn main() -> ExitCode {
     let Command { action } = Command::parse();
-    log_to_stderr();
+    let serves = matches!(action, Action::Serve(_));
+    log_to_stderr(serves.then_some("info"));
     match action {
         Action::Demo(arguments) => console::run(demo(arguments)),
         Action::InitialSync(action) => console::run(initial_sync_command::run(action)),
+        Action::Serve(arguments) => serve_command::run(*arguments),
+        Action::Backup(arguments) => serve_command::back_up(&arguments),
         Action::Simulate(arguments) => simulation(&arguments),
     }
 }
@@ -170,12 +184,11 @@ fn simulation(arguments: &Simulate) -> ExitCode {
     }
 }
 
-/// Only when it is asked for.
-fn log_to_stderr() {
-    if std::env::var_os("STOREX_LOG").is_none_or(|filter| filter.is_empty()) {
-        return;
-    }
-    match tracing_subscriber::EnvFilter::try_from_env("STOREX_LOG") {
+/// When it is asked for; whoever logs anyway says from which level on.
+fn log_to_stderr(anyway: Option<&str>) {
+    let asked = std::env::var("STOREX_LOG").ok().filter(|filter| !filter.is_empty());
+    let Some(filter) = asked.as_deref().or(anyway) else { return };
+    match tracing_subscriber::EnvFilter::try_new(filter) {
         Ok(filter) => {
             tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
         }

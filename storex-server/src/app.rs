@@ -31,8 +31,10 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     /// A permit for each byte of a body that may be in memory.
     pub(crate) bodies: Arc<Semaphore>,
-    /// A permit for each connection.
+    /// A permit for each connection, and for each that is waited for.
     pub(crate) connections: Arc<Semaphore>,
+    /// Each connection has one of it.
+    pub(crate) open: Arc<()>,
     limiter: Limiter,
     /// The users whose logs have changed since they were trimmed.
     to_trim: Mutex<HashSet<User>>,
@@ -55,6 +57,7 @@ impl App {
             metrics: Metrics::default(),
             bodies: Arc::new(Semaphore::new(config.limits.bodies_bytes)),
             connections: Arc::new(Semaphore::new(config.limits.connections)),
+            open: Arc::new(()),
             limiter: Limiter::new(&config.limits),
             to_trim: Mutex::default(),
             config,
@@ -90,7 +93,7 @@ impl App {
 
     pub(crate) fn gauges(&self) -> Gauges {
         Gauges {
-            connections: self.config.limits.connections - self.connections.available_permits(),
+            connections: Arc::strong_count(&self.open) - 1,
             sockets: self.sessions.open(),
             rooms: self.rooms.len(),
         }

@@ -34,8 +34,11 @@ pub struct Config {
 }
 
 impl Config {
-    /// Refuses what no server can be run with.
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Refuses what no server can be run with, as [`Server::serve`](crate::Server::serve) does.
+    ///
+    /// # Errors
+    /// [`ServerError::Config`], with what is wrong.
+    pub fn check(&self) -> Result<()> {
         let Limits { requests_per_second, burst, body_bytes, bodies_bytes, connections, .. } =
             self.limits;
         if requests_per_second == 0 || burst == 0 || connections == 0 {

@@ -128,6 +128,7 @@ fn schemas() -> Value {
             ("id", reference("Id")), ("name", json!({"type": "string"})), ("registered_at", json!({"type": "integer"})),
             ("last_seen", json!({"type": "integer"})), ("revoked", json!({"type": "boolean"})),
         ], &[]),
+        "Names": {"type": "array", "items": reference("Id")},
         "Devices": {"type": "array", "items": reference("ListedDevice")},
         "ListedMember": object(&[("device", reference("Device")), ("behind", reference("Count"))], &[]),
         "Members": {"type": "array", "items": reference("ListedMember")},

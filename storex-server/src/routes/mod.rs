@@ -2,6 +2,7 @@
 
 mod devices;
 mod endpoint;
+mod keys;
 mod log;
 mod operation;
 mod rooms;
@@ -26,6 +27,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     all.extend(log::endpoints());
     all.extend(watch::endpoints());
     all.extend(snapshots::endpoints());
+    all.extend(keys::endpoints());
     all.extend(rooms::endpoints());
     all.extend(operation::endpoints());
     all

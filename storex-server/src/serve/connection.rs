@@ -36,7 +36,7 @@ pub(super) struct Door {
 /// A connection that counts, also when it has become a WebSocket.
 #[derive(Debug, Clone)]
 struct Counted {
-    _permit: Arc<OwnedSemaphorePermit>,
+    _held: Arc<(OwnedSemaphorePermit, Arc<()>)>,
 }
 
 impl Door {
@@ -86,7 +86,7 @@ impl Door {
             tracing::debug!(%error, "TCP_NODELAY");
         }
         let app = Arc::clone(&self.app);
-        let counted = Counted { _permit: Arc::new(permit) };
+        let counted = Counted { _held: Arc::new((permit, Arc::clone(&app.open))) };
         let router = self.router.clone().layer(Extension(Peer(peer))).layer(Extension(counted));
         let stream = Deadlines::new(stream, Arc::clone(&app.runtime), app.config.timeouts.write);
         #[cfg(feature = "tls")]

@@ -7,6 +7,7 @@ mod attackers;
 mod devices;
 mod exchange;
 mod identity;
+mod keys;
 mod operation;
 mod random;
 mod relay;

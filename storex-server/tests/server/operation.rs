@@ -143,6 +143,7 @@ async fn the_document_names_what_the_router_has_and_nothing_else() {
             .replace("{maker}", &device_text(PHONE))
             .replace("{number}", "7")
             .replace("{page}", "0")
+            .replace("{name}", &"0f".repeat(16))
             .replace("{room}", "1234");
         for method in ["get", "post", "put", "delete", "patch"] {
             let answer = site.ask(&method.to_uppercase(), &concrete).send().await;
@@ -188,6 +189,7 @@ async fn the_answers_are_as_the_document_says() {
             site.ask("POST", "/v1/snapshots").token(ADA).json(&snapshot).send().await,
         ),
         ("RoomAnswer", site.ask("POST", "/v1/rooms").token(ADA).send().await),
+        ("Names", site.get(ADA, "/v1/keys").await),
         ("Problem", site.append(ADA, PHONE, 5, b"five").await),
         ("Problem", site.get(ADA, "/nothing").await),
     ];

@@ -27,6 +27,7 @@ fn path() -> impl Strategy<Value = String> {
         "changed",
         "usage",
         "snapshots",
+        "keys",
         "pages",
         "rooms",
         "0",

@@ -1,0 +1,213 @@
+//! `storex serve` and `storex backup` as an operator runs them.
+#![cfg(unix)] // what asks the server to stop
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may")]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use serde_json::{Value as Json, json};
+use support::{check, files, storex, text};
+
+const TOKEN: &str = "0123456789abcdef01234567";
+
+/// A server that runs.
+struct Serving {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    address: String,
+}
+
+impl Serving {
+    /// Begins, on a free port, and waits until it says where.
+    fn start(folder: &Path, database: &str, more: &[&str]) -> Self {
+        let tokens = folder.join("tokens");
+        std::fs::write(&tokens, format!("{TOKEN} ada\n")).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_storex"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--tokens", text(&tokens)])
+            .args(["--database", text(&folder.join(database))])
+            .args(more)
+            .env("STOREX_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        stderr.read_line(&mut said).unwrap();
+        let address = said.split_once("serving at http://").unwrap_or_else(|| panic!("{said}")).1;
+        let address = address.trim().to_owned();
+        Self { child, stderr, address }
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        ask(&self.address, method, path, body)
+    }
+
+    /// Asks it to stop, and tells what it said.
+    fn stop(mut self) -> String {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let mut said = String::new();
+        self.stderr.read_to_string(&mut said).unwrap();
+        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{said}");
+        said
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // One that has ended already is passed over.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn ask(address: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, body.to_owned())
+}
+
+fn register(server: &Serving, digit: char, name: &str) {
+    let device = format!("{}-0", digit.to_string().repeat(32));
+    let body = json!({"device": device, "name": name}).to_string();
+    assert_eq!(server.ask("POST", "/v1/devices", &body).0, 200);
+}
+
+fn names(server: &Serving) -> Vec<String> {
+    let listed: Json = serde_json::from_str(&server.ask("GET", "/v1/devices", "").1).unwrap();
+    let listed = listed.as_array().unwrap();
+    listed.iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn it_serves_stops_when_it_is_asked_to_and_knows_everything_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Serving::start(dir.path(), "server.db", &["--metrics-listen", "127.0.0.1:0"]);
+    assert_eq!(server.ask("GET", "/health/ready", "").0, 204);
+    assert_eq!(server.ask("GET", "/metrics", "").0, 404);
+    register(&server, 'a', "laptop");
+    let said = server.stop();
+    let (_, metrics) = said.split_once("numbers at http://").unwrap();
+    assert!(metrics.contains("/metrics"), "{said}");
+    assert!(!said.contains("ERROR") && !said.contains(TOKEN), "{said}");
+
+    let again = Serving::start(dir.path(), "server.db", &[]);
+    assert_eq!(names(&again), ["laptop"]);
+    assert!(again.ask("GET", "/metrics", "").1.contains("# TYPE storex_connections gauge"));
+    again.stop();
+}
+
+#[test]
+fn the_database_is_copied_while_it_runs_and_the_copy_can_be_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Serving::start(dir.path(), "server.db", &[]);
+    register(&server, 'a', "before");
+    let (from, to) = (dir.path().join("server.db"), dir.path().join("copy.db"));
+    let backup = || storex(["backup", text(&from), text(&to)]);
+    assert_eq!(backup().code, Some(0));
+    register(&server, 'b', "after");
+    assert!(backup().refused().contains("is there already"));
+    assert_eq!(names(&server), ["before", "after"]);
+    server.stop();
+
+    check(&to);
+    let copy = Serving::start(dir.path(), "copy.db", &[]);
+    assert_eq!(names(&copy), ["before"]);
+    copy.stop();
+    let left = files(dir.path());
+    assert!(!left.iter().any(|name| name.contains("partial")), "{left:?}");
+    let none =
+        storex(["backup", text(&dir.path().join("none.db")), text(&dir.path().join("x.db"))]);
+    assert!(none.refused().contains("there is no such file"));
+    let tokens = dir.path().join("tokens");
+    let no_database = storex(["backup", text(&tokens), text(&dir.path().join("x.db"))]);
+    assert!(no_database.refused().contains("is not a SQLite database"));
+}
+
+#[test]
+fn what_is_wrong_is_said_before_it_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| text(&dir.path().join(name)).to_owned();
+    let write =
+        |name: &str, contents: &str| std::fs::write(dir.path().join(name), contents).unwrap();
+    let (database, tokens) = (path("server.db"), path("tokens"));
+    let serve = |more: &[&str]| {
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--database", &database];
+        storex(arguments.iter().chain(more))
+    };
+    assert!(serve(&[]).refused().contains("give --tokens FILE"));
+    assert!(serve(&["--tokens", &tokens]).refused().contains("reading the tokens"));
+    write("tokens", "0123456789abcdef0123 ada\nshort bob\n");
+    assert!(serve(&["--tokens", &tokens]).refused().contains("line 2 of the tokens"));
+    write("tokens", &format!("{TOKEN} ada\n"));
+    let missing = path("missing.pem");
+    let tls = serve(&["--tokens", &tokens, "--tls-cert", &missing, "--tls-key", &missing]);
+    assert!(tls.refused().contains("missing.pem"));
+    write("config", r#"{"limits": {"requests": 5}}"#);
+    let config = serve(&["--tokens", &tokens, "--config", &path("config")]);
+    assert!(config.refused().contains("unknown field `requests`"));
+    write("config", r#"{"limits": {"burst": 0}}"#);
+    let config = serve(&["--tokens", &tokens, "--config", &path("config")]);
+    assert!(config.refused().contains("lets nobody in"));
+    write("jwks", r#"{"keys": []}"#);
+    assert!(serve(&["--jwks", &path("jwks")]).refused().contains("the key set holds no key"));
+    let plain = serve(&["--jwks", "http://login.example/keys"]);
+    assert!(plain.refused().contains("over https only"));
+    write("secret", "too short\n");
+    assert!(serve(&["--jwt-secret", &path("secret")]).refused().contains("32 bytes"));
+    for wrong in [&["--tls-cert", "x"][..], &["--tokens", "x", "--jwks", "y"], &["--listen"]] {
+        assert_eq!(serve(wrong).code, Some(2));
+    }
+    // Where somebody listens already.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let arguments = ["serve", "--listen", &address, "--database", &database, "--tokens", &tokens];
+    assert!(storex(arguments).refused().contains(&address));
+}
+
+#[test]
+fn the_configuration_in_force_is_printed_and_can_be_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.json");
+    std::fs::write(&path, r#"{"limits": {"burst": 7}, "retention": {"trim_every": null}}"#)
+        .unwrap();
+    let printed = storex(["serve", "--print-config", "--config", text(&path)]).json();
+    assert_eq!(printed["limits"]["burst"], 7);
+    assert_eq!(printed["limits"]["body_bytes"], 16 << 20);
+    assert_eq!(printed["retention"]["trim_every"], Json::Null);
+    assert_eq!(printed["timeouts"]["heartbeat"], 20);
+    std::fs::write(&path, printed.to_string()).unwrap();
+    assert_eq!(storex(["serve", "--print-config", "--config", text(&path)]).json(), printed);
+}
+
+#[test]
+fn one_server_has_a_database_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Serving::start(dir.path(), "server.db", &[]);
+    let (database, tokens) = (dir.path().join("server.db"), dir.path().join("tokens"));
+    let second = storex([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--database",
+        text(&database),
+        "--tokens",
+        text(&tokens),
+    ]);
+    assert!(second.refused().contains("another server uses"));
+    server.stop();
+}
