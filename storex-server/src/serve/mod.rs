@@ -32,11 +32,11 @@ use connection::Door;
 /// use std::sync::Arc;
 /// use storex_server::{Config, Server, Store, Tokens};
 ///
-/// # async fn example(store: Arc<dyn Store>) -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example(store: Arc<dyn Store>, asked_to_stop: impl Future<Output = ()>) -> Result<(), Box<dyn std::error::Error>> {
 /// let tokens = Tokens::parse("3f9c0a72b8d14e65 ada")?;
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-/// let ctrl_c = async { drop(tokio::signal::ctrl_c().await) };
-/// Server::new(store, Arc::new(tokens)).config(Config::default()).serve(listener, ctrl_c).await?;
+/// let server = Server::new(store, Arc::new(tokens)).config(Config::default());
+/// server.serve(listener, asked_to_stop).await?;
 /// # Ok(()) }
 /// ```
 pub struct Server {
