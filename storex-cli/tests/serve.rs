@@ -31,6 +31,7 @@ impl Serving {
             .args(["--database", text(&folder.join(database))])
             .args(more)
             .env("STOREX_LOG", "warn")
+            .env_remove("STOREX_POSTGRES")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -5,8 +5,11 @@
 //! ```
 //!
 //! - [`Server`] answers, with what a [`Store`] keeps, those whom a [`Verifier`] lets in, as far as a [`Config`] allows it.
-//! - [`SqliteStore`] keeps everything in one SQLite file, [`BackendStore`] in any storex database. A [`Store`] of your own is tested by
-//!   `store_conformance!` of the crate `storex-conformance`.
+//! - `SqliteStore` (feature `sqlite`, on by default) keeps everything in one SQLite file, `PostgresStore` (feature `postgres`) in a PostgreSQL database
+//!   that several servers share, [`BackendStore`] in any storex database. A [`Store`] of your own is tested by `store_conformance!` of the crate
+//!   `storex-conformance`.
+//! - `Objects` (feature `objects`) keeps the pages of snapshots, and blobs, in an object store beside any of them.
+//! - `TlsFiles` (feature `tls`, on by default): the server speaks TLS itself. Without it, a proxy in front does.
 //! - The requests are those of `docs/decisions/0039-the-server.md`; a running server describes them at `/openapi.json`.
 
 mod app;

@@ -6,9 +6,9 @@ use crate::report::Report;
 use crate::run::{self, Workspace};
 use crate::{machine_paths, setup, wasm};
 
-/// What no other crate of the workspace switches on.
+/// What nothing but tests switches on by itself.
 pub(crate) const FEATURES: [&str; 2] =
-    ["--features", "storex-server/objects,storex-server/postgres"];
+    ["--features", "storex-cli/postgres,storex-server/objects,storex-server/postgres"];
 
 /// `cargo xtask lint`
 pub(crate) fn lint(workspace: &Workspace) -> ExitCode {

@@ -37,7 +37,7 @@ usage: cargo xtask <command>
   browser [--long] the tests in a browser: wasm tests, scenarios with real tabs, the size
   bench [args..]   run the benchmark suite with these arguments (--json for a machine);
                    `bench browser` runs the browser's, against Dexie
-  postgres <cmd..> run a command with a PostgreSQL for as long as it runs; STOREX_POSTGRES tells it where
+  postgres <cmd..> run a command with a PostgreSQL for as long as it runs; STOREX_TEST_POSTGRES tells it where
   help             print this
 
 `test --long` sets STOREX_LONG=1, for which some tests run longer and with more seeds.";

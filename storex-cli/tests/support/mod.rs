@@ -43,6 +43,7 @@ pub(crate) fn storex<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Ite
         .env("TMPDIR", temporary.path())
         .env("TMP", temporary.path())
         .env_remove("STOREX_LOG")
+        .env_remove("STOREX_POSTGRES")
         .output()
         .unwrap();
     assert_eq!(files(temporary.path()), Vec::<String>::new(), "temporary files are left");

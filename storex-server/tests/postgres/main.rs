@@ -1,4 +1,4 @@
-//! The store on PostgreSQL. Without `STOREX_POSTGRES` (what `cargo xtask postgres` hands over) each process starts one of its own.
+//! The store on PostgreSQL. Without `STOREX_TEST_POSTGRES` (what `cargo xtask postgres` hands over) each process starts one of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // these are tests
 #![allow(missing_docs)]
 
