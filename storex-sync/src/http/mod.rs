@@ -10,6 +10,7 @@
 mod client;
 mod compress;
 mod credentials;
+mod keys;
 mod link;
 mod log;
 pub mod messages;
