@@ -34,7 +34,11 @@ fn relay() -> ChannelHarness {
     })
 }
 
-channel_conformance!(relay);
+mod c51_through_a_relay {
+    use super::*;
+
+    channel_conformance!(relay);
+}
 
 /// The error of somebody who goes into a room.
 async fn refused(site: &Site, room: &Room) -> SyncError {
