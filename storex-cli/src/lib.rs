@@ -51,6 +51,8 @@ mod guide {
     mod schema {}
     #[doc = include_str!("../../docs/guide/server.md")]
     mod server {}
+    #[doc = include_str!("../../docs/guide/server-client.md")]
+    mod server_client {}
     #[doc = include_str!("../../docs/guide/server-postgres.md")]
     mod server_postgres {}
     #[doc = include_str!("../../docs/guide/shared-logs.md")]

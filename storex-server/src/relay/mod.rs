@@ -1,5 +1,6 @@
 //! The relay: rooms in which the two ends of an initial sync meet, as neither can be connected to.
 
+mod hearing;
 mod pump;
 mod rooms;
 

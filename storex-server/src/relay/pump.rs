@@ -7,6 +7,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_tungstenite::tungstenite::Message;
 
+use super::hearing::{Heard, Hearing};
 use super::rooms::RoomGuard;
 use crate::app::App;
 use crate::http::{Close, Socket};
@@ -15,8 +16,19 @@ use crate::sessions::{Ending, Session};
 /// One of the two in a room.
 #[derive(Debug)]
 pub(crate) struct Guest {
-    pub(crate) socket: Socket,
-    pub(crate) seat: Seat,
+    socket: Socket,
+    seat: Seat,
+    hearing: Hearing,
+}
+
+impl Guest {
+    pub(crate) fn new(socket: Socket, seat: Seat) -> Self {
+        let hearing = match &seat {
+            Seat::User(_) => Hearing::of_user(),
+            Seat::Stranger(_) => Hearing::of_stranger(),
+        };
+        Self { socket, seat, hearing }
+    }
 }
 
 /// What counts a guest among all that is open.
@@ -60,11 +72,11 @@ pub(crate) async fn wait_for_other(
             },
             () = &mut waits => return Close::SILENT.tell(first.socket).await,
             // One message is taken early; the next one waits in the other side's buffers.
-            message = first.socket.next(), if said.is_none() => match message {
-                Some(Ok(message @ Message::Binary(_))) => said = Some(message),
-                Some(Ok(Message::Text(_))) => return Close::MALFORMED.tell(first.socket).await,
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                Some(Ok(_)) => {}
+            message = first.socket.next(), if said.is_none() => match first.hearing.hear(message) {
+                Heard::Frame(message) => said = Some(message),
+                Heard::Nothing => {}
+                Heard::Wrong => return Close::MALFORMED.tell(first.socket).await,
+                Heard::Left => return,
             },
         }
     }
@@ -81,13 +93,14 @@ async fn pass_on(app: &App, [first, second]: [Guest; 2], said: Option<Message>) 
     let (mut one, mut other) = (first.seat, second.seat);
     let (mut to_first, mut from_first) = first.socket.split();
     let (mut to_second, mut from_second) = second.socket.split();
+    let (mut hears_first, mut hears_second) = (first.hearing, second.hearing);
     let passed = Passed { app, messages: AtomicU64::new(0) };
     let close = tokio::select! {
         biased;
         ending = one.ended(app) => ending.into(),
         ending = other.ended(app) => ending.into(),
-        close = passed.forward(&mut from_first, &mut to_second, said) => close,
-        close = passed.forward(&mut from_second, &mut to_first, None) => close,
+        close = passed.forward(&mut from_first, &mut hears_first, &mut to_second, said) => close,
+        close = passed.forward(&mut from_second, &mut hears_second, &mut to_first, None) => close,
         () = passed.rests() => Close::SILENT,
     };
     let told = (to_first.send(close.message()), to_second.send(close.message()));
@@ -105,6 +118,7 @@ impl Passed<'_> {
     async fn forward(
         &self,
         from: &mut SplitStream<Socket>,
+        hearing: &mut Hearing,
         to: &mut SplitSink<Socket, Message>,
         said: Option<Message>,
     ) -> Close {
@@ -117,11 +131,11 @@ impl Passed<'_> {
                 }
             }
             self.messages.fetch_add(1, Relaxed);
-            match from.next().await {
-                Some(Ok(message @ Message::Binary(_))) => next = Some(message),
-                Some(Ok(Message::Text(_))) => return Close::MALFORMED,
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return Close::DONE,
-                Some(Ok(_)) => {}
+            match hearing.hear(from.next().await) {
+                Heard::Frame(message) => next = Some(message),
+                Heard::Nothing => {}
+                Heard::Wrong => return Close::MALFORMED,
+                Heard::Left => return Close::DONE,
             }
         }
     }

@@ -96,7 +96,7 @@ async fn enter(
             inside => Ok(inside),
         };
         match door {
-            Ok(Door::Inside(entered, seat)) => stay(&app, entered, Guest { socket, seat }).await,
+            Ok(Door::Inside(entered, seat)) => stay(&app, entered, Guest::new(socket, seat)).await,
             Ok(Door::Outside(_)) => {}
             Err(close) => close.tell(socket).await,
         }

@@ -20,4 +20,8 @@ fn http() -> LogHarness {
     })
 }
 
-shared_log_conformance!(http);
+mod c51_over_http {
+    use super::*;
+
+    shared_log_conformance!(http);
+}

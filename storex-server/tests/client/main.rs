@@ -5,6 +5,8 @@
 
 mod channel;
 mod devices;
+#[cfg(feature = "sqlite")]
+mod encryption;
 mod faults;
 mod log;
 #[path = "../server/support/store.rs"]

@@ -10,7 +10,7 @@ use storex_core::{
     TokioRuntime,
 };
 use storex_memory::MemoryBackend;
-use storex_server::{Config, Identity, Server, User, VerifyWith};
+use storex_server::{Config, Identity, Server, User, Verifier, VerifyWith};
 use storex_sync::http::{HttpClient, HttpSharedLog, NativeTransport, StaticToken, Token};
 use storex_sync::{ContinuousSync, Sync, SyncLog};
 use tokio::net::TcpListener;
@@ -47,7 +47,12 @@ impl Runtime for MachineRuntime {
     }
 }
 
-/// A server. A token is the name of a user; `device:` and an id in front of it binds it.
+/// A token is the name of a user.
+pub fn verifier() -> impl Verifier {
+    VerifyWith::new(|token| Box::pin(async move { Ok(Identity::of(User::new(token)?)) }))
+}
+
+/// A server. A token is the name of a user.
 pub struct Site {
     pub address: SocketAddr,
     pub store: Arc<TestStore>,
@@ -83,9 +88,7 @@ impl Site {
         self.address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let (tell, ended) = oneshot::channel();
-        let verifier =
-            VerifyWith::new(|token| Box::pin(async move { Ok(Identity::of(User::new(token)?)) }));
-        let server = Server::new(Arc::clone(&self.store) as _, Arc::new(verifier));
+        let server = Server::new(Arc::clone(&self.store) as _, Arc::new(verifier()));
         let server = server.config(self.config.clone());
         self.handle().spawn(async move {
             let listener = TcpListener::from_std(listener).unwrap();
@@ -123,11 +126,7 @@ impl Site {
     }
 
     pub async fn device_every(&self, interval: Duration) -> Device {
-        let note = Definition::new("note").field("title", FieldType::String);
-        let registry = Registry::builder().collection(note).build().unwrap();
-        let storage = Storage::builder(MemoryBackend::new(), registry, Arc::new(TokioRuntime));
-        let storage =
-            storage.middleware(AutoPk::new()).middleware(SyncLog::new()).open().await.unwrap();
+        let storage = storage().await;
         let log = Arc::new(HttpSharedLog::new(self.client("ada")));
         let sync = Sync::open(&storage, log).await.unwrap();
         let sync = ContinuousSync::builder(sync).intervals(interval, interval).start();
@@ -142,6 +141,14 @@ impl Drop for Site {
             runtime.shutdown_background();
         }
     }
+}
+
+/// A database of notes.
+pub async fn storage() -> Storage {
+    let note = Definition::new("note").field("title", FieldType::String);
+    let registry = Registry::builder().collection(note).build().unwrap();
+    let storage = Storage::builder(MemoryBackend::new(), registry, Arc::new(TokioRuntime));
+    storage.middleware(AutoPk::new()).middleware(SyncLog::new()).open().await.unwrap()
 }
 
 pub struct Device {

@@ -171,6 +171,34 @@ async fn an_open_relay_asks_for_no_token_and_counts_by_address() {
     assert_eq!(site.ask("POST", "/v1/rooms").send().await.code(), "rate_limited");
 }
 
+/// As a client does that has one: it cannot know that nobody asks for it.
+#[tokio::test]
+async fn an_open_relay_passes_over_a_token_that_comes_first() {
+    let relay = Relay { open: true, ..Relay::default() };
+    let site = Site::with(Config { relay, ..Config::default() }).await;
+    let room = make(&site, ADA).await;
+    let token = json!({"token": "of whom nobody knows"});
+    let mut one = Line::open(site.address, &room, None).await;
+    one.say(token.clone()).await;
+    one.send(b"hello").await;
+    let mut other = Line::open(site.address, &room, None).await;
+    other.say(token.clone()).await;
+    other.send(b"and back").await;
+    assert_eq!(one.next().await.as_deref(), Ok("and back"));
+    assert_eq!(other.next().await.as_deref(), Ok("hello"));
+    // Later it is a text as any other.
+    other.say(token.clone()).await;
+    assert_eq!((one.next().await, other.next().await), (Err(4400), Err(4400)));
+
+    for texts in [vec![json!("no token")], vec![token.clone(), token]] {
+        let mut line = Line::open(site.address, &make(&site, ADA).await, None).await;
+        for text in texts {
+            line.say(text).await;
+        }
+        assert_eq!(line.next().await, Err(4400));
+    }
+}
+
 #[tokio::test]
 async fn a_relay_ends_when_the_server_stops() {
     let mut site = Site::start().await;

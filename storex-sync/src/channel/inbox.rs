@@ -75,6 +75,12 @@ impl Inbox {
         self.ended.is_none() && self.frames.len() < FRAMES && self.bytes < BYTES
     }
 
+    /// Whether there is nothing to be received yet, not even the end.
+    #[cfg(feature = "http")]
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.ended.is_none()
+    }
+
     pub(super) fn push(&mut self, frame: Vec<u8>) {
         self.bytes += frame.len();
         self.frames.push_back(frame);

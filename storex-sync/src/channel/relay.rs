@@ -54,6 +54,20 @@ impl RelayChannel {
         self
     }
 
+    /// Waits until the other device is in the room and has sent something, however long somebody takes to type its number: what pairs or
+    /// greets has a deadline, which is to begin behind this. When the room ends before, it returns too, and the next
+    /// [`recv`](Channel::recv) tells. Cancel-safe.
+    pub async fn spoken_to(&mut self) {
+        while self.inbox.is_empty() {
+            self.hear().await;
+        }
+    }
+
+    async fn hear(&mut self) {
+        let heard = self.socket.receiver.recv().await;
+        note(&mut self.inbox, heard);
+    }
+
     /// Sends, and reads ahead meanwhile, so that two that send at once do not wait for each other.
     async fn say(&mut self, message: SocketMessage) -> Result<()> {
         let Self { socket: Socket { sender, receiver }, inbox, .. } = self;
@@ -122,8 +136,7 @@ impl Channel for RelayChannel {
             if let Some(taken) = self.inbox.take() {
                 return taken;
             }
-            let heard = self.socket.receiver.recv().await;
-            note(&mut self.inbox, heard);
+            self.hear().await;
         }
     }
 

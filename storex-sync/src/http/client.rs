@@ -23,6 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const MOST_BYTES: usize = 64 << 20;
 
 pub(super) const JSON: &str = "application/json";
+pub(super) const OCTETS: &str = "application/octet-stream";
 
 /// Which server is asked, who asks, and how long an answer may take. Cheap to clone.
 ///

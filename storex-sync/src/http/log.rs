@@ -11,7 +11,8 @@ use super::watch::Watch;
 use super::wire::{PAGE_TYPE, REQUEST_TYPE, decode_page, encode_request};
 use crate::error::{Result, SyncError};
 use crate::shared_log::{
-    Cursor, LogId, LogRequest, Member, Page, SealedTransaction, SharedSyncLog, Snapshots, Trimmed,
+    Cursor, LogId, LogRequest, Member, Page, SealedKeys, SealedTransaction, SharedSyncLog,
+    Snapshots, Trimmed,
 };
 use crate::stamp::Device;
 
@@ -192,6 +193,10 @@ impl SharedSyncLog for HttpSharedLog {
     }
 
     fn snapshots(&self) -> Option<&dyn Snapshots> {
+        Some(self)
+    }
+
+    fn keys(&self) -> Option<&dyn SealedKeys> {
         Some(self)
     }
 }

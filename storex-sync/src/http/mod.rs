@@ -1,6 +1,9 @@
 //! A shared log over HTTP: the client, and the forms that client and server share.
 //!
 //! - [`HttpSharedLog`]: the shared log of a server, which [`HttpClient`] asks over a [`HttpTransport`] in the name of [`Credentials`].
+//! - Transports: `NativeTransport` (feature `http-native`: TCP, TLS by rustls), `WebTransport` (feature `http-web`, in a browser).
+//! - Credentials: [`StaticToken`], one that does not change; [`SharedToken`], which is renewed once for all programs and tabs.
+//! - [`Room`]: where two devices meet, over a [`RelayChannel`](crate::RelayChannel); `RoomCode` (feature `pairing`) is what people type.
 //! - [`wire`]: the binary forms of what is exchanged.
 //! - [`messages`]: everything else, in JSON.
 //! - [`Problem`]: errors, as they travel.
@@ -10,6 +13,7 @@
 mod client;
 mod compress;
 mod credentials;
+mod keys;
 mod link;
 mod log;
 pub mod messages;

@@ -62,7 +62,8 @@ impl HttpClient {
 
     /// Goes into a room. That it is there, and has place, is found out by the first [`recv`](crate::Channel::recv) at the latest.
     ///
-    /// A relay that is open to everybody wants no token: use a client without credentials there.
+    /// Whoever shows the number waits in it for the other one with [`RelayChannel::spoken_to`]. A relay that is open to everybody wants no
+    /// credentials.
     ///
     /// # Errors
     /// [`SyncError::Transport`], [`SyncError::Timeout`].

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::client::{Call, JSON, expect_type};
+use super::client::{Call, JSON, OCTETS, expect_type};
 use super::log::HttpSharedLog;
 use super::messages::{PublishAnswer, SnapshotForm, UsageAnswer};
 use super::problem::Code;
@@ -10,8 +10,6 @@ use super::text::device_text;
 use super::transport::Method;
 use crate::error::{Result, SyncError};
 use crate::shared_log::{Snapshot, SnapshotId, Snapshots, Usage};
-
-const OCTETS: &str = "application/octet-stream";
 
 fn page_path(id: SnapshotId, page: u64) -> String {
     format!("/v1/snapshots/{}/{}/pages/{page}", device_text(id.maker), id.number)

@@ -168,3 +168,14 @@ async fn what_is_no_address_is_refused() {
     }
     assert!(!is_one("https://example.org?a=b") && !is_one("https://example.org/\n"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_list_of_sealed_keys_is_a_failure_on_the_way() {
+    for names in [r#"["ff"]"#, r#"{"names": []}"#] {
+        let server = FakeServer::new(&shared_log());
+        server.answers(200, &[("content-type", "application/json")], names);
+        let log = server.shared_log();
+        let error = log.keys().expect("a server keeps them").names().await.unwrap_err();
+        assert!(matches!(error, SyncError::Transport { .. }), "{error:?}");
+    }
+}

@@ -52,9 +52,11 @@ struct State {
     connects: usize,
     open: usize,
     given_up: usize,
+    /// The seat of the second one who comes to a room.
+    seat: Option<Socket>,
 }
 
-/// A server with one log.
+/// A server with one log, and one room.
 #[derive(Debug)]
 pub struct FakeServer {
     pub log: Arc<MemorySharedLog>,
@@ -291,6 +293,14 @@ impl HttpTransport for Network {
     }
 
     async fn connect(&self, url: &str, protocols: &[&str]) -> Result<Socket> {
+        if url.starts_with("wss://example.org/sync/v1/rooms/") {
+            let taken = self.0.lock().seat.take();
+            return Ok(taken.unwrap_or_else(|| {
+                let (first, second) = both_ends();
+                self.0.lock().seat = Some(second);
+                first
+            }));
+        }
         assert_eq!((url, protocols), ("wss://example.org/sync/v1/log/watch", &["storex.v1"][..]));
         let sockets = {
             let mut state = self.0.lock();
@@ -315,6 +325,14 @@ impl HttpTransport for Network {
         });
         Ok(Socket { sender: Box::new(Out(to_server)), receiver: Box::new(In(from_server)) })
     }
+}
+
+/// Two WebSockets, of which each says what the other one is told.
+fn both_ends() -> (Socket, Socket) {
+    let ((to_second, from_first), (to_first, from_second)) =
+        (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+    let socket = |out, r#in| Socket { sender: Box::new(Out(out)), receiver: Box::new(In(r#in)) };
+    (socket(to_second, from_second), socket(to_first, from_first))
 }
 
 /// The server's end of a WebSocket.

@@ -12,6 +12,7 @@ mod answers;
 mod credentials;
 mod fake;
 mod parts;
+mod rooms;
 mod tabs;
 mod watch;
 

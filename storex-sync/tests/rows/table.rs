@@ -57,7 +57,8 @@ fn every_row_is_in_the_table_once() {
 #[test]
 fn what_the_table_names_is_there() {
     let mut known = BTreeSet::new();
-    for folder in ["storex-core", "storex-sync", "storex-cli", "backends", "tests"] {
+    for folder in ["storex-core", "storex-sync", "storex-server", "storex-cli", "backends", "tests"]
+    {
         names(&repository().join(folder), &mut known);
     }
     let there = |name: &str| match name.contains('/') {
