@@ -6,7 +6,7 @@
 //!
 //! | Method of the log | Rule |
 //! |---|---|
-//! | [`append`](crate::SharedSyncLog::append) | [`author`], [`fresh`] (or [`repeated`] and [`fresh_by`]) |
+//! | [`append`](crate::SharedSyncLog::append) | [`author`], [`fresh`] |
 //! | [`read`](crate::SharedSyncLog::read) | [`Cursor::position`], [`check_floor`]; a position that the log never came to is [`SyncError::LogReplaced`](crate::SyncError::LogReplaced) |
 //! | [`acknowledge`](crate::SharedSyncLog::acknowledge) | [`Cursor::position`] |
 //! | [`changed`](crate::SharedSyncLog::changed) | [`check_floor`]: a reader below it has news |
