@@ -80,6 +80,10 @@ impl App {
 
     /// The log of a user has changed, so that something may be droppable.
     pub(crate) fn trim_later(&self, user: &User) {
+        if self.config.retention.trim_every.is_none() {
+            // Nobody would ever ask for them.
+            return;
+        }
         let mut users = self.to_trim.lock().unwrap_or_else(PoisonError::into_inner);
         if !users.contains(user) {
             users.insert(user.clone());

@@ -3,11 +3,21 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use crate::error::{Result, ServerError};
 
 /// Their numbers have at most six digits, and most of those must be free, so that nobody finds one by guessing.
 const MOST_ROOMS: usize = 100_000;
+
+/// More than this no semaphore counts, on systems of 32 bits.
+const MOST_PERMITS: usize = match Semaphore::MAX_PERMITS > u32::MAX as usize {
+    true => u32::MAX as usize,
+    false => Semaphore::MAX_PERMITS,
+};
+
+/// Connections and WebSockets: more than any system has.
+const MOST_OPEN: usize = 100_000_000;
 
 /// What a server allows, and for how long it waits. Everything has a default, so a file that is read with serde need name only
 /// what differs; times in it are seconds.
@@ -39,16 +49,24 @@ impl Config {
     /// # Errors
     /// [`ServerError::Config`], with what is wrong.
     pub fn check(&self) -> Result<()> {
-        let Limits { requests_per_second, burst, body_bytes, bodies_bytes, connections, .. } =
-            self.limits;
+        let Limits { requests_per_second, burst, connections, sockets, .. } = self.limits;
+        let Limits { body_bytes, bodies_bytes, .. } = self.limits;
         if requests_per_second == 0 || burst == 0 || connections == 0 {
             return Err(ServerError::config("a limit of 0 lets nobody in"));
         }
-        if bodies_bytes > u32::MAX as usize || body_bytes > bodies_bytes {
+        if bodies_bytes > MOST_PERMITS || body_bytes > bodies_bytes {
             return Err(ServerError::config(
                 "`body_bytes` is at most `bodies_bytes`, and that at most 4 GiB",
             ));
         }
+        if connections > MOST_OPEN || sockets > MOST_OPEN {
+            let reason = format!("`connections` and `sockets` are at most {MOST_OPEN}");
+            return Err(ServerError::config(reason));
+        }
+        if self.timeouts.heartbeat.is_zero() {
+            return Err(ServerError::config("with a `heartbeat` of 0 every watch ends at once"));
+        }
+        self.retention.check()?;
         if self.relay.rooms > MOST_ROOMS {
             return Err(ServerError::config("there can be 100,000 rooms at most"));
         }
@@ -147,7 +165,7 @@ pub struct Relay {
     pub open: bool,
     /// Rooms in all; at most 100,000. Default: 256.
     pub rooms: usize,
-    /// Rooms of one user. Default: 4.
+    /// Rooms of one user; in an open relay also of one address that has no credential. Default: 4.
     pub rooms_per_user: usize,
     /// The most bytes of one message; two of them may be in memory for each room. Default: 2 MiB.
     pub message_bytes: usize,
@@ -176,12 +194,27 @@ impl Default for Relay {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
-    /// How often the logs of the users that were here are trimmed behind what all their devices have. Default: 1 h; none: never.
+    /// How often the logs of the users that were here are trimmed behind what all their devices have. Default: 1 h; none: never, and no
+    /// device is dismissed.
     #[serde(with = "seconds_or_never")]
     pub trim_every: Option<Duration>,
     /// After how many days without a word a device no longer holds back trimming. It may come back, and takes a snapshot then. Default:
     /// none.
     pub dismiss_after_days: Option<u32>,
+}
+
+impl Retention {
+    fn check(&self) -> Result<()> {
+        match self.trim_every {
+            Some(every) if every.is_zero() => {
+                Err(ServerError::config("`trim_every` of 0 would trim without a pause"))
+            }
+            None if self.dismiss_after_days.is_some() => {
+                Err(ServerError::config("without `trim_every` no device is dismissed"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Default for Retention {

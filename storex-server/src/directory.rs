@@ -17,7 +17,14 @@ const REMEMBERED: usize = 10_000;
 /// Which devices are shut out, as the store says, which is asked once a second at most for each.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
-    known: Mutex<HashMap<(User, DeviceId), Known>>,
+    answers: Mutex<Answers>,
+}
+
+#[derive(Debug, Default)]
+struct Answers {
+    known: HashMap<(User, DeviceId), Known>,
+    /// How often something was forgotten. An answer to what was asked before that may be of before it.
+    forgotten: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +34,7 @@ struct Known {
 }
 
 impl Known {
-    fn counts(self, now: Timestamp) -> bool {
+    fn counts(&self, now: Timestamp) -> bool {
         self.at.0.abs_diff(now.0) < REMEMBERED_FOR
     }
 }
@@ -42,25 +49,31 @@ impl Directory {
         now: Timestamp,
     ) -> Result<bool> {
         let key = (user.clone(), device);
-        if let Some(known) = self.get(&key).filter(|it| it.counts(now)) {
-            return Ok(known.revoked);
-        }
+        let forgotten = {
+            let answers = self.lock();
+            if let Some(known) = answers.known.get(&key).filter(|it| it.counts(now)) {
+                return Ok(known.revoked);
+            }
+            answers.forgotten
+        };
         let revoked = store.note_device(user, device, None, now).await?.revoked_at.is_some();
-        self.remember(key, Known { at: now, revoked });
+        self.remember(key, Known { at: now, revoked }, forgotten);
         Ok(revoked)
     }
 
     /// What was remembered of a device counts no more.
     pub(crate) fn forget(&self, user: &User, device: DeviceId) {
-        self.lock().remove(&(user.clone(), device));
+        let mut answers = self.lock();
+        answers.known.remove(&(user.clone(), device));
+        answers.forgotten += 1;
     }
 
-    fn get(&self, key: &(User, DeviceId)) -> Option<Known> {
-        self.lock().get(key).copied()
-    }
-
-    fn remember(&self, key: (User, DeviceId), what: Known) {
-        let mut known = self.lock();
+    fn remember(&self, key: (User, DeviceId), what: Known, forgotten: u64) {
+        let mut answers = self.lock();
+        if answers.forgotten != forgotten {
+            return;
+        }
+        let known = &mut answers.known;
         if known.len() >= REMEMBERED {
             known.retain(|_, it| it.counts(what.at));
         }
@@ -69,7 +82,7 @@ impl Directory {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(User, DeviceId), Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

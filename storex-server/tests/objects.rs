@@ -129,6 +129,24 @@ async fn pages_are_objects_and_those_of_former_snapshots_go() {
 }
 
 #[tokio::test]
+async fn a_snapshot_that_lacks_a_page_is_not_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = objects(&folder).with_snapshots_of(Arc::new(MemoryStore::default()));
+    let log = store.log(&user("ada")).await.unwrap();
+    let snapshots = log.snapshots().unwrap();
+    let id = SnapshotId { maker: Device { id: [1; 16], incarnation: 0 }, number: 7 };
+    for page in 0..3 {
+        snapshots.put_page(id, page, b"page").await.unwrap();
+    }
+    // As when it was cleared away, because its maker took longer than a day.
+    std::fs::remove_file(&files(folder.path())[1]).unwrap();
+    let snapshot = Snapshot { id, pages: 3, place: Cursor::default() };
+    assert!(!snapshots.publish(&snapshot).await.unwrap());
+    assert_eq!(snapshots.published().await.unwrap(), None);
+    assert_eq!(files(folder.path()), Vec::<String>::new(), "the rest goes");
+}
+
+#[tokio::test]
 async fn a_snapshot_from_before_there_were_objects_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let inner = Arc::new(MemoryStore::default());

@@ -94,11 +94,35 @@ pub fn fresh<'a, 'b>(
     last: u64,
     held: impl Fn(u64) -> Option<&'b [u8]>,
 ) -> Result<&'a [SealedTransaction]> {
+    let is_same = |it: &SealedTransaction| held(it.sequence).map(|there| there == it.payload);
+    fresh_by(transactions, last, is_same)
+}
+
+/// Those at the beginning of an append that the log has had already: what has to be compared, when its last one of this device is
+/// `last`. They follow one another, however large the numbers behind a hole are.
+#[must_use]
+pub fn repeated(transactions: &[SealedTransaction], last: u64) -> &[SealedTransaction] {
+    let first = transactions.first().map_or(1, |first| first.sequence);
+    let follows = |(it, expected): &(&SealedTransaction, u64)| it.sequence == *expected;
+    let known = transactions.iter().zip(first..=last).take_while(follows).count();
+    transactions.split_at(known).0
+}
+
+/// As [`fresh`], for a log that compares where the transactions are: `is_same` tells whether what it still holds under the number of
+/// this one is the same transaction; `None`: it holds none. It is asked for those that are [`repeated`].
+///
+/// # Errors
+/// As [`fresh`].
+pub fn fresh_by(
+    transactions: &[SealedTransaction],
+    last: u64,
+    is_same: impl Fn(&SealedTransaction) -> Option<bool>,
+) -> Result<&[SealedTransaction]> {
     let first = transactions.first().map_or(1, |first| first.sequence);
     // The first one since those that were compared and are the same: from there on they may be others.
     let (mut known, mut doubtful) = (0, None);
     for (expected, transaction) in (first.clamp(1, last.saturating_add(1))..).zip(transactions) {
-        let SealedTransaction { device, sequence, payload } = transaction;
+        let SealedTransaction { device, sequence, .. } = transaction;
         if *sequence != expected {
             return Err(SyncError::Gap { device: *device, expected, found: *sequence });
         }
@@ -107,9 +131,9 @@ pub fn fresh<'a, 'b>(
         }
         known += 1;
         let device = *device;
-        match held(*sequence) {
-            Some(there) if there == payload.as_slice() => doubtful = None,
-            Some(_) => {
+        match is_same(transaction) {
+            Some(true) => doubtful = None,
+            Some(false) => {
                 let sequence = doubtful.unwrap_or(*sequence);
                 return Err(SyncError::Forked { device, sequence });
             }

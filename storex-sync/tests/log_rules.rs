@@ -1,7 +1,7 @@
 //! The rules of numbered logs, as somebody uses them who writes a log of their own.
 
 use proptest::prelude::*;
-use storex_sync::log_rules::{author, check_floor, fresh, known_to_all};
+use storex_sync::log_rules::{author, check_floor, fresh, known_to_all, repeated};
 use storex_sync::{Cursor, Device, SealedTransaction, SyncError};
 
 const A: Device = Device { id: [1; 16], incarnation: 0 };
@@ -27,6 +27,17 @@ fn an_append_is_of_one_device() {
     assert_eq!(author(&[written(1), written(2)]).unwrap(), Some(A));
     let of_two = [written(1), SealedTransaction { device: B, ..written(2) }];
     assert!(matches!(author(&of_two), Err(SyncError::Protocol { .. })));
+}
+
+#[test]
+fn what_comes_again_follows_one_another_and_what_the_log_has_had() {
+    let sent = [written(3), written(4), written(5)];
+    for (last, count) in [(0, 0), (2, 0), (3, 1), (4, 2), (5, 3), (u64::MAX, 3)] {
+        assert_eq!(repeated(&sent, last).len(), count, "{last}");
+    }
+    // Whatever number stands behind a hole, only what is in front of it is looked up.
+    assert_eq!(repeated(&[written(1), written(1 << 62)], 1 << 62), [written(1)]);
+    assert_eq!(repeated(&[], 3), []);
 }
 
 #[test]

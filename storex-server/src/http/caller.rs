@@ -1,5 +1,6 @@
 //! [`Caller`]: who asks.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -31,6 +32,17 @@ pub(crate) struct Caller {
     pub(crate) user: User,
     /// The only device that may use the token.
     pub(crate) bound: Option<DeviceId>,
+    token: Token,
+}
+
+/// What nobody is to read in a log.
+#[derive(Clone)]
+struct Token(Arc<str>);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
 }
 
 impl FromRequestParts<Arc<App>> for Caller {
@@ -46,24 +58,38 @@ impl FromRequestParts<Arc<App>> for Caller {
 
 /// Who has this token.
 pub(crate) async fn authenticate(app: &App, token: &str) -> Outcome<Caller> {
-    let verified = app.verifier.verify(token).await.map_err(|error| match error {
-        ServerError::InvalidUser { .. } => unauthorized("the token names no user"),
-        error => error.into(),
-    });
-    let Identity { user, device: bound } = verified.inspect_err(|error| {
-        if error.code() == Code::Unauthorized {
-            app.metrics.unauthorized.add(1);
-        }
-    })?;
+    let Identity { user, device: bound } = identify(app, token).await?;
     app.take_request(Who::User(user.clone()))?;
-    let caller = Caller { user, bound };
+    let caller = Caller { user, bound, token: Token(token.into()) };
     if let Some(device) = bound {
         caller.admit(app, device).await?;
     }
     Ok(caller)
 }
 
+async fn identify(app: &App, token: &str) -> Outcome<Identity> {
+    let verified = app.verifier.verify(token).await.map_err(|error| match error {
+        ServerError::InvalidUser { .. } => unauthorized("the token names no user"),
+        error => error.into(),
+    });
+    verified.inspect_err(|error| {
+        if error.code() == Code::Unauthorized {
+            app.metrics.unauthorized.add(1);
+        }
+    })
+}
+
 impl Caller {
+    /// Refuses a token that is good no more. When nobody can tell, it goes on to count.
+    pub(crate) async fn verify_again(&self, app: &App) -> Outcome<()> {
+        match identify(app, &self.token.0).await {
+            Ok(it) if it.user == self.user && it.device == self.bound => Ok(()),
+            Ok(_) => Err(unauthorized("the token is somebody else's now")),
+            Err(error) if error.code() == Code::Unauthorized => Err(error),
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Refuses a device that the token is not for, or that was revoked; notes that the others are here.
     pub(crate) async fn admit(&self, app: &App, device: DeviceId) -> Outcome<()> {
         self.allow(device)?;

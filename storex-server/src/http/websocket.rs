@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::failure::{Failure, Outcome, malformed};
+use crate::serve::ConnectionPermit;
 
 /// A WebSocket, as the server has it.
 pub(crate) type Socket = WebSocketStream<TokioIo<Upgraded>>;
@@ -37,6 +38,8 @@ pub(crate) struct Upgrade {
     upgrade: OnUpgrade,
     accept: HeaderValue,
     watch: bool,
+    /// The socket is the connection that it came over, and counts as that until it is dropped.
+    counted: Option<ConnectionPermit>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
@@ -59,7 +62,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
         let watch = has_token(headers, &SEC_WEBSOCKET_PROTOCOL, WATCH_PROTOCOL);
         let upgrade = parts.extensions.remove::<OnUpgrade>();
         let upgrade = upgrade.ok_or_else(|| malformed("this connection can be no WebSocket"))?;
-        Ok(Self { upgrade, accept, watch })
+        let counted = parts.extensions.get::<ConnectionPermit>().cloned();
+        Ok(Self { upgrade, accept, watch, counted })
     }
 }
 
@@ -79,8 +83,9 @@ impl Upgrade {
     where
         F: Future<Output = ()> + Send,
     {
-        let Self { upgrade, accept, watch } = self;
+        let Self { upgrade, accept, watch, counted } = self;
         runtime.spawn(Box::pin(async move {
+            let _counted = counted;
             match upgrade.await {
                 Ok(upgraded) => {
                     let stream = TokioIo::new(upgraded);

@@ -1,6 +1,6 @@
 //! [`JwtVerifier`]: tokens that somebody else has signed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use storex_core::{Runtime, Timestamp};
 use storex_sync::http::id_of_text;
+use tokio::sync::watch;
 
 use super::keys::{FetchKeys, KeySet};
 use super::{Identity, Verifier};
@@ -18,8 +19,12 @@ use crate::user::User;
 
 /// How often the keys are asked for.
 const FETCH_EVERY: Duration = Duration::from_secs(3600);
-/// How often at most they are asked for because somebody has named a key that is not known.
+/// How often at most they are asked for: when somebody names a key that is not known, and when the last time failed.
 const FETCH_AT_MOST_EVERY: Duration = Duration::from_secs(60);
+/// How long a fetch may take.
+const FETCH_WITHIN: Duration = Duration::from_secs(30);
+
+const FETCHING: &str = "fetching the keys that tokens are signed with";
 
 /// What a token has to say, beside being signed.
 #[derive(Debug, Clone)]
@@ -55,13 +60,32 @@ pub struct JwtVerifier {
     rules: JwtRules,
     runtime: Arc<dyn Runtime>,
     fetch: Option<Arc<dyn FetchKeys>>,
-    keys: Mutex<Keys>,
+    keys: Arc<Mutex<Keys>>,
 }
 
 #[derive(Debug)]
 struct Keys {
     set: KeySet,
     fetched: Timestamp,
+    /// When the last fetch began.
+    tried: Timestamp,
+    /// Whether it has brought the keys.
+    is_current: bool,
+    /// Its other side is dropped when that fetch is over.
+    running: Option<watch::Receiver<()>>,
+}
+
+impl Keys {
+    /// The fetch that runs.
+    fn running(&self) -> Option<watch::Receiver<()>> {
+        self.running.clone().filter(|running| running.has_changed().is_ok())
+    }
+
+    fn is_due(&self, now: Timestamp, lacks: bool) -> bool {
+        let passed = |since: Timestamp| u128::from(now.0.abs_diff(since.0));
+        passed(self.tried) >= FETCH_AT_MOST_EVERY.as_millis()
+            && (lacks || passed(self.fetched) >= FETCH_EVERY.as_millis())
+    }
 }
 
 #[derive(Deserialize)]
@@ -76,11 +100,13 @@ impl JwtVerifier {
     /// With keys that stay.
     #[must_use]
     pub fn new(keys: KeySet, rules: JwtRules, runtime: Arc<dyn Runtime>) -> Self {
-        let keys = Mutex::new(Keys { set: keys, fetched: runtime.now() });
-        Self { rules, runtime, fetch: None, keys }
+        let now = runtime.now();
+        let keys = Keys { set: keys, fetched: now, tried: now, is_current: true, running: None };
+        Self { rules, runtime, fetch: None, keys: Arc::new(Mutex::new(keys)) }
     }
 
-    /// With keys that are fetched, now and every hour, and when a token names one that is not known.
+    /// With keys that are fetched, now and every hour, and when a token names one that is not known. While they cannot be fetched, what
+    /// is known counts; a token that names another key is refused with an error that is [retryable](ServerError::is_retryable).
     ///
     /// # Errors
     /// Those of [`FetchKeys::fetch`]; [`ServerError::Config`] for a key set of no use.
@@ -97,27 +123,50 @@ impl JwtVerifier {
         self.lock().set.clone()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Keys> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Keys> {
+        lock(&self.keys)
     }
 
-    /// Fetches the keys if it is time to. Those who come meanwhile go on with what is known.
-    async fn refresh(&self, missing: Option<&str>) {
+    /// Fetches the keys if it is time to. Who lacks one waits for a fetch that runs; the others go on with what is known meanwhile. A
+    /// task fetches them: whoever has asked may be gone before it ends.
+    async fn refresh(&self, lacks: bool) {
         let Some(fetch) = &self.fetch else { return };
-        {
+        let mut over = {
             let mut keys = self.lock();
             let now = self.runtime.now();
-            let lacks = missing.is_some_and(|id| !keys.set.has(id));
-            let after = if lacks { FETCH_AT_MOST_EVERY } else { FETCH_EVERY };
-            if u128::from(now.0.abs_diff(keys.fetched.0)) < after.as_millis() {
-                return;
+            match keys.running() {
+                Some(running) if lacks => running,
+                None if keys.is_due(now, lacks) => {
+                    let (running, over) = watch::channel(());
+                    (keys.tried, keys.is_current) = (now, false);
+                    keys.running = Some(over.clone());
+                    let (fetch, keys) = (Arc::clone(fetch), Arc::clone(&self.keys));
+                    let fetching = fetch_keys(fetch, keys, Arc::clone(&self.runtime), running);
+                    self.runtime.spawn(Box::pin(fetching));
+                    over
+                }
+                _ => return,
             }
-            keys.fetched = now;
+        };
+        // An error says that it is over.
+        while over.changed().await.is_ok() {}
+    }
+
+    /// Refuses what was not signed by one of the keys.
+    async fn check_signature(&self, header: &Header, signed: &str, signature: &[u8]) -> Result<()> {
+        let id = header.kid.as_deref();
+        let is_signed = || self.keys().verify(id, &header.alg, signed, signature);
+        let lacks = id.is_some_and(|id| !self.lock().set.has(id)) && !is_signed();
+        self.refresh(lacks).await;
+        if is_signed() {
+            return Ok(());
         }
-        match fetch.fetch().await.and_then(|json| KeySet::from_jwks(&json)) {
-            Ok(set) => self.lock().set = set,
-            Err(error) => tracing::error!(%error, "the keys stay as they were"),
+        if lacks && !self.lock().is_current {
+            let reason = "the token names a key that is not known, and they cannot be fetched";
+            let (during, reason) = (FETCHING, reason.to_owned());
+            return Err(ServerError::Store { during, reason, retryable: true });
         }
+        Err(refused("the token is not signed by a key that is known"))
     }
 
     fn identity(&self, claims: &Map<String, Value>) -> Result<Identity> {
@@ -172,6 +221,34 @@ impl JwtVerifier {
     }
 }
 
+fn lock(keys: &Mutex<Keys>) -> MutexGuard<'_, Keys> {
+    keys.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn fetch_keys(
+    fetch: Arc<dyn FetchKeys>,
+    keys: Arc<Mutex<Keys>>,
+    runtime: Arc<dyn Runtime>,
+    running: watch::Sender<()>,
+) {
+    let fetched = tokio::select! {
+        biased;
+        json = fetch.fetch() => json.and_then(|json| KeySet::from_jwks(&json)),
+        () = runtime.sleep(FETCH_WITHIN) => {
+            let reason = format!("it takes longer than {} s", FETCH_WITHIN.as_secs());
+            Err(ServerError::Store { during: FETCHING, reason, retryable: true })
+        }
+    };
+    match fetched {
+        Ok(set) => {
+            let mut keys = lock(&keys);
+            (keys.set, keys.fetched, keys.is_current) = (set, runtime.now(), true);
+        }
+        Err(error) => tracing::error!(%error, "the keys stay as they were"),
+    }
+    drop(running);
+}
+
 fn refused(reason: &str) -> ServerError {
     ServerError::unauthorized(reason)
 }
@@ -194,11 +271,7 @@ impl Verifier for JwtVerifier {
         if header.crit.is_some() {
             return Err(unreadable());
         }
-        let id = header.kid.as_deref();
-        self.refresh(id).await;
-        if !self.keys().verify(id, &header.alg, signed, &signature) {
-            return Err(refused("the token is not signed by a key that is known"));
-        }
+        self.check_signature(&header, signed, &signature).await?;
         // Only now is it somebody's word.
         let claims: Map<String, Value> =
             serde_json::from_slice(&decode(claims)?).map_err(|_| unreadable())?;

@@ -158,11 +158,11 @@ impl TokenFile {
         state.looked = now;
         let changed = modified(&self.path);
         if changed != state.changed {
-            state.changed = changed;
             match read(&self.path) {
                 Ok(tokens) => {
                     tracing::info!(tokens = tokens.by_hash.len(), "the tokens were read again");
                     state.tokens = tokens.into();
+                    state.changed = changed;
                 }
                 Err(error) => tracing::error!(%error, "the tokens stay as they were"),
             }

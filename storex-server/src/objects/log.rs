@@ -1,5 +1,6 @@
 //! [`ObjectPagesLog`]: a log that keeps the pages of its snapshots in objects.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +66,13 @@ impl ObjectPagesLog {
         Ok(())
     }
 
+    async fn has_all_pages(&self, snapshot: &Snapshot) -> Result<bool> {
+        let folder = Path::from(format!("{ROOT}/{}", name_of(snapshot.id)));
+        let found = self.objects.list(Some(&folder)).map_err(|error| failed(READING, &error));
+        let found: HashSet<Path> = found.map_ok(|it| it.location).try_collect().await?;
+        Ok((0..snapshot.pages).all(|page| found.contains(&page_of(snapshot.id, page))))
+    }
+
     fn is_abandoned(&self, object: &ObjectMeta) -> bool {
         let age = self.runtime.now().0.saturating_sub(object.last_modified.timestamp_millis());
         u64::try_from(age).is_ok_and(|age| Duration::from_millis(age) > ABANDONED)
@@ -110,8 +118,11 @@ impl Snapshots for ObjectPagesLog {
     }
 
     async fn publish(&self, snapshot: &Snapshot) -> Result<bool> {
-        let former = self.inner()?.published().await?.map(|it| name_of(it.id));
-        let is_published = self.inner()?.publish(snapshot).await?;
+        let former = self.inner()?.published().await?.map(|it| it.id);
+        // The log knows of pages that may have been cleared away since.
+        let may_be = former == Some(snapshot.id) || self.has_all_pages(snapshot).await?;
+        let is_published = may_be && self.inner()?.publish(snapshot).await?;
+        let former = former.map(name_of);
         let given_up = if is_published { former } else { Some(name_of(snapshot.id)) };
         if let Err(error) = self.clear(|name| given_up.as_deref() == Some(name)).await {
             // Another day: it is published or not, whatever lies around.

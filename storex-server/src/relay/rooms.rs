@@ -11,7 +11,11 @@ use tokio::sync::oneshot;
 use super::pump::Guest;
 use crate::config::Relay;
 use crate::http::{Failure, Outcome};
+use crate::limiter::Who;
 use crate::user::User;
+
+/// The digits of a number where anybody may try one.
+const MOST_DIGITS: usize = 6;
 
 /// The rooms that there are.
 #[derive(Debug)]
@@ -22,8 +26,9 @@ pub(crate) struct Rooms {
 
 #[derive(Debug)]
 struct Room {
-    /// Who made it; none where the relay is open.
+    /// The user who alone may enter; none where the relay is open.
     owner: Option<User>,
+    maker: Who,
     until: Timestamp,
     who: InRoom,
 }
@@ -54,12 +59,17 @@ impl Rooms {
     }
 
     /// Makes a room, and tells its number.
-    pub(crate) fn make(&self, owner: Option<User>, runtime: &dyn Runtime) -> Outcome<String> {
+    pub(crate) fn make(
+        &self,
+        owner: Option<User>,
+        maker: Who,
+        runtime: &dyn Runtime,
+    ) -> Outcome<String> {
         let now = runtime.now();
         let mut rooms = self.lock();
         rooms.retain(|_, room| !(room.until < now && matches!(room.who, InRoom::Nobody)));
-        let of_owner = rooms.values().filter(|room| owner.is_some() && room.owner == owner).count();
-        if rooms.len() >= self.config.rooms || of_owner >= self.config.rooms_per_user {
+        let of_maker = rooms.values().filter(|room| room.maker == maker).count();
+        if rooms.len() >= self.config.rooms || of_maker >= self.config.rooms_per_user {
             let after = Duration::from_secs(30);
             return Err(Failure::rate_limited(
                 Code::TooManyRooms,
@@ -67,10 +77,11 @@ impl Rooms {
                 after,
             ));
         }
-        let number = free_number(&rooms, runtime)?;
+        let digits = if self.config.open { MOST_DIGITS } else { digits_for(rooms.len()) };
+        let number = free_number(&rooms, digits, runtime)?;
         let waits = i64::try_from(self.config.waits.as_millis()).unwrap_or(i64::MAX);
         let until = Timestamp(now.0.saturating_add(waits));
-        rooms.insert(number.clone(), Room { owner, until, who: InRoom::Nobody });
+        rooms.insert(number.clone(), Room { owner, maker, until, who: InRoom::Nobody });
         Ok(number)
     }
 
@@ -107,13 +118,22 @@ impl Rooms {
     }
 }
 
-/// A number that is not taken, of as few digits as leave nine of ten free.
-fn free_number(rooms: &HashMap<String, Room>, runtime: &dyn Runtime) -> Outcome<String> {
-    let (digits, numbers) = match rooms.len() {
-        0..1_000 => (4, 10_000),
-        1_000..10_000 => (5, 100_000),
-        _ => (6, 1_000_000),
-    };
+/// As few as leave nine of ten numbers free.
+fn digits_for(rooms: usize) -> usize {
+    match rooms {
+        0..1_000 => 4,
+        1_000..10_000 => 5,
+        _ => MOST_DIGITS,
+    }
+}
+
+/// A number that is not taken.
+fn free_number(
+    rooms: &HashMap<String, Room>,
+    digits: usize,
+    runtime: &dyn Runtime,
+) -> Outcome<String> {
+    let numbers = (0..digits).fold(1, |numbers: u64, _| numbers * 10);
     // Nine of ten draws find one; as many as this never fail.
     for _ in 0..100 {
         let mut drawn = [0; 8];

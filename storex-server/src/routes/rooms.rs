@@ -57,7 +57,11 @@ async fn make(
     if caller.is_none() && !app.config.relay.open {
         return Err(Failure::new(Code::Unauthorized, "there is no `authorization: Bearer ..`"));
     }
-    let room = app.rooms.make(owner(&app, caller), &*app.runtime)?;
+    let maker = match &caller {
+        Some(caller) => Who::User(caller.user.clone()),
+        None => Who::Address(peer.0),
+    };
+    let room = app.rooms.make(owner(&app, caller), maker, &*app.runtime)?;
     Ok(Json(RoomAnswer { room }))
 }
 
@@ -113,7 +117,7 @@ fn go_in(app: &App, room: &str, caller: Option<Caller>) -> Outcome<Door> {
     let owner = owner(app, caller.clone());
     let seat = match caller {
         None => Seat::Stranger(slot),
-        Some(Caller { user, bound }) => {
+        Some(Caller { user, bound, .. }) => {
             let session = app.sessions.begin(slot, user).ok_or_else(too_many)?;
             bound.into_iter().for_each(|device| session.of_device(device));
             Seat::User(session)

@@ -216,13 +216,14 @@ impl Watch<'_> {
         Ok(())
     }
 
-    /// Says that the server is alive, asks for a sign of life, and looks whether the device is still let in.
+    /// Says that the server is alive, asks for a sign of life, and looks whether the token is still good and the device still let in.
     async fn beat(&mut self, socket: &mut Socket) -> Result<(), End> {
         if self.unanswered >= UNANSWERED {
             return Err(Close::SILENT.into());
         }
         self.unanswered += 1;
         self.heartbeat = self.app.runtime.sleep(self.app.config.timeouts.heartbeat);
+        self.caller.verify_again(self.app).await?;
         if let Some(place) = &self.place {
             self.caller.admit(self.app, place.device.id).await?;
         }

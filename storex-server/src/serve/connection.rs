@@ -35,7 +35,7 @@ pub(super) struct Door {
 
 /// A connection that counts, also when it has become a WebSocket.
 #[derive(Debug, Clone)]
-struct Counted {
+pub(crate) struct ConnectionPermit {
     _held: Arc<(OwnedSemaphorePermit, Arc<()>)>,
 }
 
@@ -86,7 +86,7 @@ impl Door {
             tracing::debug!(%error, "TCP_NODELAY");
         }
         let app = Arc::clone(&self.app);
-        let counted = Counted { _held: Arc::new((permit, Arc::clone(&app.open))) };
+        let counted = ConnectionPermit { _held: Arc::new((permit, Arc::clone(&app.open))) };
         let router = self.router.clone().layer(Extension(Peer(peer))).layer(Extension(counted));
         let stream = Deadlines::new(stream, Arc::clone(&app.runtime), app.config.timeouts.write);
         #[cfg(feature = "tls")]

@@ -24,6 +24,7 @@ use crate::error::Result;
 use crate::identity::Verifier;
 use crate::routes;
 use crate::store::Store;
+pub(crate) use connection::ConnectionPermit;
 use connection::Door;
 
 /// A server: what it keeps logs in, who may come, and what it allows.

@@ -8,7 +8,7 @@ use storex_sync::SharedSyncLog;
 
 use crate::app::App;
 use crate::error::Result;
-use crate::store::DeviceId;
+use crate::store::{DeviceId, DeviceInfo};
 use crate::user::User;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -46,28 +46,25 @@ async fn trim_all(app: &App) {
 
 async fn trim(app: &App, user: &User) -> Result<u64> {
     let log = app.store.log(user).await?;
-    if let Some(days) = app.config.retention.dismiss_after_days {
-        let before = Timestamp(app.runtime.now().0.saturating_sub(i64::from(days) * DAY_MS));
-        dismiss_unseen(app, user, &*log, before).await?;
-    }
+    dismiss(app, user, &*log).await?;
     Ok(log.trim().await?.transactions)
 }
 
-/// Devices that have not come for long no longer hold back what is kept for them.
-async fn dismiss_unseen(
-    app: &App,
-    user: &User,
-    log: &dyn SharedSyncLog,
-    before: Timestamp,
-) -> Result<()> {
+/// Devices that are shut out, and those that have not come for long if the operator says so, no longer hold back what is kept for
+/// them. One that was shut out may be a member all the same: what it asked for at that moment was done after it was dismissed.
+async fn dismiss(app: &App, user: &User, log: &dyn SharedSyncLog) -> Result<()> {
+    let now = app.runtime.now().0;
+    let days = app.config.retention.dismiss_after_days;
+    let before = days.map(|days| Timestamp(now.saturating_sub(i64::from(days) * DAY_MS)));
+    let is_unseen = |it: &DeviceInfo| before.is_some_and(|before| it.last_seen < before);
     let devices = app.store.devices(user).await?;
-    let unseen: HashSet<DeviceId> =
-        devices.iter().filter(|it| it.last_seen < before).map(|it| it.id).collect();
-    if unseen.is_empty() {
+    let gone = devices.iter().filter(|it| it.revoked_at.is_some() || is_unseen(it));
+    let gone: HashSet<DeviceId> = gone.map(|it| it.id).collect();
+    if gone.is_empty() {
         return Ok(());
     }
-    for member in log.members().await?.into_iter().filter(|it| unseen.contains(&it.device.id)) {
-        tracing::info!(%user, device = %member.device, "a device that has not come for long is dismissed");
+    for member in log.members().await?.into_iter().filter(|it| gone.contains(&it.device.id)) {
+        tracing::info!(%user, device = %member.device, "a device that is shut out, or has not come for long, is dismissed");
         log.dismiss(member.device).await?;
     }
     Ok(())

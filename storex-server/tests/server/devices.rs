@@ -3,8 +3,9 @@
 use serde_json::json;
 use storex_sync::http::{device_text, id_text};
 use storex_sync::{Cursor, Device, LogRequest, SharedSyncLog as _};
+use tokio::sync::oneshot;
 
-use crate::support::{ADA, ADAS_LAPTOP, BOB, LAPTOP, PHONE, Site};
+use crate::support::{ADA, ADAS_LAPTOP, BOB, Hold, LAPTOP, PHONE, Site};
 
 async fn register(site: &Site, token: &str, device: Device, name: &str) -> crate::support::Answer {
     let body = json!({"device": device_text(device), "name": name});
@@ -104,4 +105,21 @@ async fn a_dismissed_device_is_no_member_until_it_comes_again() {
     assert_eq!(site.get(ADA, "/v1/log/members").await.json(), json!([]));
     assert_eq!(register(&site, ADA, PHONE, "").await.status, 200);
     assert_eq!(site.get(ADA, "/v1/log/members").await.json().as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_asked_before_a_device_was_shut_out_does_not_let_it_in_after_it() {
+    let site = Site::start().await;
+    register(&site, ADA, PHONE, "").await;
+    let ((holds, held), (go_on, goes_on)) = (oneshot::channel(), oneshot::channel());
+    *site.store.hold.lock().unwrap() = Some(Hold { holds, go_on: goes_on });
+    let path = format!("/v1/devices/{}", id_text(PHONE.id));
+    let shut_out = async {
+        held.await.unwrap();
+        assert_eq!(site.ask("DELETE", &path).token(ADA).send().await.status, 204);
+        go_on.send(()).unwrap();
+    };
+    let (meanwhile, ()) = tokio::join!(site.append(ADA, PHONE, 1, b"one"), shut_out);
+    assert_eq!(meanwhile.status, 204, "it was let in before");
+    assert_eq!(site.append(ADA, PHONE, 2, b"two").await.code(), "revoked");
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::FutureExt as _;
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
@@ -16,6 +17,7 @@ use storex_server::{
     Config, FetchKeys, Identity, JwtRules, JwtVerifier, KeyFile, KeySet, Result, ServerError,
     TokenFile, Tokens, User, Verifier, VerifyWith,
 };
+use tokio::sync::Semaphore;
 
 use crate::support::{LAPTOP, ManualRuntime, PHONE, Site};
 
@@ -196,18 +198,85 @@ impl FetchKeys for Fetched {
     }
 }
 
+/// Signed by the key of this name.
+fn by(at: u8) -> String {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &[at; 32]);
+    let claims = json!({"sub": "ada", "exp": NOW + 100_000});
+    token(&json!({"alg": "HS256", "kid": at.to_string()}), &claims, |it| {
+        ring::hmac::sign(&key, it).as_ref().to_vec()
+    })
+}
+
+/// Answers once for each permit.
+#[derive(Debug)]
+struct Slow {
+    fetched: Fetched,
+    permits: Semaphore,
+}
+
+#[async_trait]
+impl FetchKeys for Slow {
+    async fn fetch(&self) -> Result<String> {
+        self.permits.acquire().await.unwrap().forget();
+        self.fetched.fetch().await
+    }
+}
+
+#[tokio::test]
+async fn keys_come_also_when_who_asked_for_them_has_gone_and_who_comes_meanwhile_waits() {
+    let fetch = Arc::new(Slow { fetched: Fetched::default(), permits: Semaphore::new(1) });
+    let runtime = Arc::new(ManualRuntime::new());
+    let verifier =
+        JwtVerifier::fetching(fetch.clone(), JwtRules::default(), runtime.clone()).await.unwrap();
+    runtime.advance(Duration::from_secs(60));
+    assert!(verifier.verify(&by(1)).now_or_never().is_none(), "the keys are waited for");
+    // What is known goes on to count meanwhile.
+    assert_eq!(verifier.verify(&by(0)).await.unwrap(), ada());
+    let token = by(1);
+    let (waited, ()) =
+        tokio::join!(verifier.verify(&token), async { fetch.permits.add_permits(1) });
+    assert_eq!(waited.unwrap(), ada());
+    assert_eq!(fetch.fetched.times.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn while_the_keys_cannot_be_fetched_who_names_another_may_come_again() {
+    let (runtime, fetch) = (Arc::new(ManualRuntime::new()), Arc::new(Fetched::default()));
+    let verifier =
+        JwtVerifier::fetching(fetch.clone(), JwtRules::default(), runtime.clone()).await.unwrap();
+    fetch.fails.store(true, SeqCst);
+    runtime.advance(Duration::from_secs(60));
+    for _ in 0..2 {
+        let error = verifier.verify(&by(1)).await.unwrap_err();
+        assert!(error.is_retryable(), "{error:?}");
+    }
+    assert_eq!(verifier.verify(&by(0)).await.unwrap(), ada());
+    fetch.fails.store(false, SeqCst);
+    runtime.advance(Duration::from_secs(60));
+    assert_eq!(verifier.verify(&by(1)).await.unwrap(), ada());
+}
+
+#[tokio::test]
+async fn a_fetch_that_does_not_end_is_given_up() {
+    let fetch = Arc::new(Slow { fetched: Fetched::default(), permits: Semaphore::new(1) });
+    let runtime = Arc::new(ManualRuntime::new());
+    let verifier =
+        JwtVerifier::fetching(fetch.clone(), JwtRules::default(), runtime.clone()).await.unwrap();
+    runtime.advance(Duration::from_secs(60));
+    let token = by(1);
+    let (waited, ()) =
+        tokio::join!(verifier.verify(&token), runtime.let_pass(Duration::from_secs(30)));
+    assert!(waited.unwrap_err().is_retryable());
+    fetch.permits.add_permits(1);
+    runtime.advance(Duration::from_secs(30));
+    assert_eq!(verifier.verify(&token).await.unwrap(), ada());
+}
+
 #[tokio::test]
 async fn keys_are_fetched_each_hour_and_for_a_name_that_is_not_known_but_not_for_each_of_them() {
     let (runtime, fetch) = (Arc::new(ManualRuntime::new()), Arc::new(Fetched::default()));
     let verifier =
         JwtVerifier::fetching(fetch.clone(), JwtRules::default(), runtime.clone()).await.unwrap();
-    let by = |at: u8| {
-        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &[at; 32]);
-        let claims = json!({"sub": "ada", "exp": NOW + 100_000});
-        token(&json!({"alg": "HS256", "kid": at.to_string()}), &claims, |it| {
-            ring::hmac::sign(&key, it).as_ref().to_vec()
-        })
-    };
     assert_eq!(verifier.verify(&by(0)).await.unwrap(), ada());
     refused(&verifier, &by(1)).await;
     assert_eq!(fetch.times.load(SeqCst), 1);
@@ -249,6 +318,10 @@ async fn a_file_of_tokens_is_read_again_when_it_was_changed() {
     write("half a li", 3);
     runtime.advance(Duration::from_secs(1));
     assert_eq!(tokens.verify("fedcba9876543210").await.unwrap(), of_phone);
+    // The rest came within the same tick of the file's clock.
+    write("aaaaaaaaaaaaaaaa ada\n", 3);
+    runtime.advance(Duration::from_secs(1));
+    assert_eq!(tokens.verify("aaaaaaaaaaaaaaaa").await.unwrap(), ada());
     assert!(TokenFile::open(dir.path().join("none"), runtime).is_err());
 }
 

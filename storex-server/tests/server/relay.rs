@@ -200,6 +200,22 @@ async fn an_open_relay_passes_over_a_token_that_comes_first() {
 }
 
 #[tokio::test]
+async fn in_an_open_relay_each_maker_has_so_many_rooms_and_numbers_are_long() {
+    let relay = Relay { open: true, rooms_per_user: 2, ..Relay::default() };
+    let site = Site::with(Config { relay, ..Config::default() }).await;
+    for _ in 0..2 {
+        let room = site.ask("POST", "/v1/rooms").send().await.json()["room"].clone();
+        assert_eq!(room.as_str().unwrap().len(), 6, "anybody may try one");
+    }
+    assert_eq!(site.ask("POST", "/v1/rooms").send().await.code(), "too_many_rooms");
+    // Who has a credential is another one.
+    make(&site, ADA).await;
+    make(&site, ADA).await;
+    let third = site.ask("POST", "/v1/rooms").token(ADA).send().await;
+    assert_eq!(third.code(), "too_many_rooms");
+}
+
+#[tokio::test]
 async fn a_relay_ends_when_the_server_stops() {
     let mut site = Site::start().await;
     let (room, lonely) = (make(&site, ADA).await, make(&site, ADA).await);

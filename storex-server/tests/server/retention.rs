@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use storex_server::{Config, Retention};
+use storex_server::{Config, Limits, Retention, Timeouts};
 use storex_sync::http::device_text;
 use storex_sync::{LogRequest, SharedSyncLog as _};
 
@@ -60,5 +60,40 @@ async fn a_device_that_has_not_come_for_long_is_dismissed_if_the_operator_says_s
         assert_eq!(members.iter().any(|it| it.device == PHONE), days.is_none());
         // It is not shut out.
         assert_eq!(site.append(ADA, PHONE, 1, b"back again").await.status, 204);
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_is_shut_out_holds_nothing_even_if_it_became_a_member_again() {
+    let site = Site::start().await;
+    for sequence in 1..=5 {
+        site.append(ADA, LAPTOP, sequence, b"entry").await;
+    }
+    acknowledge(&site, LAPTOP).await;
+    let path = format!("/v1/devices/{}", storex_sync::http::id_text(PHONE.id));
+    assert_eq!(site.ask("DELETE", &path).token(ADA).send().await.status, 204);
+    // As what it has asked for before is done after it.
+    site.store.log_of("ada").register(PHONE).await.unwrap();
+    assert_eq!(held_after(&site, HOUR).await, 1);
+    let members = site.store.log_of("ada").members().await.unwrap();
+    assert_eq!(members.iter().map(|it| it.device).collect::<Vec<_>>(), [LAPTOP]);
+}
+
+#[test]
+fn times_that_no_server_can_be_run_with_are_refused() {
+    let retention = |trim_every, dismiss_after_days| Config {
+        retention: Retention { trim_every, dismiss_after_days },
+        ..Config::default()
+    };
+    assert!(retention(Some(Duration::ZERO), None).check().is_err());
+    assert!(retention(None, Some(30)).check().is_err(), "nothing would dismiss them");
+    assert!(retention(None, None).check().is_ok());
+    let timeouts = Timeouts { heartbeat: Duration::ZERO, ..Timeouts::default() };
+    assert!(Config { timeouts, ..Config::default() }.check().is_err());
+    for limits in [
+        Limits { connections: usize::MAX, ..Limits::default() },
+        Limits { sockets: usize::MAX, ..Limits::default() },
+    ] {
+        assert!(Config { limits, ..Config::default() }.check().is_err());
     }
 }

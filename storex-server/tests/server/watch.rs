@@ -242,3 +242,53 @@ async fn a_long_poll_waits_for_news_and_no_longer_than_it_may() {
         assert_eq!(site.get(ADA, &format!("/v1/log/changed{wrong}")).await.code(), "malformed");
     }
 }
+
+#[tokio::test]
+async fn a_watch_counts_as_the_connection_that_it_is() {
+    let site = Site::start().await;
+    let mut lines = Vec::new();
+    site.append(ADA, LAPTOP, 1, b"one").await;
+    for _ in 0..3 {
+        let (mut line, _) = beginning(&site, PHONE).await;
+        assert_eq!(line.next().await.as_deref(), Ok(r#"{"news":true}"#));
+        lines.push(line);
+    }
+    let numbers = site.ask("GET", "/metrics").send().await;
+    let numbers = String::from_utf8(numbers.body).unwrap();
+    let connections = numbers.lines().find_map(|line| line.strip_prefix("storex_connections "));
+    // The one that asks, too; those that sent something may be ending.
+    assert!(connections.unwrap().parse::<usize>().unwrap() >= 4, "{numbers}");
+}
+
+#[tokio::test]
+async fn a_watch_ends_when_its_token_is_good_no_more_but_not_while_nobody_can_tell() {
+    use std::sync::Arc;
+    use std::sync::Mutex;
+    use storex_server::{Identity, ServerError, User, VerifyWith};
+    let answer = Arc::new(Mutex::new("good"));
+    let asked = Arc::clone(&answer);
+    let ask = VerifyWith::new(move |_| {
+        let now = *asked.lock().unwrap();
+        Box::pin(async move {
+            match now {
+                "good" => Ok(Identity::of(User::new("ada")?)),
+                "away" => Err(ServerError::Store {
+                    during: "asking",
+                    reason: "away".to_owned(),
+                    retryable: true,
+                }),
+                _ => Err(ServerError::unauthorized("the session is over")),
+            }
+        })
+    });
+    let site = Site::with_verifier(Config::default(), Arc::new(ask)).await;
+    let mut line = Line::open(site.address, WATCH, Some("a session")).await;
+    for now in ["good", "away"] {
+        *answer.lock().unwrap() = now;
+        site.runtime.let_pass(HEARTBEAT).await;
+        assert_eq!(line.next().await.as_deref(), Ok("{}"), "{now}");
+    }
+    *answer.lock().unwrap() = "over";
+    site.runtime.let_pass(HEARTBEAT).await;
+    assert_eq!(line.next().await, Err(4401));
+}

@@ -1,6 +1,8 @@
 //! Appending, and what is asked together with it.
 
-use futures_util::future::{join4, join5};
+use std::collections::HashMap;
+
+use futures_util::future::join4;
 use storex_sync::{Device, Page, SealedTransaction, SyncError, log_rules};
 use tokio_postgres::types::ToSql;
 
@@ -15,8 +17,11 @@ pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 const AUTHOR: &str = "SELECT last_sequence FROM storex.log_device
     WHERE account = $1 AND device = $2 AND incarnation = $3";
 
-const HELD: &str = "SELECT sequence, payload FROM storex.transaction
-    WHERE account = $1 AND device = $2 AND incarnation = $3 AND sequence BETWEEN $4 AND $5";
+/// Whether what is held is what comes again: it may be much more than what has come, and is compared where it is.
+const SAME: &str = "SELECT held.sequence, held.payload = sent.payload
+    FROM unnest($4::bigint[], $5::bytea[]) AS sent (sequence, payload)
+    JOIN storex.transaction AS held ON held.account = $1 AND held.device = $2
+        AND held.incarnation = $3 AND held.sequence = sent.sequence";
 
 const APPEND: &str = "WITH appended AS (
         INSERT INTO storex.transaction (account, position, device, incarnation, sequence, payload)
@@ -45,10 +50,9 @@ struct Known {
     position: u64,
     /// The number of the device's last transaction.
     last: u64,
-    held: Vec<(u64, Vec<u8>)>,
 }
 
-/// Acknowledges, appends and reads: two round trips. What is acknowledged stays so when the transactions are refused.
+/// Acknowledges, appends and reads: two round trips, and one more when something comes again. What is acknowledged stays so when the transactions are refused.
 ///
 /// The positions are drawn under the lock of the user's row, which is held until they are committed. So none becomes visible before a
 /// lower one, and no reader passes one that is not visible yet.
@@ -64,11 +68,13 @@ pub(super) async fn append(
     };
     let guard = session.guard();
     let known = lock(session, it).await?;
-    let held = |sequence| {
-        let there = known.held.iter().find(|(number, _)| *number == sequence);
-        there.map(|(_, payload)| payload.as_slice())
+    let repeated = log_rules::repeated(it.transactions, known.last);
+    let same = match repeated.is_empty() {
+        true => HashMap::new(),
+        false => compare(session, it, repeated).await?,
     };
-    let fresh = match log_rules::fresh(it.transactions, known.last, held) {
+    let is_same = |it: &SealedTransaction| same.get(&it.sequence).copied();
+    let fresh = match log_rules::fresh_by(it.transactions, known.last, is_same) {
         Ok(fresh) => fresh,
         Err(refused) => {
             session.execute("COMMIT").await?;
@@ -112,43 +118,51 @@ pub(super) async fn append(
     page
 }
 
+/// Whether what the log still holds under the numbers of these transactions is the same: one round trip.
+async fn compare(
+    session: &Session<'_>,
+    it: Append<'_>,
+    repeated: &[SealedTransaction],
+) -> Result<HashMap<u64, bool>> {
+    let DeviceValues { id, incarnation } = DeviceValues::of(&it.device);
+    let (numbers, payloads) = values_of(repeated);
+    let rows = session.ask(SAME, &[&it.account, &id, &incarnation, &numbers, &payloads]).await?;
+    let pair = |row| {
+        let columns = Columns { session, row };
+        Ok((columns.uint(0)?, columns.get(1)?))
+    };
+    rows.iter().map(pair).collect()
+}
+
 /// Begins the transaction, locks the log, and looks at what it has: one round trip.
 async fn lock(session: &Session<'_>, it: Append<'_>) -> Result<Known, SyncError> {
-    let [lock, admit, author, held] = session.prepare([LOCK, ADMIT, AUTHOR, HELD]).await?;
-    let Append { account, acknowledged, transactions, .. } = it;
+    let [lock, admit, author] = session.prepare([LOCK, ADMIT, AUTHOR]).await?;
+    let Append { account, acknowledged, .. } = it;
     let DeviceValues { id, incarnation } = DeviceValues::of(&it.device);
-    let sequence = |one: Option<&SealedTransaction>| int(one.map_or(0, |one| one.sequence));
-    let (first, last) = (sequence(transactions.first()), sequence(transactions.last()));
     let (reader, place) = acknowledged.unwrap_or((it.device, 0));
     let (reader, place) = (DeviceValues::of(&reader), int(place));
     let of_account: [&(dyn ToSql + Sync); 1] = [&account];
     let of_admit: [&(dyn ToSql + Sync); 4] = [&account, &reader.id, &reader.incarnation, &place];
-    let of_held: [&(dyn ToSql + Sync); 5] = [&account, &id, &incarnation, &first, &last];
+    let of_author: [&(dyn ToSql + Sync); 3] = [&account, &id, &incarnation];
     let acknowledge = async {
         match acknowledged {
             Some(_) => session.query(&admit, &of_admit).await.map(drop),
             None => Ok(()),
         }
     };
-    let (begun, position, acknowledged, author, held) = join5(
+    let (begun, position, acknowledged, author) = join4(
         session.execute(BEGIN),
         session.query(&lock, &of_account),
         acknowledge,
-        session.query(&author, &of_held[..3]),
-        session.query(&held, &of_held),
+        session.query(&author, &of_author),
     )
     .await;
     begun?;
     let (position, author) = (position?, author?);
     acknowledged?;
     let column = |row| Columns { session, row }.uint(0);
-    let pair = |row| {
-        let columns = Columns { session, row };
-        Ok((columns.uint(0)?, columns.get(1)?))
-    };
     Ok(Known {
         position: column(position.first().ok_or_else(|| session.gone())?)?,
         last: author.first().map_or(Ok(0), column)?,
-        held: held?.iter().map(pair).collect::<Result<_>>()?,
     })
 }

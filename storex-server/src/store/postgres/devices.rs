@@ -17,14 +17,19 @@ const ONE: &str = "SELECT id, name, registered_at, last_seen, revoked_at FROM st
     WHERE account = $1 AND id = $2";
 
 const NOTE: &str = "INSERT INTO storex.device AS known (account, id, came, name, registered_at, last_seen)
-    SELECT $1, $2, coalesce(max(came), 0) + 1, coalesce($3, ''), $4, $4 FROM storex.device WHERE account = $1
+    SELECT id, $2, (SELECT coalesce(max(came), 0) + 1 FROM storex.device WHERE account = $1), coalesce($3, ''), $4, $4
+    FROM storex.account WHERE id = $1
     ON CONFLICT (account, id) DO UPDATE SET
         name = coalesce($3, known.name), last_seen = greatest(known.last_seen, excluded.last_seen)
     RETURNING id, name, registered_at, last_seen, revoked_at";
 
-const REVOKE: &str = "INSERT INTO storex.device AS known (account, id, came, name, registered_at, last_seen, revoked_at)
-    SELECT $1, $2, coalesce(max(came), 0) + 1, '', $3, $3, $3 FROM storex.device WHERE account = $1
-    ON CONFLICT (account, id) DO UPDATE SET revoked_at = excluded.revoked_at WHERE known.revoked_at IS NULL";
+const REVOKE: &str = "WITH revoked AS (
+        INSERT INTO storex.device AS known (account, id, came, name, registered_at, last_seen, revoked_at)
+        SELECT id, $2, (SELECT coalesce(max(came), 0) + 1 FROM storex.device WHERE account = $1), '', $3, $3, $3
+        FROM storex.account WHERE id = $1
+        ON CONFLICT (account, id) DO UPDATE SET revoked_at = excluded.revoked_at WHERE known.revoked_at IS NULL
+    )
+    SELECT id FROM storex.account WHERE id = $1";
 
 pub(super) async fn list(session: &Session<'_>, account: i64) -> Result<Vec<DeviceInfo>> {
     let rows = session.ask(LIST, &[&account]).await?;
@@ -49,7 +54,7 @@ pub(super) async fn note(
         }
     }
     let rows = session.ask(NOTE, &[&account, &id, &name, &now.0]).await?;
-    read(session, rows.first().ok_or_else(|| session.wrong())?)
+    read(session, rows.first().ok_or_else(|| session.gone())?)
 }
 
 pub(super) async fn revoke(
@@ -58,7 +63,8 @@ pub(super) async fn revoke(
     device: DeviceId,
     now: Timestamp,
 ) -> Result<()> {
-    session.ask(REVOKE, &[&account, &device.as_slice(), &now.0]).await.map(drop)
+    let rows = session.ask(REVOKE, &[&account, &device.as_slice(), &now.0]).await?;
+    rows.first().map(drop).ok_or_else(|| session.gone())
 }
 
 fn read(session: &Session<'_>, row: &Row) -> Result<DeviceInfo> {

@@ -16,7 +16,8 @@ const NAMES: &str = "SELECT name FROM storex.sealed_key WHERE account = $1 ORDER
 const ONE: &str = "SELECT bytes FROM storex.sealed_key WHERE account = $1 AND name = $2";
 
 /// One that is there stays.
-const PUT: &str = "INSERT INTO storex.sealed_key (account, name, bytes) VALUES ($1, $2, $3)
+const PUT: &str = "INSERT INTO storex.sealed_key (account, name, bytes)
+    SELECT id, $2, $3 FROM storex.account WHERE id = $1
     ON CONFLICT (account, name) DO NOTHING";
 
 #[async_trait]
@@ -45,7 +46,7 @@ impl SealedKeys for PostgresLog {
             join(session.query(&put, &values), session.query(&one, &values[..2])).await;
         put?;
         let there = there?;
-        let row = there.first().ok_or_else(|| session.wrong())?;
+        let row = there.first().ok_or_else(|| session.gone())?;
         match (Columns { session: &session, row }).get::<&[u8]>(0)? == bytes {
             true => Ok(()),
             false => Err(SyncError::KeyExists { name }),

@@ -13,7 +13,7 @@ use super::rows::{Columns, DeviceValues, int};
 pub(super) const LOCK: &str = "SELECT position FROM storex.account WHERE id = $1 FOR NO KEY UPDATE";
 
 /// Makes a device a member that has acknowledged this position at least. Most of the time it is one: then nothing is written or locked.
-/// With the lock, so that nobody becomes a member while it is decided what all members have.
+/// With the lock, so that nobody becomes a member while it is decided what all members have. No row: there is no such user.
 pub(super) const ADMIT: &str = "WITH account AS MATERIALIZED (
         SELECT id FROM storex.account
         WHERE id = $1 AND NOT EXISTS (
@@ -21,11 +21,13 @@ pub(super) const ADMIT: &str = "WITH account AS MATERIALIZED (
             WHERE account = $1 AND device = $2 AND incarnation = $3 AND member AND acknowledged >= $4
         )
         FOR NO KEY UPDATE
+    ), admitted AS (
+        INSERT INTO storex.log_device AS known (account, device, incarnation, member, acknowledged)
+        SELECT id, $2, $3, true, $4 FROM account
+        ON CONFLICT (account, device, incarnation) DO UPDATE SET
+            member = true, acknowledged = greatest(known.acknowledged, excluded.acknowledged)
     )
-    INSERT INTO storex.log_device AS known (account, device, incarnation, member, acknowledged)
-    SELECT id, $2, $3, true, $4 FROM account
-    ON CONFLICT (account, device, incarnation) DO UPDATE SET
-        member = true, acknowledged = greatest(known.acknowledged, excluded.acknowledged)";
+    SELECT id FROM storex.account WHERE id = $1";
 
 const IDENTITY: &str = "SELECT log FROM storex.account WHERE id = $1";
 
@@ -98,7 +100,8 @@ pub(super) async fn admit(
     position: u64,
 ) -> Result<()> {
     let DeviceValues { id, incarnation } = DeviceValues::of(&device);
-    session.ask(ADMIT, &[&account, &id, &incarnation, &int(position)]).await.map(drop)
+    let rows = session.ask(ADMIT, &[&account, &id, &incarnation, &int(position)]).await?;
+    rows.first().map(drop).ok_or_else(|| session.gone())
 }
 
 pub(super) async fn dismiss(session: &Session<'_>, account: i64, device: Device) -> Result<()> {

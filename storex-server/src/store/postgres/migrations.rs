@@ -12,7 +12,7 @@ const DURING: &str = "preparing the tables of the database";
 pub(super) async fn migrate(session: &Session<'_>) -> Result<()> {
     let guard = session.guard();
     // A migration may take long, and so may waiting for one. The number of the lock is "storex" in ASCII.
-    let begin = "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(126943923168632)";
+    let begin = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(126943923168632)";
     session.execute(begin).await?;
     let version = version(session).await?;
     let newest = MIGRATIONS.len();

@@ -78,7 +78,7 @@ impl PostgresOptions {
         let longest = self.longest_statement.as_millis();
         let given = self.database.get_options().unwrap_or_default();
         config.options(format!(
-            "{given} -c statement_timeout={longest} -c lock_timeout={longest} -c idle_in_transaction_session_timeout={longest} -c client_min_messages=warning"
+            "{given} -c default_transaction_isolation=read\\ committed -c statement_timeout={longest} -c lock_timeout={longest} -c idle_in_transaction_session_timeout={longest} -c client_min_messages=warning"
         ));
         // So that a database that is gone without a word is noticed.
         config

@@ -23,6 +23,28 @@ fn several_servers_start_at_once_on_an_empty_database() {
 }
 
 #[test]
+fn servers_start_and_write_whatever_isolation_is_the_databases_default() {
+    run(soon(async {
+        let address = empty_database().await;
+        let client = connect(&address).await;
+        let row = client.query_one("SELECT current_database()", &[]).await.unwrap();
+        let name: String = row.get(0);
+        let strict =
+            format!("ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'");
+        client.batch_execute(&strict).await.unwrap();
+        let (one, two, three) =
+            tokio::join!(store_at(&address), store_at(&address), store_at(&address));
+        let user = user();
+        let notes = (0..60_u8).map(|n| {
+            let store = [&one, &two, &three][usize::from(n % 3)];
+            store.note_device(&user, [n; 16], None, storex_core::Timestamp(1))
+        });
+        futures_util::future::try_join_all(notes).await.expect("nobody is in another's way");
+        assert_eq!(one.devices(&user).await.unwrap().len(), 60);
+    }));
+}
+
+#[test]
 fn what_is_there_stays_when_a_server_starts_again() {
     run(soon(async {
         let (address, user) = (empty_database().await, user());

@@ -1,7 +1,8 @@
 //! The database is restarted, and killed.
 
 use super::support::{
-    device, log, own_cluster, read_all, run, soon, store_at, transaction, until_done, user,
+    connect, device, empty_database, log, own_cluster, read_all, run, soon, store_at, transaction,
+    until_done, user,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use storex_core::Timestamp;
 use storex_postgres_cluster::{Cluster, Durability};
 use storex_server::{Store, User};
-use storex_sync::{SharedSyncLog, SyncError};
+use storex_sync::{Cursor, SealedKeyName, SharedSyncLog, SyncError};
 
 const DEVICES: u8 = 4;
 
@@ -137,5 +138,35 @@ fn while_the_database_is_away_everything_may_be_tried_again() {
         store.ready().await.unwrap();
         let (read, _) = read_all(&*log, device(2)).await;
         assert_eq!(read, [transaction(device(1), 1)]);
+    }));
+}
+
+#[test]
+fn what_is_written_for_a_user_whom_the_database_does_not_know_any_more_may_be_tried_again() {
+    run(soon(async {
+        let (address, user, now) = (empty_database().await, user(), Timestamp(1));
+        let store = store_at(&address).await;
+        // As when the database was put back to a state in which the user was not there.
+        let forget = async || {
+            let log = log(&store, &user).await;
+            log.register(device(1)).await.unwrap();
+            let client = connect(&address).await;
+            client.batch_execute("DELETE FROM storex.account").await.unwrap();
+            log
+        };
+        let gone = |error: SyncError| assert!(error.is_retryable(), "{error:?}");
+        let key = SealedKeyName([3; 16]);
+        gone(forget().await.keys().unwrap().put(key, b"key").await.unwrap_err());
+        gone(forget().await.acknowledge(device(2), &Cursor::at(0)).await.unwrap_err());
+        gone(forget().await.append(&[transaction(device(1), 1)]).await.unwrap_err());
+        forget().await;
+        let noted = store.note_device(&user, [1; 16], None, now).await;
+        assert!(noted.unwrap_err().is_retryable());
+        forget().await;
+        assert!(store.revoke(&user, [1; 16], now).await.unwrap_err().is_retryable());
+        // And then it is written where it is found again.
+        store.revoke(&user, [1; 16], now).await.unwrap();
+        assert_eq!(store.devices(&user).await.unwrap().len(), 1);
+        log(&store, &user).await.keys().unwrap().put(key, b"key").await.unwrap();
     }));
 }

@@ -6,7 +6,7 @@ mod store;
 
 pub use client::{Answer, Ask, Line, raw};
 pub use runtime::ManualRuntime;
-pub use store::TestStore;
+pub use store::{Hold, TestStore};
 
 use std::net::SocketAddr;
 use std::sync::Arc;

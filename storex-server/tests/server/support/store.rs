@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use storex_core::Timestamp;
 use storex_server::{DeviceId, DeviceInfo, Result, ServerError, Store, User};
 use storex_sync::{LogId, MemorySharedLog, SharedSyncLog};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, oneshot};
 
 /// Logs in memory.
 #[derive(Debug)]
@@ -17,7 +17,16 @@ pub struct TestStore {
     devices: Mutex<Vec<(User, DeviceInfo)>>,
     /// Whether everything fails, until further notice.
     pub fails: AtomicBool,
+    /// The next answer about a device is told that it is there, and waits until it is let go.
+    pub hold: Mutex<Option<Hold>>,
     revocations: broadcast::Sender<(User, DeviceId)>,
+}
+
+/// See [`TestStore::hold`].
+#[derive(Debug)]
+pub struct Hold {
+    pub holds: oneshot::Sender<()>,
+    pub go_on: oneshot::Receiver<()>,
 }
 
 impl Default for TestStore {
@@ -26,6 +35,7 @@ impl Default for TestStore {
             logs: Mutex::default(),
             devices: Mutex::default(),
             fails: AtomicBool::new(false),
+            hold: Mutex::default(),
             revocations: broadcast::Sender::new(8),
         }
     }
@@ -37,6 +47,34 @@ impl TestStore {
         let next = logs.len() as u8 + 1;
         let log = logs.entry(User::new(user).unwrap());
         log.or_insert_with(|| Arc::new(MemorySharedLog::new(LogId([next; 16])))).clone()
+    }
+
+    fn noted(
+        &self,
+        user: &User,
+        device: DeviceId,
+        name: Option<&str>,
+        now: Timestamp,
+    ) -> DeviceInfo {
+        let mut devices = self.devices.lock().unwrap();
+        let known = devices.iter_mut().find(|(of, it)| of == user && it.id == device);
+        let Some((_, info)) = known else {
+            let name = name.unwrap_or_default().to_owned();
+            let info = DeviceInfo {
+                id: device,
+                name,
+                registered_at: now,
+                last_seen: now,
+                revoked_at: None,
+            };
+            devices.push((user.clone(), info.clone()));
+            return info;
+        };
+        info.last_seen = now;
+        if let Some(name) = name {
+            info.name = name.to_owned();
+        }
+        info.clone()
     }
 
     fn check(&self) -> Result<()> {
@@ -73,29 +111,18 @@ impl Store for TestStore {
         now: Timestamp,
     ) -> Result<DeviceInfo> {
         self.check()?;
-        let mut devices = self.devices.lock().unwrap();
-        let known = devices.iter_mut().find(|(of, it)| of == user && it.id == device);
-        let Some((_, info)) = known else {
-            let name = name.unwrap_or_default().to_owned();
-            let info = DeviceInfo {
-                id: device,
-                name,
-                registered_at: now,
-                last_seen: now,
-                revoked_at: None,
-            };
-            devices.push((user.clone(), info.clone()));
-            return Ok(info);
-        };
-        info.last_seen = now;
-        if let Some(name) = name {
-            info.name = name.to_owned();
+        let info = self.noted(user, device, name, now);
+        let hold = self.hold.lock().unwrap().take();
+        if let Some(Hold { holds, go_on }) = hold {
+            holds.send(()).unwrap();
+            go_on.await.unwrap();
         }
-        Ok(info.clone())
+        Ok(info)
     }
 
     async fn revoke(&self, user: &User, device: DeviceId, now: Timestamp) -> Result<()> {
-        self.note_device(user, device, None, now).await?;
+        self.check()?;
+        self.noted(user, device, None, now);
         let mut devices = self.devices.lock().unwrap();
         for (_, info) in devices.iter_mut().filter(|(of, it)| of == user && it.id == device) {
             info.revoked_at.get_or_insert(now);

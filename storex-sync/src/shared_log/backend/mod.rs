@@ -1,8 +1,10 @@
 //! [`BackendSharedLog`]: a shared log in any storex backend, alone or as one of many.
 
+mod appending;
 mod keys;
 mod logs;
 mod members;
+mod portion;
 mod rows;
 mod snapshots;
 
@@ -11,7 +13,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use storex_core::{
     Backend, Batch, BatchOutcome, Direction, Filter, MaybeSend, MaybeSync, Name, OnConflict, Query,
-    Record, Runtime, Step, Storage, Trace, Value, field,
+    Record, Runtime, Step, Storage, Trace, Value,
 };
 
 pub use logs::BackendSharedLogs;
@@ -21,21 +23,16 @@ use super::{
 };
 use crate::error::{During, Result, SyncError};
 use crate::failure::Failure;
-use crate::log_rules::{self, check_floor};
+use crate::log_rules::check_floor;
 use crate::stamp::Device;
+use portion::Portion;
 use rows::{
-    DEVICES, DeviceRow, IDENTITY, TRANSACTIONS, for_reader, int, last_position, position_of,
-    read_transaction, transaction_record, uint, written_by,
+    DeviceRow, IDENTITY, TRANSACTIONS, for_reader, last_position, position_of, read_transaction,
+    uint,
 };
 
 /// The name of a log that is alone in its database.
 const ALONE: &str = "log";
-
-/// How many rows the first query of a read asks for: nobody knows yet how large they are.
-const FIRST_ROWS: u64 = 4;
-
-/// How many rows a query of a read asks for at most: they may be larger than those before.
-const MOST_ROWS: u64 = 64;
 
 /// What a read finds.
 struct Rows {
@@ -122,19 +119,19 @@ impl BackendSharedLog {
         last.first().map_or(Ok(0), |row| uint(row.get(0)))
     }
 
-    /// Transactions of others behind a position, up to so many bytes. A query asks for as many as fit if they are as large as those
-    /// before: the database reads each of them whole.
+    /// Transactions of others behind a position, up to so many bytes.
     async fn rows_for(&self, reader: Device, mut position: u64, limit: usize) -> Result<Rows> {
-        let (mut transactions, mut bytes, mut count) = (Vec::new(), 0, FIRST_ROWS);
+        let (mut transactions, mut bytes, mut portion) = (Vec::new(), 0, Portion::new());
         loop {
             let query = Query::new(TRANSACTIONS)
                 .filter(for_reader(&self.name, reader, position))
                 .order_by("position", Direction::Ascending)
-                .limit(count);
+                .limit(portion.rows());
             let rows = self.storage.find(query).await.during("reading the shared log")?;
-            let is_end = (rows.len() as u64) < count;
+            let is_end = (rows.len() as u64) < portion.rows();
             for row in rows {
                 let (at, transaction) = (position_of(&row)?, read_transaction(row)?);
+                portion.saw(transaction.payload.len());
                 if !transactions.is_empty() && bytes + transaction.payload.len() > limit {
                     return Ok(Rows { transactions, position, more: true });
                 }
@@ -145,9 +142,7 @@ impl BackendSharedLog {
             if is_end {
                 return Ok(Rows { transactions, position, more: false });
             }
-            let left = limit.saturating_sub(bytes);
-            let fit = left.saturating_mul(transactions.len()) / bytes.max(1);
-            count = (fit as u64).clamp(1, MOST_ROWS);
+            portion.grow(limit.saturating_sub(bytes));
         }
     }
 
@@ -180,36 +175,6 @@ fn identity_among(rows: &[Record]) -> Result<Option<LogId>> {
     id.map(Some).ok_or_else(|| SyncError::corrupt("the shared log", "its identity is none"))
 }
 
-/// Rows to append, decided inside the transaction.
-fn append_steps(
-    trace: &Trace,
-    log: &str,
-    runtime: &dyn Runtime,
-    transactions: &[SealedTransaction],
-) -> Result<Vec<Step>> {
-    let Some(device) = log_rules::author(transactions)? else { return Ok(Vec::new()) };
-    let known = trace.found(1).first().map_or(Ok(DeviceRow::new(device)), DeviceRow::read)?;
-    let held = trace.found(2).iter().cloned().map(read_transaction).collect::<Result<Vec<_>>>()?;
-    let held = |sequence| {
-        let there = held.iter().find(|it| it.sequence == sequence);
-        there.map(|it| it.payload.as_slice())
-    };
-    let fresh = log_rules::fresh(transactions, known.last_sequence, held)?;
-    let Some(last) = fresh.last() else { return Ok(Vec::new()) };
-    let end = trace.found(0).first().map_or(Ok(0), |row| uint(row.get(0)))?;
-    let rows = (end + 1..).zip(fresh).map(|(at, one)| transaction_record(log, at, one)).collect();
-    let device = DeviceRow { last_sequence: last.sequence, ..known };
-    let mut steps = vec![
-        Step::create(TRANSACTIONS, rows),
-        Step::create_or(DEVICES, vec![device.record(log)], OnConflict::Replace),
-    ];
-    // A log that holds something was made: the last transaction of a device stays.
-    if end == 0 {
-        steps.push(make(log, runtime));
-    }
-    Ok(steps)
-}
-
 #[cfg_attr(not(target_family = "wasm"), async_trait)]
 #[cfg_attr(target_family = "wasm", async_trait(?Send))]
 impl SharedSyncLog for BackendSharedLog {
@@ -220,23 +185,7 @@ impl SharedSyncLog for BackendSharedLog {
     }
 
     async fn append(&self, transactions: &[SealedTransaction]) -> Result<()> {
-        let (Some(device), Some(first), Some(end)) =
-            (log_rules::author(transactions)?, transactions.first(), transactions.last())
-        else {
-            return Ok(());
-        };
-        let known = written_by(&self.name, device)
-            .and(field("sequence").gte(int(first.sequence)))
-            .and(field("sequence").lte(int(end.sequence)));
-        let look = Batch::new()
-            .find(Query::new(TRANSACTIONS).filter(known))
-            .find(DeviceRow::find(&self.name, device))
-            .find(last_position(&self.name))
-            .touching([IDENTITY]);
-        let transactions: Arc<[SealedTransaction]> = transactions.into();
-        let (log, runtime) = (Name::clone(&self.name), Arc::clone(self.storage.runtime()));
-        let decide = move |trace: &Trace| append_steps(trace, &log, &*runtime, &transactions);
-        self.execute_then(look, "appending to the shared log", decide).await.map(|_| ())
+        self.append_all(transactions).await
     }
 
     async fn read(&self, reader: Device, after: &Cursor, limit: usize) -> Result<Page> {

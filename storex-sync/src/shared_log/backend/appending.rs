@@ -1,0 +1,136 @@
+//! What a device writes is appended once, however often it comes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use storex_core::{
+    Batch, BatchOutcome, Direction, Name, OnConflict, Query, Runtime, Step, StepOutcome, Trace,
+    field,
+};
+
+use super::portion::Portion;
+use super::rows::{
+    DEVICES, DeviceRow, IDENTITY, TRANSACTIONS, int, last_position, read_transaction,
+    transaction_record, uint, written_by,
+};
+use super::{BackendSharedLog, make};
+use crate::error::{During, Result};
+use crate::log_rules;
+use crate::shared_log::SealedTransaction;
+use crate::stamp::Device;
+
+const APPENDING: &str = "appending to the shared log";
+
+/// How many bytes of what is held are in memory at once to be compared, as far as one can tell beforehand.
+const COMPARED_BYTES: usize = 4 << 20;
+
+/// What was found of the transactions that the log has had already.
+#[derive(Debug, Clone, Default)]
+struct Compared {
+    /// So many, from the first on, were looked for.
+    count: usize,
+    /// Whether what is held under a number is the same.
+    same: HashMap<u64, bool>,
+}
+
+impl BackendSharedLog {
+    pub(super) async fn append_all(&self, transactions: &[SealedTransaction]) -> Result<()> {
+        let Some(device) = log_rules::author(transactions)? else { return Ok(()) };
+        let transactions: Arc<[SealedTransaction]> = transactions.into();
+        // Most of the time nothing comes again, and there is nothing to compare.
+        let mut compared = Compared::default();
+        loop {
+            let last = self.append_compared(device, &transactions, compared.clone()).await?;
+            let repeated = log_rules::repeated(&transactions, last);
+            if repeated.len() <= compared.count {
+                return Ok(());
+            }
+            compared = self.compare(device, repeated).await?;
+        }
+    }
+
+    /// Appends what is new, unless there is more to compare. Tells the number of the last transaction that the log has had.
+    async fn append_compared(
+        &self,
+        device: Device,
+        transactions: &Arc<[SealedTransaction]>,
+        compared: Compared,
+    ) -> Result<u64> {
+        let look = Batch::new()
+            .find(DeviceRow::find(&self.name, device))
+            .find(last_position(&self.name))
+            .touching([IDENTITY]);
+        let (log, runtime) = (Name::clone(&self.name), Arc::clone(self.storage.runtime()));
+        let transactions = Arc::clone(transactions);
+        let decide = move |trace: &Trace| {
+            let known =
+                trace.found(1).first().map_or(Ok(DeviceRow::new(device)), DeviceRow::read)?;
+            let end = trace.found(0).first().map_or(Ok(0), |row| uint(row.get(0)))?;
+            if log_rules::repeated(&transactions, known.last_sequence).len() > compared.count {
+                return Ok(Vec::new());
+            }
+            let is_same = |it: &SealedTransaction| compared.same.get(&it.sequence).copied();
+            let fresh = log_rules::fresh_by(&transactions, known.last_sequence, is_same)?;
+            Ok(append_steps(&log, &*runtime, known, end, fresh))
+        };
+        last_before(&self.execute_then(look, APPENDING, decide).await?)
+    }
+
+    /// Looks at what is held, in portions: it may be much more than what has come, which stays as it is and needs no transaction.
+    async fn compare(&self, device: Device, repeated: &[SealedTransaction]) -> Result<Compared> {
+        let (mut same, mut portion, mut rest) = (HashMap::new(), Portion::new(), repeated);
+        loop {
+            let count = rest.len().min(usize::try_from(portion.rows()).unwrap_or(usize::MAX));
+            let (now, later) = rest.split_at(count);
+            let (Some(first), Some(end)) = (now.first(), now.last()) else { break };
+            let held = written_by(&self.name, device)
+                .and(field("sequence").gte(int(first.sequence)))
+                .and(field("sequence").lte(int(end.sequence)));
+            let held =
+                Query::new(TRANSACTIONS).filter(held).order_by("sequence", Direction::Ascending);
+            let held = self.storage.find(held).await.during(APPENDING)?;
+            let mut sent = now.iter();
+            for row in held {
+                let there = read_transaction(row)?;
+                portion.saw(there.payload.len());
+                if let Some(it) = sent.find(|it| it.sequence == there.sequence) {
+                    same.insert(it.sequence, it.payload == there.payload);
+                }
+            }
+            portion.grow(COMPARED_BYTES);
+            rest = later;
+        }
+        Ok(Compared { count: repeated.len(), same })
+    }
+}
+
+/// The number of the device's last transaction, as the batch has found it.
+fn last_before(outcome: &BatchOutcome) -> Result<u64> {
+    let rows = match outcome.of_step(0).next().map(|executed| &executed.outcome) {
+        Some(StepOutcome::Found(rows)) => rows.as_slice(),
+        _ => &[],
+    };
+    rows.first().map_or(Ok(0), |row| Ok(DeviceRow::read(row)?.last_sequence))
+}
+
+/// Rows to append behind the end of the log.
+fn append_steps(
+    log: &str,
+    runtime: &dyn Runtime,
+    known: DeviceRow,
+    end: u64,
+    fresh: &[SealedTransaction],
+) -> Vec<Step> {
+    let Some(last) = fresh.last() else { return Vec::new() };
+    let rows = (end + 1..).zip(fresh).map(|(at, one)| transaction_record(log, at, one)).collect();
+    let device = DeviceRow { last_sequence: last.sequence, ..known };
+    let mut steps = vec![
+        Step::create(TRANSACTIONS, rows),
+        Step::create_or(DEVICES, vec![device.record(log)], OnConflict::Replace),
+    ];
+    // A log that holds something was made: the last transaction of a device stays.
+    if end == 0 {
+        steps.push(make(log, runtime));
+    }
+    steps
+}
