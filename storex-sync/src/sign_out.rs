@@ -11,7 +11,9 @@
 
 use std::sync::Arc;
 
-use storex_core::{Batch, Filter, Name, Query, Step, StepOutcome, Trace, field};
+use storex_core::{
+    Batch, Filter, MaybeSend, MaybeSync, Name, Query, Step, StepOutcome, Trace, field,
+};
 
 use crate::apply::Replica;
 use crate::before::BEFORE;
@@ -90,11 +92,14 @@ impl Sync {
         let replica = self.replica.guarded(turn.guard());
         let unlogged = replica.unlogged().await?;
         let device = self.device().await?;
-        replica.clear(Unsent::Refused { unlogged }).await?;
-        turn.failed();
+        let unsent = Unsent::Refused { unlogged };
+        replica.checked(unsent, Vec::new, []).await?;
+        // While the database still knows who asks. If nothing comes of it, its next acknowledgement makes it a member again.
         if let Err(error) = self.in_time("leaving the shared log", self.log.dismiss(device)).await {
-            tracing::debug!(%error, "the shared log does not know that this device has left it");
+            tracing::debug!(%error, "the shared log does not know that this device leaves it");
         }
+        replica.clear(unsent).await?;
+        turn.failed();
         Ok(())
     }
 
@@ -164,6 +169,20 @@ impl Replica {
         let all = self.storage.registry().collections().iter();
         let synced = all.filter(|it| self.numbers.get(it.name()).is_some());
         let synced: Vec<Name> = synced.map(|it| Arc::clone(it.name())).collect();
+        let own = [META, LOG, CLOCK, BEFORE, PARKED, REJECTED, CONFLICTS].map(Name::from);
+        let touched: Vec<Name> = synced.iter().cloned().chain(own).collect();
+        self.checked(unsent, move || removing(&synced, id), touched).await?;
+        tracing::trace!(target: "storex::step", step = "sign_out.after_clear");
+        Ok(())
+    }
+
+    /// Does this if this program may, and nothing would be lost.
+    async fn checked(
+        &self,
+        unsent: Unsent,
+        steps: impl Fn() -> Vec<Step> + MaybeSend + MaybeSync + 'static,
+        touched: impl IntoIterator<Item = Name>,
+    ) -> Result<()> {
         let (failure, fence) = (Failure::default(), self.fence());
         let batch = {
             let failure = failure.clone();
@@ -171,15 +190,13 @@ impl Replica {
                 .step(read_meta(&[PROGRESS, HOLDER]))
                 .step(Step::Count(Query::new(LOG)))
                 .step(Step::Count(Query::new(REJECTED)))
-                .touching([META, LOG, CLOCK, BEFORE, PARKED, REJECTED, CONFLICTS])
-                .touching(synced.clone())
+                .touching(touched)
                 .then(move |trace| {
                     failure.keep(check(trace, fence, unsent))?;
-                    Ok(removing(&synced, id))
+                    Ok(steps())
                 })
         };
         failure.or(self.storage.apply(batch).await, DURING)?;
-        tracing::trace!(target: "storex::step", step = "sign_out.after_clear");
         Ok(())
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use storex_sync::http::Code;
 use storex_sync::http::messages::{
-    CLOSE_GOING_AWAY, CLOSE_RATE_LIMITED, CLOSE_REVOKED, CLOSE_UNAUTHORIZED, WatchToken,
+    CLOSE_GOING_AWAY, CLOSE_RATE_LIMITED, CLOSE_REVOKED, CLOSE_TIMEOUT, CLOSE_UNAUTHORIZED,
+    WatchToken,
 };
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -81,7 +82,7 @@ impl From<Ending> for Close {
 
 /// Waits for the first message, which says who it is.
 pub(crate) async fn greet(app: &App, socket: &mut Socket) -> Result<Caller, Close> {
-    let late = Close { code: CLOSE_UNAUTHORIZED, why: "no token came in time" };
+    let late = Close { code: CLOSE_TIMEOUT, why: "no token came in time" };
     let message = tokio::select! {
         message = socket.next() => message,
         () = app.runtime.sleep(GREETING) => return Err(late),

@@ -14,7 +14,7 @@ use storex_sync::{Device, LogRequest, SharedSyncLog, SyncError};
 
 use super::{Endpoint, Form};
 use crate::app::App;
-use crate::http::{Caller, InQuery, Json, JsonBody, Octets, Outcome, malformed, octets};
+use crate::http::{Caller, Failure, InQuery, Json, JsonBody, Octets, Outcome, malformed, octets};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -110,7 +110,14 @@ async fn exchange(
 /// Bytes of the caller that are no request are its fault, not a damage of ours.
 fn decode(app: &App, body: &Octets) -> Outcome<LogRequest> {
     let decoded = wire::decode_request(&body.bytes, app.config.limits.transactions);
-    decoded.map_err(|error| malformed(error.to_string()))
+    decoded.map_err(|error| match error {
+        // Sent in parts it fits.
+        SyncError::FrameTooLarge { bytes: count, limit } => {
+            let message = format!("{count} transactions in one request are more than {limit}");
+            Failure::new(Code::BodyTooLarge, message)
+        }
+        error => malformed(error.to_string()),
+    })
 }
 
 /// Refuses a transaction that is too long, as an exchange does: what is in front of it was done.

@@ -309,7 +309,7 @@ async fn deep_json_and_requests_that_promise_much_cost_nothing() {
     promises.extend([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f]);
     let answer =
         site.ask("POST", "/v1/log/exchange").token(ADA).body(promises.clone()).send().await;
-    assert_eq!(answer.code(), "malformed");
+    assert_eq!(answer.code(), "body_too_large");
     let request = LogRequest {
         device: PHONE,
         read: Some(Cursor(vec![0xff; 10_000])),

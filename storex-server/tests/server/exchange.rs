@@ -1,8 +1,12 @@
 //! `/v1/log/exchange`, and every error that a log may answer with.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use storex_server::{Config, Limits};
-use storex_sync::http::{Problem, device_text, wire};
+use storex_sync::http::{
+    HttpClient, HttpSharedLog, NativeTransport, Problem, StaticToken, Token, device_text, wire,
+};
 use storex_sync::{Cursor, LogRequest, SealedTransaction, SharedSyncLog as _, SyncError};
 
 use crate::support::{ADA, Answer, BOB, LAPTOP, PHONE, Site, payloads};
@@ -189,4 +193,22 @@ async fn a_log_can_be_given_another_identity() {
         let page = site.read(ADA, LAPTOP, Cursor::default()).await;
         assert_eq!(storex_sync::http::id_text(page.log.0), now.as_str().unwrap());
     }
+}
+
+#[tokio::test]
+async fn more_transactions_than_one_request_may_have_go_in_several() {
+    let limits = Limits { transactions: 2, ..Limits::default() };
+    let site = Site::with(Config { limits, ..Config::default() }).await;
+    let one = |sequence| SealedTransaction { device: LAPTOP, sequence, payload: vec![1] };
+    let append: Vec<_> = (1..=5).map(one).collect();
+    let request = LogRequest { device: LAPTOP, append, ..LogRequest::default() };
+    let answer = site.exchange(ADA, &request).await;
+    assert_eq!((answer.status, answer.code().as_str()), (413, "body_too_large"));
+
+    let transport = Arc::new(NativeTransport::new().unwrap());
+    let address = format!("http://{}", site.address);
+    let client = HttpClient::new(transport, &address, site.runtime.clone()).unwrap();
+    let log = HttpSharedLog::new(client.credentials(Arc::new(StaticToken(Token::new(ADA)))));
+    log.append(&request.append).await.unwrap();
+    assert_eq!(site.read(ADA, PHONE, Cursor::default()).await.transactions, request.append);
 }

@@ -177,17 +177,23 @@ impl HttpClient {
     pub(super) async fn call(&self, call: &Call) -> Result<Response, Refusal> {
         let token = self.token().await?;
         let answer = self.request(call, token.as_ref()).await?;
-        let answer = match answer.status {
+        let (answer, token) = match answer.status {
             401 if token.is_some() => {
                 let token = self.refresh(token.as_ref()).await?;
-                self.request(call, Some(&token)).await?
+                (self.request(call, Some(&token)).await?, Some(token))
             }
-            _ => answer,
+            _ => (answer, token),
         };
-        match answer.status {
-            200..=299 => Ok(answer),
-            _ => Err(Refusal::of(&answer, call.during)),
+        if (200..=299).contains(&answer.status) {
+            return Ok(answer);
         }
+        let refusal = Refusal::of(&answer, call.during);
+        if let (SyncError::Unauthorized { .. }, Some(credentials), Some(token)) =
+            (&refusal.error, &self.credentials, &token)
+        {
+            credentials.refused(token);
+        }
+        Err(refusal)
     }
 
     /// A request whose answer says nothing.

@@ -51,6 +51,11 @@ pub trait Credentials: fmt::Debug + MaybeSend + MaybeSync + 'static {
     /// # Errors
     /// [`SyncError::Unauthorized`] when somebody has to log in; [`SyncError::Transport`] and the like when it may go better later.
     async fn refresh(&self, rejected: &Token) -> Result<Token>;
+
+    /// The server does not accept this one either, or has shut out who asks: somebody has to log in. Nothing, unless told otherwise.
+    fn refused(&self, token: &Token) {
+        let _ = token;
+    }
 }
 
 /// A token that does not change. Once the server does not accept it, somebody has to log in.

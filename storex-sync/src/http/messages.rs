@@ -16,6 +16,8 @@ pub const CLOSE_UNAUTHORIZED: u16 = 4401;
 pub const CLOSE_MALFORMED: u16 = 4400;
 /// Close code of a WebSocket: there is no such room.
 pub const CLOSE_NO_SUCH_ROOM: u16 = 4404;
+/// Close code of a WebSocket: who it is was not said in time. It says nothing about the token.
+pub const CLOSE_TIMEOUT: u16 = 4408;
 /// Close code of a WebSocket: two are in the room.
 pub const CLOSE_ROOM_FULL: u16 = 4409;
 /// Close code of a WebSocket: the device was revoked.

@@ -13,6 +13,8 @@ pub const PROBLEM_TYPE: &str = "application/problem+json";
 
 /// How long a client waits that was asked to wait, and not told how long.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// The longest that a client waits for a server of storex.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// An error as it travels: the body of an answer that is none of success (RFC 9457, without its optional members).
 ///
@@ -207,9 +209,10 @@ impl Problem {
     }
 
     /// The error that a client gets; `during` says what it was about to do. A problem that lacks what belongs to its code is an error
-    /// of the transport.
+    /// of the transport. That the server wants to be left alone is believed for an hour.
     #[must_use]
     pub fn into_error(self, during: &'static str) -> SyncError {
+        let wait = self.retry_after().map(|it| it.min(LONGEST_RETRY_AFTER));
         let Self { code, message, device, sequence, expected, found, limit, .. } = self;
         match (code, device, sequence, expected, found) {
             (Code::Forked, Some(device), Some(sequence), ..) => {
@@ -228,13 +231,12 @@ impl Problem {
                 SyncError::Unauthorized { reason: reason(code, message) }
             }
             (Code::RateLimited | Code::TooManyRooms, ..) => {
-                let retry_after = self.retry_after_ms.map_or(RETRY_AFTER, Duration::from_millis);
-                SyncError::RateLimited { retry_after }
+                SyncError::RateLimited { retry_after: wait.unwrap_or(RETRY_AFTER) }
             }
             // As long as it says so, it is left alone as one that has too many requests.
-            (Code::Unavailable, ..) if self.retry_after_ms.is_some() => SyncError::RateLimited {
-                retry_after: self.retry_after_ms.map_or(RETRY_AFTER, Duration::from_millis),
-            },
+            (Code::Unavailable, ..) if wait.is_some() => {
+                SyncError::RateLimited { retry_after: wait.unwrap_or(RETRY_AFTER) }
+            }
             (Code::Malformed, ..) => SyncError::Protocol { during, reason: message },
             (Code::WrongCursor, ..) => SyncError::corrupt("a cursor", message),
             (Code::Damaged, ..) => SyncError::corrupt("the shared log", message),

@@ -6,6 +6,9 @@ use super::problem::{Code, PROBLEM_TYPE, Problem};
 use super::transport::Response;
 use crate::error::SyncError;
 
+/// The longest that something between is left alone: it may be another one by then, in another network.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+
 /// An answer that is none of success, or no answer.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -60,7 +63,9 @@ fn of_somebody_else(answer: &Response, during: &'static str) -> SyncError {
             SyncError::Unauthorized { reason }
         }
         (413, _) => SyncError::FrameTooLarge { bytes: 0, limit: 0 },
-        (429 | 503, Some(retry_after)) => SyncError::RateLimited { retry_after },
+        (429 | 503, Some(wait)) => {
+            SyncError::RateLimited { retry_after: wait.min(LONGEST_RETRY_AFTER) }
+        }
         (429, None) => SyncError::RateLimited { retry_after: Duration::from_secs(5) },
         (300..=399, _) => {
             let to = answer.header("location").unwrap_or("another address");

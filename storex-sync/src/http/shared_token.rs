@@ -1,7 +1,7 @@
 //! [`SharedToken`]: a token that all programs and tabs on one database share.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -57,8 +57,10 @@ struct Inner {
     source: Arc<dyn TokenSource>,
     /// Who renews, where several could.
     holder: [u8; 16],
-    /// The token that was good when it was last looked at.
-    known: Mutex<Option<Token>>,
+    /// What was got and could not be written yet.
+    unwritten: Mutex<Option<Renewed>>,
+    /// The last token that the server refused for good.
+    refused: Mutex<Option<Token>>,
     /// In this program one renews at a time.
     turn: tokio::sync::Mutex<()>,
 }
@@ -67,6 +69,13 @@ impl fmt::Debug for SharedToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedToken").field("source", &self.inner.source).finish_non_exhaustive()
     }
+}
+
+/// Tokens, and in place of which they are: those are spent.
+#[derive(Clone)]
+struct Renewed {
+    old: Token,
+    new: Tokens,
 }
 
 /// What to do about a token that is not accepted.
@@ -88,9 +97,9 @@ impl SharedToken {
     pub fn new(storage: &Storage, source: Arc<dyn TokenSource>) -> Self {
         let mut holder = [0; 16];
         storage.runtime().fill_random(&mut holder);
-        let (known, turn) = (Mutex::default(), tokio::sync::Mutex::default());
-        let storage = Lane::from(storage);
-        Self { inner: Arc::new(Inner { storage, source, holder, known, turn }) }
+        let (unwritten, refused) = (Mutex::default(), Mutex::default());
+        let (storage, turn) = (Lane::from(storage), tokio::sync::Mutex::default());
+        Self { inner: Arc::new(Inner { storage, source, holder, unwritten, refused, turn }) }
     }
 
     /// Keeps the tokens of a login.
@@ -98,8 +107,8 @@ impl SharedToken {
     /// # Errors
     /// [`SyncError::Storage`].
     pub async fn login(&self, tokens: Tokens) -> Result<()> {
-        self.inner.write(Row::of(tokens.clone())).await?;
-        self.inner.know(Some(&tokens.access));
+        self.inner.write(Row::of(tokens)).await?;
+        *lock(&self.inner.refused) = None;
         Ok(())
     }
 
@@ -108,20 +117,22 @@ impl SharedToken {
     /// # Errors
     /// [`SyncError::Storage`].
     pub async fn logout(&self) -> Result<()> {
-        self.inner.write(Row::default()).await?;
-        self.inner.know(None);
-        Ok(())
+        self.inner.write(Row::default()).await
     }
 
-    /// Returns when there is a token that was not refused: when somebody has logged in, in whatever program.
+    /// Returns when there is a token other than the one that was refused: when somebody has logged in, in whatever program.
     ///
     /// # Errors
     /// [`SyncError::Storage`].
     pub async fn logged_in(&self) -> Result<()> {
-        while self.inner.read().await?.token().is_none() {
+        loop {
+            let refused = lock(&self.inner.refused).clone();
+            if self.inner.row().await?.token().is_some_and(|token| Some(token) != refused.as_ref())
+            {
+                return Ok(());
+            }
             self.inner.runtime().sleep(LOGIN_LOOK).await;
         }
-        Ok(())
     }
 }
 
@@ -129,12 +140,8 @@ impl SharedToken {
 #[cfg_attr(target_family = "wasm", async_trait(?Send))]
 impl Credentials for SharedToken {
     async fn token(&self) -> Result<Token> {
-        if let Some(token) = self.inner.known() {
-            return Ok(token);
-        }
-        let token = self.inner.read().await?.token().cloned();
-        self.inner.know(token.as_ref());
-        token.ok_or_else(log_in)
+        // Another program may have changed the account: what is of the one must not be sent to the other.
+        self.inner.row().await?.token().cloned().ok_or_else(log_in)
     }
 
     async fn refresh(&self, rejected: &Token) -> Result<Token> {
@@ -146,6 +153,14 @@ impl Credentials for SharedToken {
         }));
         told.await.unwrap_or(Err(SyncError::Stopped))
     }
+
+    fn refused(&self, token: &Token) {
+        *lock(&self.inner.refused) = Some(token.clone());
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn log_in() -> SyncError {
@@ -157,26 +172,19 @@ impl Inner {
         self.storage.runtime()
     }
 
-    fn known(&self) -> Option<Token> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn know(&self, token: Option<&Token>) {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = token.cloned();
-    }
-
     async fn renew(&self, rejected: &Token) -> Result<Token> {
         let _turn = self.turn.lock().await;
-        let token = loop {
+        if let Some(token) = self.row().await?.token().filter(|token| *token != rejected) {
+            return Ok(token.clone());
+        }
+        loop {
             match self.claim(rejected.clone()).await? {
-                Claim::Ours(tokens) => break self.renew_these(tokens).await,
-                Claim::Replaced(token) => break Ok(token),
-                Claim::LogIn => break Err(log_in()),
+                Claim::Ours(tokens) => return self.renew_these(tokens).await,
+                Claim::Replaced(token) => return Ok(token),
+                Claim::LogIn => return Err(log_in()),
                 Claim::Elsewhere => self.runtime().sleep(LOOK).await,
             }
-        };
-        self.know(token.as_ref().ok());
-        token
+        }
     }
 
     async fn renew_these(&self, tokens: Tokens) -> Result<Token> {
@@ -187,21 +195,46 @@ impl Inner {
                 Err(SyncError::Timeout { during: "renewing the token", after: RENEWAL })
             }
         };
-        let refused = matches!(&renewed, Err(SyncError::Unauthorized { .. }));
-        let (row, error) = match renewed {
-            Ok(renewed) => (Row::of(renewed), None),
-            Err(error) => (Row::of(tokens.clone()).refused(refused), Some(error)),
+        match renewed {
+            Ok(new) => {
+                *lock(&self.unwritten) = Some(Renewed { old: tokens.access, new });
+                self.row().await?.token().cloned().ok_or_else(log_in)
+            }
+            Err(error) => {
+                let refused = matches!(error, SyncError::Unauthorized { .. });
+                self.replace(tokens.access.clone(), Row::of(tokens).refused(refused)).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// The row. What was got and could not be written is written first, or else is told as if it were: an identity provider takes
+    /// a refresh token once, so nobody gets it again.
+    async fn row(&self) -> Result<Row> {
+        let Some(Renewed { old, new }) = lock(&self.unwritten).clone() else {
+            return self.read().await;
         };
-        // Who has logged in meanwhile is not logged out.
-        let old = tokens.access;
-        let now = self.decide(move |found| match found.access() == Some(&old) {
+        let renewed = Row::of(new);
+        match self.replace(old.clone(), renewed.clone()).await {
+            Ok(row) => {
+                lock(&self.unwritten).take_if(|it| it.old == old);
+                Ok(row)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a renewed token could not be written yet");
+                let row = self.read().await?;
+                Ok(if row.access() == Some(&old) { renewed } else { row })
+            }
+        }
+    }
+
+    /// Writes the row if it has this token. Who has logged in meanwhile is not logged out. Tells what it is then.
+    async fn replace(&self, old: Token, row: Row) -> Result<Row> {
+        self.decide(move |found| match found.access() == Some(&old) {
             true => (row.clone(), Some(row.clone())),
             false => (found, None),
-        });
-        match (now.await?.token(), error) {
-            (_, Some(error)) => Err(error),
-            (token, None) => token.cloned().ok_or_else(log_in),
-        }
+        })
+        .await
     }
 
     /// Looks what to do, and says that this program does it.
@@ -241,12 +274,12 @@ impl Inner {
             Batch::new().step(read_meta(&[TOKEN])).then(move |trace| {
                 let row = Row::among(trace.found(0)).map_err(|error| abort(&error))?;
                 let (answered, write) = decide(row);
-                *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answered);
+                *lock(&answer) = Some(answered);
                 Ok(write.map(|row| write_meta(vec![(TOKEN, row.encode())])).into_iter().collect())
             })
         };
         self.storage.apply(batch).await.during("keeping the token")?;
-        let answered = answer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let answered = lock(&answer).clone();
         answered.ok_or_else(|| SyncError::corrupt("the row of the token", "nothing was decided"))
     }
 }

@@ -62,7 +62,8 @@ pub fn encode_request(request: &LogRequest) -> Result<Vec<u8>> {
 /// The request of these bytes, with at most so many transactions: each takes more memory than bytes on the wire.
 ///
 /// # Errors
-/// [`SyncError::Corrupt`] for bytes that are none; [`SyncError::Protocol`] for another version, and for more transactions.
+/// [`SyncError::Corrupt`] for bytes that are none; [`SyncError::Protocol`] for another version; [`SyncError::FrameTooLarge`] for more
+/// transactions, whose numbers are those of transactions.
 pub fn decode_request(bytes: &[u8], most_transactions: usize) -> Result<LogRequest> {
     let what = "a log request";
     let mut reader = Reader::new(bytes, what);
@@ -77,8 +78,8 @@ pub fn decode_request(bytes: &[u8], most_transactions: usize) -> Result<LogReque
             return Err(SyncError::corrupt(what, "it appends nothing"));
         }
         if count > most_transactions {
-            let reason = format!("{count} transactions are more than {most_transactions}");
-            return Err(SyncError::Protocol { during: "reading a log request", reason });
+            let (bytes, limit) = (count as u64, most_transactions as u64);
+            return Err(SyncError::FrameTooLarge { bytes, limit });
         }
         for _ in 0..count {
             let sequence = reader.varint()?;

@@ -52,6 +52,16 @@ async fn c66_a_server_that_wants_to_be_left_alone_says_for_how_long() {
     assert!(after(read(429, &[], "").await) >= SECOND);
     let exact = r#"{"code": "rate_limited", "message": "", "retry_after_ms": 250}"#;
     assert_eq!(after(read(429, &[PROBLEM], exact).await), Duration::from_millis(250));
+    // But not without an end: what is between may have been told so by mistake, or be another one soon.
+    let (years, minute) = (("retry-after", "99999999"), SECOND * 60);
+    assert_eq!(after(read(503, &[years, HTML], "").await), minute * 5);
+    assert_eq!(after(read(429, &[years, HTML], "").await), minute * 5);
+    for code in ["rate_limited", "too_many_rooms", "unavailable"] {
+        let endless = format!(r#"{{"code": "{code}", "retry_after_ms": {}}}"#, u64::MAX);
+        assert_eq!(after(read(503, &[PROBLEM], &endless).await), minute * 60);
+        let by_header = format!(r#"{{"code": "{code}"}}"#);
+        assert_eq!(after(read(503, &[PROBLEM, years], &by_header).await), minute * 60);
+    }
     let busy = r#"{"code": "unavailable"}"#;
     let header = [PROBLEM, ("retry-after", "2")];
     assert_eq!(after(read(503, &header, busy).await), SECOND * 2);

@@ -3,11 +3,14 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use storex_core::Storage;
+use storex_memory::TestRuntime;
 use storex_sync::http::{Credentials, SharedToken, Token, TokenSource, Tokens};
-use storex_sync::{Result, SharedSyncLog, SyncError};
+use storex_sync::{Cursor, Result, SharedSyncLog, SyncError, SyncLog};
 
 use crate::fake::FakeServer;
-use crate::support::{Device, schema, shared_log};
+use crate::support::slow::Unwritable;
+use crate::support::{Device, another_log, schema, shared_log};
 use crate::{ME, SECOND};
 
 /// What the identity provider does.
@@ -192,4 +195,78 @@ async fn whoever_logs_out_is_logged_out_everywhere() {
     let refused = programs[1].refresh(&old).await;
     assert!(matches!(refused, Err(SyncError::Unauthorized { .. })));
     assert!(programs[1].token().await.is_err());
+}
+
+/// One program signs out and logs in to another account; the other one knows the token of the first account.
+#[tokio::test(start_paused = true)]
+async fn what_is_of_one_account_is_not_sent_to_the_one_before() {
+    let (provider, devices, tokens) = programs(2).await;
+    let (first, second) = (shared_log(), another_log());
+    let server = FakeServer::new(&first);
+    server.accept("access 1");
+    server.accept_for("access 2", &second);
+    let logs = [0, 1].map(|n| server.log_of(Arc::new(tokens[n].clone())));
+    devices[0].note("first", "x").await;
+    for (device, log) in devices.iter().zip(&logs) {
+        device.sync(log).await;
+    }
+    devices[0].join(&logs[0]).await.sign_out().await.unwrap();
+    assert_eq!(first.members().await.unwrap(), [], "it was told with the token of its account");
+    let refused = devices[1].join(&logs[1]).await.sync_once().await;
+    assert!(matches!(refused, Err(SyncError::Unauthorized { .. })), "{refused:?}");
+    tokens[0].login(provider.login()).await.unwrap();
+    devices[0].note("second", "x").await;
+    devices[1].sync(&logs[1]).await;
+    let count = async |log: &storex_sync::MemorySharedLog| {
+        log.read(ME, &Cursor::default(), 1 << 20).await.unwrap().transactions.len()
+    };
+    assert_eq!((count(&first).await, count(&second).await), (1, 1));
+    assert_eq!(first.members().await.unwrap(), []);
+}
+
+/// The provider gives tokens, and the server takes none of them.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_login_waits_for_another_token_than_the_refused_one() {
+    let (provider, _devices, programs) = programs(2).await;
+    let server = FakeServer::new(&shared_log());
+    server.accept("none of these");
+    let refused = server.log_of(Arc::new(programs[0].clone())).register(ME).await;
+    assert!(matches!(refused, Err(SyncError::Unauthorized { .. })), "{refused:?}");
+    let waited = tokio::time::timeout(SECOND * 60, programs[0].logged_in()).await;
+    assert!(waited.is_err(), "nobody has logged in");
+    programs[1].login(provider.login()).await.unwrap();
+    tokio::time::timeout(SECOND * 5, programs[0].logged_in()).await.unwrap().unwrap();
+}
+
+/// A provider takes a refresh token once: what it gave in place of it must not be lost.
+#[tokio::test(start_paused = true)]
+async fn a_renewed_token_survives_a_database_that_cannot_be_written() {
+    let (backend, provider) = (Arc::new(Unwritable::default()), Arc::new(Provider::default()));
+    let program = async || {
+        let runtime = Arc::new(TestRuntime::new(1));
+        let storage = Storage::builder(Arc::clone(&backend), schema().build().unwrap(), runtime);
+        let storage = storage.middleware(SyncLog::new()).open().await.unwrap();
+        SharedToken::new(&storage, Arc::clone(&provider) as _)
+    };
+    let (token, other) = (program().await, program().await);
+    token.login(provider.login()).await.unwrap();
+    let (old, new) = (token.token().await.unwrap(), Token::new("access 2"));
+    let renewing = {
+        let (token, old) = (token.clone(), old.clone());
+        tokio::spawn(async move { token.refresh(&old).await })
+    };
+    tokio::time::sleep(SECOND / 10).await;
+    backend.refuse_writes(true);
+    assert_eq!(renewing.await.unwrap().unwrap(), new);
+    for _ in 0..2 {
+        assert_eq!(token.refresh(&old).await.unwrap(), new);
+        assert_eq!(token.token().await.unwrap(), new);
+    }
+    backend.refuse_writes(false);
+    // It is written as soon as that can be.
+    assert_eq!(token.token().await.unwrap(), new);
+    assert_eq!(other.token().await.unwrap(), new);
+    assert_eq!(other.refresh(&new).await.unwrap(), Token::new("access 3"));
+    assert_eq!(token.token().await.unwrap(), Token::new("access 3"));
+    assert_eq!(provider.asked(), 2);
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use storex_core::Runtime;
 use storex_memory::TestRuntime;
 use storex_sync::http::messages::{
-    ChangedAnswer, LogAnswer, Register, UsageAnswer, WatchNews, WatchPlace, WatchToken,
+    ChangedAnswer, Dismiss, LogAnswer, Register, UsageAnswer, WatchNews, WatchPlace, WatchToken,
 };
 use storex_sync::http::{
     Code, Credentials, HttpClient, HttpSharedLog, HttpTransport, Method, Problem, Request,
@@ -47,6 +47,8 @@ struct State {
     requests: Vec<Request>,
     /// The only token that is accepted.
     token: Option<String>,
+    /// But for that of another account, whose log it is.
+    other: Option<(String, Arc<MemorySharedLog>)>,
     most_bytes: Option<usize>,
     sockets: Sockets,
     connects: usize,
@@ -104,6 +106,11 @@ impl FakeServer {
         self.lock().token = Some(token.to_owned());
     }
 
+    /// A token of another account.
+    pub fn accept_for(&self, token: &str, log: &Arc<MemorySharedLog>) {
+        self.lock().other = Some((token.to_owned(), Arc::clone(log)));
+    }
+
     pub fn take_at_most(&self, bytes: usize) {
         self.lock().most_bytes = Some(bytes);
     }
@@ -140,13 +147,20 @@ impl FakeServer {
         self.state.lock().unwrap()
     }
 
-    async fn answer(&self, request: &Request) -> Result<Response, Problem> {
-        let token = self.lock().token.clone();
-        if let Some(token) = token
-            && request.header("authorization") != Some(&format!("Bearer {token}"))
-        {
-            return Err(Problem::new(Code::Unauthorized, "the token has expired"));
+    /// The log of whoever asks, if the token is accepted.
+    fn log_of_caller(&self, request: &Request) -> Option<Arc<MemorySharedLog>> {
+        let state = self.lock();
+        let token = request.header("authorization").and_then(|it| it.strip_prefix("Bearer "));
+        match (&state.token, &state.other) {
+            (_, Some((other, log))) if token == Some(other) => Some(Arc::clone(log)),
+            (Some(accepted), _) if token != Some(accepted) => None,
+            _ => Some(Arc::clone(&self.log)),
         }
+    }
+
+    async fn answer(&self, request: &Request) -> Result<Response, Problem> {
+        let expired = || Problem::new(Code::Unauthorized, "the token has expired");
+        let log = self.log_of_caller(request).ok_or_else(expired)?;
         if self.lock().most_bytes.is_some_and(|most| request.body.len() > most) {
             return Err(Problem::new(Code::BodyTooLarge, "too large"));
         }
@@ -160,13 +174,13 @@ impl FakeServer {
         match (request.method, path) {
             (Method::Post, "/v1/devices") => {
                 let body: Register = serde_json::from_slice(&plain(request)).unwrap();
-                let log = self.log.register(body.device).await.map_err(failed)?;
+                let log = log.register(body.device).await.map_err(failed)?;
                 Ok(json(&LogAnswer { log }))
             }
             (Method::Post, "/v1/log/exchange") => {
                 let asked = wire::decode_request(&plain(request), 1000).map_err(failed)?;
                 let limit = parameter("limit").parse().unwrap();
-                let page = self.log.exchange(&asked, limit).await.map_err(failed)?;
+                let page = log.exchange(&asked, limit).await.map_err(failed)?;
                 Ok(match page {
                     Some(page) => typed(wire::PAGE_TYPE, wire::encode_page(&page)),
                     None => Response { status: 204, ..Response::default() },
@@ -178,13 +192,18 @@ impl FakeServer {
                 let wait = Duration::from_secs(parameter("wait").parse().unwrap());
                 let changed = tokio::select! {
                     biased;
-                    changed = self.log.changed(device, &after) => changed.map(|()| true),
+                    changed = log.changed(device, &after) => changed.map(|()| true),
                     () = tokio::time::sleep(wait) => Ok(false),
                 };
                 Ok(json(&ChangedAnswer { changed: changed.map_err(failed)? }))
             }
+            (Method::Post, "/v1/log/dismiss") => {
+                let body: Dismiss = serde_json::from_slice(&plain(request)).unwrap();
+                log.dismiss(body.device).await.map_err(failed)?;
+                Ok(Response { status: 204, ..Response::default() })
+            }
             (Method::Get, "/v1/log/usage") => {
-                let usage = self.log.snapshots().unwrap().usage().await.map_err(failed)?;
+                let usage = log.snapshots().unwrap().usage().await.map_err(failed)?;
                 Ok(json(&UsageAnswer::from(usage)))
             }
             _ => Err(Problem::new(Code::NotFound, "no such thing")),

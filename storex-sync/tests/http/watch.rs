@@ -72,7 +72,7 @@ async fn c64_a_websocket_that_says_nothing_is_noticed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_websocket_that_is_lost_is_opened_again() {
-    for code in [1001, 1006, 1011] {
+    for code in [1001, 1006, 1011, 4408] {
         let server = FakeServer::new(&shared_log());
         let log = server.shared_log();
         let (_, after) = news(&server, &log, 1).await;

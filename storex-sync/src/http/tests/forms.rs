@@ -64,7 +64,7 @@ fn another_version_is_told_as_such() {
 #[test]
 fn more_transactions_than_are_allowed_are_refused() {
     let refused = decode_request(&vector("log request"), 1).unwrap_err();
-    assert!(matches!(refused, SyncError::Protocol { .. }), "{refused}");
+    assert!(matches!(refused, SyncError::FrameTooLarge { limit: 1, .. }), "{refused}");
 }
 
 #[test]
