@@ -53,7 +53,9 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn keep(partial: &Path, to: &Path) -> Result<()> {
-    File::open(partial).and_then(|file| file.sync_all()).with("writing", partial)?;
+    // Windows flushes only what is open for writing.
+    let file = OpenOptions::new().write(true).open(partial);
+    file.and_then(|file| file.sync_all()).with("writing", partial)?;
     fs::rename(partial, to).with("naming", to)?;
     let folder = to.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Where folders can be opened, the name is made durable too.

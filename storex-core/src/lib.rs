@@ -93,6 +93,7 @@ mod snapshot;
 mod storage;
 mod stream;
 mod summaries;
+mod to_the_end;
 mod transaction;
 mod typed;
 mod upsert;

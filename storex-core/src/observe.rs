@@ -69,9 +69,8 @@ pub trait Observer: MaybeSend + MaybeSync + 'static {
     /// The batch was committed and has changed these objects, in the order in which it did. A batch that was rolled back
     /// or that has changed nothing calls nothing.
     ///
-    /// The operation of the caller ends when this has ended. When the caller drops it meanwhile, the batch may be
-    /// committed without this being called (or called to its end); [`Storage::changes`](crate::Storage::changes) tells of
-    /// every commit.
+    /// The operation of the caller ends when this has ended. When the caller drops it meanwhile, a batch that has come to the
+    /// backend and this go on as a task of the [`Runtime`](crate::Runtime).
     async fn committed(&self, changes: &[ObjectImages]) {
         let _ = changes;
     }

@@ -19,6 +19,7 @@ use crate::record::Record;
 use crate::run::BatchOutcome;
 use crate::runtime::Runtime;
 use crate::schema::{Plan, Registry};
+use crate::to_the_end::ToTheEnd;
 use crate::typed::{Object, TypedCollection};
 use crate::value::{Name, Value};
 use crate::watch::Watch;
@@ -270,7 +271,8 @@ impl Storage {
 
     /// Executes a batch: all of it or nothing.
     ///
-    /// Dropping the future leaves all or nothing: the batch may still be executed.
+    /// Dropping the future leaves all or nothing: the batch may still be executed, and is told of then
+    /// ([`changes`](Self::changes), [`key_news`](Self::key_news)).
     ///
     /// # Errors
     /// As [`Storage::operation`]; nothing was written then.
@@ -298,8 +300,14 @@ impl Storage {
         self.inner.lifecycle.explain(self.commit(batch).await)
     }
 
-    /// Executes a batch and tells of it.
+    /// Executes a batch and tells of it. Once begun both are done, also if the future is dropped: whoever waits for news learns of every
+    /// commit.
     pub(crate) async fn commit(&self, batch: Batch) -> Result<BatchOutcome> {
+        let work = self.clone().commit_and_tell(batch);
+        ToTheEnd::new(Box::pin(work), &**self.runtime()).await
+    }
+
+    async fn commit_and_tell(self, batch: Batch) -> Result<BatchOutcome> {
         let Inner { backend, registry, feed, .. } = &*self.inner;
         let (origin, observers) = (batch.origin, batch.observers.clone());
         let mut outcome = backend.execute(batch).await?;

@@ -9,7 +9,7 @@
 //! | [`append`](crate::SharedSyncLog::append) | [`author`], [`fresh`] |
 //! | [`read`](crate::SharedSyncLog::read) | [`Cursor::position`], [`check_floor`]; a position that the log never came to is [`SyncError::LogReplaced`] |
 //! | [`acknowledge`](crate::SharedSyncLog::acknowledge) | [`Cursor::position`] |
-//! | [`changed`](crate::SharedSyncLog::changed) | [`check_floor`]: a reader below it has news |
+//! | [`changed`](crate::SharedSyncLog::changed) | [`check_floor`]: a reader below it has news, and so has one behind a position that the log never came to |
 //! | [`trim`](crate::SharedSyncLog::trim), [`usage`](crate::Snapshots::usage) | [`known_to_all`] |
 //!
 //! ```

@@ -184,6 +184,24 @@ async fn a_log_that_was_removed_is_another_one_and_its_neighbours_stay() {
     assert!(bob.snapshots().unwrap().page(id, 0).await.unwrap().is_some());
 }
 
+/// There will be no news from where they are, and reading tells them why.
+#[tokio::test]
+async fn who_waits_at_a_log_that_is_removed_is_told_and_its_neighbours_are_not() {
+    let logs = open().await;
+    let [ada, bob] = ["ada", "bob"].map(|name| logs.log(name));
+    for log in [&ada, &bob] {
+        log.append(&[transaction(1), transaction(2)]).await.unwrap();
+    }
+    let place = read(&ada).await.cursor;
+    let [mut at_ada, mut at_bob] = [&ada, &bob].map(|log| Box::pin(log.changed(device(2), &place)));
+    assert!(polled(&mut at_ada).is_none() && polled(&mut at_bob).is_none());
+    logs.remove("ada").await.unwrap();
+    assert!(matches!(polled(&mut at_ada), Some(Ok(()))));
+    assert!(polled(&mut at_bob).is_none());
+    // Whoever begins to wait now too.
+    ada.changed(device(2), &place).await.unwrap();
+}
+
 /// A thousand wait, each at a log of its own; an append to one makes nobody else look.
 #[tokio::test]
 async fn news_of_one_log_cost_those_who_wait_at_others_nothing() {

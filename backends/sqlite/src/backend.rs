@@ -110,7 +110,8 @@ impl SqliteBackend {
     /// write-ahead log beside it and without unused pages. It is on the disk when this returns. The backend need not be
     /// open; the copy has everything that was committed before.
     ///
-    /// The copy is made under the name `<to>.part`. Dropping the future leaves it to its end. While it is made, the `-wal` file grows by what is
+    /// The copy is made under a name of its own beside it, `<to>.….part`; one that is left behind by a program that was killed may be deleted.
+    /// Of several at once to one path one succeeds. Dropping the future leaves it to its end. While it is made, the `-wal` file grows by what is
     /// written.
     ///
     /// ```
@@ -353,6 +354,6 @@ pub(crate) fn flush_directory(path: &Path) -> io::Result<()> {
 
 /// Elsewhere a directory cannot be opened, and needs no flushing.
 #[cfg(not(unix))]
-fn flush_directory(_path: &Path) -> io::Result<()> {
+pub(crate) fn flush_directory(_path: &Path) -> io::Result<()> {
     Ok(())
 }

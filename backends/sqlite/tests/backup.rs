@@ -111,9 +111,8 @@ async fn what_an_interrupted_one_left_behind_is_no_obstacle_and_a_failed_one_lea
     let dir = tempfile::tempdir().unwrap();
     let (storage, backend) = open(&dir.path().join("a.db")).await;
     storage.execute(pair(1)).await.unwrap();
-    fs::write(dir.path().join("copy.db.part"), "half").unwrap();
+    fs::write(dir.path().join("copy.db.0123456789abcdef.part"), "half").unwrap();
     backend.back_up_to(dir.path().join("copy.db")).await.unwrap();
-    assert!(!dir.path().join("copy.db.part").exists());
     let nowhere = dir.path().join("no such folder/copy.db");
     assert!(backend.back_up_to(&nowhere).await.is_err());
     let none = SqliteBackend::open(dir.path().join("none.db")).unwrap();
@@ -122,5 +121,32 @@ async fn what_an_interrupted_one_left_behind_is_no_obstacle_and_a_failed_one_lea
     let mut left: Vec<_> =
         fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, ["a.db", "a.db-shm", "a.db-wal", "copy.db"]);
+    let old = "copy.db.0123456789abcdef.part";
+    assert_eq!(left, ["a.db", "a.db-shm", "a.db-wal", "copy.db", old]);
+}
+
+#[tokio::test]
+async fn of_several_at_once_to_one_path_one_is_whole_and_the_others_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (storage, backend) = open(&dir.path().join("a.db")).await;
+    let notes = (0..2000).map(|n| note(&format!("{n}"), &"word ".repeat(100))).collect();
+    storage.execute(Batch::new().create("note", notes)).await.unwrap();
+    for n in 0..5 {
+        let to = dir.path().join(format!("copy {n}.db"));
+        let one = || backend.back_up_to(&to);
+        let (a, b, c) = tokio::join!(one(), one(), one());
+        let (made, refused): (Vec<_>, Vec<_>) = [a, b, c].into_iter().partition(Result::is_ok);
+        assert_eq!(made.len(), 1, "{refused:?}");
+        for refused in refused {
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::Invalid);
+        }
+        let (copy, _) = open(&to).await;
+        let report = copy.custom("integrity_check", json!({})).await.unwrap();
+        assert_eq!(report["ok"], true, "{report}");
+        assert_eq!(copy.count(Query::new("note")).await.unwrap(), 2000);
+        copy.close().await.unwrap();
+    }
+    let names = fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().file_name());
+    let parts = names.filter(|name| name.to_string_lossy().ends_with(".part")).count();
+    assert_eq!(parts, 0);
 }

@@ -9,6 +9,7 @@ use std::future::ready;
 use std::pin::pin;
 
 use super::frame::{Frame, Rows};
+use super::pages::PAGE_BYTES;
 use super::watch::{Lapse, Watch};
 use crate::channel::Channel;
 use crate::error::{Result, SyncError, describe};
@@ -18,6 +19,9 @@ const BESIDE_PAGES: usize = 8;
 
 /// Bytes of frames that may wait to be looked at; one frame always may.
 const WAITING_BYTES: usize = 32 << 20;
+
+/// Bytes of a page that is made ready while another one is committed, at most: its frame is kept beside its rows until it is committed.
+const MOST_AHEAD: usize = 8 * PAGE_BYTES;
 
 /// One end of a channel.
 #[derive(Debug)]
@@ -175,14 +179,14 @@ impl<'a> Line<'a> {
         Ok(None)
     }
 
-    /// The page of rows that is next, if it is here already. Nothing else is looked at, and no pause is heard: each in its turn.
+    /// The page of rows that is next, if it is here already and not too large to be held beside another one. Nothing else is looked at, and no pause is heard: each in its turn.
     pub(super) async fn rows_ahead(&mut self) -> Result<Option<Rows>> {
         let taken_in = self.take_in().await;
         self.why(taken_in)?;
         let next = self
             .inbox
             .front()
-            .filter(|bytes| Frame::may_be_rows(bytes))
+            .filter(|bytes| bytes.len() <= MOST_AHEAD && Frame::may_be_rows(bytes))
             .map(|bytes| Frame::decode_narrow(bytes, self.most_values));
         let Some(Ok(Frame::Rows(rows))) = next else { return Ok(None) };
         let Some(frame) = self.inbox.pop_front() else { return Ok(None) };

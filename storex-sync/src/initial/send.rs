@@ -199,10 +199,12 @@ impl Sender<'_, '_> {
         offered: &Offered,
         mut tombstones: Tombstones,
     ) -> Result<()> {
-        while let Some(Deleted { devices, objects, .. }) = tombstones.next(&self.source).await? {
+        loop {
+            // Mostly little of much is deleted.
+            let next = self.line.alive(tombstones.next(&self.source)).await?;
+            let Some(Deleted { devices, objects, .. }) = next else { return Ok(()) };
             self.send_deleted(offered, devices, objects).await?;
         }
-        Ok(())
     }
 
     /// Sends clocks of objects that are deleted.

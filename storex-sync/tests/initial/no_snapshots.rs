@@ -3,17 +3,26 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use storex_core::{AutoPk, ErrorKind, Storage};
-use storex_sync::SyncLog;
+use storex_core::{AutoPk, ErrorKind, Runtime, Storage};
+use storex_sync::{MemoryChannel, SyncLog};
 
 use crate::resume::{busy, furnished, leg, whole, work};
 use crate::support::channel::Watched;
 use crate::support::slow::Slow;
 use crate::support::{Device, assert_in_step, dump, parked_count, schema, settle, shared_log};
+use crate::told::{one_way, row_by_row};
+
+/// Where the clocks of all objects are.
+const CLOCKS: &str = "_storex_clock";
 
 /// The same data, in a database that has no snapshots.
 async fn without_snapshots(device: Device) -> Device {
     let backend = Slow::without_snapshots(&device.backend);
+    behind(device, backend).await
+}
+
+/// The same data, in this database.
+async fn behind(device: Device, backend: Slow) -> Device {
     let runtime = Arc::clone(&device.runtime);
     let storage = Storage::builder(backend, schema().build().unwrap(), runtime);
     let storage = storage.middleware(AutoPk::new()).middleware(SyncLog::new());
@@ -44,6 +53,27 @@ async fn what_is_written_during_a_run_that_is_cut_is_there_after_the_next() {
         assert_in_step(&[&a, &b]).await;
         assert!(b.sync(&log).await.is_idle(), "frame {cut_at}");
     }
+}
+
+/// The clocks of what was created again are looked through for what is deleted, page by page, and none is found for minutes.
+#[tokio::test(start_paused = true)]
+async fn who_looks_long_for_what_is_deleted_gives_signs_of_life() {
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    for id in ["a", "b", "c", "d", "e"] {
+        a.note(id, "first").await;
+        a.delete("note", json!({"id": id})).await;
+        a.note(id, "again").await;
+    }
+    let backend = Slow::to_read(&a.backend, |query| &*query.collection == CLOCKS);
+    let a = behind(a, backend).await;
+    let begun = a.runtime.now();
+    let (sent, received) =
+        one_way(&row_by_row(&a).await, &row_by_row(&b).await, MemoryChannel::pair()).await;
+    sent.unwrap();
+    received.unwrap();
+    let took = a.runtime.now().0 - begun.0;
+    assert!(took > 5 * 60_000, "{took} ms: longer than silence is borne");
+    assert_eq!(dump(&b).await, dump(&a).await);
 }
 
 /// Both write, during the runs too, of which the last is the only one that is not cut.

@@ -12,21 +12,28 @@ use storex_core::{
 use storex_memory::MemoryBackend;
 use tokio::time::sleep;
 
-/// A database that takes a second for the batches that `is_slow` picks. It has no snapshots.
+/// A database that takes a second for the batches that `is_slow` picks, and a minute for the queries that `is_slow_to_read` picks. It has no
+/// snapshots.
 #[derive(Debug)]
 pub struct Slow {
     backend: Arc<MemoryBackend>,
     is_slow: fn(&Batch) -> bool,
+    is_slow_to_read: fn(&Query) -> bool,
 }
 
 impl Slow {
     pub fn new(is_slow: fn(&Batch) -> bool) -> Self {
-        Self { backend: Arc::default(), is_slow }
+        Self { backend: Arc::default(), is_slow, is_slow_to_read: |_| false }
     }
 
     /// This database without its snapshots, and as fast as it is.
     pub fn without_snapshots(backend: &Arc<MemoryBackend>) -> Self {
-        Self { backend: Arc::clone(backend), is_slow: |_| false }
+        Self::to_read(backend, |_| false)
+    }
+
+    /// This database, slow to read.
+    pub fn to_read(backend: &Arc<MemoryBackend>, is_slow_to_read: fn(&Query) -> bool) -> Self {
+        Self { backend: Arc::clone(backend), is_slow: |_| false, is_slow_to_read }
     }
 }
 
@@ -47,6 +54,9 @@ impl Backend for Slow {
     }
 
     async fn find(&self, query: Query) -> Result<Vec<Record>> {
+        if (self.is_slow_to_read)(&query) {
+            sleep(Duration::from_secs(60)).await;
+        }
         self.backend.find(query).await
     }
 

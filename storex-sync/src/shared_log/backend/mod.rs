@@ -232,6 +232,10 @@ impl SharedSyncLog for BackendSharedLog {
             if !self.storage.find(first).await.during(during)?.is_empty() {
                 return Ok(());
             }
+            // A log that was removed, or put back, has not come to where the reader was: reading tells so.
+            if position > self.end().await? {
+                return Ok(());
+            }
             news.next().await.ok_or(SyncError::Closed { during })?;
         }
     }
