@@ -313,6 +313,12 @@ pub enum SyncError {
         /// What it is, with its device and number.
         what: String,
     },
+    /// Several keys have come after the one that this device uses, and neither's maker knew the other: two devices have rotated at once, or
+    /// one that was left out has put in a key of its own. Nothing is sent until it is known which one counts.
+    #[error(
+        "the keys were changed in two ways at once, and nobody can tell which one counts: enter the new passphrase (`EncryptedSharedLog::unlock`), have another device hand over its keys (`learn`), or change them again (`rotate`)"
+    )]
+    RivalKeys,
     /// Something in the shared log was not encrypted by a device that has its key: it is damaged, was forged, or was put there without
     /// encryption. Nothing of it was applied.
     #[error("{what} cannot be decrypted: {reason}")]
@@ -375,7 +381,7 @@ impl SyncError {
             Self::NoSnapshots | Self::KeepsNoKeys => ErrorKind::Unsupported,
             Self::WrongPassphrase | Self::FormerPassphrase => ErrorKind::Invalid,
             Self::NotAuthentic { .. } => ErrorKind::Corrupt,
-            Self::HasKeys | Self::KeyExists { .. } => ErrorKind::Conflict,
+            Self::HasKeys | Self::RivalKeys | Self::KeyExists { .. } => ErrorKind::Conflict,
             Self::Transport { .. } | Self::LockFile { .. } => ErrorKind::Io,
             Self::HeldElsewhere | Self::LeaseLost => ErrorKind::Busy,
             Self::Closed { .. } => ErrorKind::Closed,

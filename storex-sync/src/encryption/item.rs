@@ -1,5 +1,7 @@
 //! [`Item`]: a key as it is kept in a shared log, sealed to whom it is for. The form is in `docs/wire-format.md`.
 
+use std::collections::BTreeSet;
+
 use curve25519_dalek::MontgomeryPoint;
 use sha2::{Digest, Sha256};
 use storex_core::Runtime;
@@ -155,7 +157,7 @@ impl Item {
         })
     }
 
-    /// Tries the passphrase, as often as there are `attempts` left.
+    /// Tries the passphrase, as often as there are `attempts` left. `None` says nothing when there are none left.
     pub(super) async fn open_with_passphrase(
         &self,
         passphrase: &Passphrase,
@@ -173,16 +175,26 @@ impl Item {
         Ok(None)
     }
 
-    pub(super) fn is_opened_by_passphrases(&self) -> bool {
-        self.slots.iter().any(|slot| matches!(slot, Slot::Passphrase { .. }))
+    /// How many passphrases open it.
+    pub(super) fn passphrases(&self) -> usize {
+        self.slots.iter().filter(|slot| matches!(slot, Slot::Passphrase { .. })).count()
     }
 
     /// The keys before this one, as its maker knew them. Whoever has made the item had all of them.
+    ///
+    /// A key has no greater number than there are keys, so that nobody uses the numbers up.
     pub(super) fn former(&self, key: &DataKey) -> Result<Vec<Generation>> {
         let header = header(b"storex-encryption 1 former keys", self.id, self.number);
         let plain = decrypt(key.keys(), &self.former_nonce, &header, &self.former);
         let plain = plain.ok_or_else(|| SyncError::corrupt(WHAT, "what was before it is damaged"));
-        read_generations(&Zeroizing::new(plain?))
+        let former = read_generations(&Zeroizing::new(plain?))?;
+        let names: BTreeSet<_> = former.iter().map(|it| it.key.id()).collect();
+        let most = (names.len() as u64).saturating_add(1);
+        let mut numbers = former.iter().map(|it| it.number).chain([self.number]);
+        if !numbers.all(|number| (1..=most).contains(&number)) {
+            return Err(SyncError::corrupt(WHAT, "a number in it is greater than there are keys"));
+        }
+        Ok(former)
     }
 
     pub(super) fn encode(&self) -> Result<Vec<u8>> {

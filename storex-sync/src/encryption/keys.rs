@@ -1,17 +1,17 @@
 //! Where the keys come from, and who gets them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use storex_core::Runtime;
 
 use super::access::Access;
-use super::data_key::DataKey;
+use super::data_key::KeyId;
 use super::found::{Found, Named, fetch, take};
 use super::item::{Item, name_of};
-use super::log::{EncryptedSharedLog, State};
+use super::log::EncryptedSharedLog;
 use super::passphrase::Passphrase;
-use super::ring::{By, Generation, KeyRing};
+use super::ring::{Generation, KeyRing};
 use crate::error::{Result, SyncError};
 use crate::shared_log::{SealedKeyName, SealedKeys, SealedTransaction, SharedSyncLog};
 
@@ -20,7 +20,7 @@ const ATTEMPTS: u32 = 16;
 
 impl EncryptedSharedLog {
     /// Makes the first key of a log, and leaves it there for others. On one device: the others [`open`](Self::open) the log. If two do it
-    /// at the same moment with one passphrase, both keys are good, and all devices choose the same one to go on with.
+    /// at the same moment with one passphrase, both keys are good: whoever has one of them comes by the other.
     ///
     /// # Errors
     /// [`SyncError::HasKeys`] when the log has keys; [`SyncError::KeepsNoKeys`]; those of the log.
@@ -58,93 +58,81 @@ impl EncryptedSharedLog {
             found.add(name, &bytes);
         }
         let items = found.items();
-        if !items.iter().any(Item::is_opened_by_passphrases) {
+        if !items.iter().any(|it| it.passphrases() > 0) {
             return Err(SyncError::NoKeys);
         }
         let mut attempts = ATTEMPTS;
         for item in &items {
             if let Some(key) = item.open_with_passphrase(passphrase, &mut attempts).await? {
-                let key = Generation { number: item.number, key: Arc::new(key) };
-                let this = Self::new(log, KeyRing::of(key.clone()), runtime);
-                this.state().ring.adopt(key.clone(), item.former(&key.key)?, By::Passphrase);
+                let Ok(former) = item.former(&key) else { continue };
+                let mut ring = KeyRing::of(Generation { number: item.number, key: Arc::new(key) });
+                former.into_iter().for_each(|it| ring.insert(it));
+                let this = Self::new(log, ring, runtime);
                 this.state().found = found;
-                this.try_passphrase(passphrase, attempts).await?;
+                for id in this.try_passphrase(passphrase, attempts).await? {
+                    this.state().ring.go_on_with_first(id);
+                }
                 return Ok(this);
             }
         }
         Err(SyncError::WrongPassphrase)
     }
 
-    /// Takes up keys that a passphrase opens: after [`SyncError::UnknownKey`], with the passphrase that is in force since. Then make an
-    /// exchange ([`ContinuousSync::sync_now`](crate::ContinuousSync::sync_now)). See [`open`](Self::open) for how long it takes.
+    /// Takes up keys that a passphrase opens: after [`SyncError::UnknownKey`] or [`SyncError::RivalKeys`], with the passphrase that is in
+    /// force since. Then make an exchange ([`ContinuousSync::sync_now`](crate::ContinuousSync::sync_now)). The passphrase is tried on the
+    /// keys that are here too, as one of before says nothing about which key is in force; see [`open`](Self::open) for how long
+    /// each takes.
     ///
     /// # Errors
-    /// [`SyncError::WrongPassphrase`] when it opens none of the keys that are missing here; [`SyncError::KeepsNoKeys`]; those of the log.
+    /// [`SyncError::WrongPassphrase`] when it opens none of the keys that are missing or undecided here; [`SyncError::KeepsNoKeys`];
+    /// [`SyncError::Corrupt`] when there are too many passphrases to try; those of the log.
     pub async fn unlock(&self, passphrase: &Passphrase) -> Result<()> {
         self.log.keys().ok_or(SyncError::KeepsNoKeys)?;
         self.look_for_keys().await?;
-        let ring = self.key_ring();
-        if self.found_items().iter().all(|item| ring.get(item.id).is_some()) {
+        if self.unopened().is_empty() {
             return Ok(());
         }
-        match self.try_passphrase(passphrase, ATTEMPTS).await? {
-            0 => Err(SyncError::WrongPassphrase),
-            _ => Ok(()),
+        let is_former = self.opens_known(passphrase).await?;
+        let opened = self.try_passphrase(passphrase, ATTEMPTS).await?;
+        if opened.is_empty() {
+            return Err(SyncError::WrongPassphrase);
         }
+        let mut state = self.state();
+        for id in &opened {
+            state.ring.go_on_with_first(*id);
+        }
+        // Whoever makes a key that is to be followed takes a new passphrase.
+        let mut later = opened.iter().filter(|id| !is_former && !state.ring.is_first(**id));
+        if let Some(id) = later.next().copied() {
+            state.ring.go_on_with(id);
+        }
+        state.take_up(self.device.as_ref());
+        Ok(())
     }
 
     /// Takes up the keys of another device that was handed over ([`KeyRing::receive`](crate::KeyRing), feature `pairing`).
     pub fn learn(&self, keys: KeyRing) {
-        self.state().ring.merge(keys);
+        let mut state = self.state();
+        state.merge(keys);
+        state.take_up(self.device.as_ref());
     }
 
     /// Lets others come by the key that is in force, and by those before it: a device, or whoever knows a passphrase. Nobody is left out by
     /// it; a former passphrase goes on opening what it has opened.
     ///
     /// # Errors
-    /// [`SyncError::KeepsNoKeys`]; those of the log. Nobody was let in then.
+    /// [`SyncError::UnknownKey`] and [`SyncError::RivalKeys`] when it is not known which key is in force; [`SyncError::KeepsNoKeys`]; those of
+    /// the log. Nobody was let in then.
     pub async fn grant(&self, access: &Access) -> Result<()> {
+        self.refuse_if_undecided()?;
         let (current, former) = self.current();
         let item = Item::new(&current, &former, &*self.runtime)?;
         let item = item.seal_to(access, &current.key, &*self.runtime).await?;
         self.leave(&item).await
     }
 
-    /// Goes on with another key, which only these get (and this device). Whoever else has the keys up to now, a device that was lost say,
-    /// cannot read what is encrypted from then on; what was encrypted before, it can. Devices that are in the access and were told their
-    /// [device key](Self::device) follow by themselves; others need the new passphrase ([`unlock`](Self::unlock)), or the keys of a device
-    /// that has them ([`learn`](Self::learn)).
-    ///
-    /// A passphrase has to be one that was not in use here before: whoever is left out may know that one.
-    ///
-    /// The other devices learn of it when they open the log again or read something that was encrypted with the new key. So make an exchange
-    /// behind it that sends something, and keep the [`key_ring`](Self::key_ring) if the application keeps it. Where two devices rotate at
-    /// once, each goes on with its own key, both are read by whoever gets both, and the next rotation brings them together.
-    ///
-    /// Dropped while it waits, it has happened or not; called again, it makes yet another key.
-    ///
-    /// # Errors
-    /// [`SyncError::FormerPassphrase`]; [`SyncError::UnknownKey`] when there are later keys that are not here; [`SyncError::KeepsNoKeys`];
-    /// those of the log. The key in force is as before then.
-    pub async fn rotate(&self, access: &Access) -> Result<()> {
-        self.look_for_keys().await?;
-        self.refuse_if_left_out()?;
-        if let Some(passphrase) = &access.passphrase {
-            self.refuse_former(passphrase).await?;
-        }
-        let (current, mut former) = self.current();
-        former.insert(0, current);
-        let number = self.state().ring.last_number().saturating_add(1);
-        let key = Generation { number, key: Arc::new(DataKey::generate(&*self.runtime)) };
-        let item = Item::new(&key, &former, &*self.runtime)?;
-        let item = item.seal_to(access, &key.key, &*self.runtime).await?;
-        // Before it is in the log: whoever is interrupted behind that still has it.
-        self.state().ring.insert(key);
-        self.leave(&item).await
-    }
-
     /// Keeps a sealed key in the log, and takes note of it.
-    async fn leave(&self, item: &Item) -> Result<()> {
+    pub(super) async fn leave(&self, item: &Item) -> Result<()> {
         let bytes = item.encode()?;
         let name = name_of(&bytes);
         self.store()?.put(name, &bytes).await?;
@@ -154,9 +142,8 @@ impl EncryptedSharedLog {
 
     fn take_note(&self, items: impl IntoIterator<Item = Named>) {
         let mut state = self.state();
-        let State { ring, found } = &mut *state;
-        items.into_iter().for_each(|(name, bytes)| found.add(name, &bytes));
-        found.open(ring, self.device.as_ref());
+        items.into_iter().for_each(|(name, bytes)| state.found.add(name, &bytes));
+        state.take_up(self.device.as_ref());
     }
 
     fn store(&self) -> Result<&dyn SealedKeys> {
@@ -172,13 +159,14 @@ impl EncryptedSharedLog {
     async fn join_rivals(&self, passphrase: &Passphrase) -> Result<()> {
         let (own, _) = self.current();
         self.look_for_keys().await?;
-        if self.try_passphrase(passphrase, ATTEMPTS).await? == 0 {
+        let opened = self.try_passphrase(passphrase, ATTEMPTS).await?;
+        if opened.is_empty() {
             return Ok(());
         }
+        opened.into_iter().for_each(|id| self.state().ring.go_on_with_first(id));
         let rivals: Vec<_> = {
             let state = self.state();
-            let all = std::iter::once(state.ring.current().clone()).chain(state.ring.former());
-            all.filter(|it| it.key.id() != own.key.id()).collect()
+            state.ring.all().into_iter().filter(|it| it.key.id() != own.key.id()).collect()
         };
         let mut item = Item::new(&own, &[], &*self.runtime)?;
         for rival in rivals {
@@ -187,42 +175,55 @@ impl EncryptedSharedLog {
         self.leave(&item).await
     }
 
-    /// Tries a passphrase on what is not open yet; how many it has opened.
-    async fn try_passphrase(&self, passphrase: &Passphrase, mut attempts: u32) -> Result<u32> {
-        let mut opened = 0;
-        for item in self.found_items() {
-            if self.state().ring.get(item.id).is_some() {
+    /// Tries a passphrase on what is not open yet, or undecided; the keys that it has opened, the latest first.
+    async fn try_passphrase(
+        &self,
+        passphrase: &Passphrase,
+        mut attempts: u32,
+    ) -> Result<Vec<KeyId>> {
+        let (mut opened, mut seen) = (Vec::new(), BTreeSet::new());
+        for item in self.unopened() {
+            if seen.contains(&item.id) {
                 continue;
             }
             if let Some(key) = item.open_with_passphrase(passphrase, &mut attempts).await? {
-                opened += 1;
-                take(&mut self.state().ring, &item, Arc::new(key), By::Passphrase);
+                let mut state = self.state();
+                take(&mut state.ring, &item, Arc::new(key));
+                if state.ring.get(item.id).is_some() {
+                    opened.push(item.id);
+                    // Those before it are open by that.
+                    seen.extend(state.found.before(&state.ring, item.id));
+                    seen.insert(item.id);
+                }
             }
         }
         Ok(opened)
     }
 
-    fn found_items(&self) -> Vec<Item> {
-        self.state().found.items()
+    /// The items whose key is not here, or of which it cannot be told whether they count.
+    fn unopened(&self) -> Vec<Item> {
+        let state = self.state();
+        let undecided = state.undecided();
+        let is_open = |it: &Item| state.ring.get(it.id).is_some() && !undecided.contains(&it.id);
+        state.found.items().into_iter().filter(|it| !is_open(it)).collect()
     }
 
-    async fn refuse_former(&self, passphrase: &Passphrase) -> Result<()> {
-        let mut attempts = ATTEMPTS;
-        for item in self.found_items() {
-            if item.open_with_passphrase(passphrase, &mut attempts).await?.is_some() {
-                return Err(SyncError::FormerPassphrase);
-            }
-        }
-        Ok(())
-    }
-
-    fn refuse_if_left_out(&self) -> Result<()> {
+    /// Somebody has made a key that is not here.
+    pub(super) fn refuse_if_left_out(&self) -> Result<()> {
         let state = self.state();
         if state.found.is_left_out(&state.ring) {
             let what = "the latest key in the shared log".to_owned();
             return Err(SyncError::UnknownKey { what });
         }
         Ok(())
+    }
+
+    fn refuse_if_undecided(&self) -> Result<()> {
+        self.refuse_if_left_out()?;
+        match self.state().has_rivals {
+            true => Err(SyncError::RivalKeys),
+            false => Ok(()),
+        }
     }
 
     /// Looks for keys in the log that were not seen yet. Gives the names of all that are there.
@@ -235,7 +236,8 @@ impl EncryptedSharedLog {
 
     /// The log may be another one from here on, or others may have left keys in it.
     pub(super) fn doubt_keys(&self) {
-        self.unsure.store(true, Ordering::Relaxed);
+        let mut state = self.state();
+        state.doubts = state.doubts.wrapping_add(1);
     }
 
     /// Before something is encrypted for the log.
@@ -246,14 +248,18 @@ impl EncryptedSharedLog {
         }
     }
 
-    /// Once for each time that the log was entered: takes up later keys, so that nothing is encrypted with one that others were left out
-    /// for; and sees to it that the log has the keys which are known, as one that was wiped has not.
+    /// Sees to it that nothing is encrypted with a key that others were left out for. Once for each time that the log was entered it looks for
+    /// later keys, and leaves those that are known, which a log that was wiped has not.
     pub(super) async fn leave_keys(&self) -> Result<()> {
-        let Some(store) = self.log.keys().filter(|_| self.unsure.load(Ordering::Relaxed)) else {
-            return Ok(());
+        let (doubts, settled) = {
+            let state = self.state();
+            (state.doubts, state.settled)
+        };
+        let Some(store) = self.log.keys().filter(|_| doubts != settled) else {
+            return self.refuse_if_undecided();
         };
         let there = self.look_for_keys().await?;
-        self.refuse_if_left_out()?;
+        self.refuse_if_undecided()?;
         let known = {
             let state = self.state();
             state.found.known(&state.ring)?
@@ -261,7 +267,8 @@ impl EncryptedSharedLog {
         for (name, bytes) in known.into_iter().filter(|(name, _)| !there.contains(name)) {
             store.put(name, &bytes).await?;
         }
-        self.unsure.store(false, Ordering::Relaxed);
+        // Not what came up meanwhile.
+        self.state().settled = doubts;
         Ok(())
     }
 }

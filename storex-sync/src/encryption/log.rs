@@ -1,15 +1,16 @@
 //! [`EncryptedSharedLog`]: a shared log that sees sizes and times only.
 
 use std::fmt;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use storex_core::Runtime;
 
+use super::data_key::KeyId;
 use super::envelope::{Envelope, Subject, encrypted_len, seal};
 use super::found::Found;
 use super::ring::KeyRing;
+use super::rotation::Made;
 use crate::device_key::DeviceKey;
 use crate::error::{Result, SyncError};
 use crate::shared_log::{
@@ -75,22 +76,81 @@ pub struct EncryptedSharedLog {
     pub(super) runtime: Arc<dyn Runtime>,
     pub(super) device: Option<DeviceKey>,
     pub(super) state: Mutex<State>,
-    /// The log may be another one by now, or have other keys.
-    pub(super) unsure: AtomicBool,
 }
 
 /// What is known of the keys.
 pub(super) struct State {
     pub(super) ring: KeyRing,
     pub(super) found: Found,
+    /// Keys that were made here, and of which nobody knows yet whether they are in the log.
+    pub(super) made: Vec<Made>,
+    /// Several keys have come after the current one, and neither's maker knew the other.
+    pub(super) has_rivals: bool,
+    /// How often the log may have become another one, or have got other keys; and how much of that was looked at.
+    pub(super) doubts: u64,
+    pub(super) settled: u64,
+}
+
+impl State {
+    fn new(ring: KeyRing) -> Self {
+        let (found, made) = (Found::default(), Vec::new());
+        Self { ring, found, made, has_rivals: false, doubts: 1, settled: 0 }
+    }
+
+    /// The keys that were found to have come after the current one, if it cannot be told which of them counts.
+    pub(super) fn undecided(&self) -> Vec<KeyId> {
+        match self.has_rivals {
+            true => self.found.successors(&self.ring, &self.made),
+            false => Vec::new(),
+        }
+    }
+
+    /// Takes the keys of another device that is trusted, and goes on with its current one unless that is before ours: then it is here already.
+    /// Where nothing was seen of how two that are here came about, and for first keys, the numbers have to do.
+    pub(super) fn merge(&mut self, other: KeyRing) {
+        let (ours, theirs) = (self.ring.current().clone(), other.current().clone());
+        let (our_id, their_id) = (ours.key.id(), theirs.key.id());
+        let is_news = self.ring.get(their_id).is_none();
+        self.ring.merge(other);
+        let before_theirs = self.found.before(&self.ring, their_id);
+        let before_ours = self.found.before(&self.ring, our_id);
+        let is_known_as_another = !before_theirs.is_empty() || theirs.rank() > ours.rank();
+        let is_later = (is_news && theirs.number > 1)
+            || before_theirs.contains(&our_id)
+            || (is_known_as_another && !before_ours.contains(&their_id));
+        if is_later {
+            self.ring.go_on_with(their_id);
+        }
+    }
+
+    /// Takes up the keys that can be opened with what is here.
+    pub(super) fn take_up(&mut self, device: Option<&DeviceKey>) {
+        self.found.open(&mut self.ring, device, &self.made);
+        self.follow();
+    }
+
+    /// Goes on with the key that has come after the current one, as long as there is one only, and none that is not here: that may be the one
+    /// which the others use, and this one of somebody who was left out.
+    pub(super) fn follow(&mut self) {
+        self.has_rivals = false;
+        while !self.found.is_left_out(&self.ring) {
+            match self.found.successors(&self.ring, &self.made).as_slice() {
+                [] => return,
+                [next] => self.ring.go_on_with(*next),
+                _ => {
+                    self.has_rivals = true;
+                    return;
+                }
+            }
+        }
+    }
 }
 
 impl EncryptedSharedLog {
     /// Around a log whose keys are here already. Nothing is asked of the log yet.
     #[must_use]
     pub fn new(log: Arc<dyn SharedSyncLog>, keys: KeyRing, runtime: Arc<dyn Runtime>) -> Self {
-        let state = Mutex::new(State { ring: keys, found: Found::default() });
-        Self { log, runtime, device: None, state, unsure: AtomicBool::new(true) }
+        Self { log, runtime, device: None, state: Mutex::new(State::new(keys)) }
     }
 
     /// With the key of this device: later keys that are sealed to it are taken up when they are found in the log.
@@ -171,7 +231,7 @@ impl SharedSyncLog for EncryptedSharedLog {
         let ring = self.key_ring();
         match self.log.append(&seal_all(&ring, transactions)?).await {
             Err(forked @ SyncError::Forked { .. }) => {
-                self.append_again(&ring, transactions, forked).await
+                self.append_again(&ring, transactions, None, forked).await
             }
             done => done,
         }
@@ -198,7 +258,7 @@ impl SharedSyncLog for EncryptedSharedLog {
         };
         let answer = match self.log.exchange(&sealed, limit).await {
             Err(forked @ SyncError::Forked { .. }) => {
-                self.append_again(&ring, append, forked).await?;
+                self.append_again(&ring, append, read.as_ref(), forked).await?;
                 sealed.append.clear();
                 self.log.exchange(&sealed, limit).await?
             }

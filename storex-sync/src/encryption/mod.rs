@@ -21,6 +21,7 @@ mod padding;
 mod passphrase;
 mod repeated;
 mod ring;
+mod rotation;
 mod snapshots;
 #[cfg(test)]
 mod tests;

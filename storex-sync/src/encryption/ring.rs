@@ -23,18 +23,9 @@ pub(super) struct Generation {
 
 impl Generation {
     /// Of two the later; of two that were made at once any two devices say the same.
-    fn rank(&self) -> (u64, KeyId) {
+    pub(super) fn rank(&self) -> (u64, KeyId) {
         (self.number, self.key.id())
     }
-}
-
-/// How a device came by a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum By {
-    Passphrase,
-    Key,
-    /// Anybody who knows the device's public key can seal something to it.
-    Device,
 }
 
 /// The keys of an encrypted shared log: the one that this device encrypts with, and those before it.
@@ -62,9 +53,7 @@ impl KeyRing {
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Zeroizing::new(vec![VERSION]);
-        let first = std::iter::once(self.current.clone());
-        let all: Vec<Generation> = first.chain(self.former().iter().cloned()).collect();
-        out.extend_from_slice(&write_generations(&all));
+        out.extend_from_slice(&write_generations(&self.all()));
         out
     }
 
@@ -108,6 +97,11 @@ impl KeyRing {
         former
     }
 
+    /// The current one first.
+    pub(super) fn all(&self) -> Vec<Generation> {
+        std::iter::once(self.current.clone()).chain(self.former()).collect()
+    }
+
     pub(super) fn last_number(&self) -> u64 {
         self.keys.values().map(|it| it.number).max().unwrap_or(0)
     }
@@ -117,33 +111,28 @@ impl KeyRing {
         self.keys.entry(generation.key.id()).or_insert(generation);
     }
 
-    /// Takes a key that was found in the log, with those that its maker had.
-    ///
-    /// It becomes the one to encrypt with if its maker had ours: else somebody who was left out, and has a key of before, could make
-    /// everybody go on with one that it knows. Of several first keys the greatest is.
-    pub(super) fn adopt(&mut self, found: Generation, former: Vec<Generation>, by: By) {
-        let current = self.current.key.id();
-        let follows =
-            found.number > self.current.number && former.iter().any(|it| it.key.id() == current);
-        let is_known = former.iter().any(|it| self.keys.contains_key(&it.key.id()));
-        if by == By::Device && !is_known {
-            tracing::warn!(key = ?found.key.id(), "a key in the shared log is of nobody who has ours");
-            return;
-        }
-        let are_first = found.number == 1 && self.current.number == 1 && by != By::Device;
-        former.into_iter().for_each(|it| self.insert(it));
-        self.insert(found.clone());
-        if follows || (are_first && found.rank() > self.current.rank()) {
-            self.current = found;
+    /// Takes all keys of another ring, and goes on with its own.
+    pub(super) fn merge(&mut self, other: Self) {
+        other.keys.into_values().for_each(|it| self.insert(it));
+    }
+
+    /// Goes on with a key of the ring.
+    pub(super) fn go_on_with(&mut self, id: KeyId) {
+        if let Some(generation) = self.keys.get(&id) {
+            self.current = generation.clone();
         }
     }
 
-    /// Takes the keys of another device that is trusted.
-    pub(super) fn merge(&mut self, other: Self) {
-        let is_later = other.current.rank() > self.current.rank();
-        other.keys.into_values().for_each(|it| self.insert(it));
-        if is_later {
-            self.current = other.current;
+    pub(super) fn is_first(&self, id: KeyId) -> bool {
+        self.keys.get(&id).is_some_and(|it| it.number == 1)
+    }
+
+    /// Of two first keys the greatest, which any two devices see in the same way.
+    pub(super) fn go_on_with_first(&mut self, id: KeyId) {
+        let Some(generation) = self.keys.get(&id) else { return };
+        let are_first = generation.number == 1 && self.current.number == 1;
+        if are_first && generation.rank() > self.current.rank() {
+            self.current = generation.clone();
         }
     }
 }

@@ -12,11 +12,12 @@ use super::cipher::{decrypt, encrypt};
 use super::data_key::DataKey;
 use super::envelope::{Envelope, Subject, encrypted_len, seal};
 use super::item::{Item, name_of};
+use super::log::EncryptedSharedLog;
 use super::passphrase::{Passphrase, PassphraseCost};
 use super::ring::{Generation, KeyRing};
 use crate::codec_tests::{A, B, assert_vector, vector};
 use crate::device_key::DeviceKey;
-use crate::shared_log::SnapshotId;
+use crate::shared_log::{LogId, MemorySharedLog, SealedTransaction, SharedSyncLog, SnapshotId};
 
 /// No randomness at all: each byte is the same.
 #[derive(Debug)]
@@ -122,6 +123,37 @@ async fn the_vector_of_a_sealed_key() {
     let other = Passphrase::new("Passphrase");
     assert!(read.open_with_passphrase(&other, &mut 1).await.unwrap().is_none());
     assert!(read.former(&first.key).is_err());
+}
+
+/// Whoever was left out can seal a key with one of before.
+#[tokio::test]
+async fn a_key_that_another_key_opens_is_for_reading_only() {
+    let device = DeviceKey::from_bytes([5; 32]);
+    let log = Arc::new(MemorySharedLog::new(LogId([7; 16])));
+    let (first, thiefs) = (generation(1), Generation { number: 2, key: Arc::new(key(9)) });
+    let ring = KeyRing::of(first.clone());
+    let encrypted = EncryptedSharedLog::new(log.clone(), ring, Arc::new(Fixed(4)));
+    let encrypted = encrypted.device(device.clone());
+    let payload = b"Hello".to_vec();
+    let one = |sequence| SealedTransaction { device: B, sequence, payload: payload.clone() };
+    let current = || encrypted.state().ring.current().key.id();
+
+    let slipped_in = Item::new(&thiefs, std::slice::from_ref(&first), &Fixed(4)).unwrap();
+    let slipped_in = slipped_in.seal_to_key(&first.key, &thiefs.key, &Fixed(4)).unwrap();
+    let slipped_in = slipped_in.encode().unwrap();
+    log.keys().unwrap().put(name_of(&slipped_in), &slipped_in).await.unwrap();
+    encrypted.append(&[one(1)]).await.unwrap();
+    assert_eq!(current(), first.key.id());
+    assert!(encrypted.state().ring.get(thiefs.key.id()).is_some());
+
+    let second = generation(2);
+    let item = Item::new(&second, std::slice::from_ref(&first), &Fixed(4)).unwrap();
+    let access = Access::of_devices([device.public()]);
+    let item = item.seal_to(&access, &second.key, &Fixed(4)).await.unwrap().encode().unwrap();
+    log.keys().unwrap().put(name_of(&item), &item).await.unwrap();
+    encrypted.register(B).await.unwrap();
+    encrypted.append(&[one(2)]).await.unwrap();
+    assert_eq!(current(), second.key.id());
 }
 
 #[test]

@@ -100,6 +100,7 @@ rebuilt!(SyncError {
     38 FormerPassphrase {}
     39 UnknownKey { what }
     40 NotAuthentic { what, reason }
+    41 RivalKeys {}
 });
 
 rebuilt!(Error {

@@ -8,7 +8,7 @@ use storex_sync::{
     SealedKeyName, SealedKeys, SealedTransaction, SharedSyncLog, Trimmed,
 };
 
-use super::{FIRST, by, runtime};
+use super::{FIRST, SECOND, by, current, passphrase, runtime};
 use crate::support::{Device, assert_in_step, shared_log};
 
 /// A log whose lists of keys take a while to arrive.
@@ -90,7 +90,9 @@ async fn both_read_the_other_without_being_asked() {
             b.sync(&on_b).await;
         }
         assert_in_step(&[&a, &b]).await;
-        let current = |log: &EncryptedSharedLog| log.key_ring().to_bytes()[1..34].to_vec();
+        // The next rotation has both before it.
+        on_a.rotate(&by(SECOND)).await.unwrap();
+        on_b.unlock(&passphrase(SECOND)).await.unwrap();
         assert_eq!(current(&on_a), current(&on_b));
     }
 }

@@ -12,8 +12,10 @@ mod handover;
 mod passphrases;
 mod repeated;
 mod revoked;
+mod rotated;
 mod secret;
 mod snapshots;
+mod wrapped;
 
 use std::sync::Arc;
 
@@ -60,6 +62,11 @@ async fn open(
 /// On one where the application has kept the keys.
 fn with_ring(log: &Arc<impl SharedSyncLog>, keys: &KeyRing, seed: u64) -> Arc<EncryptedSharedLog> {
     Arc::new(EncryptedSharedLog::new(log.clone(), keys.clone(), runtime(seed)))
+}
+
+/// The key that it encrypts with.
+fn current(log: &EncryptedSharedLog) -> Vec<u8> {
+    log.key_ring().to_bytes()[2..34].to_vec()
 }
 
 /// A key that was left in the log, one by one.

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use storex_sync::{
-    Cursor, Device as DeviceId, EncryptedSharedLog, SealedTransaction, SharedSyncLog, SyncError,
+    Cursor, Device as DeviceId, EncryptedSharedLog, LogRequest, SealedTransaction, SharedSyncLog,
+    SyncError,
 };
 
+use super::wrapped::Wrapped;
 use super::{FIRST, SECOND, by, create, open, runtime};
 use crate::support::log::{Call, Fault, ScriptedLog};
 use crate::support::{Device, assert_in_step, shared_log};
@@ -84,13 +86,18 @@ async fn with_several_keys_some_trimmed_and_some_new() {
     assert_eq!(log.len(), 5);
     encrypted.append(&transactions(3..=7)).await.unwrap();
     assert_eq!(read(&encrypted).await, transactions(1..=7));
-    // What everybody has is dropped, and is passed over together with what is there.
+    // What everybody has is dropped, and is passed over together with what is there and can be read.
     let reader = DeviceId { id: [2; 16], incarnation: 0 };
     let page = encrypted.read(reader, &Cursor::default(), ALL).await.unwrap();
     encrypted.acknowledge(reader, &page.cursor).await.unwrap();
     assert_eq!(encrypted.trim().await.unwrap().transactions, 6);
     rotate(&encrypted, 4).await;
-    encrypted.append(&transactions(1..=8)).await.unwrap();
+    let error = encrypted.append(&transactions(1..=8)).await.unwrap_err();
+    assert!(matches!(error, SyncError::Forked { .. }), "nobody can tell: {error}");
+    // The exchange tells where this device reads, which is behind all that was dropped.
+    let (append, read) = (transactions(1..=8), Some(Cursor::at(6)));
+    let request = LogRequest { device: writer(), acknowledge: None, append, read };
+    encrypted.exchange(&request, ALL).await.unwrap();
     let rest = encrypted.read(reader, &page.cursor, ALL).await.unwrap();
     assert_eq!((rest.transactions, log.len()), (transactions(8..=8), 2));
 }
@@ -115,6 +122,40 @@ async fn nothing_new_is_encrypted_with_an_earlier_key() {
         assert!(matches!(error, SyncError::UnknownKey { .. }), "{error}");
         cursor = log.read(DeviceId::NOBODY, &cursor, 1).await.unwrap().cursor;
     }
+}
+
+/// A log that says what it likes, to get something that a device which was left out can read.
+#[tokio::test]
+async fn nothing_is_encrypted_with_an_earlier_key_for_a_log_that_lies() {
+    let log = Wrapped::new(&shared_log());
+    let encrypted = create(&log, 11).await;
+    encrypted.append(&transactions(1..=3)).await.unwrap();
+    let page = log.read(DeviceId::NOBODY, &Cursor::default(), ALL).await.unwrap();
+    let name_of_key = |it: &SealedTransaction| it.payload[2..18].to_vec();
+    let former = name_of_key(&page.transactions[0]);
+    rotate(&encrypted, 1).await;
+    log.lie();
+    for fresh in [transactions(1..=6), transactions(3..=6), transactions(4..=6)] {
+        let error = encrypted.append(&fresh).await.unwrap_err();
+        assert!(matches!(error, SyncError::Forked { .. }), "{error}");
+    }
+    let given = log.given();
+    assert!(given.len() > 3 && given.iter().all(|it| name_of_key(it) != former));
+}
+
+#[tokio::test]
+async fn what_the_log_has_is_found_with_few_requests() {
+    let log = shared_log();
+    let scripted = ScriptedLog::new(&log);
+    let encrypted = create(&scripted, 11).await;
+    encrypted.append(&transactions(1..=50)).await.unwrap();
+    rotate(&encrypted, 1).await;
+    encrypted.append(&transactions(51..=100)).await.unwrap();
+    rotate(&encrypted, 2).await;
+    scripted.forget();
+    encrypted.append(&transactions(1..=101)).await.unwrap();
+    assert_eq!(read(&encrypted).await, transactions(1..=101));
+    assert!(scripted.calls().len() < 6, "{:?}", scripted.calls());
 }
 
 #[tokio::test]

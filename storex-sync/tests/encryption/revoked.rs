@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use storex_sync::{
-    Access, ContinuousSync, DeviceKey, EncryptedSharedLog, MemorySharedLog, SharedSyncLog,
-    SyncError,
+    Access, ContinuousSync, DeviceKey, EncryptedSharedLog, KeyRing, MemorySharedLog, SealedKeyName,
+    SealedTransaction, SharedSyncLog, SyncError,
 };
 
-use super::{FIRST, SECOND, by, create, open, passphrase, runtime, with_ring};
+use super::{FIRST, SECOND, by, create, current, items, open, passphrase, runtime, with_ring};
 use crate::support::{Device, another_log, assert_in_step, dump_all, shared_log};
 
 fn device_key(seed: u64) -> DeviceKey {
@@ -179,11 +179,14 @@ async fn two_that_rotate_at_once_read_each_other_and_the_next_rotation_unites_th
     a.note("1", "from A").await;
     b.note("2", "from B").await;
     c.note("3", "from C").await;
-    let places = [(&a, &laptop), (&b, &tablet), (&c, &third)];
-    for (device, on) in places.iter().cycle().take(6) {
+    for (device, on) in [(&a, &laptop), (&b, &tablet)].iter().cycle().take(4) {
         device.sync(on).await;
     }
-    assert_in_step(&[&a, &b, &c]).await;
+    assert_in_step(&[&a, &b]).await;
+    // Who has made neither cannot tell which one counts.
+    let error = c.join(&third).await.sync_once().await.unwrap_err();
+    assert!(matches!(error, SyncError::RivalKeys), "{error}");
+    let places = [(&a, &laptop), (&b, &tablet), (&c, &third)];
 
     third.rotate(&all()).await.unwrap();
     c.note("4", "with a key that all follow to").await;
@@ -192,8 +195,132 @@ async fn two_that_rotate_at_once_read_each_other_and_the_next_rotation_unites_th
         device.sync(on).await;
     }
     assert_in_step(&[&a, &b, &c]).await;
-    let current = |log: &EncryptedSharedLog| log.key_ring().to_bytes()[1..34].to_vec();
     assert_eq!([current(&laptop), current(&tablet)], [current(&third), current(&third)]);
+}
+
+/// With a log of its own, somebody who was left out makes as many keys as it likes, and slips them in.
+async fn slip_keys_in(
+    log: &Arc<MemorySharedLog>,
+    stolen: &KeyRing,
+    to: &DeviceKey,
+) -> Arc<EncryptedSharedLog> {
+    let mine = another_log();
+    let thief = with_ring(&mine, stolen, 66);
+    for _ in 0..5 {
+        thief.rotate(&Access::of_devices([to.public()])).await.unwrap();
+    }
+    for item in items(&mine).await {
+        log.keys().unwrap().put(name_of(&item), &item).await.unwrap();
+    }
+    thief
+}
+
+/// One of its own for each item.
+fn name_of(item: &[u8]) -> SealedKeyName {
+    SealedKeyName(item[5..21].try_into().unwrap())
+}
+
+/// It sees the key of the others and those of the thief at once, and cannot tell which ones are good.
+#[tokio::test]
+async fn a_key_that_a_revoked_device_makes_is_not_followed_by_one_that_was_away() {
+    let log = shared_log();
+    let tablets_key = device_key(31);
+    let laptop = create(&log, 11).await;
+    let stolen = laptop.key_ring();
+    laptop.rotate(&by(SECOND).and_devices([tablets_key.public()])).await.unwrap();
+    let thief = slip_keys_in(&log, &stolen, &tablets_key).await;
+    for n in 0..3 {
+        let on = EncryptedSharedLog::new(log.clone(), stolen.clone(), runtime(15));
+        let tablet = Arc::new(on.device(tablets_key.clone()));
+        let b = Device::new(2 + n).await;
+        b.note("1", "not for the thief").await;
+        let (sync, before) = (b.join(&tablet).await, log.len());
+        for _ in 0..2 {
+            let error = sync.sync_once().await.unwrap_err();
+            assert!(matches!(error, SyncError::RivalKeys), "{error}");
+        }
+        let error = tablet.grant(&by("of a guest")).await.unwrap_err();
+        assert!(matches!(error, SyncError::RivalKeys), "{error}");
+        assert_eq!(log.len(), before, "nothing was sent");
+        let error = tablet.unlock(&passphrase(FIRST)).await.unwrap_err();
+        assert!(matches!(error, SyncError::WrongPassphrase), "{error}");
+        match n {
+            0 => tablet.unlock(&passphrase(SECOND)).await.unwrap(),
+            1 => tablet.learn(laptop.key_ring()),
+            _ => tablet.rotate(&by("seven green boats")).await.unwrap(),
+        }
+        sync.sync_once().await.unwrap();
+        assert_eq!(current(&tablet) == current(&laptop), n < 2);
+        assert_ne!(current(&tablet), current(&thief));
+        let error =
+            Device::new(6).await.join(&thief_at(&log, &thief)).await.sync_once().await.unwrap_err();
+        assert!(matches!(error, SyncError::UnknownKey { .. }), "{error}");
+    }
+}
+
+fn one() -> SealedTransaction {
+    let device = storex_sync::Device { id: [1; 16], incarnation: 0 };
+    SealedTransaction { device, sequence: 1, payload: b"not for the thief".to_vec() }
+}
+
+/// From whom the rotation is hidden: until then the thief is one of those who have the key.
+#[tokio::test]
+async fn who_has_followed_a_revoked_device_is_brought_back_by_keys_that_are_handed_over() {
+    brought_back_by_keys_that_are_handed_over(false).await;
+    brought_back_by_keys_that_are_handed_over(true).await;
+}
+
+async fn brought_back_by_keys_that_are_handed_over(is_seen: bool) {
+    let log = shared_log();
+    let tablets_key = device_key(31);
+    let laptop = create(&log, 11).await;
+    let tablet = follower(&log, &tablets_key, 12).await;
+    let thief = slip_keys_in(&log, &laptop.key_ring(), &tablets_key).await;
+    let b = Device::new(2).await;
+    b.note("1", "the thief reads this").await;
+    b.sync(&tablet).await;
+    assert_eq!(current(&tablet), current(&thief));
+
+    let hidden = another_log();
+    let laptop = with_ring(&hidden, &laptop.key_ring(), 14);
+    laptop.rotate(&by(SECOND).and_devices([tablets_key.public()])).await.unwrap();
+    for item in items(&hidden).await {
+        log.keys().unwrap().put(name_of(&item), &item).await.unwrap();
+    }
+    if is_seen {
+        b.note("3", "the thief reads this too").await;
+    }
+    b.sync(&tablet).await;
+    tablet.learn(laptop.key_ring());
+    assert_eq!(current(&tablet), current(&laptop));
+    b.note("2", "not for the thief").await;
+    b.sync(&tablet).await;
+    let error = Device::new(6).await.join(&thief_at(&log, &thief)).await.sync_once().await;
+    assert!(matches!(error.unwrap_err(), SyncError::UnknownKey { .. }));
+}
+
+fn thief_at(log: &Arc<MemorySharedLog>, thief: &EncryptedSharedLog) -> Arc<EncryptedSharedLog> {
+    with_ring(log, &thief.key_ring(), 67)
+}
+
+/// Numbers count for nothing, and cannot be used up.
+#[tokio::test]
+async fn a_key_with_the_greatest_number_is_refused() {
+    let log = shared_log();
+    let tablets_key = device_key(31);
+    let stolen = create(&log, 11).await.key_ring();
+    let tablet = follower(&log, &tablets_key, 12).await;
+    let greatest_but_one = [&[0xfe][..], &[0xff; 8], &[1]].concat();
+    let bytes = [&[1][..], &greatest_but_one, &stolen.to_bytes()[2..]].concat();
+    let thief = with_ring(&log, &KeyRing::from_bytes(&bytes).unwrap(), 66);
+    drop(thief.rotate(&Access::of_devices([tablets_key.public()])).await);
+    assert_eq!(items(&log).await.len(), 2);
+    let before = current(&tablet);
+    for refused in [tablet.rotate(&by(SECOND)).await, tablet.append(&[one()]).await] {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, SyncError::UnknownKey { .. }), "{error}");
+    }
+    assert!(current(&tablet) == before && log.is_empty());
 }
 
 /// Who was left out still has the key of before, and knows the public keys of the others.
@@ -209,24 +336,15 @@ async fn a_key_that_a_revoked_device_makes_is_not_followed() {
     a.note("1", "after").await;
     a.sync(&laptop).await;
     b.sync(&tablet).await;
-    let before = tablet.key_ring().to_bytes()[1..34].to_vec();
+    let before = current(&tablet);
 
-    // With a log of its own it makes as many keys as it likes, and slips them in.
-    let mine = another_log();
-    let thief = with_ring(&mine, &stolen, 66);
-    for _ in 0..5 {
-        thief.rotate(&Access::of_devices([tablets_key.public()])).await.unwrap();
-    }
-    for name in mine.keys().unwrap().names().await.unwrap() {
-        let item = mine.keys().unwrap().get(name).await.unwrap().unwrap();
-        log.keys().unwrap().put(name, &item).await.unwrap();
-    }
+    let thief = slip_keys_in(&log, &stolen, &tablets_key).await;
     let tablet = Arc::new(
         EncryptedSharedLog::new(log.clone(), tablet.key_ring(), runtime(15)).device(tablets_key),
     );
     b.note("2", "not for the thief").await;
     b.sync(&tablet).await;
-    assert_eq!(tablet.key_ring().to_bytes()[1..34], before);
+    assert_eq!(current(&tablet), before);
     let reading = with_ring(&log, &thief.key_ring(), 67);
     let error = Device::new(6).await.join(&reading).await.sync_once().await.unwrap_err();
     assert!(matches!(error, SyncError::UnknownKey { .. }), "{error}");

@@ -336,6 +336,7 @@ pub(super) fn errors() -> Vec<SyncError> {
         SyncError::WrongPassphrase,
         SyncError::FormerPassphrase,
         SyncError::UnknownKey { what: "transaction 3 of device 0a".to_owned() },
+        SyncError::RivalKeys,
         SyncError::NotAuthentic { what: "a page".to_owned(), reason: reason() },
     ];
     let storage = storage_errors().into_iter();
