@@ -80,7 +80,7 @@ impl Observer for Silent {}
 /// That A and B are not equal is no error but told by [`Report::equal`].
 ///
 /// # Errors
-/// [`CliError`].
+/// [`CliError`](crate::CliError).
 pub async fn run(
     options: &Options,
     folder: &Folder,
