@@ -412,6 +412,8 @@ async fn an_exchange_that_reads_early_can_be_cancelled_anywhere() {
         let cut_at = step / 2 * cut;
         let whole = timeout(cut_at, sync.sync_once()).await;
         log.heal();
+        // What the database has begun it brings to its end.
+        sleep(Duration::from_secs(2)).await;
         let before = notes_of(&storage).await;
         let rest = sync.sync_once().await.unwrap().received.transactions;
         assert_eq!(notes_of(&storage).await, 3, "cut {cut}");
