@@ -30,7 +30,7 @@ impl Workspace {
 
     /// A program that runs in the workspace's root folder.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(program);
+        let mut command = without_our_package(Command::new(program));
         command.current_dir(&self.root);
         command
     }
@@ -44,10 +44,23 @@ impl Workspace {
 
     /// Cargo in the folder that the person is in, where their arguments' relative paths belong.
     pub(crate) fn cargo_here<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
-        let mut command = Command::new(&self.cargo);
+        let mut command = without_our_package(Command::new(&self.cargo));
         command.args(args);
         command
     }
+}
+
+/// Leaves out what `cargo run` tells us of this package. Build scripts look at variables of these names (`ring`'s does), so with them everything
+/// that is behind such a script would be built anew whenever a person's own cargo and one of ours take turns.
+fn without_our_package(mut command: Command) -> Command {
+    let ours = env::vars_os().map(|(name, _)| name).filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    });
+    ours.for_each(|name| {
+        command.env_remove(name);
+    });
+    command
 }
 
 /// Runs a check, shown to the person, without standard input. An exit code other than 0 is an error.
