@@ -11,7 +11,10 @@ use std::path::Path;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use storex_core::Value;
-use storex_sync::{Device, EntryKind, EntryValue, Hlc, Relative, Stamp, Transaction};
+use storex_sync::{
+    Cursor, Device, EntryKind, EntryValue, Hlc, Relative, SealedTransaction, SharedSyncLog, Stamp,
+    Transaction,
+};
 
 use crate::ops::{Touched, bytes_cell, cell};
 use crate::schema::registry;
@@ -276,16 +279,43 @@ impl Universe {
         all
     }
 
+    /// Reads a shared log that has everything, of devices that may have sent some transactions without the values that the
+    /// next one overwrites.
+    ///
+    /// # Panics
+    /// When it is not in order.
+    pub async fn of_log(log: &dyn SharedSyncLog) -> Self {
+        let (mut all, mut cursor) = (Self::default(), Cursor::default());
+        loop {
+            let page = log.read(Device::NOBODY, &cursor, 1 << 20).await.expect("a page");
+            assert_eq!(page.missing, [], "the log has all of it");
+            for SealedTransaction { device, sequence, payload } in page.transactions {
+                let own = all.transactions.entry(device).or_default();
+                assert_eq!(sequence, own.len() as u64 + 1, "{device}: numbers are dense, in order");
+                all.insert(device, sequence, payload);
+            }
+            cursor = page.cursor;
+            if !page.more {
+                return all;
+            }
+        }
+    }
+
     fn add(&mut self, device: Device, sequence: u64, payload: Vec<u8>) {
+        let transaction = self.insert(device, sequence, payload);
+        assert!(!transaction.entries.is_empty(), "an empty transaction was logged");
+    }
+
+    fn insert(&mut self, device: Device, sequence: u64, payload: Vec<u8>) -> &Transaction {
         let transaction = Transaction::decode(&payload).expect("a transaction that can be read");
         let header = &transaction.header;
         assert_eq!((header.device, header.sequence), (device, sequence), "a wrong header");
-        assert!(!transaction.entries.is_empty(), "an empty transaction was logged");
         let logged = Logged { payload, transaction };
         let known = self.transactions.entry(device).or_default().insert(sequence, logged.clone());
         if let Some(known) = known {
             assert_eq!(known, logged, "two transactions {sequence} of device {device}");
         }
+        &self.transactions[&device][&sequence].transaction
     }
 
     fn read_shared(&mut self, conn: &Connection) {
@@ -512,7 +542,7 @@ fn check_stamps(own: &[&Transaction], standing: &Standing) {
     for transaction in own {
         let header = &transaction.header;
         assert!(header.hlc > last, "transaction {} is not stamped after the last", header.sequence);
-        last = header.hlc.plus(transaction.entries.len() as u64 - 1);
+        last = header.hlc.plus(transaction.entries.len().saturating_sub(1) as u64);
     }
     assert!(standing.hlc >= last, "the clock went back");
 }
@@ -579,16 +609,20 @@ fn check_rules(found: &Contents) {
     }
 }
 
+/// The accounts that all devices write.
+const COMMON: [&str; 2] = ["tcommon", "treceipts"];
+
 /// The accounts that only this device writes hold the sum of what it has logged: nothing was added twice or not at all.
 fn check_increments(standing: &Standing, own: &[&Transaction], found: &Contents) {
     let mut sums: BTreeMap<Vec<String>, i64> = BTreeMap::new();
     for transaction in own {
         for entry in &transaction.entries {
             let shape = &transaction.shapes[entry.shape];
-            if &*shape.collection != "account" || cell(entry.values[0].value()) == "tcommon" {
+            let name = cell(entry.values[0].value());
+            if &*shape.collection != "account" || COMMON.contains(&name.as_str()) {
                 continue;
             }
-            let sum = sums.entry(vec![cell(entry.values[0].value())]).or_default();
+            let sum = sums.entry(vec![name]).or_default();
             match &entry.values[1] {
                 EntryValue::Set(Value::Int(value)) => *sum += value,
                 EntryValue::Changed { change, .. } => match &**change {

@@ -43,6 +43,8 @@ pub enum Op {
     Drop { shelf: String, number: i64 },
     /// A batch that fails at its end, after writing.
     Refused { team: String },
+    /// An increment of the account `receipts`, with a document that stands for it: both or none.
+    Receipt { shelf: String, number: i64 },
 }
 
 /// What an operation did to one object, as the caller was told.
@@ -177,6 +179,10 @@ async fn attempt(storage: &Storage, op: &Op) -> Result<Vec<Touched>> {
                 .delete("doc", field("shelf").eq("common"))
                 .create("account", vec![twice.clone(), twice])
         }
+        Op::Receipt { shelf, number } => Batch::new()
+            .require(Query::new("account").filter(Filter::key("receipts")), 1)
+            .update("account", Filter::key("receipts"), Changes::new().increment("balance", 1))
+            .create("doc", vec![doc(shelf, *number, "receipt", 1)]),
     };
     Ok(told(storage.registry(), &storage.execute(batch).await?))
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use storex_sync::Transaction;
 
+use crate::ops::Touched;
 use crate::place::Place;
 use crate::process::Notes;
 use crate::{audit, ops, story};
@@ -12,8 +13,17 @@ use crate::{audit, ops, story};
 fn assert_logged(place: &Place, name: &str, own: &[&Transaction]) -> usize {
     let told = Notes::writes(&Notes::read(&place.file(&format!("notes-{name}"))));
     let told: Vec<_> = told.into_iter().filter(|touched| !touched.is_empty()).collect();
+    assert_in_order(name, &told, own);
+    told.len()
+}
+
+/// What was acknowledged to a writer is among these transactions, in its order.
+///
+/// # Panics
+/// When something is not there.
+pub fn assert_in_order(name: &str, told: &[Vec<Touched>], own: &[&Transaction]) {
     let mut logged = own.iter();
-    for touched in &told {
+    for touched in told {
         let same = |transaction: &&&Transaction| {
             let keys = transaction.entries.iter().map(|entry| {
                 let shape = &transaction.shapes[entry.shape];
@@ -26,7 +36,6 @@ fn assert_logged(place: &Place, name: &str, own: &[&Transaction]) -> usize {
         let found = logged.find(same);
         assert!(found.is_some(), "{name}: an acknowledged write is not in the log: {touched:?}");
     }
-    told.len()
 }
 
 /// A's rows are what it has logged, no two entries have one stamp, and what was acknowledged to each writer is there. Tells
