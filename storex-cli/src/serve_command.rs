@@ -41,6 +41,11 @@ pub(crate) struct Serve {
         conflicts_with = "database"
     )]
     postgres: Option<String>,
+    /// Keep the pages of snapshots, which are the largest things in the database, in an object store instead: a folder, or (in a program
+    /// that was built for it) s3://BUCKET/PREFIX, gs://.. or az://.., with credentials from the environment. All servers of a database need
+    /// the same
+    #[arg(long, value_name = "FOLDER|URL")]
+    objects: Option<String>,
     /// Who may come: lines `TOKEN USER [DEVICE]`. Read again when it changes
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
@@ -116,8 +121,8 @@ impl Serve {
         #[cfg(not(feature = "postgres"))]
         let database = Database::File(self.database);
         let (listen, metrics_listen) = (self.listen, self.metrics_listen);
-        let tls = self.tls_cert.zip(self.tls_key);
-        Ok(Options { listen, database, access, tls, metrics_listen, config })
+        let (objects, tls) = (self.objects, self.tls_cert.zip(self.tls_key));
+        Ok(Options { listen, database, objects, access, tls, metrics_listen, config })
     }
 
     fn access(&self) -> Result<Access, CliError> {
