@@ -10,10 +10,11 @@ use std::time::Duration;
 use futures_util::future::select;
 use storex_core::Runtime;
 use tokio::sync::{broadcast, oneshot, watch};
-use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls, Notification, Row};
+use tokio_postgres::{AsyncMessage, Client, Config, Error, Notification, Row};
 
 use super::database::{Result, Session};
 use super::failure::Failure;
+use super::tls::Tls;
 use crate::store::DeviceId;
 use crate::user::User;
 
@@ -142,13 +143,13 @@ impl Drop for Listener {
 /// # Errors
 /// When it cannot listen now; it does not go on trying then.
 pub(super) async fn start(
-    config: Config,
+    (config, tls): (Config, Tls),
     hub: &Arc<Hub>,
     closed: watch::Receiver<()>,
     runtime: &Arc<dyn Runtime>,
 ) -> Result<()> {
     let (ready, is_ready) = oneshot::channel();
-    let task = Task { config, hub: Arc::downgrade(hub), runtime: Arc::clone(runtime) };
+    let task = Task { config, tls, hub: Arc::downgrade(hub), runtime: Arc::clone(runtime) };
     runtime.spawn(Box::pin(async move {
         let mut closed = closed;
         // It changes when the store is gone.
@@ -161,6 +162,7 @@ pub(super) async fn start(
 
 struct Task {
     config: Config,
+    tls: Tls,
     hub: Weak<Hub>,
     runtime: Arc<dyn Runtime>,
 }
@@ -203,7 +205,8 @@ impl Task {
         mut listening: impl FnMut(Vec<Row>),
     ) -> Result<()> {
         let failure = |error| Failure::new(DURING, &error);
-        let (client, mut connection) = self.config.connect(NoTls).await.map_err(failure)?;
+        let connecting = self.config.connect(self.tls.clone());
+        let (client, mut connection) = connecting.await.map_err(failure)?;
         let mut begin = Some(Box::pin(begin(&client, lost_at)));
         loop {
             // The connection does nothing, not even for the command, but what it is polled for.
