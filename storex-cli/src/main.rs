@@ -45,8 +45,8 @@ enum Action {
     Demo(Demo),
     /// Bring a database's rows to another machine, or both machines' rows to each other
     ///
-    /// One machine listens and shows a code, the other one connects and has it. What goes over the network is encrypted with
-    /// keys that only who has the code can agree on; three wrong codes end it.
+    /// One machine listens and shows a code, the other one connects and has it; with --relay both go to a server instead. What goes over
+    /// the network is encrypted with keys that only who has the code can agree on; three wrong codes end it.
     ///
     /// Whatever ends it, both files are good and keep what has arrived; running it again goes on from it. Ctrl-C cancels on
     /// both machines.
