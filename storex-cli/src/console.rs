@@ -13,14 +13,12 @@ pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Runs a subcommand on a runtime of its own.
 pub(crate) fn run(work: impl Future<Output = ExitCode>) -> ExitCode {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = match runtime {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the system gives no threads: {error}")),
     };
     let code = runtime.block_on(work);
-    // What may still be under way after an interruption is not waited for.
+    // What is still under way is not waited for.
     runtime.shutdown_background();
     code
 }

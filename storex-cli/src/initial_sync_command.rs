@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use indicatif::ProgressBar;
-use storex_cli::initial_sync::{self, DEFAULT_PORT, Direction, Observer, Options, Place};
+use storex_cli::initial_sync::{self, DEFAULT_PORT, Direction, Observer, Options, Place, Relay};
 use storex_cli::{CliError, describe, for_terminal};
+use storex_sync::http::{Room, RoomCode, Token};
 use storex_sync::{InitialSyncEvent, PairingCode, Role};
 use tokio::sync::{oneshot, watch};
 
@@ -41,6 +42,7 @@ pub(crate) enum InitialSync {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("other").args(["connect", "relay"]))]
 pub(crate) struct Side {
     /// The SQLite database
     #[arg(value_name = "FILE.db")]
@@ -51,11 +53,18 @@ pub(crate) struct Side {
     /// Connect to the other machine, which waits there (port 17839, unless it says otherwise)
     #[arg(long, value_name = "HOST[:PORT]")]
     connect: Option<String>,
+    /// Meet the other machine at a server that both reach, `storex serve` say: without --code a code for the other one is shown, with it
+    /// the other one has shown it
+    #[arg(long, value_name = "URL", conflicts_with = "listen")]
+    relay: Option<String>,
+    /// A file with the token by which the server lets this machine in; both need tokens of the same user
+    #[arg(long, value_name = "FILE", requires = "relay")]
+    token_file: Option<PathBuf>,
     /// The code that the other machine shows; asked for if it is not given
-    #[arg(long, value_name = "CODE", requires = "connect", value_parser = code)]
-    code: Option<Arc<PairingCode>>,
+    #[arg(long, value_name = "CODE", requires = "other", value_parser = code)]
+    code: Option<Option<Code>>,
     /// Over a WebSocket instead of plain TCP; give it on both machines
-    #[arg(long)]
+    #[arg(long, conflicts_with = "relay")]
     websocket: bool,
     /// First one way, then the other; give it on both machines
     #[arg(long)]
@@ -110,7 +119,7 @@ impl Side {
             both_ways: self.both_ways,
             difference_only: self.difference_only,
         };
-        let terminal = Arc::new(Terminal::new(&options));
+        let terminal = Arc::new(Terminal::new(&options, self.token_file.is_some()));
         let outcome = initial_sync::run(&options, Arc::<Terminal>::clone(&terminal), cancel).await;
         terminal.bar.finish_and_clear();
         let report = match outcome {
@@ -124,34 +133,73 @@ impl Side {
     }
 
     async fn place(&self) -> Result<Place, String> {
-        let Some(address) = &self.connect else {
-            let everywhere = || format!("0.0.0.0:{DEFAULT_PORT}");
-            return Ok(Place::Listen(self.listen.clone().unwrap_or_else(everywhere)));
+        let typed = match &self.code {
+            Some(Some(code)) => Some(code.clone()),
+            Some(None) => Some(ask(self.relay.is_some()).await?),
+            None if self.connect.is_some() => Some(ask(false).await?),
+            None => None,
         };
-        let code = match &self.code {
-            Some(code) => Arc::clone(code),
-            None => Arc::new(ask().await?),
+        match (&self.relay, &self.connect, typed) {
+            (Some(_), _, None) => Ok(Place::MakeRoom(self.relay()?)),
+            (Some(_), _, Some(Code::InRoom(code))) => Ok(Place::JoinRoom(self.relay()?, code)),
+            (None, Some(address), Some(Code::Alone(code))) => {
+                Ok(Place::Connect(address.clone(), code))
+            }
+            (None, None, None) => {
+                let everywhere = || format!("0.0.0.0:{DEFAULT_PORT}");
+                Ok(Place::Listen(self.listen.clone().unwrap_or_else(everywhere)))
+            }
+            (Some(_), _, Some(Code::Alone(_))) => Err(format!(
+                "the number of the room is missing: with --relay a code looks like {EXAMPLE}"
+            )),
+            (None, ..) => Err("a code with the number of a room is for --relay".to_owned()),
+        }
+    }
+
+    fn relay(&self) -> Result<Relay, String> {
+        let token = match &self.token_file {
+            Some(file) => {
+                let failed = |why: &str| format!("{}: {why}", file.display());
+                let text = std::fs::read_to_string(file).map_err(|it| failed(&it.to_string()))?;
+                // Lines `TOKEN USER`, as the server has them, would be one too.
+                let token = text.split_whitespace().next();
+                Some(Token::new(token.ok_or_else(|| failed("there is no token in it"))?))
+            }
+            None => None,
         };
-        Ok(Place::Connect(address.clone(), code))
+        Ok(Relay { address: self.relay.clone().unwrap_or_default(), token })
     }
 }
 
-fn code(typed: &str) -> storex_sync::Result<Arc<PairingCode>> {
-    typed.parse().map(Arc::new)
+const EXAMPLE: &str = "4821-7KMD-2XQP";
+
+/// What was typed: a code, or the number of a room and a code.
+#[derive(Debug, Clone)]
+enum Code {
+    Alone(Arc<PairingCode>),
+    InRoom(Arc<RoomCode>),
+}
+
+fn code(typed: &str) -> storex_sync::Result<Code> {
+    // Eight characters are a code alone; fewer are none.
+    match typed.chars().filter(|it| it.is_alphanumeric()).count() {
+        ..=8 => typed.parse().map(|code| Code::Alone(Arc::new(code))),
+        _ => typed.parse().map(|code| Code::InRoom(Arc::new(code))),
+    }
 }
 
 /// Asks for the code, on a thread of its own: a terminal cannot be waited for otherwise, and an interruption must not wait.
-async fn ask() -> Result<PairingCode, String> {
+async fn ask(in_room: bool) -> Result<Code, String> {
     let (told, answer) = oneshot::channel();
     let asking = std::thread::Builder::new().name("storex-code".to_owned()).spawn(move || {
         // Nobody waiting any more is no error.
-        let _ = told.send(ask_now());
+        let _ = told.send(ask_now(in_room));
     });
     asking.map_err(|error| format!("the system gives no threads: {error}"))?;
     answer.await.unwrap_or_else(|_| Err("nothing was typed".to_owned()))
 }
 
-fn ask_now() -> Result<PairingCode, String> {
+fn ask_now(in_room: bool) -> Result<Code, String> {
     let mut stdin = std::io::stdin().lock();
     let mut problem = String::new();
     for _ in 0..QUESTIONS {
@@ -162,7 +210,12 @@ fn ask_now() -> Result<PairingCode, String> {
             Ok(_) => {}
             Err(error) => return Err(format!("the code cannot be read: {error}")),
         }
-        match line.trim().parse::<PairingCode>() {
+        let line = line.trim();
+        let read = match in_room {
+            true => line.parse().map(|code| Code::InRoom(Arc::new(code))),
+            false => line.parse().map(|code| Code::Alone(Arc::new(code))),
+        };
+        match read {
             Ok(code) => return Ok(code),
             Err(error) => problem = describe(&error),
         }
@@ -189,7 +242,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn new(options: &Options) -> Self {
+    fn new(options: &Options, has_token: bool) -> Self {
         let verb = match options.direction {
             Direction::Send => "receive",
             Direction::Receive => "send",
@@ -204,6 +257,10 @@ impl Terminal {
             if is_set {
                 other.push_str(option);
             }
+        }
+        if let Place::MakeRoom(relay) = &options.place {
+            let token = if has_token { " --token-file FILE" } else { "" };
+            other.push_str(&format!(" --relay {}{token}", relay.address));
         }
         let bar = console::progress_bar();
         // Until it is known how many rows there are.
@@ -240,6 +297,13 @@ impl Observer for Terminal {
         };
         self.tell(&format!(
             "code {code}, on the other machine: {} --connect {host} --code {code}{hint}",
+            self.other
+        ));
+    }
+
+    fn room(&self, room: &Room, code: &PairingCode) {
+        self.tell(&format!(
+            "code {room}-{code}, on the other machine: {} --code {room}-{code}",
             self.other
         ));
     }

@@ -1,6 +1,7 @@
 //! The `storex` command: reads its arguments, shows how far it has come, prints what came of it.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool prints")]
 
+mod backup_command;
 mod console;
 mod initial_sync_command;
 mod serve_command;
@@ -18,9 +19,10 @@ use storex_core::{Runtime as _, TokioRuntime};
 use storex_simulation::Profile;
 use tokio::sync::oneshot;
 
+use crate::backup_command::Backup;
 use crate::console::{INTERRUPTED, fail, style};
 use crate::initial_sync_command::InitialSync;
-use crate::serve_command::{Backup, Serve};
+use crate::serve_command::Serve;
 
 /// storex keeps the databases of several devices in step.
 #[derive(Debug, Parser)]
@@ -43,8 +45,8 @@ enum Action {
     Demo(Demo),
     /// Bring a database's rows to another machine, or both machines' rows to each other
     ///
-    /// One machine listens and shows a code, the other one connects and has it. What goes over the network is encrypted with
-    /// keys that only who has the code can agree on; three wrong codes end it.
+    /// One machine listens and shows a code, the other one connects and has it; with --relay both go to a server instead. What goes over
+    /// the network is encrypted with keys that only who has the code can agree on; three wrong codes end it.
     ///
     /// Whatever ends it, both files are good and keep what has arrived; running it again goes on from it. Ctrl-C cancels on
     /// both machines.
@@ -113,8 +115,8 @@ fn main() -> ExitCode {
     match action {
         Action::Demo(arguments) => console::run(demo(arguments)),
         Action::InitialSync(action) => console::run(initial_sync_command::run(action)),
-        Action::Serve(arguments) => serve_command::run(*arguments),
-        Action::Backup(arguments) => serve_command::back_up(&arguments),
+        Action::Serve(arguments) => console::run(serve_command::run(*arguments)),
+        Action::Backup(arguments) => console::run(backup_command::run(arguments)),
         Action::Simulate(arguments) => simulation(&arguments),
     }
 }

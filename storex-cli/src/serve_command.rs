@@ -1,11 +1,11 @@
-//! `storex serve` and `storex backup`: their arguments, what they show, how they end.
+//! `storex serve`: its arguments, what it shows, how it ends.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Args};
 use storex_cli::serve::{self, Access, Database, JwtKeys, Listening, Options};
-use storex_cli::{CliError, backup, describe};
+use storex_cli::{CliError, describe};
 use storex_server::{Config, JwtRules};
 
 use crate::console::fail;
@@ -41,6 +41,11 @@ pub(crate) struct Serve {
         conflicts_with = "database"
     )]
     postgres: Option<String>,
+    /// Keep the pages of snapshots, which are the largest things in the database, in an object store instead: a folder, or (in a program
+    /// that was built for it) s3://BUCKET/PREFIX, gs://.. or az://.., with credentials from the environment. All servers of a database need
+    /// the same
+    #[arg(long, value_name = "FOLDER|URL")]
+    objects: Option<String>,
     /// Who may come: lines `TOKEN USER [DEVICE]`. Read again when it changes
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
@@ -77,47 +82,23 @@ pub(crate) struct Serve {
     print_config: bool,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Backup {
-    /// The server's database
-    #[arg(value_name = "FILE.db")]
-    from: PathBuf,
-    /// The copy, which must not be there yet
-    #[arg(value_name = "COPY.db")]
-    to: PathBuf,
-}
-
-pub(crate) fn back_up(Backup { from, to }: &Backup) -> ExitCode {
-    match backup::back_up(from, to) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&describe(&error)),
-    }
-}
-
-pub(crate) fn run(arguments: Serve) -> ExitCode {
-    match arguments.run() {
+pub(crate) async fn run(arguments: Serve) -> ExitCode {
+    match arguments.run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&describe(&error)),
     }
 }
 
 impl Serve {
-    fn run(self) -> Result<(), CliError> {
+    async fn run(self) -> Result<(), CliError> {
         let config = self.config()?;
         if self.print_config {
             println!("{}", serde_json::to_string_pretty(&config).unwrap_or_default());
             return Ok(());
         }
         let options = self.options(config)?;
-        let asked = |reason: String| CliError::Asked { reason };
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        let runtime =
-            runtime.map_err(|error| asked(format!("the system gives no threads: {error}")))?;
         let tls = options.tls.is_some();
-        let served = runtime.block_on(serve::run(options, |at| say(at, tls), stopped()));
-        // What has not ended by now is not waited for.
-        runtime.shutdown_background();
-        served
+        serve::run(options, |at| say(at, tls), stopped()).await
     }
 
     fn config(&self) -> Result<Config, CliError> {
@@ -140,8 +121,8 @@ impl Serve {
         #[cfg(not(feature = "postgres"))]
         let database = Database::File(self.database);
         let (listen, metrics_listen) = (self.listen, self.metrics_listen);
-        let tls = self.tls_cert.zip(self.tls_key);
-        Ok(Options { listen, database, access, tls, metrics_listen, config })
+        let (objects, tls) = (self.objects, self.tls_cert.zip(self.tls_key));
+        Ok(Options { listen, database, objects, access, tls, metrics_listen, config })
     }
 
     fn access(&self) -> Result<Access, CliError> {

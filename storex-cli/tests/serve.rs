@@ -4,83 +4,11 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
 
 use serde_json::{Value as Json, json};
+use support::serving::{Serving, TOKEN};
 use support::{check, files, storex, text};
-
-const TOKEN: &str = "0123456789abcdef01234567";
-
-/// A server that runs.
-struct Serving {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
-    address: String,
-}
-
-impl Serving {
-    /// Begins, on a free port, and waits until it says where.
-    fn start(folder: &Path, database: &str, more: &[&str]) -> Self {
-        let tokens = folder.join("tokens");
-        std::fs::write(&tokens, format!("{TOKEN} ada\n")).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_storex"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--tokens", text(&tokens)])
-            .args(["--database", text(&folder.join(database))])
-            .args(more)
-            .env("STOREX_LOG", "warn")
-            .env_remove("STOREX_POSTGRES")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut said = String::new();
-        stderr.read_line(&mut said).unwrap();
-        let address = said.split_once("serving at http://").unwrap_or_else(|| panic!("{said}")).1;
-        let address = address.trim().to_owned();
-        Self { child, stderr, address }
-    }
-
-    fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
-        ask(&self.address, method, path, body)
-    }
-
-    /// Asks it to stop, and tells what it said.
-    fn stop(mut self) -> String {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        let mut said = String::new();
-        self.stderr.read_to_string(&mut said).unwrap();
-        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{said}");
-        said
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // One that has ended already is passed over.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn ask(address: &str, method: &str, path: &str, body: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let length = body.len();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, body.to_owned())
-}
 
 fn register(server: &Serving, digit: char, name: &str) {
     let device = format!("{}-0", digit.to_string().repeat(32));
@@ -112,6 +40,40 @@ fn it_serves_stops_when_it_is_asked_to_and_knows_everything_afterwards() {
     again.stop();
 }
 
+/// The files in a folder and the folders in it.
+fn all_files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|it| if it.is_dir() { all_files(&it) } else { vec![it] }).collect()
+}
+
+#[test]
+fn pages_of_snapshots_are_in_the_object_store_and_not_in_the_database() {
+    const PAGE: &str = "what is looked for in every file";
+    let dir = tempfile::tempdir().unwrap();
+    let objects = dir.path().join("large things");
+    let server = Serving::start(dir.path(), "server.db", &["--objects", text(&objects)]);
+    register(&server, 'a', "laptop");
+    let maker = format!("{}-0", "a".repeat(32));
+    let page = format!("/v1/snapshots/{maker}/1/pages/0");
+    assert_eq!(server.ask("PUT", &page, PAGE).0, 204);
+    let form = json!({"maker": maker, "number": "1", "pages": 1, "place": ""}).to_string();
+    let published = server.ask("POST", "/v1/snapshots", &form);
+    assert_eq!(published, (200, r#"{"published":true}"#.to_owned()));
+    server.stop();
+
+    let holds = |path: &std::path::PathBuf| {
+        std::fs::read(path).unwrap().windows(PAGE.len()).any(|it| it == PAGE.as_bytes())
+    };
+    let holding: Vec<_> = all_files(dir.path()).into_iter().filter(holds).collect();
+    assert_eq!(holding.len(), 1, "{holding:?}");
+    assert!(holding[0].starts_with(&objects), "{holding:?}");
+    // The same place in another spelling.
+    let address = format!("file://{}", text(&objects).replace(' ', "%20"));
+    let again = Serving::start(dir.path(), "server.db", &["--objects", &address]);
+    assert_eq!(again.ask("GET", &page, ""), (200, PAGE.to_owned()));
+    again.stop();
+}
+
 #[test]
 fn the_database_is_copied_while_it_runs_and_the_copy_can_be_served() {
     let dir = tempfile::tempdir().unwrap();
@@ -130,7 +92,7 @@ fn the_database_is_copied_while_it_runs_and_the_copy_can_be_served() {
     assert_eq!(names(&copy), ["before"]);
     copy.stop();
     let left = files(dir.path());
-    assert!(!left.iter().any(|name| name.contains("partial")), "{left:?}");
+    assert!(!left.iter().any(|name| name.ends_with(".part")), "{left:?}");
     let none =
         storex(["backup", text(&dir.path().join("none.db")), text(&dir.path().join("x.db"))]);
     assert!(none.refused().contains("there is no such file"));
@@ -170,6 +132,13 @@ fn what_is_wrong_is_said_before_it_begins() {
     assert!(plain.refused().contains("over https only"));
     write("secret", "too short\n");
     assert!(serve(&["--jwt-secret", &path("secret")]).refused().contains("32 bytes"));
+    let objects = |address: &str| serve(&["--tokens", &tokens, "--objects", address]);
+    assert!(objects("ftp://host/folder").refused().contains("no object store that is known"));
+    assert!(objects("file://folder").refused().contains("file:///FOLDER"));
+    assert!(objects(&path("tokens")).refused().contains("opening the folder of the objects"));
+    if !cfg!(feature = "s3") {
+        assert!(objects("s3://bucket").refused().contains("cargo install --features s3"));
+    }
     for wrong in [&["--tls-cert", "x"][..], &["--tokens", "x", "--jwks", "y"], &["--listen"]] {
         assert_eq!(serve(wrong).code, Some(2));
     }

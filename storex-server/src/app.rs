@@ -2,19 +2,20 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use storex_core::Runtime;
 use storex_sync::http::Code;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::http::{Failure, Outcome};
+use crate::http::{Caller, Failure, Outcome};
 use crate::identity::Verifier;
 use crate::limiter::{Limiter, Who};
 use crate::metrics::{Gauges, Metrics};
 use crate::relay::Rooms;
-use crate::sessions::Sessions;
+use crate::sessions::{Session, Sessions};
 use crate::store::{DeviceId, Store};
 use crate::user::User;
 
@@ -72,6 +73,26 @@ impl App {
         })
     }
 
+    /// A place for a WebSocket that has yet to say whose it is.
+    pub(crate) fn greeting(&self) -> Outcome<OwnedSemaphorePermit> {
+        self.sessions.greeting().ok_or_else(too_many)
+    }
+
+    /// A place for a WebSocket of nobody's.
+    pub(crate) fn slot(&self) -> Outcome<OwnedSemaphorePermit> {
+        self.sessions.slot().ok_or_else(too_many)
+    }
+
+    /// A place for something of the caller's that is open for long, and of the device that the token is bound to.
+    pub(crate) fn session(&self, caller: &Caller) -> Outcome<Session> {
+        let session = self.sessions.begin(self.slot()?, caller.user.clone());
+        let session = session.ok_or_else(too_many)?;
+        if let Some(device) = caller.bound {
+            session.of_device(device);
+        }
+        Ok(session)
+    }
+
     /// A device was shut out: what is open of it ends, and what comes is refused.
     pub(crate) fn shut_out(&self, user: &User, device: DeviceId) {
         self.directory.forget(user, device);
@@ -102,4 +123,9 @@ impl App {
             rooms: self.rooms.len(),
         }
     }
+}
+
+fn too_many() -> Failure {
+    let after = Duration::from_secs(5);
+    Failure::rate_limited(Code::RateLimited, "too many connections are open", after)
 }

@@ -24,6 +24,7 @@ mod metrics;
 mod objects;
 mod openapi;
 mod relay;
+mod reread;
 mod routes;
 mod serve;
 mod sessions;

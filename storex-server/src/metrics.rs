@@ -82,8 +82,12 @@ impl RouteMetrics {
 }
 
 impl Metrics {
-    /// Begins to count for a route.
+    /// Where a route is counted: the same for all who ask.
     pub(crate) fn route(&self, method: &'static str, path: &'static str) -> Arc<RouteMetrics> {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = routes.iter().find(|it| it.method == method && it.path == path) {
+            return Arc::clone(known);
+        }
         let route = Arc::new(RouteMetrics {
             method,
             path,
@@ -91,7 +95,7 @@ impl Metrics {
             buckets: Default::default(),
             milliseconds: Total::default(),
         });
-        self.routes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&route));
+        routes.push(Arc::clone(&route));
         route
     }
 

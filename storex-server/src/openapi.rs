@@ -1,12 +1,16 @@
 //! The OpenAPI document, made of the list that the router is made of.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value, json};
 use storex_sync::http::{Code, PROBLEM_TYPE};
 
 use crate::routes::{Access, Endpoint, Form, Parameter, endpoints, metrics_endpoint};
 
 /// The document (OpenAPI 3.1).
-pub(crate) fn document() -> Value {
+pub(crate) static DOCUMENT: LazyLock<String> = LazyLock::new(|| document().to_string());
+
+fn document() -> Value {
     let mut paths = Map::new();
     for endpoint in endpoints().into_iter().chain([metrics_endpoint()]) {
         let operations = paths.entry(endpoint.path).or_insert_with(|| json!({}));
@@ -44,7 +48,7 @@ fn operation(endpoint: &Endpoint) -> Value {
     if let Some(security) = security {
         operation["security"] = security;
     }
-    if let Some(content) = endpoint.body.and_then(content) {
+    if let Some(content) = content(endpoint.body) {
         operation["requestBody"] = json!({"required": true, "content": content});
     }
     operation

@@ -1,4 +1,4 @@
-//! [`Connection`]: a channel over TCP or a WebSocket, which counts what goes over it.
+//! [`Connection`]: a channel over TCP, a WebSocket or a relay, which counts what goes over it.
 
 use std::io;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
-use storex_sync::{Channel, Result, StreamChannel, WebSocketChannel};
+use storex_sync::{Channel, RelayChannel, Result, StreamChannel, WebSocketChannel};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -61,6 +61,11 @@ impl Connection {
         let (gate, traffic) = Gate::before(stream);
         let channel = WebSocketChannel::accept(gate).await?;
         Ok(Self { inner: Box::new(channel), traffic })
+    }
+
+    /// Through a relay, which lets nobody in but the same user.
+    pub(super) fn relayed(channel: RelayChannel) -> Self {
+        Self { inner: Box::new(channel), traffic: Arc::default() }
     }
 
     /// What goes over it.

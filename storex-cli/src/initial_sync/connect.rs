@@ -14,14 +14,14 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::channel::{Connection, Traffic};
-use super::{Observer, Options, Place};
+use super::{Observer, Options, Place, relay};
 use crate::error::{CliError, During as _, Result, describe};
 
 /// The port where none is given.
 pub const DEFAULT_PORT: u16 = 17839;
 
 /// How long a code is shown before it is no good any more.
-const LASTS: Duration = Duration::from_secs(5 * 60);
+pub(super) const LASTS: Duration = Duration::from_secs(5 * 60);
 
 /// How long a connection, or the handshake of a WebSocket, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -54,10 +54,15 @@ pub(super) async fn connect(
         Place::Connect(address, code) => {
             call(address, code, options.websocket, &key, runtime).await
         }
+        Place::MakeRoom(server) => relay::wait(server, &key, runtime, observer).await,
+        Place::JoinRoom(server, code) => relay::join(server, code, &key, runtime).await,
     }?;
     let channel = HeartbeatChannel::new(channel, Arc::clone(runtime)).deadline(DEADLINE);
     Ok((Box::new(channel), traffic))
 }
+
+/// A channel that is not beating yet.
+pub(super) type Paired = (SecureChannel<Connection>, Arc<Traffic>);
 
 /// Lets in the first who has the code.
 async fn listen(
@@ -66,7 +71,7 @@ async fn listen(
     key: &DeviceKey,
     runtime: &Arc<dyn Runtime>,
     observer: &dyn Observer,
-) -> Result<(SecureChannel<Connection>, Arc<Traffic>)> {
+) -> Result<Paired> {
     let listening =
         |source| CliError::Network { during: format!("listening at {address}"), source };
     let listener = TcpListener::bind(with_port(address)).await.map_err(listening)?;
@@ -109,15 +114,22 @@ async fn listen(
             }
         }
     };
+    within_its_time(guests).await
+}
+
+/// What pairing is called in errors.
+pub(super) const WHAT: &str = "pairing";
+
+/// Waits for whoever has the code, for as long as it is good.
+pub(super) async fn within_its_time(
+    guests: impl Future<Output = Result<Paired>>,
+) -> Result<Paired> {
     let minutes = LASTS.as_secs() / 60;
     let late = || spent(format!("nobody has used it within {minutes} minutes"));
     timeout(LASTS, guests).await.unwrap_or_else(|_| late())
 }
 
-/// What pairing is called in errors.
-const WHAT: &str = "pairing";
-
-fn spent<T>(reason: String) -> Result<T> {
+pub(super) fn spent<T>(reason: String) -> Result<T> {
     Err(SyncError::PairingCodeSpent { reason: format!("{reason} (a new run has a new code)") })
         .during(WHAT)
 }
@@ -136,7 +148,7 @@ async fn let_in(
     websocket: bool,
     pairing: &mut Pairing,
     key: &DeviceKey,
-) -> storex_sync::Result<(SecureChannel<Connection>, Arc<Traffic>)> {
+) -> storex_sync::Result<Paired> {
     let connection = if websocket {
         in_time(Connection::to_client(stream)).await?
     } else {
@@ -154,7 +166,7 @@ async fn call(
     websocket: bool,
     key: &DeviceKey,
     runtime: &Arc<dyn Runtime>,
-) -> Result<(SecureChannel<Connection>, Arc<Traffic>)> {
+) -> Result<Paired> {
     let address = with_port(address);
     let late = || io::Error::new(io::ErrorKind::TimedOut, "nobody answers");
     let stream = timeout(PATIENCE, TcpStream::connect(&address)).await;

@@ -1,7 +1,8 @@
-//! The initial sync: a database of this machine and one of another, over TCP or a WebSocket, sealed by a pairing code.
+//! The initial sync: a database of this machine and one of another, over TCP, a WebSocket or a relay, sealed by a pairing code.
 //!
 //! ```text
 //!   connect      one side listens and shows a code, the other connects and has it     (connect.rs)
+//!                or both go to a server: one makes a room and shows a code            (relay.rs)
 //!   introduce    what each side wants, and the sender's tables                        (introduce.rs)
 //!   prepare      the tables in a file that has none; both files opened                (schema.rs)
 //!   sync         rows and deletions, one way or both ways
@@ -13,6 +14,7 @@
 mod channel;
 mod connect;
 mod introduce;
+mod relay;
 mod report;
 mod schema;
 
@@ -24,6 +26,7 @@ use std::time::Duration;
 
 use storex_core::{Runtime, Storage, TokioRuntime};
 use storex_sqlite::{Adoption, SqliteBackend, adopt};
+use storex_sync::http::{Room, RoomCode, Token};
 use storex_sync::{
     BothWaysReport, Channel, InitialSync, InitialSyncControl, InitialSyncEvent, PairingCode,
     SyncLog,
@@ -57,6 +60,19 @@ pub enum Place {
     Listen(String),
     /// It listens at this address (`HOST:PORT`; without the port, [`DEFAULT_PORT`]), and shows this code.
     Connect(String, Arc<PairingCode>),
+    /// It comes into a room of this server, which is made here, and has the code that is shown here.
+    MakeRoom(Relay),
+    /// It has made a room of this server, and shows this code.
+    JoinRoom(Relay, Arc<RoomCode>),
+}
+
+/// A server that both sides reach.
+#[derive(Debug, Clone)]
+pub struct Relay {
+    /// Where: `https://…` or `http://…`.
+    pub address: String,
+    /// By which it lets this side in; both need tokens of the same user, or the relay is open to everybody.
+    pub token: Option<Token>,
 }
 
 /// What to do.
@@ -68,7 +84,7 @@ pub struct Options {
     pub direction: Direction,
     /// Where the other side is.
     pub place: Place,
-    /// Over a WebSocket; otherwise over TCP. The same on both sides.
+    /// Over a WebSocket; otherwise over TCP. The same on both sides; a relay knows only WebSockets.
     pub websocket: bool,
     /// First one way, then the other. The same on both sides.
     pub both_ways: bool,
@@ -81,6 +97,11 @@ pub trait Observer: fmt::Debug + Send + Sync + 'static {
     /// The other side may connect here, with this code.
     fn listening(&self, at: SocketAddr, code: &PairingCode) {
         let _ = (at, code);
+    }
+
+    /// The other side may come into this room, with this code. Told again when somebody else was in it: then there is another room.
+    fn room(&self, room: &Room, code: &PairingCode) {
+        let _ = (room, code);
     }
 
     /// Somebody tried another code; so many attempts are left.

@@ -1,6 +1,7 @@
 //! `storex serve`: a server with what is given on the command line.
 
 mod keys;
+mod objects;
 mod open;
 
 use std::path::PathBuf;
@@ -17,6 +18,8 @@ pub struct Options {
     pub listen: String,
     /// Where its logs are.
     pub database: Database,
+    /// The object store that the pages of snapshots are in, if they are not in the database: a folder, or `scheme://bucket/prefix`.
+    pub objects: Option<String>,
     /// Who is let in.
     pub access: Access,
     /// The certificates and the key of TLS, if it speaks that.
@@ -80,7 +83,10 @@ pub async fn run(
     listening: impl FnOnce(Listening),
     until: impl Future<Output = ()>,
 ) -> Result<()> {
-    let store = open::store(&options.database).await?;
+    let mut store = open::store(&options.database).await?;
+    if let Some(address) = &options.objects {
+        store = objects::open(address).await?.with_snapshots_of(store);
+    }
     let verifier = open::verifier(&options.access).await?;
     let mut server = Server::new(store, verifier).config(options.config);
     if let Some((certificates, key)) = &options.tls {

@@ -1,6 +1,9 @@
 //! What the tests of the command share.
 #![allow(dead_code, reason = "each test binary uses some of it")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may")]
+
+#[cfg(unix)] // what asks it to stop
+pub(crate) mod serving;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -9,6 +9,9 @@ use storex_sync::http::Code;
 
 use super::failure::Failure;
 
+/// The media type of bytes that are nothing else.
+pub(crate) const OCTETS: &str = "application/octet-stream";
+
 /// An answer in JSON.
 #[derive(Debug)]
 pub(crate) struct Json<T>(pub(crate) T);

@@ -65,19 +65,15 @@ async fn read(request: Request, app: &Arc<App>, limit: usize) -> Outcome<Octets>
         }
     };
     let bytes = match coding {
-        Coding::Plain => read.into(),
-        coding => {
+        None => read,
+        Some(coding) => {
             let bytes = coding.decode(&read, limit)?;
             budget.take(bytes.len())?;
-            bytes.into()
+            bytes
         }
     };
-    app.metrics.request_bytes.add(bytes_len(&bytes));
-    Ok(Octets { bytes, _budget: budget.taken })
-}
-
-fn bytes_len(bytes: &Bytes) -> u64 {
-    bytes.len() as u64
+    app.metrics.request_bytes.add(bytes.len() as u64);
+    Ok(Octets { bytes: bytes.into(), _budget: budget.taken })
 }
 
 /// What the bodies that are in memory may have together.
@@ -88,19 +84,17 @@ struct Budget<'a> {
 
 impl Budget<'_> {
     fn take(&mut self, bytes: usize) -> Outcome<()> {
-        let busy = |_| Failure::busy("the server has too many requests in hand");
-        let bytes = u32::try_from(bytes).map_err(busy_of_size)?;
-        let more = Arc::clone(&self.app.bodies).try_acquire_many_owned(bytes).map_err(busy)?;
+        let more = u32::try_from(bytes)
+            .ok()
+            .and_then(|bytes| Arc::clone(&self.app.bodies).try_acquire_many_owned(bytes).ok());
+        let busy = || Failure::busy("the server has too many requests in hand");
+        let more = more.ok_or_else(busy)?;
         match &mut self.taken {
             Some(taken) => taken.merge(more),
             none => *none = Some(more),
         }
         Ok(())
     }
-}
-
-fn busy_of_size(_: std::num::TryFromIntError) -> Failure {
-    Failure::busy("the server has too many requests in hand")
 }
 
 async fn collect(body: Body, limit: usize, budget: &mut Budget<'_>) -> Outcome<Vec<u8>> {
@@ -123,20 +117,20 @@ async fn collect(body: Body, limit: usize, budget: &mut Budget<'_>) -> Outcome<V
 /// How a body is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Coding {
-    Plain,
     Zstd,
     Gzip,
 }
 
 impl Coding {
-    fn of(headers: &HeaderMap) -> Outcome<Self> {
+    /// `None`: it is not.
+    fn of(headers: &HeaderMap) -> Outcome<Option<Self>> {
         let mut codings = headers.get_all(CONTENT_ENCODING).iter();
         let (first, second) = (codings.next(), codings.next());
         match first.map(|it| it.as_bytes().to_ascii_lowercase()).as_deref() {
             _ if second.is_some() => Err(malformed("the body is compressed more than once")),
-            None | Some(b"identity") => Ok(Self::Plain),
-            Some(b"zstd") => Ok(Self::Zstd),
-            Some(b"gzip") => Ok(Self::Gzip),
+            None | Some(b"identity") => Ok(None),
+            Some(b"zstd") => Ok(Some(Self::Zstd)),
+            Some(b"gzip") => Ok(Some(Self::Gzip)),
             Some(_) => Err(malformed("content-encoding is neither zstd nor gzip")),
         }
     }
@@ -144,7 +138,6 @@ impl Coding {
     fn decode(self, bytes: &[u8], limit: usize) -> Outcome<Vec<u8>> {
         let damaged = |_| malformed("the body cannot be decompressed");
         match self {
-            Self::Plain => Ok(bytes.to_vec()),
             Self::Zstd => {
                 let mut decoder =
                     zstd::stream::read::Decoder::with_buffer(bytes).map_err(damaged)?;

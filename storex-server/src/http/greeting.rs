@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use storex_sync::http::Code;
 use storex_sync::http::messages::{
-    CLOSE_GOING_AWAY, CLOSE_RATE_LIMITED, CLOSE_REVOKED, CLOSE_TIMEOUT, CLOSE_UNAUTHORIZED,
-    WatchToken,
+    CLOSE_GOING_AWAY, CLOSE_MALFORMED, CLOSE_NO_SUCH_ROOM, CLOSE_RATE_LIMITED, CLOSE_REVOKED,
+    CLOSE_ROOM_FULL, CLOSE_TIMEOUT, CLOSE_UNAUTHORIZED, WatchToken,
 };
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -20,12 +20,6 @@ use crate::sessions::Ending;
 
 /// For how long a WebSocket may say nothing of who it is.
 const GREETING: Duration = Duration::from_secs(5);
-/// Close code of a WebSocket: what it said cannot be read.
-const CLOSE_MALFORMED: u16 = 4400;
-/// Close code of a WebSocket: there is no such room.
-const CLOSE_NO_SUCH_ROOM: u16 = 4404;
-/// Close code of a WebSocket: two are in the room.
-const CLOSE_ROOM_FULL: u16 = 4409;
 /// Close code of a WebSocket: the server failed (RFC 6455).
 const CLOSE_FAILED: u16 = 1011;
 /// Close code of a WebSocket: it is done (RFC 6455).

@@ -11,7 +11,7 @@ mod input;
 mod track;
 mod websocket;
 
-pub(crate) use answer::{Json, octets};
+pub(crate) use answer::{Json, OCTETS, octets};
 pub(crate) use body::{JsonBody, Octets};
 pub(crate) use caller::{Caller, Peer, authenticate, bearer, revoked};
 pub(crate) use cors::cross_origin;

@@ -65,7 +65,7 @@ pub struct JwtVerifier {
 
 #[derive(Debug)]
 struct Keys {
-    set: KeySet,
+    set: Arc<KeySet>,
     fetched: Timestamp,
     /// When the last fetch began.
     tried: Timestamp,
@@ -101,7 +101,8 @@ impl JwtVerifier {
     #[must_use]
     pub fn new(keys: KeySet, rules: JwtRules, runtime: Arc<dyn Runtime>) -> Self {
         let now = runtime.now();
-        let keys = Keys { set: keys, fetched: now, tried: now, is_current: true, running: None };
+        let keys =
+            Keys { set: keys.into(), fetched: now, tried: now, is_current: true, running: None };
         Self { rules, runtime, fetch: None, keys: Arc::new(Mutex::new(keys)) }
     }
 
@@ -109,18 +110,18 @@ impl JwtVerifier {
     /// is known counts; a token that names another key is refused with an error that is [retryable](ServerError::is_retryable).
     ///
     /// # Errors
-    /// Those of [`FetchKeys::fetch`]; [`ServerError::Config`] for a key set of no use.
+    /// Those of [`FetchKeys::fetch`], [`ServerError::Store`] when it takes longer than 30 s; [`ServerError::Config`] for a key set of no use.
     pub async fn fetching(
         fetch: Arc<dyn FetchKeys>,
         rules: JwtRules,
         runtime: Arc<dyn Runtime>,
     ) -> Result<Self> {
-        let keys = KeySet::from_jwks(&fetch.fetch().await?)?;
+        let keys = fetch_in_time(&*fetch, &*runtime).await?;
         Ok(Self { fetch: Some(fetch), ..Self::new(keys, rules, runtime) })
     }
 
-    fn keys(&self) -> KeySet {
-        self.lock().set.clone()
+    fn keys(&self) -> Arc<KeySet> {
+        Arc::clone(&self.lock().set)
     }
 
     fn lock(&self) -> MutexGuard<'_, Keys> {
@@ -225,24 +226,27 @@ fn lock(keys: &Mutex<Keys>) -> MutexGuard<'_, Keys> {
     keys.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn fetch_keys(
-    fetch: Arc<dyn FetchKeys>,
-    keys: Arc<Mutex<Keys>>,
-    runtime: Arc<dyn Runtime>,
-    running: watch::Sender<()>,
-) {
-    let fetched = tokio::select! {
+async fn fetch_in_time(fetch: &dyn FetchKeys, runtime: &dyn Runtime) -> Result<KeySet> {
+    tokio::select! {
         biased;
         json = fetch.fetch() => json.and_then(|json| KeySet::from_jwks(&json)),
         () = runtime.sleep(FETCH_WITHIN) => {
             let reason = format!("it takes longer than {} s", FETCH_WITHIN.as_secs());
             Err(ServerError::Store { during: FETCHING, reason, retryable: true })
         }
-    };
-    match fetched {
+    }
+}
+
+async fn fetch_keys(
+    fetch: Arc<dyn FetchKeys>,
+    keys: Arc<Mutex<Keys>>,
+    runtime: Arc<dyn Runtime>,
+    running: watch::Sender<()>,
+) {
+    match fetch_in_time(&*fetch, &*runtime).await {
         Ok(set) => {
             let mut keys = lock(&keys);
-            (keys.set, keys.fetched, keys.is_current) = (set, runtime.now(), true);
+            (keys.set, keys.fetched, keys.is_current) = (set.into(), runtime.now(), true);
         }
         Err(error) => tracing::error!(%error, "the keys stay as they were"),
     }

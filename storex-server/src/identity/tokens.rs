@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
-use storex_core::{Runtime, Timestamp};
+use storex_core::Runtime;
 use storex_sync::http::id_of_text;
 
 use super::{Identity, Verifier};
 use crate::error::{Result, ServerError};
-
+use crate::reread::Reread;
 use crate::user::User;
 
 /// The fewest characters that a token may have: 16 can be drawn so that nobody guesses them.
@@ -125,16 +125,8 @@ impl Verifier for Tokens {
 /// held before counts, and an error is logged.
 #[derive(Debug)]
 pub struct TokenFile {
-    path: PathBuf,
+    tokens: Reread<Arc<Tokens>, 1>,
     runtime: Arc<dyn Runtime>,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    tokens: Arc<Tokens>,
-    changed: Option<SystemTime>,
-    looked: Timestamp,
 }
 
 impl TokenFile {
@@ -143,47 +135,20 @@ impl TokenFile {
     /// # Errors
     /// [`ServerError::Io`] when it cannot be read, [`ServerError::Config`] when it holds something else.
     pub fn open(path: impl AsRef<Path>, runtime: Arc<dyn Runtime>) -> Result<Self> {
-        let path = path.as_ref().to_owned();
-        let changed = modified(&path);
-        let state = State { tokens: read(&path)?.into(), changed, looked: runtime.now() };
-        Ok(Self { path, runtime, state: Mutex::new(state) })
-    }
-
-    fn current(&self) -> Arc<Tokens> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.runtime.now();
-        if now.0.abs_diff(state.looked.0) < LOOK_EVERY.as_millis() as u64 {
-            return state.tokens.clone();
-        }
-        state.looked = now;
-        let changed = modified(&self.path);
-        if changed != state.changed {
-            match read(&self.path) {
-                Ok(tokens) => {
-                    tracing::info!(tokens = tokens.by_hash.len(), "the tokens were read again");
-                    state.tokens = tokens.into();
-                    state.changed = changed;
-                }
-                Err(error) => tracing::error!(%error, "the tokens stay as they were"),
-            }
-        }
-        state.tokens.clone()
+        let files = [path.as_ref().to_owned()];
+        Ok(Self { tokens: Reread::open(files, LOOK_EVERY, runtime.now(), read)?, runtime })
     }
 }
 
-fn modified(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|it| it.modified()).ok()
-}
-
-fn read(path: &Path) -> Result<Tokens> {
-    let text = std::fs::read_to_string(path)
+fn read([file]: &[PathBuf; 1]) -> Result<Arc<Tokens>> {
+    let text = std::fs::read_to_string(file)
         .map_err(|source| ServerError::Io { during: "reading the tokens", source })?;
-    Tokens::parse(&text)
+    Tokens::parse(&text).map(Arc::new)
 }
 
 #[async_trait]
 impl Verifier for TokenFile {
     async fn verify(&self, token: &str) -> Result<Identity> {
-        self.current().find(token)
+        self.tokens.current(self.runtime.now()).find(token)
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use storex_core::Runtime;
+use storex_sync::http::device_text;
 use storex_sync::object_store::path::Path;
 use storex_sync::object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt};
 use storex_sync::{
@@ -88,8 +89,7 @@ impl ObjectPagesLog {
 
 /// What all snapshots of a maker begin with.
 fn maker_name(maker: Device) -> String {
-    let id: String = maker.id.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{id}-{}-", maker.incarnation)
+    format!("{}-", device_text(maker))
 }
 
 fn name_of(SnapshotId { maker, number }: SnapshotId) -> String {

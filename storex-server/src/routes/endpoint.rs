@@ -16,7 +16,7 @@ pub(crate) struct Endpoint {
     pub(crate) summary: &'static str,
     pub(crate) access: Access,
     pub(crate) parameters: Vec<Parameter>,
-    pub(crate) body: Option<Form>,
+    pub(crate) body: Form,
     pub(crate) answers: Vec<(u16, &'static str, Form)>,
     pub(crate) codes: Vec<Code>,
     pub(crate) handler: MethodRouter<Arc<App>>,
@@ -67,7 +67,7 @@ impl Endpoint {
             summary,
             access: Access::Token,
             parameters: Vec::new(),
-            body: None,
+            body: Form::Nothing,
             answers: Vec::new(),
             codes: Vec::new(),
             handler,
@@ -144,7 +144,7 @@ impl Endpoint {
     }
 
     pub(crate) fn body(mut self, form: Form) -> Self {
-        self.body = Some(form);
+        self.body = form;
         self
     }
 

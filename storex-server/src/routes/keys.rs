@@ -10,9 +10,7 @@ use storex_sync::{SEALED_KEY_LIMIT, SealedKeyName, SealedKeys, SharedSyncLog, Sy
 
 use super::{Endpoint, Form};
 use crate::app::App;
-use crate::http::{Caller, Failure, InPath, Json, Octets, Outcome, malformed, octets};
-
-const OCTETS: &str = "application/octet-stream";
+use crate::http::{Caller, Failure, InPath, Json, OCTETS, Octets, Outcome, malformed, octets};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let of_one = |endpoint: Endpoint| {

@@ -10,7 +10,7 @@ use super::{Access, Endpoint, Form};
 use crate::app::App;
 use crate::http::{Failure, Outcome, octets};
 use crate::metrics::TEXT_TYPE;
-use crate::openapi;
+use crate::openapi::DOCUMENT;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -67,5 +67,5 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
 
 #[allow(clippy::unused_async)] // as handlers are
 async fn document() -> Response {
-    octets("application/json", openapi::document().to_string())
+    octets("application/json", DOCUMENT.as_str())
 }

@@ -8,7 +8,6 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use storex_sync::http::Code;
 use storex_sync::http::messages::RoomAnswer;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Access, Endpoint, Form};
 use crate::app::App;
@@ -70,13 +69,6 @@ fn owner(app: &App, caller: Option<Caller>) -> Option<User> {
     caller.filter(|_| !app.config.relay.open).map(|caller| caller.user)
 }
 
-/// How far somebody has come.
-enum Door {
-    Inside(Entered, Seat),
-    /// It is not known yet who it is.
-    Outside(OwnedSemaphorePermit),
-}
-
 async fn enter(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
@@ -85,46 +77,35 @@ async fn enter(
     upgrade: Upgrade,
 ) -> Outcome<Response> {
     let caller = caller(&app, &headers, peer).await?;
-    let door = match caller.is_some() || app.config.relay.open {
-        true => go_in(&app, &room, caller)?,
-        false => Door::Outside(app.sessions.greeting().ok_or_else(too_many)?),
+    // Who is not known yet says in the first message who it is.
+    let entered = match caller.is_some() || app.config.relay.open {
+        true => Ok(go_in(&app, &room, caller)?),
+        false => Err(app.greeting()?),
     };
     let runtime = Arc::clone(&app.runtime);
     let config = socket_config(app.config.relay.message_bytes, BUFFER);
     Ok(upgrade.accept(&*runtime, config, async move |mut socket| {
-        let door = match door {
-            Door::Outside(_greeting) => match greet(&app, &mut socket).await {
+        let entered = match entered {
+            Ok(inside) => Ok(inside),
+            Err(_greeting) => match greet(&app, &mut socket).await {
                 Ok(caller) => go_in(&app, &room, Some(caller)).map_err(Close::from),
                 Err(close) => Err(close),
             },
-            inside => Ok(inside),
         };
-        match door {
-            Ok(Door::Inside(entered, seat)) => stay(&app, entered, Guest::new(socket, seat)).await,
-            Ok(Door::Outside(_)) => {}
+        match entered {
+            Ok((entered, seat)) => stay(&app, entered, Guest::new(socket, seat)).await,
             Err(close) => close.tell(socket).await,
         }
     }))
 }
 
-fn too_many() -> Failure {
-    let after = std::time::Duration::from_secs(5);
-    Failure::rate_limited(Code::RateLimited, "too many connections are open", after)
-}
-
-fn go_in(app: &App, room: &str, caller: Option<Caller>) -> Outcome<Door> {
-    let slot = app.sessions.slot().ok_or_else(too_many)?;
-    let owner = owner(app, caller.clone());
-    let seat = match caller {
-        None => Seat::Stranger(slot),
-        Some(Caller { user, bound, .. }) => {
-            let session = app.sessions.begin(slot, user).ok_or_else(too_many)?;
-            bound.into_iter().for_each(|device| session.of_device(device));
-            Seat::User(session)
-        }
+fn go_in(app: &App, room: &str, caller: Option<Caller>) -> Outcome<(Entered, Seat)> {
+    let seat = match &caller {
+        None => Seat::Stranger(app.slot()?),
+        Some(caller) => Seat::User(app.session(caller)?),
     };
-    let entered = app.rooms.enter(room, owner.as_ref(), app.runtime.now())?;
-    Ok(Door::Inside(entered, seat))
+    let owner = owner(app, caller);
+    Ok((app.rooms.enter(room, owner.as_ref(), app.runtime.now())?, seat))
 }
 
 async fn stay(app: &App, entered: Entered, guest: Guest) {

@@ -11,9 +11,10 @@ use storex_sync::{SharedSyncLog, SnapshotId, Snapshots, SyncError};
 
 use super::{Endpoint, Form};
 use crate::app::App;
-use crate::http::{Caller, Failure, InPath, Json, JsonBody, Octets, Outcome, malformed, octets};
+use crate::http::{
+    Caller, Failure, InPath, Json, JsonBody, OCTETS, Octets, Outcome, malformed, octets,
+};
 
-const OCTETS: &str = "application/octet-stream";
 const PAGE: &str = "/v1/snapshots/{maker}/{number}/pages/{page}";
 
 pub(super) fn endpoints() -> Vec<Endpoint> {

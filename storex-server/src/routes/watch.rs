@@ -64,7 +64,7 @@ async fn changed(
     InQuery(WatchPlace { device, after }): InQuery<WatchPlace>,
     InQuery(Wait { wait }): InQuery<Wait>,
 ) -> Outcome<Json<ChangedAnswer>> {
-    let mut session = begin(&app, &caller)?;
+    let mut session = app.session(&caller)?;
     session.of_device(device.id);
     caller.admit(&app, device.id).await?;
     let log = caller.log(&app).await?;
@@ -83,20 +83,6 @@ async fn changed(
     Ok(Json(ChangedAnswer { changed }))
 }
 
-fn begin(app: &App, caller: &Caller) -> Outcome<Session> {
-    let session =
-        app.sessions.slot().and_then(|slot| app.sessions.begin(slot, caller.user.clone()));
-    session.ok_or_else(too_many)
-}
-
-fn too_many() -> Failure {
-    Failure::rate_limited(
-        Code::RateLimited,
-        "too many connections are open",
-        Duration::from_secs(5),
-    )
-}
-
 async fn watch(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
@@ -105,10 +91,10 @@ async fn watch(
     let arrival = match bearer(&headers)? {
         Some(token) => {
             let caller = authenticate(&app, token).await?;
-            let session = begin(&app, &caller)?;
+            let session = app.session(&caller)?;
             Arrival::Known(caller, session)
         }
-        None => Arrival::Stranger(app.sessions.greeting().ok_or_else(too_many)?),
+        None => Arrival::Stranger(app.greeting()?),
     };
     let runtime = Arc::clone(&app.runtime);
     let config = socket_config(MESSAGE_BYTES, BUFFER);
@@ -131,16 +117,13 @@ async fn run(app: &App, socket: &mut Socket, arrival: Arrival) -> Option<Close> 
     let (caller, session) = match arrival {
         Arrival::Known(caller, session) => (caller, session),
         Arrival::Stranger(_greeting) => match greet(app, socket).await {
-            Ok(caller) => match begin(app, &caller) {
+            Ok(caller) => match app.session(&caller) {
                 Ok(session) => (caller, session),
                 Err(failure) => return Some(failure.into()),
             },
             Err(close) => return Some(close),
         },
     };
-    if let Some(device) = caller.bound {
-        session.of_device(device);
-    }
     let nothing = Box::pin(std::future::pending());
     let heartbeat = app.runtime.sleep(app.config.timeouts.heartbeat);
     let mut watch =

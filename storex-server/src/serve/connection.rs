@@ -6,8 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -87,7 +89,7 @@ impl Door {
         }
         let app = Arc::clone(&self.app);
         let counted = ConnectionPermit { _held: Arc::new((permit, Arc::clone(&app.open))) };
-        let router = self.router.clone().layer(Extension(Peer(peer))).layer(Extension(counted));
+        let service = Answering { router: self.router.clone(), peer: Peer(peer), counted };
         let stream = Deadlines::new(stream, Arc::clone(&app.runtime), app.config.timeouts.write);
         #[cfg(feature = "tls")]
         if let Some(tls) = self.tls.clone() {
@@ -98,21 +100,28 @@ impl Door {
                     () = app.sessions.stopped() => return,
                 };
                 match accepted {
-                    Ok(stream) => run(&app, stream, router).await,
+                    Ok(stream) => run(&app, stream, service).await,
                     Err(error) => tracing::debug!(%error, "no TLS"),
                 }
             };
             self.app.runtime.spawn(Box::pin(task));
             return;
         }
-        self.app.runtime.spawn(Box::pin(async move { run(&app, stream, router).await }));
+        self.app.runtime.spawn(Box::pin(async move { run(&app, stream, service).await }));
     }
+}
+
+/// What answers on a connection, and what each request is told of it.
+struct Answering {
+    router: Router,
+    peer: Peer,
+    counted: ConnectionPermit,
 }
 
 async fn run<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     app: &App,
     stream: S,
-    router: Router,
+    Answering { router, peer, counted }: Answering,
 ) {
     let mut builder = http1::Builder::new();
     builder
@@ -120,7 +129,12 @@ async fn run<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         .header_read_timeout(app.config.timeouts.headers)
         .max_header_size(app.config.limits.header_bytes)
         .half_close(false);
-    let service = TowerToHyperService::new(router);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(counted.clone());
+        router.call(request)
+    });
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {

@@ -111,7 +111,7 @@ impl Server {
     /// To be called within a tokio runtime. Dropped, it stops without waiting for anything.
     ///
     /// # Errors
-    /// [`ServerError::Config`](crate::ServerError::Config) for limits that let nobody in.
+    /// [`ServerError::Config`](crate::ServerError::Config) for what [`Config::check`] refuses.
     pub async fn serve(self, listener: TcpListener, until: impl Future<Output = ()>) -> Result<()> {
         self.config.check()?;
         let app = App::new(self.store, self.verifier, self.runtime, self.config);

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::Duration;
 
 use storex_core::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,31 +16,15 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::server::TlsStream;
 
 use crate::error::{Result, ServerError};
+use crate::reread::Reread;
 
-/// How often the files are looked at, in milliseconds.
-const LOOK_EVERY: u64 = 10_000;
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// A certificate and its key, in PEM files that are read again when they were changed (whoever renews certificates writes them anew).
+#[derive(Debug)]
 pub struct TlsFiles {
-    certificates: PathBuf,
-    key: PathBuf,
-    state: Mutex<State>,
-}
-
-struct State {
-    acceptor: TlsAcceptor,
-    changed: [Option<SystemTime>; 2],
-    looked: Timestamp,
-}
-
-impl fmt::Debug for TlsFiles {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { certificates, key, .. } = self;
-        f.debug_struct("TlsFiles")
-            .field("certificates", certificates)
-            .field("key", key)
-            .finish_non_exhaustive()
-    }
+    acceptor: Reread<TlsAcceptor, 2>,
 }
 
 impl TlsFiles {
@@ -49,11 +33,10 @@ impl TlsFiles {
     /// # Errors
     /// [`ServerError::Config`] when they cannot be read, or do not go together.
     pub fn open(certificates: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self> {
-        let (certificates, key) = (certificates.as_ref().to_owned(), key.as_ref().to_owned());
-        let changed = [modified(&certificates), modified(&key)];
-        let acceptor = read(&certificates, &key)?;
-        let state = State { acceptor, changed, looked: Timestamp(i64::MIN) };
-        Ok(Self { certificates, key, state: Mutex::new(state) })
+        let files = [certificates.as_ref().to_owned(), key.as_ref().to_owned()];
+        // Nobody has said yet what time it is.
+        let long_ago = Timestamp(i64::MIN);
+        Ok(Self { acceptor: Reread::open(files, LOOK_EVERY, long_ago, read)? })
     }
 
     pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
@@ -61,34 +44,11 @@ impl TlsFiles {
         stream: S,
         now: Timestamp,
     ) -> io::Result<TlsStream<S>> {
-        self.current(now).accept(stream).await
-    }
-
-    fn current(&self, now: Timestamp) -> TlsAcceptor {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.0.abs_diff(state.looked.0) >= LOOK_EVERY {
-            state.looked = now;
-            let changed = [modified(&self.certificates), modified(&self.key)];
-            if changed != state.changed {
-                match read(&self.certificates, &self.key) {
-                    Ok(acceptor) => {
-                        tracing::info!("the certificates were read again");
-                        (state.acceptor, state.changed) = (acceptor, changed);
-                    }
-                    // One of the two may not have been written yet.
-                    Err(error) => tracing::error!(%error, "the certificates stay as they were"),
-                }
-            }
-        }
-        state.acceptor.clone()
+        self.acceptor.current(now).accept(stream).await
     }
 }
 
-fn modified(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|it| it.modified()).ok()
-}
-
-fn read(certificates: &Path, key: &Path) -> Result<TlsAcceptor> {
+fn read([certificates, key]: &[PathBuf; 2]) -> Result<TlsAcceptor> {
     let wrong = |path: &Path, error: &dyn fmt::Display| {
         ServerError::config(format!("{}: {error}", path.display()))
     };

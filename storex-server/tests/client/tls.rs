@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use storex_core::TokioRuntime;
-use storex_server::{Identity, Server, TlsFiles, User, VerifyWith};
+use storex_server::{Server, TlsFiles};
 use storex_sync::http::{HttpClient, HttpSharedLog, NativeTransport, StaticToken, Token};
 use storex_sync::{Cursor, Device, SealedTransaction, SharedSyncLog as _, SyncError};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::store::TestStore;
-use crate::support::in_time;
+use crate::support::{in_time, verifier};
 
 const CERTIFICATE: &[u8] = include_bytes!("data/loopback.pem");
 
@@ -26,10 +26,8 @@ async fn requests_and_news_come_over_tls_from_whom_is_trusted() {
     let files = TlsFiles::open(data.join("loopback.pem"), data.join("loopback.key.pem")).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("https://{}", listener.local_addr().unwrap());
-    let verifier =
-        VerifyWith::new(|token| Box::pin(async move { Ok(Identity::of(User::new(token)?)) }));
     let store = Arc::new(TestStore::default());
-    let server = Server::new(Arc::clone(&store) as _, Arc::new(verifier)).tls(files);
+    let server = Server::new(Arc::clone(&store) as _, Arc::new(verifier())).tls(files);
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(server.serve(listener, async move { drop(stopped.await) }));
 

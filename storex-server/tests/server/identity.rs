@@ -273,6 +273,15 @@ async fn a_fetch_that_does_not_end_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_first_fetch_that_does_not_end_is_given_up_too() {
+    let fetch = Arc::new(Slow { fetched: Fetched::default(), permits: Semaphore::new(0) });
+    let runtime = Arc::new(ManualRuntime::new());
+    let opening = JwtVerifier::fetching(fetch, JwtRules::default(), runtime.clone());
+    let (opened, ()) = tokio::join!(opening, runtime.let_pass(Duration::from_secs(30)));
+    assert!(opened.unwrap_err().is_retryable());
+}
+
+#[tokio::test]
 async fn keys_are_fetched_each_hour_and_for_a_name_that_is_not_known_but_not_for_each_of_them() {
     let (runtime, fetch) = (Arc::new(ManualRuntime::new()), Arc::new(Fetched::default()));
     let verifier =

@@ -126,8 +126,18 @@ async fn the_numbers_may_have_an_address_of_their_own() {
     let site = Site::run(server.metrics_on(elsewhere), runtime, store).await;
     assert_eq!(site.ask("GET", "/metrics").send().await.code(), "not_found");
     let ask = |path| crate::support::Ask::new(address, "GET", path).token(ADA);
-    assert_eq!(ask("/metrics").send().await.status, 200);
+    let text = ask("/metrics").send().await;
+    assert_eq!(text.status, 200);
     assert_eq!(ask("/v1/devices").send().await.code(), "not_found");
+    // Each number once, that of what has no route at either address too.
+    let text = String::from_utf8(ask("/metrics").send().await.body).unwrap();
+    let mut names: Vec<_> = text.lines().filter_map(|it| Some(it.rsplit_once(' ')?.0)).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all, "{text}");
+    let nowhere = r#"storex_requests_total{method="",route="",status="404"} 2"#;
+    assert!(text.lines().any(|it| it == nowhere), "{text}");
 }
 
 #[tokio::test]

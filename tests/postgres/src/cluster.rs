@@ -1,6 +1,7 @@
 //! [`Cluster`]: a PostgreSQL that is running.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -52,6 +53,38 @@ impl Cluster {
         cluster.init(durability)?;
         cluster.start_again()?;
         Ok(cluster)
+    }
+
+    /// Starts it again with TLS, and without anything else: from now on it is reached by TCP at `host=127.0.0.1 port=… user=… dbname=…`. The
+    /// certificate and its key are in PEM.
+    ///
+    /// # Errors
+    /// When a file cannot be written, or `pg_ctl` fails.
+    pub fn with_tls(mut self, certificate: &str, key: &str) -> Result<Self> {
+        self.stop()?;
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+        let port = free.map_err(|why| format!("no port is free: {why}"))?.port();
+        let settings = format!(
+            "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = ''\nssl = on\nssl_cert_file = 'cert.pem'\nssl_key_file = 'key.pem'\n"
+        );
+        let only = "hostssl all all 127.0.0.1/32 trust\n";
+        for (name, contents) in [
+            ("postgresql.auto.conf", settings.as_str()),
+            ("pg_hba.conf", only),
+            ("cert.pem", certificate),
+            ("key.pem", key),
+        ] {
+            let file = self.data().join(name);
+            let written = fs::write(&file, contents).and_then(|()| unix::keep_secret(&file));
+            let given = written.and_then(|()| match self.programs.user() {
+                Some(user) => unix::give(&file, user),
+                None => Ok(()),
+            });
+            given.map_err(|why| format!("{}: {why}", file.display()))?;
+        }
+        self.start_again()?;
+        self.address = format!("host=127.0.0.1 port={port} user=storex dbname=postgres");
+        Ok(self)
     }
 
     /// How it is reached: `host=… user=… dbname=…`.

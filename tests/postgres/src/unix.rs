@@ -40,3 +40,15 @@ pub(crate) fn give(folder: &Path, User { user, group }: User) -> io::Result<()> 
 pub(crate) fn give(_: &Path, _: User) -> io::Result<()> {
     Ok(())
 }
+
+/// Only its owner may read it.
+#[cfg(unix)]
+pub(crate) fn keep_secret(file: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn keep_secret(_: &Path) -> io::Result<()> {
+    Ok(())
+}

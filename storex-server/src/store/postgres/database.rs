@@ -11,11 +11,12 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use storex_core::Runtime;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{NoTls, Row, Statement};
+use tokio_postgres::{Row, Statement};
 
 use super::accounts::Accounts;
 use super::failure::Failure;
 use super::options::PostgresOptions;
+use super::tls::Tls;
 
 /// The result of what is asked of the database.
 pub(super) type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -36,10 +37,14 @@ impl fmt::Debug for Database {
 
 impl Database {
     /// Nothing is connected before it is asked for.
-    pub(super) fn new(options: &PostgresOptions, runtime: Arc<dyn Runtime>) -> Result<Self> {
+    pub(super) fn new(
+        options: &PostgresOptions,
+        tls: Tls,
+        runtime: Arc<dyn Runtime>,
+    ) -> Result<Self> {
         // A connection is known to be closed without a look at the database, and what it does next would fail anyway.
         let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(options.config(), NoTls, config);
+        let manager = Manager::from_config(options.config(), tls, config);
         let during = "preparing the connections to the database";
         let pool = Pool::builder(manager).max_size(options.connections).build();
         let pool = pool.map_err(|error| Failure::lasting(during, error.to_string()))?;

@@ -1,6 +1,7 @@
 //! [`PostgresStore`]: many servers on one PostgreSQL database.
 
 mod accounts;
+mod address;
 mod appending;
 mod database;
 mod devices;
@@ -14,6 +15,7 @@ mod options;
 mod reading;
 mod rows;
 mod snapshots;
+mod tls;
 
 use std::sync::Arc;
 
@@ -70,14 +72,15 @@ impl PostgresStore {
     /// [`ServerError::Store`](crate::ServerError::Store): the database cannot be reached, or not be used; or a newer server has changed
     /// its tables to a version that this one does not know.
     pub async fn open(options: &PostgresOptions, runtime: Arc<dyn Runtime>) -> Result<Self> {
-        let database = Database::new(options, Arc::clone(&runtime))?;
+        let tls = options.tls()?;
+        let database = Database::new(options, tls.clone(), Arc::clone(&runtime))?;
         {
             let session = database.session("preparing the tables of the database").await?;
             migrations::migrate(&session).await?;
         }
         let hub = Arc::new(Hub::default());
         let (open, closed) = watch::channel(());
-        news::start(options.config(), &hub, closed, &runtime).await?;
+        news::start((options.config(), tls), &hub, closed, &runtime).await?;
         let shared = Shared { database, hub, _open: open };
         Ok(Self { shared: Arc::new(shared) })
     }

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use futures_util::future::select;
 use storex_core::Runtime;
+use storex_sync::http::{id_of_text, id_text};
 use tokio::sync::{broadcast, oneshot, watch};
-use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls, Notification, Row};
+use tokio_postgres::{AsyncMessage, Client, Config, Error, Notification, Row};
 
 use super::database::{Result, Session};
 use super::failure::Failure;
+use super::tls::Tls;
 use crate::store::DeviceId;
 use crate::user::User;
 
@@ -53,16 +55,14 @@ pub(super) async fn tell_revoked(
     user: &User,
     device: DeviceId,
 ) -> Result<()> {
-    let id: String = device.iter().map(|byte| format!("{byte:02x}")).collect();
-    let payload = format!("{id}{user}");
+    let payload = format!("{}{user}", id_text(device));
     session.ask("SELECT pg_notify($1, $2)", &[&REVOKED, &payload]).await.map(drop)
 }
 
 /// Who was revoked, as [`tell_revoked`] tells it.
 fn revoked_of(payload: &str) -> Option<(User, DeviceId)> {
     let (id, name) = payload.split_at_checked(32)?;
-    let id = u128::from_str_radix(id, 16).ok()?;
-    Some((User::new(name).ok()?, id.to_be_bytes()))
+    Some((User::new(name).ok()?, id_of_text(id).ok()?))
 }
 
 /// Those who wait for news, by user, and those who want to know what is revoked.
@@ -142,13 +142,13 @@ impl Drop for Listener {
 /// # Errors
 /// When it cannot listen now; it does not go on trying then.
 pub(super) async fn start(
-    config: Config,
+    (config, tls): (Config, Tls),
     hub: &Arc<Hub>,
     closed: watch::Receiver<()>,
     runtime: &Arc<dyn Runtime>,
 ) -> Result<()> {
     let (ready, is_ready) = oneshot::channel();
-    let task = Task { config, hub: Arc::downgrade(hub), runtime: Arc::clone(runtime) };
+    let task = Task { config, tls, hub: Arc::downgrade(hub), runtime: Arc::clone(runtime) };
     runtime.spawn(Box::pin(async move {
         let mut closed = closed;
         // It changes when the store is gone.
@@ -161,6 +161,7 @@ pub(super) async fn start(
 
 struct Task {
     config: Config,
+    tls: Tls,
     hub: Weak<Hub>,
     runtime: Arc<dyn Runtime>,
 }
@@ -203,7 +204,8 @@ impl Task {
         mut listening: impl FnMut(Vec<Row>),
     ) -> Result<()> {
         let failure = |error| Failure::new(DURING, &error);
-        let (client, mut connection) = self.config.connect(NoTls).await.map_err(failure)?;
+        let connecting = self.config.connect(self.tls.clone());
+        let (client, mut connection) = connecting.await.map_err(failure)?;
         let mut begin = Some(Box::pin(begin(&client, lost_at)));
         loop {
             // The connection does nothing, not even for the command, but what it is polled for.

@@ -4,9 +4,15 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use tokio_postgres::Config;
+use tokio_postgres::config::SslMode;
+use tokio_rustls::rustls::RootCertStore;
 
+use super::address::Address;
 use super::failure::Failure;
+use super::tls::{self, Tls};
 use crate::error::Result;
+
+const READING: &str = "reading the address of the database";
 
 /// Where a PostgreSQL database is, and how much of it one server takes.
 ///
@@ -14,7 +20,7 @@ use crate::error::Result;
 /// use std::time::Duration;
 /// use storex_server::PostgresOptions;
 ///
-/// let options = PostgresOptions::new("host=db.example.org user=storex dbname=storex")?
+/// let options = PostgresOptions::new("host=db.example.org user=storex dbname=storex sslmode=verify-full")?
 ///     .connections(32)
 ///     .longest_wait(Duration::from_secs(2));
 /// # Ok::<(), storex_server::ServerError>(())
@@ -22,6 +28,9 @@ use crate::error::Result;
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
     pub(super) database: Config,
+    is_encrypted: bool,
+    /// `None`: those of the system.
+    roots: Option<RootCertStore>,
     pub(super) connections: usize,
     pub(super) longest_wait: Duration,
     pub(super) longest_statement: Duration,
@@ -31,20 +40,52 @@ impl PostgresOptions {
     /// With the address in one of the forms that PostgreSQL's own programs take: `host=… user=… password=… dbname=…`, or
     /// `postgresql://user:password@host/dbname`. Several hosts may be given, of which the first that answers is taken.
     ///
-    /// The connection is not encrypted: an address that asks for TLS (`sslmode=require`) is refused when it is opened. A
-    /// database on another machine is reached through a network that one can trust, or through a tunnel.
+    /// With `sslmode=verify-full` (or `require`, or `verify-ca`, which mean the same here) the connection is encrypted, or fails: by TLS 1.2 or
+    /// 1.3, with a certificate that has the name of the host and is of an authority that is trusted. These are the operating system's, or those
+    /// in the file that `sslrootcert` names, or [`root_certificates`](Self::root_certificates). Without `sslmode`, and with `disable` or `prefer`,
+    /// it is not encrypted.
     ///
     /// # Errors
-    /// [`ServerError::Store`](crate::ServerError::Store) when this is no such address.
+    /// [`ServerError::Store`](crate::ServerError::Store) when this is no such address, or no certificate can be read from the file.
     pub fn new(address: &str) -> Result<Self> {
-        let during = "reading the address of the database";
-        let database = Config::from_str(address).map_err(|error| Failure::new(during, &error))?;
+        let wrong = |reason: String| Failure::lasting(READING, reason);
+        let Address { driver, is_encrypted, root_certificates } =
+            Address::parse(address).map_err(wrong)?;
+        let mut database =
+            Config::from_str(&driver).map_err(|error| Failure::new(READING, &error))?;
+        database.ssl_mode(if is_encrypted { SslMode::Require } else { SslMode::Disable });
+        let roots = match root_certificates.as_deref() {
+            None | Some("system") => None,
+            Some(file) => {
+                let pem = std::fs::read(file).map_err(|error| error.to_string());
+                let roots = pem.and_then(|pem| tls::roots_of_pem(&pem));
+                Some(roots.map_err(|reason| wrong(format!("sslrootcert {file}: {reason}")))?)
+            }
+        };
         Ok(Self {
             database,
+            is_encrypted,
+            roots,
             connections: 16,
             longest_wait: Duration::from_secs(5),
             longest_statement: Duration::from_secs(30),
         })
+    }
+
+    /// Trusts these certificates and authorities only, in PEM, as `sslrootcert` does.
+    ///
+    /// # Errors
+    /// [`ServerError::Store`](crate::ServerError::Store) when no certificate is in it or one that cannot be read, and when the connection is not
+    /// to be encrypted.
+    pub fn root_certificates(mut self, pem: &[u8]) -> Result<Self> {
+        let during = "reading the certificates for the database";
+        if !self.is_encrypted {
+            let reason = "the address does not ask for encryption; add sslmode=verify-full";
+            return Err(Failure::lasting(during, reason).into());
+        }
+        let roots = tls::roots_of_pem(pem);
+        self.roots = Some(roots.map_err(|reason| Failure::lasting(during, reason))?);
+        Ok(self)
     }
 
     /// How many connections a server keeps at most, besides the one that listens; 16. All servers together need fewer than the
@@ -67,6 +108,18 @@ impl PostgresOptions {
     pub fn longest_statement(mut self, longest: Duration) -> Self {
         self.longest_statement = longest;
         self
+    }
+
+    /// How a connection is encrypted, if it is to be.
+    pub(super) fn tls(&self) -> std::result::Result<Tls, Failure> {
+        let roots = match (&self.roots, self.is_encrypted) {
+            (Some(roots), _) => Ok(roots.clone()),
+            (None, true) => tls::roots_of_system(),
+            // Nobody asks for them.
+            (None, false) => Ok(RootCertStore::empty()),
+        };
+        let tls = roots.and_then(Tls::trusting);
+        tls.map_err(|reason| Failure::lasting("preparing TLS to the database", reason))
     }
 
     /// As it is given to the driver.

@@ -1,6 +1,6 @@
 //! The tables are made by whoever comes first.
 
-use super::support::{RealTime, address, connect, empty_database, log, run, soon, store_at, user};
+use super::support::{RealTime, connect, empty_database, log, run, soon, store_at, user};
 use std::sync::Arc;
 use storex_server::{PostgresOptions, PostgresStore, Store};
 
@@ -76,13 +76,4 @@ fn tables_of_a_newer_server_are_refused_and_stay() {
 fn what_is_no_address_is_refused() {
     let error = PostgresOptions::new("postgresql://host:port/").unwrap_err();
     assert!(!error.is_retryable(), "{error:?}");
-}
-
-#[test]
-fn a_database_that_asks_for_encryption_is_refused() {
-    run(soon(async {
-        let options = PostgresOptions::new(&format!("{} sslmode=require", address())).unwrap();
-        let error = PostgresStore::open(&options, Arc::new(RealTime)).await.unwrap_err();
-        assert!(!error.is_retryable(), "{error:?}");
-    }));
 }

@@ -8,3 +8,4 @@ mod order;
 mod restarts;
 mod suite;
 mod support;
+mod tls;
