@@ -41,7 +41,7 @@ pub(crate) struct Serve {
         conflicts_with = "database"
     )]
     postgres: Option<String>,
-    /// Keep the pages of snapshots, which are the largest things in the database, in an object store instead: a folder, or (in a program
+    /// Keep blobs and the pages of snapshots, which are the largest things in the database, in an object store instead: a folder, or (in a program
     /// that was built for it) s3://BUCKET/PREFIX, gs://.. or az://.., with credentials from the environment. All servers of a database need
     /// the same
     #[arg(long, value_name = "FOLDER|URL")]

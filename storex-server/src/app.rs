@@ -37,6 +37,8 @@ pub(crate) struct App {
     /// Each connection has one of it.
     pub(crate) open: Arc<()>,
     limiter: Limiter,
+    /// Of what is asked for blobs.
+    blob_limiter: Limiter,
     /// The users whose logs have changed since they were trimmed.
     to_trim: Mutex<HashSet<User>>,
 }
@@ -59,7 +61,11 @@ impl App {
             bodies: Arc::new(Semaphore::new(config.limits.bodies_bytes)),
             connections: Arc::new(Semaphore::new(config.limits.connections)),
             open: Arc::new(()),
-            limiter: Limiter::new(&config.limits),
+            limiter: Limiter::new(config.limits.requests_per_second, config.limits.burst),
+            blob_limiter: Limiter::new(
+                config.limits.blob_requests_per_second,
+                config.limits.blob_burst,
+            ),
             to_trim: Mutex::default(),
             config,
         })
@@ -67,9 +73,18 @@ impl App {
 
     /// Counts a request, or refuses it.
     pub(crate) fn take_request(&self, who: Who) -> Outcome<()> {
-        self.limiter.take(who, self.runtime.now()).map_err(|after| {
+        self.take(&self.limiter, who, "too many requests")
+    }
+
+    /// The same for a request that is about a blob.
+    pub(crate) fn take_blob_request(&self, who: Who) -> Outcome<()> {
+        self.take(&self.blob_limiter, who, "too many requests for blobs")
+    }
+
+    fn take(&self, limiter: &Limiter, who: Who, refusal: &str) -> Outcome<()> {
+        limiter.take(who, self.runtime.now()).map_err(|after| {
             self.metrics.rate_limited.add(1);
-            Failure::rate_limited(Code::RateLimited, "too many requests", after)
+            Failure::rate_limited(Code::RateLimited, refusal, after)
         })
     }
 

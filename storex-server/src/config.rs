@@ -50,8 +50,10 @@ impl Config {
     /// [`ServerError::Config`], with what is wrong.
     pub fn check(&self) -> Result<()> {
         let Limits { requests_per_second, burst, connections, sockets, .. } = self.limits;
-        let Limits { body_bytes, bodies_bytes, .. } = self.limits;
-        if requests_per_second == 0 || burst == 0 || connections == 0 {
+        let Limits { body_bytes, bodies_bytes, blob_requests_per_second, blob_burst, .. } =
+            self.limits;
+        let rates = [requests_per_second, burst, blob_requests_per_second, blob_burst];
+        if rates.contains(&0) || connections == 0 {
             return Err(ServerError::config("a limit of 0 lets nobody in"));
         }
         if bodies_bytes > MOST_PERMITS || body_bytes > bodies_bytes {
@@ -94,6 +96,10 @@ pub struct Limits {
     pub requests_per_second: u32,
     /// Requests that a user may make at once after a rest. Default: 100.
     pub burst: u32,
+    /// Requests for blobs per second and user, in the long run; they do not count as other requests. A chunk is one of at most 1 MiB. Default: 100.
+    pub blob_requests_per_second: u32,
+    /// Requests for blobs that a user may make at once after a rest. Default: 500.
+    pub blob_burst: u32,
     /// Open WebSockets and long polls of one user. Default: 50.
     pub sockets_per_user: usize,
     /// Open WebSockets and long polls in all. Default: 20,000.
@@ -113,6 +119,8 @@ impl Default for Limits {
             header_bytes: 32 << 10,
             requests_per_second: 20,
             burst: 100,
+            blob_requests_per_second: 100,
+            blob_burst: 500,
             sockets_per_user: 50,
             sockets: 20_000,
             connections: 25_000,
@@ -201,10 +209,17 @@ pub struct Retention {
     /// After how many days without a word a device no longer holds back trimming. It may come back, and takes a snapshot then. Default:
     /// none.
     pub dismiss_after_days: Option<u32>,
+    /// After how many days chunks are dropped of a blob that nobody has finished; whoever was sending it begins anew. Not without
+    /// `trim_every`. Default: 7.
+    pub unfinished_blobs_days: u32,
 }
 
 impl Retention {
     fn check(&self) -> Result<()> {
+        if self.unfinished_blobs_days == 0 {
+            let reason = "with `unfinished_blobs_days` of 0 blobs are dropped while they are sent";
+            return Err(ServerError::config(reason));
+        }
         match self.trim_every {
             Some(every) if every.is_zero() => {
                 Err(ServerError::config("`trim_every` of 0 would trim without a pause"))
@@ -219,7 +234,11 @@ impl Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { trim_every: Some(Duration::from_secs(3600)), dismiss_after_days: None }
+        Self {
+            trim_every: Some(Duration::from_secs(3600)),
+            dismiss_after_days: None,
+            unfinished_blobs_days: 7,
+        }
     }
 }
 

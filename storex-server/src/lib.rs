@@ -1,7 +1,7 @@
-//! The server of storex: a shared log for each user, over HTTP and WebSocket.
+//! The server of storex: a shared log and blobs for each user, over HTTP and WebSocket.
 //!
 //! ```text
-//!    devices of a user ──HTTP, WebSocket──▶ storex-server ──▶ Store: a log for each user, and the list of its devices
+//!    devices of a user ──HTTP, WebSocket──▶ storex-server ──▶ Store: a log for each user, its blobs, and the list of its devices
 //! ```
 //!
 //! - [`Server`] answers, with what a [`Store`] keeps, those whom a [`Verifier`] lets in, as far as a [`Config`] allows it.

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use storex_core::Timestamp;
 
-use crate::config::Limits;
 use crate::user::User;
 
 /// So many are remembered before those are forgotten that may make all their requests again.
@@ -38,9 +37,10 @@ struct Bucket {
 }
 
 impl Limiter {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        let most = u64::from(limits.burst) * 1000;
-        let per_millisecond = u64::from(limits.requests_per_second);
+    /// So many requests in the long run, and at once after a rest.
+    pub(crate) fn new(per_second: u32, burst: u32) -> Self {
+        let most = u64::from(burst) * 1000;
+        let per_millisecond = u64::from(per_second);
         Self { buckets: Mutex::new(HashMap::new()), per_millisecond, most }
     }
 

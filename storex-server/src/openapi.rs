@@ -23,7 +23,7 @@ fn document() -> Value {
         "info": {
             "title": "storex",
             "version": "1",
-            "description": "A shared log for the devices of each user, and a relay. Bodies may be compressed with zstd or gzip, in both directions.",
+            "description": "A shared log and a store of blobs for the devices of each user, and a relay. Bodies may be compressed with zstd or gzip, in both directions.",
         },
         "paths": paths,
         "components": {
@@ -119,6 +119,7 @@ fn schemas() -> Value {
         "Device": {"type": "string", "pattern": "^[0-9a-f]{32}-(0|[1-9][0-9]{0,9})$", "description": "The id of a device, and which life of it"},
         "Hex": {"type": "string", "pattern": "^([0-9a-f]{2})*$"},
         "Decimal": {"type": "string", "pattern": "^(0|[1-9][0-9]{0,19})$"},
+        "Blob": {"type": "string", "pattern": "^(sha256|sealed)-[0-9a-f]{64}-(0|[1-9][0-9]{0,12})$"},
         "Room": {"type": "string", "pattern": "^[0-9]{4,6}$"},
         "Count": {"type": "integer", "minimum": 0},
         "Limit": {"type": "integer", "minimum": 0},
@@ -132,6 +133,7 @@ fn schemas() -> Value {
             ("id", reference("Id")), ("name", json!({"type": "string"})), ("registered_at", json!({"type": "integer"})),
             ("last_seen", json!({"type": "integer"})), ("revoked", json!({"type": "boolean"})),
         ], &[]),
+        "BlobAnswer": object(&[("whole", json!({"type": "boolean"})), ("chunks", reference("Count"))], &[]),
         "Names": {"type": "array", "items": reference("Id")},
         "Devices": {"type": "array", "items": reference("ListedDevice")},
         "ListedMember": object(&[("device", reference("Device")), ("behind", reference("Count"))], &[]),

@@ -1,6 +1,11 @@
 //! Blobs and the pages of snapshots in an object store.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // these are tests
-#![allow(missing_docs)]
+#![allow(missing_docs, unreachable_pub)]
+#![allow(clippy::disallowed_methods)] // the tests own the time and the tasks
+
+#[path = "support/served.rs"]
+#[allow(dead_code)]
+mod served;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -9,18 +14,26 @@ use async_trait::async_trait;
 use storex_core::{Timestamp, TokioRuntime};
 use storex_server::{DeviceId, DeviceInfo, Objects, Result, Store, User};
 use storex_sync::{
-    BlobRef, Cursor, Device, LogId, MemorySharedLog, SharedSyncLog, Snapshot, SnapshotId,
+    BlobRef, BlobStore, Cursor, Device, LogId, MemoryBlobStore, MemorySharedLog, SharedSyncLog,
+    Snapshot, SnapshotId,
 };
 
 /// Logs in memory.
 #[derive(Debug, Default)]
-struct MemoryStore(Mutex<BTreeMap<User, Arc<MemorySharedLog>>>);
+struct MemoryStore {
+    logs: Mutex<BTreeMap<User, Arc<MemorySharedLog>>>,
+    blobs: Mutex<BTreeMap<User, Arc<MemoryBlobStore>>>,
+}
 
 #[async_trait]
 impl Store for MemoryStore {
     async fn log(&self, user: &User) -> Result<Arc<dyn SharedSyncLog>> {
         let make = || Arc::new(MemorySharedLog::new(LogId([user.as_str().len() as u8; 16])));
-        Ok(Arc::clone(self.0.lock().unwrap().entry(user.clone()).or_insert_with(make)) as _)
+        Ok(Arc::clone(self.logs.lock().unwrap().entry(user.clone()).or_insert_with(make)) as _)
+    }
+
+    async fn blobs(&self, user: &User) -> Result<Arc<dyn BlobStore>> {
+        Ok(Arc::clone(self.blobs.lock().unwrap().entry(user.clone()).or_default()) as _)
     }
 
     async fn devices(&self, _: &User) -> Result<Vec<DeviceInfo>> {
@@ -74,7 +87,7 @@ mod logs {
 
     fn pages_in_objects() -> LogHarness {
         let folder = tempfile::tempdir().unwrap();
-        let store = objects(&folder).with_snapshots_of(Arc::new(MemoryStore::default()));
+        let store = objects(&folder).beside(Arc::new(MemoryStore::default()));
         LogHarness::new(move |n| {
             let (store, _kept) = (Arc::clone(&store), &folder);
             let user = user(&"x".repeat(1 + usize::try_from(n).unwrap()));
@@ -103,11 +116,55 @@ mod blobs {
     blob_store_conformance!(blobs_in_objects);
 }
 
+mod blobs_over_http {
+    use super::*;
+    use storex_conformance::blob_store::BlobHarness;
+    use storex_conformance::blob_store_conformance;
+    use storex_memory::MemoryBackend;
+    use storex_server::BackendStore;
+
+    fn http() -> BlobHarness {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = objects(&folder);
+        let served = served::Served::over(async move |runtime| {
+            let store = BackendStore::open(MemoryBackend::new(), runtime).await.unwrap();
+            objects.beside(Arc::new(store))
+        });
+        BlobHarness::new(move || {
+            let _kept = &folder;
+            let store = served.blobs("ada");
+            Box::pin(async move { store })
+        })
+    }
+
+    blob_store_conformance!(http);
+}
+
+#[tokio::test]
+async fn a_blob_from_before_there_were_objects_is_read_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = Arc::new(MemoryStore::default());
+    let blob = BlobRef::of(b"a picture");
+    let before = inner.blobs(&user("ada")).await.unwrap();
+    before.put_chunk(&blob, 0, b"a picture".to_vec()).await.unwrap();
+    before.finish(&blob).await.unwrap();
+    let blobs = objects(&folder).beside(inner).blobs(&user("ada")).await.unwrap();
+    assert!(blobs.has(&blob).await.unwrap());
+    assert_eq!(blobs.sent(&blob).await.unwrap(), 1, "it need not be sent");
+    assert_eq!(blobs.chunk(&blob, 0).await.unwrap(), b"a picture");
+    blobs.remove(&blob).await.unwrap();
+    assert!(!blobs.has(&blob).await.unwrap());
+    blobs.put_chunk(&blob, 0, b"a picture".to_vec()).await.unwrap();
+    blobs.finish(&blob).await.unwrap();
+    assert_eq!(before.sent(&blob).await.unwrap(), 0, "from now on it is in objects");
+    assert_eq!(blobs.chunk(&blob, 0).await.unwrap(), b"a picture");
+}
+
 #[tokio::test]
 async fn pages_are_objects_and_those_of_former_snapshots_go() {
     let folder = tempfile::tempdir().unwrap();
     let inner = Arc::new(MemoryStore::default());
-    let store = objects(&folder).with_snapshots_of(Arc::clone(&inner) as _);
+    let store = objects(&folder).beside(Arc::clone(&inner) as _);
     let log = store.log(&user("ada")).await.unwrap();
     let snapshots = log.snapshots().unwrap();
     let maker = Device { id: [0xab; 16], incarnation: 3 };
@@ -131,7 +188,7 @@ async fn pages_are_objects_and_those_of_former_snapshots_go() {
 #[tokio::test]
 async fn a_snapshot_that_lacks_a_page_is_not_published() {
     let folder = tempfile::tempdir().unwrap();
-    let store = objects(&folder).with_snapshots_of(Arc::new(MemoryStore::default()));
+    let store = objects(&folder).beside(Arc::new(MemoryStore::default()));
     let log = store.log(&user("ada")).await.unwrap();
     let snapshots = log.snapshots().unwrap();
     let id = SnapshotId { maker: Device { id: [1; 16], incarnation: 0 }, number: 7 };
@@ -153,7 +210,7 @@ async fn a_snapshot_from_before_there_were_objects_is_read() {
     let id = SnapshotId { maker: Device { id: [1; 16], incarnation: 0 }, number: 7 };
     let in_log = inner.log(&user("ada")).await.unwrap();
     in_log.snapshots().unwrap().put_page(id, 0, b"page").await.unwrap();
-    let store = objects(&folder).with_snapshots_of(inner);
+    let store = objects(&folder).beside(inner);
     let log = store.log(&user("ada")).await.unwrap();
     assert_eq!(log.snapshots().unwrap().page(id, 0).await.unwrap(), Some(b"page".to_vec()));
     assert_eq!(log.snapshots().unwrap().page(id, 1).await.unwrap(), None);

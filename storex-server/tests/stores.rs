@@ -4,14 +4,17 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use storex_conformance::store::StoreHarness;
 use storex_conformance::{CaseRuntime, WithNeighbours, store_conformance};
-use storex_core::{Definition, FieldType, Registry, Storage, Timestamp, TokioRuntime};
+use storex_core::{
+    Definition, FieldType, Registry, Runtime as _, Storage, Timestamp, TokioRuntime,
+};
 use storex_memory::MemoryBackend;
 use storex_server::{BackendStore, ServerError, SqliteStore, Store, User};
 use storex_sqlite::SqliteBackend;
-use storex_sync::{Cursor, Device, SealedTransaction};
+use storex_sync::{BlobRef, Cursor, Device, SealedTransaction};
 
 mod in_memory {
     use super::*;
@@ -41,6 +44,28 @@ mod in_a_sqlite_file {
     }
 
     store_conformance!(sqlite);
+}
+
+/// The blobs of a user, as any blob store.
+mod blobs_of_a_user {
+    use super::*;
+    use storex_conformance::blob_store::BlobHarness;
+    use storex_conformance::blob_store_conformance;
+
+    fn sqlite() -> BlobHarness {
+        let store = Arc::new(tokio::sync::OnceCell::new());
+        BlobHarness::new(move || {
+            let store = Arc::clone(&store);
+            Box::pin(async move {
+                let folder = tempfile::tempdir().unwrap();
+                let open = async { (open(folder.path()).await, folder) };
+                let (store, _folder) = store.get_or_init(|| open).await;
+                store.blobs(&user("ada")).await.unwrap()
+            })
+        })
+    }
+
+    blob_store_conformance!(sqlite);
 }
 
 /// The logs of a server, as any shared log.
@@ -158,6 +183,61 @@ async fn who_was_further_on_than_a_backup_is_told() {
     let log = restored.log(&user("ada")).await.unwrap();
     let read = log.read(Device::NOBODY, &place, 1 << 20).await;
     assert!(matches!(read, Err(storex_sync::SyncError::LogReplaced)), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_backup_has_the_blobs_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let blob = BlobRef::of(b"a picture");
+    let blobs = store.blobs(&user("ada")).await.unwrap();
+    blobs.put_chunk(&blob, 0, b"a picture".to_vec()).await.unwrap();
+    blobs.finish(&blob).await.unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    store.back_up_to(copy.path().join("server.db")).await.unwrap();
+    blobs.remove(&blob).await.unwrap();
+    let restored = open(copy.path()).await.blobs(&user("ada")).await.unwrap();
+    assert!(restored.has(&blob).await.unwrap());
+    assert_eq!(restored.chunk(&blob, 0).await.unwrap(), b"a picture");
+}
+
+#[tokio::test]
+async fn a_file_from_before_there_were_blobs_is_brought_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let collections = BackendStore::collections().into_iter();
+    let before = collections.filter(|it| !it.name().contains("blob"));
+    let registry = Registry::builder().collections(before).build().unwrap();
+    let backend = SqliteBackend::open(folder.path().join("server.db")).unwrap();
+    let storage = Storage::builder(backend, registry, Arc::new(TokioRuntime)).open().await.unwrap();
+    storage.close().await.unwrap();
+    let store = open(folder.path()).await;
+    write(&store, 1).await;
+    let blobs = store.blobs(&user("ada")).await.unwrap();
+    blobs.finish(&BlobRef::of(b"")).await.unwrap();
+    assert!(blobs.has(&BlobRef::of(b"")).await.unwrap());
+}
+
+#[tokio::test]
+async fn blobs_that_nobody_has_finished_are_dropped_and_no_others() {
+    let runtime = Arc::new(CaseRuntime::new(1));
+    let store = BackendStore::open(MemoryBackend::new(), Arc::clone(&runtime) as _).await.unwrap();
+    let (ada, bob) = (user("ada"), user("bob"));
+    let of_ada = store.blobs(&ada).await.unwrap();
+    let of_bob = store.blobs(&bob).await.unwrap();
+    let (begun, whole) = (BlobRef::of(&vec![7; (1 << 20) + 1]), BlobRef::of(b"whole"));
+    of_ada.put_chunk(&whole, 0, b"whole".to_vec()).await.unwrap();
+    of_ada.finish(&whole).await.unwrap();
+    of_ada.put_chunk(&begun, 0, vec![7; 1 << 20]).await.unwrap();
+    let before = runtime.now();
+    runtime.sleep(Duration::from_secs(1)).await;
+    let later = runtime.now();
+    of_bob.put_chunk(&begun, 0, vec![7; 1 << 20]).await.unwrap();
+    assert_eq!(store.drop_unfinished_blobs(before).await.unwrap(), 0);
+    assert_eq!(store.drop_unfinished_blobs(later).await.unwrap(), 1);
+    assert_eq!(of_ada.sent(&begun).await.unwrap(), 0);
+    assert!(of_ada.has(&whole).await.unwrap());
+    assert_eq!(of_bob.sent(&begun).await.unwrap(), 1);
+    assert_eq!(store.drop_unfinished_blobs(later).await.unwrap(), 0);
 }
 
 #[tokio::test]

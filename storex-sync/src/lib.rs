@@ -166,8 +166,8 @@ pub use apply::{Applied, Cause, Resolution, Ruling};
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use blobs::ObjectBlobStore;
 pub use blobs::{
-    BlobReader, BlobRef, BlobReport, BlobStatus, BlobStore, BlobWriter, Blobs, BlobsBuilder,
-    BlobsWaiting, DeadBlob, MemoryBlobStore,
+    BLOB_CHUNK_LIMIT, BlobReader, BlobRef, BlobReport, BlobStatus, BlobStore, BlobWriter, Blobs,
+    BlobsBuilder, BlobsWaiting, DeadBlob, MemoryBlobStore,
 };
 pub use brief::{Brief, BriefReport, Degraded, WhenBusy};
 #[cfg(all(feature = "web", target_family = "wasm"))]
@@ -191,7 +191,9 @@ pub use deliberate::DeliberateFault;
 pub use device_key::{DeviceKey, PairedDevice};
 pub use digest::{CollectionDigest, Digest};
 #[cfg(feature = "encryption")]
-pub use encryption::{Access, EncryptedSharedLog, KeyRing, Passphrase, PassphraseCost};
+pub use encryption::{
+    Access, EncryptedBlobStore, EncryptedSharedLog, KeyRing, Passphrase, PassphraseCost,
+};
 pub use engine::status::{ExchangeProgress, Phase, SyncEvent, SyncStatus};
 pub use error::{Result, SyncError};
 pub use exclusive::{Exclusive, Guard, LeaseTimes};

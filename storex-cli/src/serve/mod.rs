@@ -18,7 +18,7 @@ pub struct Options {
     pub listen: String,
     /// Where its logs are.
     pub database: Database,
-    /// The object store that the pages of snapshots are in, if they are not in the database: a folder, or `scheme://bucket/prefix`.
+    /// The object store that blobs and the pages of snapshots are in, if they are not in the database: a folder, or `scheme://bucket/prefix`.
     pub objects: Option<String>,
     /// Who is let in.
     pub access: Access,
@@ -85,7 +85,7 @@ pub async fn run(
 ) -> Result<()> {
     let mut store = open::store(&options.database).await?;
     if let Some(address) = &options.objects {
-        store = objects::open(address).await?.with_snapshots_of(store);
+        store = objects::open(address).await?.beside(store);
     }
     let verifier = open::verifier(&options.access).await?;
     let mut server = Server::new(store, verifier).config(options.config);

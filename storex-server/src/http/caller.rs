@@ -49,21 +49,19 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Outcome<Self> {
-        let Some(token) = bearer(&parts.headers)? else {
-            return Err(unauthorized("there is no `authorization: Bearer ..`"));
-        };
-        authenticate(app, token).await
+        authenticate(app, token(parts)?).await
     }
+}
+
+fn token(parts: &Parts) -> Outcome<&str> {
+    bearer(&parts.headers)?.ok_or_else(|| unauthorized("there is no `authorization: Bearer ..`"))
 }
 
 /// Who has this token.
 pub(crate) async fn authenticate(app: &App, token: &str) -> Outcome<Caller> {
-    let Identity { user, device: bound } = identify(app, token).await?;
-    app.take_request(Who::User(user.clone()))?;
-    let caller = Caller { user, bound, token: Token(token.into()) };
-    if let Some(device) = bound {
-        caller.admit(app, device).await?;
-    }
+    let caller = Caller::of(app, token).await?;
+    app.take_request(Who::User(caller.user.clone()))?;
+    caller.admit_bound(app).await?;
     Ok(caller)
 }
 
@@ -80,6 +78,26 @@ async fn identify(app: &App, token: &str) -> Outcome<Identity> {
 }
 
 impl Caller {
+    /// Who asks for blobs, which does not count as what is asked for the log.
+    pub(crate) async fn for_blobs(parts: &Parts, app: &App) -> Outcome<Self> {
+        let caller = Self::of(app, token(parts)?).await?;
+        app.take_blob_request(Who::User(caller.user.clone()))?;
+        caller.admit_bound(app).await?;
+        Ok(caller)
+    }
+
+    async fn of(app: &App, token: &str) -> Outcome<Self> {
+        let Identity { user, device: bound } = identify(app, token).await?;
+        Ok(Self { user, bound, token: Token(token.into()) })
+    }
+
+    async fn admit_bound(&self, app: &App) -> Outcome<()> {
+        match self.bound {
+            Some(device) => self.admit(app, device).await,
+            None => Ok(()),
+        }
+    }
+
     /// Refuses a token that is good no more. When nobody can tell, it goes on to count.
     pub(crate) async fn verify_again(&self, app: &App) -> Outcome<()> {
         match identify(app, &self.token.0).await {

@@ -4,7 +4,7 @@ use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::failure::{Failure, malformed};
+use super::failure::{Failure, Outcome, malformed};
 
 /// The parts of the path.
 #[derive(Debug)]
@@ -16,6 +16,16 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let path = Path::from_request_parts(parts, state).await;
         path.map(|Path(path)| Self(path)).map_err(|_| malformed("the path cannot be read"))
+    }
+}
+
+/// A number of the path. There is one text of each: neither "+1" nor "01".
+pub(crate) fn decimal(text: &str) -> Outcome<u64> {
+    let number = text.parse().map_err(|_| malformed("a number is not in decimal digits"))?;
+    if u64::to_string(&number) == text {
+        Ok(number)
+    } else {
+        Err(malformed("a number is not in decimal digits"))
     }
 }
 

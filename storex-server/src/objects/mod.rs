@@ -7,6 +7,7 @@
 //!
 //! `<user>` is the SHA-256 of the user's name in hexadecimal digits: whatever a name has in it, no user's objects are under another's.
 
+mod before;
 mod blobs;
 mod log;
 mod store;
@@ -23,9 +24,10 @@ use storex_sync::object_store::prefix::PrefixStore;
 use storex_sync::object_store::{Error, ObjectStore};
 use storex_sync::{BlobStore, SharedSyncLog, SyncError};
 
+use self::before::BlobsBefore;
 use self::blobs::UserBlobs;
 use self::log::ObjectPagesLog;
-use self::store::ObjectPagesStore;
+use self::store::BesideObjects;
 use crate::error::{Result, ServerError};
 use crate::store::Store;
 use crate::user::User;
@@ -85,10 +87,17 @@ impl Objects {
         Arc::new(UserBlobs::new(self.of(user)))
     }
 
-    /// The same store, with the pages of snapshots in objects. What is in a snapshot, and which one is published, stays in the store.
+    fn blobs_beside(&self, user: &User, store: Arc<dyn BlobStore>) -> Arc<dyn BlobStore> {
+        Arc::new(BlobsBefore::new(self.blobs(user), store))
+    }
+
+    /// The same store, with what is large in objects: blobs, and the pages of snapshots. Which pages there are, and which snapshot is published,
+    /// stays in the store.
+    ///
+    /// Blobs and snapshots that the store has from before are read from there. What nobody has finished of a blob in objects stays.
     #[must_use]
-    pub fn with_snapshots_of(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
-        Arc::new(ObjectPagesStore::new(store, self.clone()))
+    pub fn beside(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        Arc::new(BesideObjects::new(store, self.clone()))
     }
 
     fn log(&self, user: &User, log: Arc<dyn SharedSyncLog>) -> Arc<dyn SharedSyncLog> {

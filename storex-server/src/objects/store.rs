@@ -1,10 +1,10 @@
-//! [`ObjectPagesStore`]: a store whose logs keep the pages of their snapshots in objects.
+//! [`BesideObjects`]: a store beside which objects hold what is large.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use storex_core::Timestamp;
-use storex_sync::SharedSyncLog;
+use storex_sync::{BlobStore, SharedSyncLog};
 use tokio::sync::broadcast;
 
 use super::Objects;
@@ -13,21 +13,29 @@ use crate::store::{DeviceId, DeviceInfo, Store};
 use crate::user::User;
 
 #[derive(Debug)]
-pub(super) struct ObjectPagesStore {
+pub(super) struct BesideObjects {
     store: Arc<dyn Store>,
     objects: Objects,
 }
 
-impl ObjectPagesStore {
+impl BesideObjects {
     pub(super) fn new(store: Arc<dyn Store>, objects: Objects) -> Self {
         Self { store, objects }
     }
 }
 
 #[async_trait]
-impl Store for ObjectPagesStore {
+impl Store for BesideObjects {
     async fn log(&self, user: &User) -> Result<Arc<dyn SharedSyncLog>> {
         Ok(self.objects.log(user, self.store.log(user).await?))
+    }
+
+    async fn blobs(&self, user: &User) -> Result<Arc<dyn BlobStore>> {
+        Ok(self.objects.blobs_beside(user, self.store.blobs(user).await?))
+    }
+
+    async fn drop_unfinished_blobs(&self, before: Timestamp) -> Result<u64> {
+        self.store.drop_unfinished_blobs(before).await
     }
 
     async fn devices(&self, user: &User) -> Result<Vec<DeviceInfo>> {

@@ -1,5 +1,6 @@
 //! The routes: one list, which the router and the OpenAPI document are made of.
 
+mod blobs;
 mod devices;
 mod endpoint;
 mod keys;
@@ -28,6 +29,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     all.extend(watch::endpoints());
     all.extend(snapshots::endpoints());
     all.extend(keys::endpoints());
+    all.extend(blobs::endpoints());
     all.extend(rooms::endpoints());
     all.extend(operation::endpoints());
     all

@@ -12,7 +12,7 @@ use storex_sync::{SharedSyncLog, SnapshotId, Snapshots, SyncError};
 use super::{Endpoint, Form};
 use crate::app::App;
 use crate::http::{
-    Caller, Failure, InPath, Json, JsonBody, OCTETS, Octets, Outcome, malformed, octets,
+    Caller, Failure, InPath, Json, JsonBody, OCTETS, Octets, Outcome, decimal, malformed, octets,
 };
 
 const PAGE: &str = "/v1/snapshots/{maker}/{number}/pages/{page}";
@@ -57,16 +57,6 @@ fn of(log: &dyn SharedSyncLog) -> Outcome<&dyn Snapshots> {
 fn page_of_path((maker, number, page): (String, String, String)) -> Outcome<(SnapshotId, u64)> {
     let maker = device_of_text(&maker).map_err(|error| malformed(error.to_string()))?;
     Ok((SnapshotId { maker, number: decimal(&number)? }, decimal(&page)?))
-}
-
-/// There is one text of each number: neither "+1" nor "01".
-fn decimal(text: &str) -> Outcome<u64> {
-    let number = text.parse().map_err(|_| malformed("a number is not in decimal digits"))?;
-    if u64::to_string(&number) == text {
-        Ok(number)
-    } else {
-        Err(malformed("a number is not in decimal digits"))
-    }
 }
 
 async fn put_page(

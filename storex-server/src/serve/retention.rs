@@ -1,4 +1,4 @@
-//! Logs are trimmed behind what all their devices have.
+//! Logs are trimmed behind what all their devices have, and blobs dropped that nobody has finished.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,7 +21,10 @@ pub(super) fn start(app: &Arc<App>) {
     runtime.spawn(Box::pin(async move {
         loop {
             tokio::select! {
-                () = app.runtime.sleep(every) => trim_all(&app).await,
+                () = app.runtime.sleep(every) => {
+                    trim_all(&app).await;
+                    drop_unfinished_blobs(&app).await;
+                }
                 () = app.sessions.stopped() => return,
             }
         }
@@ -42,6 +45,16 @@ async fn trim_all(app: &App) {
     }
     app.metrics.trimmed.add(dropped);
     tracing::info!(transactions = dropped, "trimmed");
+}
+
+async fn drop_unfinished_blobs(app: &App) {
+    let days = i64::from(app.config.retention.unfinished_blobs_days);
+    let before = Timestamp(app.runtime.now().0.saturating_sub(days * DAY_MS));
+    match app.store.drop_unfinished_blobs(before).await {
+        Ok(0) => {}
+        Ok(blobs) => tracing::info!(blobs, "blobs that nobody has finished were dropped"),
+        Err(error) => tracing::warn!(%error, "unfinished blobs are dropped later"),
+    }
 }
 
 async fn trim(app: &App, user: &User) -> Result<u64> {

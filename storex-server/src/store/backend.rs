@@ -1,4 +1,4 @@
-//! [`BackendStore`]: the logs and devices of all users in one storex database.
+//! [`BackendStore`]: the logs, blobs and devices of all users in one storex database.
 
 use std::sync::Arc;
 
@@ -7,8 +7,10 @@ use storex_core::{
     Backend, Batch, Definition, Error, OnConflict, Registry, Runtime, Step, Storage, Timestamp,
     Trace,
 };
-use storex_sync::{BackendSharedLogs, SharedSyncLog};
+use storex_sync::{BackendSharedLogs, BlobStore, SharedSyncLog};
 
+use super::blob_rows;
+use super::blobs::{BackendBlobs, drop_unfinished};
 use super::rows::{self, DEVICES, DeviceRow};
 use super::{DeviceId, DeviceInfo, Store};
 use crate::error::{Result, ServerError};
@@ -17,7 +19,7 @@ use crate::user::User;
 /// How old a note that a device was seen may be, in milliseconds.
 const FRESH: i64 = 60_000;
 
-/// The logs and devices of all users in one storex database, in memory for example; a server that keeps them in a file
+/// The logs, blobs and devices of all users in one storex database, in memory for example; a server that keeps them in a file
 /// wants a lock and backups beside that, which `SqliteStore` has.
 ///
 /// ```
@@ -45,6 +47,7 @@ impl BackendStore {
     pub fn collections() -> Vec<Definition> {
         let mut collections = BackendSharedLogs::collections();
         collections.push(rows::definition());
+        collections.extend(blob_rows::definitions());
         collections
     }
 
@@ -167,6 +170,15 @@ fn described(error: &dyn std::error::Error) -> String {
 impl Store for BackendStore {
     async fn log(&self, user: &User) -> Result<Arc<dyn SharedSyncLog>> {
         Ok(Arc::new(self.logs.log(user.as_str())))
+    }
+
+    async fn blobs(&self, user: &User) -> Result<Arc<dyn BlobStore>> {
+        Ok(Arc::new(BackendBlobs::new(&self.storage, user)))
+    }
+
+    async fn drop_unfinished_blobs(&self, before: Timestamp) -> Result<u64> {
+        let dropped = drop_unfinished(&self.storage, before).await;
+        dropped.map_err(failed_while("dropping blobs that nobody has finished"))
     }
 
     async fn devices(&self, user: &User) -> Result<Vec<DeviceInfo>> {

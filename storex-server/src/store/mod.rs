@@ -1,6 +1,8 @@
-//! [`Store`]: where a server keeps the logs of its users.
+//! [`Store`]: where a server keeps the logs and blobs of its users.
 
 mod backend;
+mod blob_rows;
+mod blobs;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod rows;
@@ -18,7 +20,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use storex_core::Timestamp;
-use storex_sync::SharedSyncLog;
+use storex_sync::{BlobStore, SharedSyncLog};
 use tokio::sync::broadcast;
 
 use crate::error::Result;
@@ -27,7 +29,7 @@ use crate::user::User;
 /// What names a device in the directory: that of [`Device`](storex_sync::Device), whatever its incarnation.
 pub type DeviceId = [u8; 16];
 
-/// Where a server keeps the logs of its users, and the directory of their devices.
+/// Where a server keeps the logs and blobs of its users, and the directory of their devices.
 ///
 /// Several servers may share one store, if it says so. Every method may be dropped while it waits, and called again.
 #[async_trait]
@@ -38,6 +40,22 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`ServerError::Log`](crate::ServerError::Log), [`ServerError::Store`](crate::ServerError::Store).
     async fn log(&self, user: &User) -> Result<Arc<dyn SharedSyncLog>>;
+
+    /// The blobs of a user. What there is of one is known to all servers of this store.
+    ///
+    /// # Errors
+    /// [`ServerError::Log`](crate::ServerError::Log), [`ServerError::Store`](crate::ServerError::Store).
+    async fn blobs(&self, user: &User) -> Result<Arc<dyn BlobStore>>;
+
+    /// Drops what is there of blobs, of all users, that are not whole and that nobody has sent anything of since then. Tells how many they
+    /// were. This default leaves them.
+    ///
+    /// # Errors
+    /// [`ServerError::Store`](crate::ServerError::Store).
+    async fn drop_unfinished_blobs(&self, before: Timestamp) -> Result<u64> {
+        let _ = before;
+        Ok(0)
+    }
 
     /// The devices of a user, in the order in which they came.
     ///

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use storex_core::{Runtime, Timestamp};
 use storex_sqlite::SqliteBackend;
-use storex_sync::SharedSyncLog;
+use storex_sync::{BlobStore, SharedSyncLog};
 
 use super::backend::failed_while;
 use super::{BackendStore, DeviceId, DeviceInfo, Store};
 use crate::error::{Result, ServerError};
 use crate::user::User;
 
-/// The logs and devices of all users in one SQLite file: for a server on its own. What is acknowledged is on the disk.
+/// The logs, blobs and devices of all users in one SQLite file: for a server on its own. What is acknowledged is on the disk.
 ///
 /// One server has the file at a time: beside it lies a file `<path>-lock`, whose lock the operating system releases as soon as the server is
 /// gone, however that came. It must be on a local disk. A server that was killed goes on where it was.
@@ -109,6 +109,14 @@ fn lock(path: &Path) -> Result<File> {
 impl Store for SqliteStore {
     async fn log(&self, user: &User) -> Result<Arc<dyn SharedSyncLog>> {
         self.store.log(user).await
+    }
+
+    async fn blobs(&self, user: &User) -> Result<Arc<dyn BlobStore>> {
+        self.store.blobs(user).await
+    }
+
+    async fn drop_unfinished_blobs(&self, before: Timestamp) -> Result<u64> {
+        self.store.drop_unfinished_blobs(before).await
     }
 
     async fn devices(&self, user: &User) -> Result<Vec<DeviceInfo>> {

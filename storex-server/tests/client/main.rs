@@ -3,12 +3,17 @@
 #![allow(clippy::disallowed_methods)] // the tests own the time and the tasks
 #![allow(missing_docs, unreachable_pub)]
 
+#[cfg(feature = "sqlite")]
+mod blobs;
 mod channel;
 mod devices;
 #[cfg(feature = "sqlite")]
 mod encryption;
 mod faults;
 mod log;
+#[path = "../support/served.rs"]
+#[allow(dead_code)]
+mod served;
 #[path = "../server/support/store.rs"]
 #[allow(dead_code)]
 mod store;

@@ -5,52 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use storex_core::{
-    AutoPk, BoxFuture, Definition, FieldType, Query, Registry, Runtime, Storage, Timestamp,
-    TokioRuntime,
-};
+use storex_core::{AutoPk, Definition, FieldType, Query, Registry, Storage, TokioRuntime};
 use storex_memory::MemoryBackend;
-use storex_server::{Config, Identity, Server, User, Verifier, VerifyWith};
+use storex_server::{Config, Server};
 use storex_sync::http::{HttpClient, HttpSharedLog, NativeTransport, StaticToken, Token};
 use storex_sync::{ContinuousSync, Sync, SyncLog};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+pub use crate::served::{MachineRuntime, verifier};
 use crate::store::TestStore;
 
 /// No timer of a test is so long.
 pub const LONG: Duration = Duration::from_secs(100_000);
 /// Whatever takes longer than this does not come.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The clock and the timers of the machine, also where tokio's stand still (the cases of the conformance suites).
-#[derive(Debug)]
-pub struct MachineRuntime(tokio::runtime::Handle);
-
-impl Runtime for MachineRuntime {
-    fn now(&self) -> Timestamp {
-        TokioRuntime.now()
-    }
-
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        // Made there, or it is of the clock that stands still.
-        let sleeping = self.0.spawn(async move { tokio::time::sleep(duration).await });
-        Box::pin(async move { drop(sleeping.await) })
-    }
-
-    fn spawn(&self, task: BoxFuture<'static, ()>) {
-        self.0.spawn(task);
-    }
-
-    fn fill_random(&self, buffer: &mut [u8]) {
-        TokioRuntime.fill_random(buffer);
-    }
-}
-
-/// A token is the name of a user.
-pub fn verifier() -> impl Verifier {
-    VerifyWith::new(|token| Box::pin(async move { Ok(Identity::of(User::new(token)?)) }))
-}
 
 /// A server. A token is the name of a user.
 pub struct Site {

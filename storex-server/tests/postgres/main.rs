@@ -2,5 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // these are tests
 #![allow(missing_docs)]
 
+#[path = "../support/served.rs"]
+#[allow(dead_code, unreachable_pub, clippy::disallowed_methods)]
+mod served;
+
 // By this name `cargo xtask test` leaves them out where there is no PostgreSQL, and says so.
 mod on_postgres;

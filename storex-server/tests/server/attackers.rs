@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use storex_server::{Config, Limits};
 use storex_sync::http::{device_text, id_text, wire};
-use storex_sync::{Cursor, LogRequest, SharedSyncLog as _};
+use storex_sync::{BlobRef, BlobStore as _, Cursor, LogRequest, SharedSyncLog as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -31,6 +31,10 @@ async fn with_secrets() -> Site {
     let form = json!({"maker": device_text(LAPTOP), "number": "7", "pages": 1, "place": place});
     let published = site.ask("POST", "/v1/snapshots").token(ADA).json(&form).send().await;
     assert_eq!(published.json(), json!({"published": true}));
+    let blob = BlobRef::of(b"the secret of ada");
+    let blobs = site.store.blobs_of("ada");
+    blobs.put_chunk(&blob, 0, b"the secret of ada".to_vec()).await.unwrap();
+    blobs.finish(&blob).await.unwrap();
     site
 }
 
@@ -48,6 +52,9 @@ async fn who_knows_all_the_names_of_another_user_finds_nothing() {
     let ours = site.ask("POST", "/v1/rooms").token(ADA).send().await.json();
     let (room, page) =
         (ours["room"].as_str().unwrap(), format!("/v1/snapshots/{device}/7/pages/0"));
+    let name = BlobRef::of(b"the secret of ada");
+    let blob = format!("/v1/blobs/{name}?device={device}");
+    let chunk = format!("/v1/blobs/{name}/chunks/0?device={device}");
     for path in [
         page.clone(),
         "/v1/snapshots".to_owned(),
@@ -56,6 +63,8 @@ async fn who_knows_all_the_names_of_another_user_finds_nothing() {
         "/v1/log/usage".to_owned(),
         format!("/v1/rooms/{room}"),
         format!("/v1/log/changed?device={device}&after=&wait=0"),
+        blob.clone(),
+        chunk.clone(),
     ] {
         let asked = tokio::spawn(site.ask("GET", &path).token(BOB).send());
         if path.contains("changed") {
@@ -75,6 +84,9 @@ async fn who_knows_all_the_names_of_another_user_finds_nothing() {
         to("POST", "/v1/log/reidentify").json(&known),
         to("POST", "/v1/log/trim"),
         to("PUT", &page).body("forged"),
+        to("PUT", &chunk).body("a forged one, sir"),
+        to("POST", &blob),
+        to("DELETE", &blob),
         to("POST", "/v1/snapshots")
             .json(&json!({"maker": device, "number": "8", "pages": 0, "place": "00"})),
     ] {
@@ -84,6 +96,7 @@ async fn who_knows_all_the_names_of_another_user_finds_nothing() {
     let log = site.store.log_of("ada");
     assert_eq!(log.register(LAPTOP).await.unwrap().0, [1; 16]);
     assert_eq!(site.get(ADA, &page).await.body, b"the secret of ada");
+    assert_eq!(site.get(ADA, &chunk).await.body, b"the secret of ada");
     assert_eq!(site.append(ADA, LAPTOP, 2, b"and on").await.status, 204);
 }
 

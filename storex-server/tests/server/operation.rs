@@ -188,6 +188,8 @@ async fn the_answers_are_as_the_document_says() {
     let place = site.read(ADA, LAPTOP, storex_sync::Cursor::default()).await.cursor;
     let place: String = place.0.iter().map(|byte| format!("{byte:02x}")).collect();
     let snapshot = json!({"maker": device_text(LAPTOP), "number": "7", "pages": 1, "place": place});
+    let blob = storex_sync::BlobRef::of(b"a picture");
+    let blob = format!("/v1/blobs/{blob}?device={}", device_text(LAPTOP));
     let answers = [
         ("LogAnswer", register),
         ("Devices", site.get(ADA, "/v1/devices").await),
@@ -199,6 +201,7 @@ async fn the_answers_are_as_the_document_says() {
             site.ask("POST", "/v1/snapshots").token(ADA).json(&snapshot).send().await,
         ),
         ("RoomAnswer", site.ask("POST", "/v1/rooms").token(ADA).send().await),
+        ("BlobAnswer", site.get(ADA, &blob).await),
         ("Names", site.get(ADA, "/v1/keys").await),
         ("Problem", site.append(ADA, PHONE, 5, b"five").await),
         ("Problem", site.get(ADA, "/nothing").await),

@@ -82,12 +82,15 @@ async fn a_device_that_is_shut_out_holds_nothing_even_if_it_became_a_member_agai
 #[test]
 fn times_that_no_server_can_be_run_with_are_refused() {
     let retention = |trim_every, dismiss_after_days| Config {
-        retention: Retention { trim_every, dismiss_after_days },
+        retention: Retention { trim_every, dismiss_after_days, ..Retention::default() },
         ..Config::default()
     };
     assert!(retention(Some(Duration::ZERO), None).check().is_err());
     assert!(retention(None, Some(30)).check().is_err(), "nothing would dismiss them");
     assert!(retention(None, None).check().is_ok());
+    let mut at_once = Config::default();
+    at_once.retention.unfinished_blobs_days = 0;
+    assert!(at_once.check().is_err(), "what is being sent would be dropped");
     let timeouts = Timeouts { heartbeat: Duration::ZERO, ..Timeouts::default() };
     assert!(Config { timeouts, ..Config::default() }.check().is_err());
     for limits in [

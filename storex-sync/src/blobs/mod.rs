@@ -19,7 +19,7 @@ mod memory;
 mod objects;
 mod pass;
 mod reader;
-mod reference;
+pub(crate) mod reference;
 mod rows;
 mod status;
 mod store;
@@ -31,7 +31,7 @@ pub use memory::MemoryBlobStore;
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use objects::ObjectBlobStore;
 pub use reader::BlobReader;
-pub use reference::BlobRef;
+pub use reference::{BLOB_CHUNK_LIMIT, BlobRef};
 pub use status::{BlobReport, BlobStatus, BlobsWaiting, DeadBlob};
 pub use store::BlobStore;
 pub use writer::BlobWriter;

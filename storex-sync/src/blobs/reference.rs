@@ -11,12 +11,19 @@ use crate::error::SyncError;
 
 /// How many bytes a chunk of a blob has; the last one may have fewer. Part of what is stored, here and in blob stores.
 const CHUNK: u64 = 1 << 20;
-/// No blob is longer: 1 TiB.
-const LONGEST: u64 = 1 << 40;
-const PREFIX: &str = "sha256-";
+/// How many bytes a sealed chunk has more: mark, version, the name of the key, nonce, tag.
+pub(crate) const SEALED_CHUNK_EXTRA: u64 = 58;
+/// No blob has more chunks: 1 TiB.
+const MOST_CHUNKS: u64 = 1 << 20;
+
+/// The most bytes of a chunk that a [`BlobStore`](crate::BlobStore) has to take: 1 MiB of contents, and what encryption adds to them.
+pub const BLOB_CHUNK_LIMIT: usize = ((1 << 20) + SEALED_CHUNK_EXTRA) as usize;
 
 /// The name of a blob: the SHA-256 of its contents, and their length. The same contents have the same name everywhere, so they
 /// are stored and sent once.
+///
+/// A store may also be given names that begin with `sealed-`: of blobs that were encrypted on the device, whose name says nothing of their
+/// contents, and whose chunks are a little longer ([`BLOB_CHUNK_LIMIT`]). No row holds one.
 ///
 /// Its text form (`sha256-<64 hexadecimal digits>-<length>`, by `to_string` and `parse`, and by serde) goes into any field of a
 /// row that holds text, and travels with the row.
@@ -32,8 +39,37 @@ const PREFIX: &str = "sha256-";
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlobRef {
+    kind: Kind,
     hash: [u8; 32],
     length: u64,
+}
+
+/// What a name says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Kind {
+    /// The hash of the contents.
+    Contents,
+    /// Nothing, to those who do not have the key.
+    Sealed,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Contents, Self::Sealed];
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Contents => "sha256-",
+            Self::Sealed => "sealed-",
+        }
+    }
+
+    /// How many bytes a chunk has that is not the last one.
+    fn full_chunk(self) -> u64 {
+        match self {
+            Self::Contents => CHUNK,
+            Self::Sealed => CHUNK + SEALED_CHUNK_EXTRA,
+        }
+    }
 }
 
 impl BlobRef {
@@ -45,6 +81,18 @@ impl BlobRef {
         hasher.finish()
     }
 
+    /// The name under which a store gets a blob that is encrypted; the length is that of the encrypted chunks.
+    #[cfg(feature = "encryption")]
+    pub(crate) fn sealed(name: [u8; 32], length: u64) -> Self {
+        Self { kind: Kind::Sealed, hash: name, length }
+    }
+
+    /// What the name has in front of the length.
+    #[cfg(feature = "encryption")]
+    pub(crate) fn hash(&self) -> &[u8; 32] {
+        &self.hash
+    }
+
     /// How many bytes it has.
     #[must_use]
     pub fn length(&self) -> u64 {
@@ -54,7 +102,7 @@ impl BlobRef {
     /// How many chunks it has: as many of 1 MiB as fill it, and one more for the rest. An empty one has none.
     #[must_use]
     pub fn chunks(&self) -> u64 {
-        self.length.div_ceil(CHUNK)
+        self.length.div_ceil(self.kind.full_chunk())
     }
 
     /// Which bytes are in a chunk; none in one that it does not have.
@@ -67,19 +115,20 @@ impl BlobRef {
     /// ```
     #[must_use]
     pub fn chunk_range(&self, number: u64) -> Range<u64> {
-        let start = number.saturating_mul(CHUNK).min(self.length);
-        start..start.saturating_add(CHUNK).min(self.length)
+        let full = self.kind.full_chunk();
+        let start = number.saturating_mul(full).min(self.length);
+        start..start.saturating_add(full).min(self.length)
     }
 
     /// How many bytes a chunk has.
-    pub(super) fn chunk_length(&self, number: u64) -> u64 {
+    pub(crate) fn chunk_length(&self, number: u64) -> u64 {
         let Range { start, end } = self.chunk_range(number);
         end - start
     }
 }
 
-/// How many bytes a chunk that is not the last one has.
-pub(super) fn full_chunk() -> usize {
+/// How many bytes a chunk of contents has that is not the last one.
+pub(crate) fn full_chunk() -> usize {
     usize::try_from(CHUNK).unwrap_or(usize::MAX)
 }
 
@@ -97,18 +146,19 @@ impl BlobHasher {
     }
 
     pub(super) fn finish(self) -> BlobRef {
-        BlobRef { hash: self.hasher.finalize().into(), length: self.length }
+        let hash = self.hasher.finalize().into();
+        BlobRef { kind: Kind::Contents, hash, length: self.length }
     }
 
     /// Whether no blob is as long as that.
     pub(super) fn is_too_long(&self) -> bool {
-        self.length > LONGEST
+        self.length > MOST_CHUNKS * CHUNK
     }
 }
 
 impl fmt::Display for BlobRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(PREFIX)?;
+        f.write_str(self.kind.prefix())?;
         self.hash.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
         write!(f, "-{}", self.length)
     }
@@ -118,7 +168,7 @@ impl FromStr for BlobRef {
     type Err = SyncError;
 
     fn from_str(text: &str) -> Result<Self, SyncError> {
-        let blob = parse(text).filter(|blob| blob.length <= LONGEST);
+        let blob = parse(text).filter(|blob| blob.chunks() <= MOST_CHUNKS);
         // Exactly as we write it, so that no blob has two names.
         let blob = blob.filter(|blob| blob.to_string() == text);
         blob.ok_or_else(|| SyncError::corrupt("the name of a blob", "it has another form"))
@@ -126,7 +176,9 @@ impl FromStr for BlobRef {
 }
 
 fn parse(text: &str) -> Option<BlobRef> {
-    let (hex, length) = text.strip_prefix(PREFIX)?.split_once('-')?;
+    let of_kind = |kind: Kind| Some((kind, text.strip_prefix(kind.prefix())?));
+    let (kind, rest) = Kind::ALL.into_iter().find_map(of_kind)?;
+    let (hex, length) = rest.split_once('-')?;
     let mut hash = [0; 32];
     if hex.len() != 64 || !hex.is_ascii() {
         return None;
@@ -134,7 +186,7 @@ fn parse(text: &str) -> Option<BlobRef> {
     for (at, byte) in hash.iter_mut().enumerate() {
         *byte = u8::from_str_radix(hex.get(2 * at..2 * at + 2)?, 16).ok()?;
     }
-    Some(BlobRef { hash, length: length.parse().ok()? })
+    Some(BlobRef { kind, hash, length: length.parse().ok()? })
 }
 
 impl Serialize for BlobRef {

@@ -11,7 +11,9 @@ use crate::error::Result;
 /// Where the devices of one user leave blobs for each other: chunks under the name of a blob, which becomes a whole one when it is
 /// [finished](Self::finish).
 ///
-/// A store need not check contents: whoever reads a blob compares it with its name. Every method may be dropped while it waits,
+/// A store does not check contents against names: whoever reads a blob does, and the name of one that was encrypted on the device says nothing
+/// of its contents. What a name does say is how many chunks there are, and how long each is; a store takes chunks of up to
+/// [`BLOB_CHUNK_LIMIT`](crate::BLOB_CHUNK_LIMIT) bytes. Every method may be dropped while it waits,
 /// and called again; doing it twice is doing it once. Two devices may send the same blob at once, which is then the same bytes
 /// twice. All may fail with [`SyncError::Transport`](crate::SyncError::Transport) and the like; nothing is lost by it. None has a
 /// time-out of its own.

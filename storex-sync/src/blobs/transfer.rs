@@ -194,7 +194,10 @@ impl Inner {
             SyncError::Offline
             | SyncError::Paused
             | SyncError::RateLimited { .. }
-            | SyncError::Unauthorized { .. } => false,
+            | SyncError::Unauthorized { .. }
+            // Nothing is encrypted before it is settled with which key.
+            | SyncError::RivalKeys
+            | SyncError::UnknownKey { .. } => false,
             // Where the store cannot be reached, that says nothing of the blob.
             error if error.is_retryable() => {
                 let harmless = BlobRef::of(b"");

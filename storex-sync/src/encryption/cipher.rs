@@ -30,12 +30,17 @@ pub(super) fn derive<const N: usize>(
     key
 }
 
-/// HMAC (RFC 2104), as much of it as a nonce has.
-pub(super) fn nonce_of(key: &MacKey, parts: [&[u8]; 2]) -> [u8; NONCE] {
+/// HMAC (RFC 2104).
+pub(super) fn mac_of<const N: usize>(key: &MacKey, parts: [&[u8]; N]) -> [u8; 32] {
     let mut mac = <Hmac<Sha256> as KeyInit>::new((&**key).into());
     parts.into_iter().for_each(|part| mac.update(part));
+    mac.finalize().into_bytes().into()
+}
+
+/// As much of an HMAC as a nonce has.
+pub(super) fn nonce_of(key: &MacKey, parts: [&[u8]; 2]) -> [u8; NONCE] {
     let mut nonce = [0; NONCE];
-    nonce.iter_mut().zip(mac.finalize().into_bytes()).for_each(|(to, from)| *to = from);
+    nonce.iter_mut().zip(mac_of(key, parts)).for_each(|(to, from)| *to = from);
     nonce
 }
 

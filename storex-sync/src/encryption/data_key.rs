@@ -24,12 +24,14 @@ impl fmt::Debug for KeyId {
 pub(super) struct DataKey {
     secret: Secret,
     id: KeyId,
-    /// What payloads and pages are encrypted with.
+    /// What payloads, pages and chunks of blobs are encrypted with.
     contents: Secret,
     /// What their nonces are made with.
     nonces: MacKey,
     /// What other keys are encrypted with.
     keys: Secret,
+    /// What the names of blobs are made with.
+    blob_names: MacKey,
 }
 
 impl DataKey {
@@ -45,7 +47,8 @@ impl DataKey {
         let contents = part(b"storex-encryption 1 contents");
         let nonces = derive(&secret[..], None, b"storex-encryption 1 nonces");
         let keys = part(b"storex-encryption 1 keys");
-        Self { secret, id, contents, nonces, keys }
+        let blob_names = derive(&secret[..], None, b"storex-encryption 1 blob names");
+        Self { secret, id, contents, nonces, keys, blob_names }
     }
 
     pub(super) fn id(&self) -> KeyId {
@@ -66,6 +69,10 @@ impl DataKey {
 
     pub(super) fn keys(&self) -> &Secret {
         &self.keys
+    }
+
+    pub(super) fn blob_names(&self) -> &MacKey {
+        &self.blob_names
     }
 }
 

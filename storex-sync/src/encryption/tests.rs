@@ -8,13 +8,15 @@ use storex_core::{BoxFuture, Runtime, Timestamp};
 use zeroize::Zeroizing;
 
 use super::access::Access;
+use super::blobs::Sealed;
 use super::cipher::{decrypt, encrypt};
 use super::data_key::DataKey;
-use super::envelope::{Envelope, Subject, encrypted_len, seal};
+use super::envelope::{Envelope, Subject, encrypted_len, seal, seal_to};
 use super::item::{Item, name_of};
 use super::log::EncryptedSharedLog;
 use super::passphrase::{Passphrase, PassphraseCost};
 use super::ring::{Generation, KeyRing};
+use crate::blobs::BlobRef;
 use crate::codec_tests::{A, B, assert_vector, vector};
 use crate::device_key::DeviceKey;
 use crate::shared_log::{LogId, MemorySharedLog, SealedTransaction, SharedSyncLog, SnapshotId};
@@ -87,6 +89,15 @@ fn the_vectors_of_the_description() {
     let sealed = seal(&key, page(), b"Hello").unwrap();
     assert_vector("encrypted page", &sealed);
     assert_eq!(open(page(), &vector("encrypted page"), &key).unwrap(), b"Hello");
+
+    let blob = Sealed::new(Arc::new(DataKey::new(Zeroizing::new([1; 32]))), BlobRef::of(b"Hello"));
+    assert_vector("encrypted blob, hash in the name", blob.name.hash());
+    assert_eq!(blob.name.length(), 314);
+    let sealed = seal_to(&key, blob.subject(0), b"Hello", 256).unwrap();
+    assert_vector("encrypted chunk", &sealed);
+    let chunk = vector("encrypted chunk");
+    let envelope = Envelope::read(blob.subject(0), &chunk).unwrap();
+    assert_eq!(envelope.open_from(&key, 5).unwrap(), b"Hello");
 
     let mut ring = KeyRing::of(generation(2));
     ring.insert(generation(1));

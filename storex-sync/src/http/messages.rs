@@ -177,6 +177,23 @@ pub struct PublishAnswer {
     pub published: bool,
 }
 
+/// The query of the requests of `/v1/blobs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobQuery {
+    /// The device that asks.
+    #[serde(with = "as_device")]
+    pub device: Device,
+}
+
+/// The answer of `GET /v1/blobs/{blob}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobAnswer {
+    /// Whether the whole blob is there.
+    pub whole: bool,
+    /// How many of its chunks are there, from the front.
+    pub chunks: u64,
+}
+
 /// The answer of `GET /v1/log/changed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangedAnswer {

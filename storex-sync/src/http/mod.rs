@@ -1,6 +1,7 @@
 //! A shared log over HTTP: the client, and the forms that client and server share.
 //!
 //! - [`HttpSharedLog`]: the shared log of a server, which [`HttpClient`] asks over a [`HttpTransport`] in the name of [`Credentials`].
+//! - [`HttpBlobStore`]: its blobs, by the same client.
 //! - Transports: `NativeTransport` (feature `http-native`: TCP, TLS by rustls), `WebTransport` (feature `http-web`, in a browser).
 //! - Credentials: [`StaticToken`], one that does not change; [`SharedToken`], which is renewed once for all programs and tabs.
 //! - [`Room`]: where two devices meet, over a [`RelayChannel`](crate::RelayChannel); `RoomCode` (feature `pairing`) is what people type.
@@ -10,6 +11,7 @@
 //!
 //! `docs/wire-format.md` describes the bytes, `docs/decisions/0039-the-server.md` the requests.
 
+mod blobs;
 mod client;
 mod compress;
 mod credentials;
@@ -35,6 +37,7 @@ pub mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use blobs::HttpBlobStore;
 pub use client::HttpClient;
 pub use credentials::{Credentials, StaticToken, Token};
 pub use log::HttpSharedLog;

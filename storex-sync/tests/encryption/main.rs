@@ -6,6 +6,7 @@
 mod support;
 
 mod at_once;
+mod blobs;
 mod forged;
 #[cfg(feature = "pairing")]
 mod handover;

@@ -64,7 +64,7 @@ fn of_shared_logs() {
 
 #[test]
 fn of_stores() {
-    is_complete("store", 20);
+    is_complete("store", 21);
 }
 
 #[test]
@@ -74,5 +74,5 @@ fn of_channels() {
 
 #[test]
 fn of_blob_stores() {
-    is_complete("blob_store", 12);
+    is_complete("blob_store", 13);
 }

@@ -14,9 +14,9 @@ use storex_conformance::{
 };
 use storex_memory::{MemoryBackend, TestRuntime};
 use storex_sync::{
-    BackendSharedLog, BackendSharedLogs, BlobStore, Cursor, Device, DeviceKey, EncryptedSharedLog,
-    KeyRing, LogId, MemoryBlobStore, MemoryChannel, MemorySharedLog, Pairing, PairingCode,
-    SealedTransaction, SecureChannel, SharedSyncLog,
+    BackendSharedLog, BackendSharedLogs, BlobStore, Cursor, Device, DeviceKey, EncryptedBlobStore,
+    EncryptedSharedLog, KeyRing, LogId, MemoryBlobStore, MemoryChannel, MemorySharedLog, Pairing,
+    PairingCode, SealedTransaction, SecureChannel, SharedSyncLog,
 };
 
 mod c51_memory_log {
@@ -161,6 +161,26 @@ mod secure_channel {
     }
 
     channel_conformance!(secure);
+}
+
+mod encrypted_blob_store {
+    use super::*;
+
+    fn encrypted() -> BlobHarness {
+        let store = Arc::new(MemoryBlobStore::new());
+        let keys = KeyRing::generate(&TestRuntime::new(1));
+        BlobHarness::new(move || {
+            // Another device each time.
+            let runtime = Arc::new(TestRuntime::new(2));
+            let log = Arc::new(MemorySharedLog::new(LogId([7; 16])));
+            let log = Arc::new(EncryptedSharedLog::new(log, keys.clone(), runtime));
+            let store = Arc::new(EncryptedBlobStore::new(Arc::clone(&store) as _, log));
+            Box::pin(async move { store as Arc<dyn BlobStore> })
+        })
+        .encrypts()
+    }
+
+    blob_store_conformance!(encrypted);
 }
 
 mod memory_blob_store {

@@ -4,7 +4,8 @@ use super::database::{Result, Session};
 use super::failure::Failure;
 
 /// Each makes the next version of the one before it. What is here stays as it is.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
 
 const DURING: &str = "preparing the tables of the database";
 

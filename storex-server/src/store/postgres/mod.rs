@@ -3,6 +3,7 @@
 mod accounts;
 mod address;
 mod appending;
+mod blobs;
 mod database;
 mod devices;
 mod failure;
@@ -21,9 +22,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use storex_core::{Runtime, Timestamp};
-use storex_sync::SharedSyncLog;
+use storex_sync::{BlobStore, SharedSyncLog};
 use tokio::sync::{broadcast, watch};
 
+use self::blobs::{PostgresBlobs, drop_unfinished};
 use self::database::Database;
 use self::log::PostgresLog;
 use self::news::Hub;
@@ -32,7 +34,7 @@ use super::{DeviceId, DeviceInfo, Store};
 use crate::error::Result;
 use crate::user::User;
 
-/// The logs and devices of all users in a PostgreSQL database (13 or later), which any number of servers may share.
+/// The logs, blobs and devices of all users in a PostgreSQL database (13 or later), which any number of servers may share.
 ///
 /// It makes its tables itself, in a schema `storex`, and brings older ones to the version that it knows. What one server appends, the
 /// others hear of at once. When the database is away, everything fails with errors that are
@@ -95,6 +97,15 @@ impl Store for PostgresStore {
     async fn log(&self, user: &User) -> Result<Arc<dyn SharedSyncLog>> {
         let account = self.account(user, "opening the log of a user").await?;
         Ok(Arc::new(PostgresLog { shared: Arc::clone(&self.shared), account }))
+    }
+
+    async fn blobs(&self, user: &User) -> Result<Arc<dyn BlobStore>> {
+        let account = self.account(user, "opening the blobs of a user").await?;
+        Ok(Arc::new(PostgresBlobs { shared: Arc::clone(&self.shared), account }))
+    }
+
+    async fn drop_unfinished_blobs(&self, before: Timestamp) -> Result<u64> {
+        Ok(drop_unfinished(&self.shared.database, before).await?)
     }
 
     async fn devices(&self, user: &User) -> Result<Vec<DeviceInfo>> {

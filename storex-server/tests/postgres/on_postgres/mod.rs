@@ -1,3 +1,4 @@
+mod blobs;
 mod devices;
 mod isolation;
 mod limits;

@@ -7,14 +7,17 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use storex_core::Timestamp;
 use storex_server::{DeviceId, DeviceInfo, Result, ServerError, Store, User};
-use storex_sync::{LogId, MemorySharedLog, SharedSyncLog};
+use storex_sync::{BlobStore, LogId, MemoryBlobStore, MemorySharedLog, SharedSyncLog};
 use tokio::sync::{broadcast, oneshot};
 
 /// Logs in memory.
 #[derive(Debug)]
 pub struct TestStore {
     logs: Mutex<HashMap<User, Arc<MemorySharedLog>>>,
+    blobs: Mutex<HashMap<User, Arc<MemoryBlobStore>>>,
     devices: Mutex<Vec<(User, DeviceInfo)>>,
+    /// Up to when unfinished blobs were to be dropped.
+    pub dropped_before: Mutex<Vec<Timestamp>>,
     /// Whether everything fails, until further notice.
     pub fails: AtomicBool,
     /// The next answer about a device is told that it is there, and waits until it is let go.
@@ -33,6 +36,8 @@ impl Default for TestStore {
     fn default() -> Self {
         Self {
             logs: Mutex::default(),
+            blobs: Mutex::default(),
+            dropped_before: Mutex::default(),
             devices: Mutex::default(),
             fails: AtomicBool::new(false),
             hold: Mutex::default(),
@@ -47,6 +52,11 @@ impl TestStore {
         let next = logs.len() as u8 + 1;
         let log = logs.entry(User::new(user).unwrap());
         log.or_insert_with(|| Arc::new(MemorySharedLog::new(LogId([next; 16])))).clone()
+    }
+
+    pub fn blobs_of(&self, user: &str) -> Arc<MemoryBlobStore> {
+        let mut blobs = self.blobs.lock().unwrap();
+        Arc::clone(blobs.entry(User::new(user).unwrap()).or_default())
     }
 
     fn noted(
@@ -95,6 +105,16 @@ impl Store for TestStore {
     async fn log(&self, user: &User) -> Result<Arc<dyn SharedSyncLog>> {
         self.check()?;
         Ok(self.log_of(user.as_str()))
+    }
+
+    async fn blobs(&self, user: &User) -> Result<Arc<dyn BlobStore>> {
+        self.check()?;
+        Ok(self.blobs_of(user.as_str()))
+    }
+
+    async fn drop_unfinished_blobs(&self, before: Timestamp) -> Result<u64> {
+        self.dropped_before.lock().unwrap().push(before);
+        Ok(0)
     }
 
     async fn devices(&self, user: &User) -> Result<Vec<DeviceInfo>> {

@@ -1,7 +1,7 @@
 //! Chunks, and the blobs that they make.
 
 use futures_util::future::join;
-use storex_sync::{BlobRef, BlobStore, SyncError};
+use storex_sync::{BLOB_CHUNK_LIMIT, BlobRef, BlobStore, SyncError};
 
 use super::{BlobHarness, contents, part, put};
 use crate::shared_log::give_up_after;
@@ -35,6 +35,32 @@ pub async fn they_are_read_as_they_were_put(harness: BlobHarness) {
         }
         is_missing(&*store, &blob, blob.chunks()).await;
     }
+}
+
+/// What a device has encrypted has a name that says nothing of the contents.
+pub async fn they_are_as_large_as_encryption_makes_them(harness: BlobHarness) {
+    let store = harness.store().await;
+    let all = contents(2 * BLOB_CHUNK_LIMIT).1;
+    let name = format!("sealed-{}-{}", "ab".repeat(32), all.len());
+    let blob: BlobRef = name.parse().unwrap();
+    assert_eq!((blob.chunks(), blob.chunk_range(0)), (2, 0..BLOB_CHUNK_LIMIT as u64));
+    if harness.encrypts {
+        let refused = store.put_chunk(&blob, 0, part(&blob, &all, 0)).await;
+        assert!(refused.is_err_and(|error| !error.is_retryable()));
+        assert_eq!(store.sent(&blob).await.unwrap(), 0);
+        return;
+    }
+    put(&*store, &blob, &all, 0..1).await;
+    assert!(store.sent(&blob).await.unwrap() <= 1);
+    put(&*store, &blob, &all, 0..2).await;
+    store.finish(&blob).await.unwrap();
+    assert!(store.has(&blob).await.unwrap());
+    for number in 0..2 {
+        assert!(store.chunk(&blob, number).await.unwrap() == part(&blob, &all, number));
+    }
+    // The same text of another kind is another blob.
+    let alike: BlobRef = name.replace("sealed-", "sha256-").parse().unwrap();
+    assert!(!store.has(&alike).await.unwrap());
 }
 
 pub async fn they_make_no_blob_before_it_is_finished(harness: BlobHarness) {

@@ -16,6 +16,7 @@ type Opened = BoxFuture<'static, Arc<dyn BlobStore>>;
 /// Opens the blob store of one case, which is empty at first. A case opens it more than once.
 pub struct BlobHarness {
     open: Box<dyn OpenStore>,
+    encrypts: bool,
 }
 
 trait OpenStore: MaybeSend + MaybeSync {
@@ -37,7 +38,14 @@ impl fmt::Debug for BlobHarness {
 impl BlobHarness {
     /// A harness over the store that the function opens: the same with each call.
     pub fn new(open: impl Fn() -> Opened + MaybeSend + MaybeSync + 'static) -> Self {
-        Self { open: Box::new(open) }
+        Self { open: Box::new(open), encrypts: false }
+    }
+
+    /// Says that the store encrypts: it refuses chunks that are as large as encryption makes them.
+    #[must_use]
+    pub fn encrypts(mut self) -> Self {
+        self.encrypts = true;
+        self
     }
 
     /// The store; opened once more when it is open.
@@ -96,6 +104,7 @@ macro_rules! blob_store_conformance {
             chunks {
                 there_are_none_at_first
                 they_are_read_as_they_were_put
+                they_are_as_large_as_encryption_makes_them
                 they_make_no_blob_before_it_is_finished
                 what_was_put_is_told_and_gone_on_with
                 a_missing_one_keeps_a_blob_from_being_finished

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use storex_core::Timestamp;
 use storex_server::User;
-use storex_sync::{Cursor, Page, SealedTransaction, SharedSyncLog, Snapshot, SnapshotId};
+use storex_sync::{
+    BlobRef, Cursor, Page, SealedTransaction, SharedSyncLog, Snapshot, SnapshotId, SyncError,
+};
 
 use super::{StoreHarness, alike, user};
 use crate::shared_log::device;
@@ -106,6 +108,29 @@ pub async fn snapshots_are_of_one_user(harness: StoreHarness) {
         assert_eq!(snapshots.published().await.unwrap(), expected);
         let page = snapshots.page(id, 0).await.unwrap();
         assert_eq!(page.as_deref(), Some(user.as_str().as_bytes()));
+    }
+}
+
+pub async fn blobs_are_of_one_user(harness: StoreHarness) {
+    let (store, other) = (harness.store().await, harness.another_server().await);
+    let blob = BlobRef::of(b"the same name for all");
+    for (at, user) in alike().iter().enumerate() {
+        let blobs = store.blobs(user).await.unwrap();
+        assert_eq!((blobs.has(&blob).await.unwrap(), blobs.sent(&blob).await.unwrap()), (false, 0));
+        let missing = blobs.chunk(&blob, 0).await;
+        assert!(matches!(missing, Err(SyncError::BlobMissing { .. })), "{user}: {missing:?}");
+        // A store does not check contents, so they can tell whose they are.
+        blobs.put_chunk(&blob, 0, vec![at as u8; 21]).await.unwrap();
+        blobs.finish(&blob).await.unwrap();
+    }
+    store.blobs(&user("ada%")).await.unwrap().remove(&blob).await.unwrap();
+    for (at, user) in alike().iter().enumerate() {
+        let blobs = other.blobs(user).await.unwrap();
+        let is_there = user.as_str() != "ada%";
+        assert_eq!(blobs.has(&blob).await.unwrap(), is_there, "{user}");
+        if is_there {
+            assert_eq!(blobs.chunk(&blob, 0).await.unwrap(), vec![at as u8; 21], "{user}");
+        }
     }
 }
 

@@ -135,6 +135,7 @@ macro_rules! store_conformance {
                 places_and_counts_tell_nothing_of_others
                 what_is_done_to_one_log_is_done_to_no_other
                 snapshots_are_of_one_user
+                blobs_are_of_one_user
                 nobody_sees_the_devices_of_another_user
                 the_log_of_a_user_is_one
                 the_same_devices_may_be_of_several_users

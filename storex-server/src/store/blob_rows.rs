@@ -1,0 +1,138 @@
+//! Blobs as rows of a storex database.
+
+use storex_core::{
+    Changes, Definition, Direction, FieldType, Filter, Key, OnConflict, Query, Record, Step,
+    Timestamp, Value, field,
+};
+use storex_sync::BlobRef;
+
+use crate::user::User;
+
+/// One row per blob.
+pub(super) const BLOBS: &str = "server_blob";
+/// One row per chunk.
+pub(super) const CHUNKS: &str = "server_blob_chunk";
+
+pub(super) fn definitions() -> [Definition; 2] {
+    [
+        Definition::new(BLOBS)
+            .field("user", FieldType::String)
+            .field("blob", FieldType::String)
+            .field("whole", FieldType::Boolean)
+            // When something was last sent of it.
+            .field("touched", FieldType::Timestamp)
+            .primary_key(["user", "blob"])
+            .index(["whole", "touched"]),
+        Definition::new(CHUNKS)
+            .field("user", FieldType::String)
+            .field("blob", FieldType::String)
+            .field("number", FieldType::Int)
+            .field("bytes", FieldType::Binary)
+            .primary_key(["user", "blob", "number"]),
+    ]
+}
+
+/// A blob of a user, by the texts that its rows have.
+#[derive(Debug, Clone)]
+pub(super) struct BlobKey {
+    user: String,
+    blob: String,
+}
+
+impl BlobKey {
+    pub(super) fn new(user: &User, blob: &BlobRef) -> Self {
+        Self { user: user.as_str().to_owned(), blob: blob.to_string() }
+    }
+
+    /// `None`: the row is none of ours.
+    pub(super) fn read(row: &Record) -> Option<Self> {
+        let text = |at: usize| row.get(at).as_text().map(str::to_owned);
+        Some(Self { user: text(0)?, blob: text(1)? })
+    }
+
+    fn texts(&self) -> [Value; 2] {
+        [Value::from(self.user.as_str()), Value::from(self.blob.as_str())]
+    }
+
+    fn chunk(&self, number: u64) -> Key {
+        Key::compound(self.texts().into_iter().chain([int(number)]))
+    }
+
+    fn row(&self) -> Filter {
+        Filter::Keys(vec![Key::compound(self.texts())])
+    }
+
+    pub(super) fn find(&self) -> Query {
+        Query::new(BLOBS).filter(self.row()).select(["whole"])
+    }
+
+    fn chunks(&self) -> Query {
+        let of_blob =
+            field("user").eq(self.user.as_str()).and(field("blob").eq(self.blob.as_str()));
+        Query::new(CHUNKS).filter(of_blob)
+    }
+
+    pub(super) fn count_chunks(&self) -> Query {
+        self.chunks()
+    }
+
+    pub(super) fn find_numbers(&self) -> Query {
+        self.chunks().select(["number"]).order_by("number", Direction::Ascending)
+    }
+
+    pub(super) fn find_chunk(&self, number: u64) -> Query {
+        Query::new(CHUNKS).filter(Filter::Keys(vec![self.chunk(number)])).select(["bytes"])
+    }
+
+    fn write_as(&self, whole: bool, touched: Timestamp, on_conflict: OnConflict) -> Step {
+        let values =
+            self.texts().into_iter().chain([Value::Bool(whole), Value::Timestamp(touched)]);
+        Step::create_or(BLOBS, vec![Record::new(values.collect())], on_conflict)
+    }
+
+    /// Notes that something of it was sent; one that is whole stays so.
+    pub(super) fn touch(&self, now: Timestamp) -> [Step; 2] {
+        let changes = Changes::new().set("touched", Value::Timestamp(now));
+        let begun = self.write_as(false, now, OnConflict::Skip);
+        [begun, Step::Update { collection: BLOBS.into(), filter: self.row(), changes }]
+    }
+
+    pub(super) fn write_chunk(&self, number: u64, bytes: Vec<u8>) -> Step {
+        let values = self.texts().into_iter().chain([int(number), Value::Bytes(bytes)]);
+        Step::create_or(CHUNKS, vec![Record::new(values.collect())], OnConflict::Replace)
+    }
+
+    /// Makes it whole if it has so many chunks.
+    pub(super) fn finish(&self, chunks: u64, now: Timestamp) -> [Step; 2] {
+        let whole = self.write_as(true, now, OnConflict::Replace);
+        [Step::Require { query: self.chunks(), count: chunks }, whole]
+    }
+
+    /// It is not whole any more, and whoever clears up goes on with it.
+    pub(super) fn give_up(&self) -> Step {
+        let changes =
+            Changes::new().set("whole", false).set("touched", Value::Timestamp(Timestamp(0)));
+        Step::Update { collection: BLOBS.into(), filter: self.row(), changes }
+    }
+
+    pub(super) fn delete_chunks(&self, numbers: &[u64]) -> Step {
+        let keys = numbers.iter().map(|number| self.chunk(*number)).collect();
+        Step::Delete { collection: CHUNKS.into(), filter: Filter::Keys(keys) }
+    }
+
+    /// Unless it has chunks again.
+    pub(super) fn delete(&self) -> [Step; 2] {
+        let emptied = Step::Require { query: self.chunks(), count: 0 };
+        [emptied, Step::Delete { collection: BLOBS.into(), filter: self.row() }]
+    }
+}
+
+/// Those that are not whole, and that nobody has sent anything of since then.
+pub(super) fn find_unfinished(before: Timestamp) -> Query {
+    let unfinished = field("whole").eq(false).and(field("touched").lt(Value::Timestamp(before)));
+    Query::new(BLOBS).filter(unfinished).select(["user", "blob"]).limit(100)
+}
+
+fn int(number: u64) -> Value {
+    Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
+}
