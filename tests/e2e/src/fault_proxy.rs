@@ -93,8 +93,14 @@ impl FaultProxy {
     pub fn start(server: SocketAddr) -> Self {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).enable_all().build().expect("a runtime");
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+        // Whoever calls this may be in a runtime, and must not wait for another one.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.set_nonblocking(true).expect("a listener that waits for nobody");
         let address = listener.local_addr().expect("an address");
+        let listener = {
+            let _within = runtime.enter();
+            TcpListener::from_std(listener).expect("a listener")
+        };
         let network = Arc::new(Network {
             server: Mutex::new(server),
             weather: watch::Sender::default(),
@@ -139,12 +145,12 @@ impl FaultProxy {
         }
     }
 
-    /// Cuts the `nth` connection when it has passed on so many more bytes.
+    /// Cuts each connection when it has passed on so many more bytes.
     ///
     /// # Panics
     /// When a thread of it has panicked.
-    pub fn cut_one_after(&self, nth: u64, towards: Towards, bytes: u64) {
-        if let Some(line) = self.network.line(nth) {
+    pub fn cut_within(&self, towards: Towards, bytes: u64) {
+        for line in self.network.lines.lock().expect("no panic").iter() {
             line.left[towards as usize].store(bytes, Ordering::SeqCst);
         }
     }

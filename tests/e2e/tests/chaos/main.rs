@@ -3,6 +3,7 @@
 //! what they have written. A failure names its seed: `STOREX_SEED=<seed>` makes the same troubles again. `STOREX_LONG=1`: ten minutes of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod proxy;
 mod site;
 mod troubles;
 mod verdict;

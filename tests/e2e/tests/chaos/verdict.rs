@@ -47,6 +47,8 @@ pub(crate) fn check(site: &Site, settled: &Settled) {
     }
     assert!(settled.digests.iter().all(|digest| *digest == settled.digests[0]), "{settled:?}");
     check_increments(&rows, &told_by_all, lives);
+    assert!(site.passed().cut > 0, "the network was well");
+    assert!(settled.exchanges.iter().all(|count| *count > 0), "{settled:?}");
     println!("{} rows", rows.len());
 }
 
