@@ -250,8 +250,9 @@ impl Network {
             if allowed < u64::MAX {
                 left.store(allowed - part as u64, Ordering::SeqCst);
             }
-            to.write_all(&buffer[..part]).await?;
+            // Before it is passed on: whoever gets it finds it counted.
             self.count(|passed| passed.bytes += part as u64);
+            to.write_all(&buffer[..part]).await?;
             if part < read {
                 return Ok(End::Within);
             }
