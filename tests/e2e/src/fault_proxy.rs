@@ -78,10 +78,14 @@ struct Line {
     left: [AtomicU64; 2],
 }
 
-/// Why passing on has ended: with what one side had to say, or by a cut within it.
+/// Why passing on has ended.
 enum End {
+    /// All was said.
     Said,
+    /// It was cut within what was said.
     Within,
+    /// It was cut.
+    Cut(Cut),
 }
 
 impl FaultProxy {
@@ -93,8 +97,14 @@ impl FaultProxy {
     pub fn start(server: SocketAddr) -> Self {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).enable_all().build().expect("a runtime");
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+        // Whoever calls this may be in a runtime, and must not wait for another one.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.set_nonblocking(true).expect("a listener that waits for nobody");
         let address = listener.local_addr().expect("an address");
+        let listener = {
+            let _within = runtime.enter();
+            TcpListener::from_std(listener).expect("a listener")
+        };
         let network = Arc::new(Network {
             server: Mutex::new(server),
             weather: watch::Sender::default(),
@@ -139,12 +149,12 @@ impl FaultProxy {
         }
     }
 
-    /// Cuts the `nth` connection when it has passed on so many more bytes.
+    /// Cuts each connection when it has passed on so many more bytes.
     ///
     /// # Panics
     /// When a thread of it has panicked.
-    pub fn cut_one_after(&self, nth: u64, towards: Towards, bytes: u64) {
-        if let Some(line) = self.network.line(nth) {
+    pub fn cut_within(&self, towards: Towards, bytes: u64) {
+        for line in self.network.lines.lock().expect("no panic").iter() {
             line.left[towards as usize].store(bytes, Ordering::SeqCst);
         }
     }
@@ -217,7 +227,7 @@ impl Network {
         self.lines.lock().expect("no panic").retain(|it| !Arc::ptr_eq(it, line));
     }
 
-    /// Passes on what comes, until it ends or is cut.
+    /// Passes on in one direction.
     async fn pass(
         &self,
         mut from: ReadHalf<'_>,
@@ -244,10 +254,44 @@ impl Network {
             if allowed < u64::MAX {
                 left.store(allowed - part as u64, Ordering::SeqCst);
             }
-            to.write_all(&buffer[..part]).await?;
+            // Before it is passed on: whoever gets it finds it counted.
             self.count(|passed| passed.bytes += part as u64);
+            to.write_all(&buffer[..part]).await?;
             if part < read {
                 return Ok(End::Within);
+            }
+        }
+    }
+
+    /// Passes on in both directions.
+    async fn pass_both(
+        &self,
+        device: &mut TcpStream,
+        server: &mut TcpStream,
+        line: &Line,
+    ) -> std::io::Result<End> {
+        let mut cuts = line.cut.subscribe();
+        let (from_device, to_device) = device.split();
+        let (from_server, to_server) = server.split();
+        let up = self.pass(from_device, to_server, &line.left[Towards::Server as usize]);
+        let down = self.pass(from_server, to_device, &line.left[Towards::Device as usize]);
+        tokio::pin!(up, down);
+        let both = async {
+            let (end, upwards) = tokio::select! {
+                end = &mut up => (end?, true),
+                end = &mut down => (end?, false),
+            };
+            match end {
+                // Whoever says no more may still be answered.
+                End::Said if upwards => down.await,
+                End::Said => up.await,
+                end => Ok(end),
+            }
+        };
+        tokio::select! {
+            end = both => end,
+            cut = cuts.wait_for(Option::is_some) => {
+                Ok(cut.ok().and_then(|cut| *cut).map_or(End::Said, End::Cut))
             }
         }
     }
@@ -280,50 +324,24 @@ async fn carry(
 ) -> std::io::Result<()> {
     device.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    let mut cuts = line.cut.subscribe();
-    let cut = {
-        let (from_device, to_device) = device.split();
-        let (from_server, to_server) = server.split();
-        let up = network.pass(from_device, to_server, &line.left[Towards::Server as usize]);
-        let down = network.pass(from_server, to_device, &line.left[Towards::Device as usize]);
-        tokio::pin!(up, down);
-        let both = async {
-            // Whoever is through first may have said that it says no more; the other one goes on.
-            let (end, upwards) = tokio::select! {
-                end = &mut up => (end?, true),
-                end = &mut down => (end?, false),
-            };
-            match (end, upwards) {
-                (End::Within, _) => Ok(End::Within),
-                (End::Said, true) => down.await,
-                (End::Said, false) => up.await,
-            }
-        };
-        tokio::select! {
-            end = both => match end? {
-                End::Said => return Ok(()),
-                End::Within => None,
-            },
-            cut = cuts.wait_for(Option::is_some) => cut.ok().and_then(|cut| *cut),
-        }
-    };
+    let end = network.pass_both(&mut device, &mut server, line).await?;
     network.remove(line);
     network.count(|passed| {
-        passed.cut += 1;
-        passed.cut_within += u64::from(cut.is_none());
+        passed.cut += u64::from(!matches!(end, End::Said));
+        passed.cut_within += u64::from(matches!(end, End::Within));
     });
-    match cut {
+    match end {
         // What was passed on before is to arrive.
-        None => {}
-        Some(Cut::Reset) => {
+        End::Said | End::Within => {}
+        End::Cut(Cut::Reset) => {
             device.set_zero_linger()?;
             server.set_zero_linger()?;
         }
-        Some(Cut::SeenByDevice) => {
+        End::Cut(Cut::SeenByDevice) => {
             drop(device);
             silent(server).await;
         }
-        Some(Cut::SeenByServer) => {
+        End::Cut(Cut::SeenByServer) => {
             drop(server);
             silent(device).await;
         }

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // all of it is test code: what fails panics
 
 pub mod audit;
-pub mod chaos;
 pub mod disk;
 pub mod fault_proxy;
 pub mod migration;

@@ -3,6 +3,11 @@
 //! what they have written. A failure names its seed: `STOREX_SEED=<seed>` makes the same troubles again. `STOREX_LONG=1`: ten minutes of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod agreed;
+mod child;
+mod device;
+mod proxy;
+mod server;
 mod site;
 mod troubles;
 mod verdict;

@@ -4,18 +4,16 @@ use std::net::SocketAddr;
 use std::thread::JoinHandle;
 
 use storex_core::{Runtime as _, TokioRuntime};
-use storex_e2e::chaos;
 use storex_e2e::fault_proxy::{FaultProxy, Passed};
 use storex_e2e::place::Place;
 use storex_e2e::process::{Process, text};
 use storex_postgres_cluster::Cluster;
 use storex_sync::KeyRing;
 
-const SERVE: &str = env!("CARGO_BIN_EXE_storex-e2e-serve");
-const DEVICE: &str = env!("CARGO_BIN_EXE_storex-e2e-device");
+use super::{agreed, device, server};
 
 /// How long it may take until all are in step, in seconds: a few, on a machine that has nothing else to do.
-const SOON: &str = "30";
+const SOON: u64 = 30;
 
 /// Where the server keeps everything.
 #[derive(Debug)]
@@ -66,16 +64,13 @@ fn serve(place: &Place, database: &Database) -> (Process, SocketAddr) {
         Database::File => ("file", text(&file)),
         Database::Postgres(cluster) => ("postgres", cluster.address()),
     };
-    let mut server = Process::start(SERVE, &[kind, at, text(&tokens)]);
-    let address = server.line().expect("the server starts").parse().expect("an address");
-    (server, address)
+    server::start(kind, at, text(&tokens))
 }
 
 impl Device {
     fn start(name: &'static str, life: u64, place: &Place, server: &str, devices: usize) -> Self {
-        let (life_text, devices) = (life.to_string(), devices.to_string());
-        let arguments = [text(place.path()), name, &life_text, server, &devices, SOON];
-        let mut process = Process::start(DEVICE, &arguments);
+        let folder = text(place.path());
+        let mut process = device::start(folder, name, life, server, devices, SOON);
         let lines = process.take_lines();
         let hearing =
             std::thread::spawn(move || lines.map(|line| (TokioRuntime.now().0, line)).collect());
@@ -97,10 +92,10 @@ impl Device {
 impl Site {
     pub(crate) fn open(database: Database, encrypted: bool, names: &[&'static str]) -> Self {
         let place = Place::new();
-        std::fs::write(place.file("tokens"), format!("{} ada\n", chaos::TOKEN)).unwrap();
+        std::fs::write(place.file("tokens"), format!("{} ada\n", agreed::TOKEN)).unwrap();
         if encrypted {
             let keys = KeyRing::generate(&TokioRuntime).to_bytes();
-            std::fs::write(place.file(chaos::KEYS), &*keys).unwrap();
+            std::fs::write(place.file(agreed::KEYS), &*keys).unwrap();
         }
         let (server, server_address) = serve(&place, &database);
         let network = FaultProxy::start(server_address);

@@ -17,9 +17,9 @@ enum Trouble {
     CutOne(HowCut),
     /// All connections are cut.
     CutAll(HowCut),
-    /// One is cut in the middle of a request.
+    /// Each is cut in the middle of what it says to the server next.
     CutRequest,
-    /// One is cut in the middle of an answer.
+    /// Each is cut in the middle of what it hears next.
     CutAnswer,
     /// All are cut, and nobody can connect for a while.
     Outage,
@@ -144,10 +144,10 @@ impl Troubles {
             Trouble::CutOne(how) => site.network.cut_one(nth, how.into()),
             Trouble::CutAll(how) => site.network.cut_all(how.into()),
             Trouble::CutRequest => {
-                site.network.cut_one_after(nth, Towards::Server, self.rng.below(1500));
+                site.network.cut_within(Towards::Server, self.rng.below(1000));
             }
             Trouble::CutAnswer => {
-                site.network.cut_one_after(nth, Towards::Device, self.rng.below(1500));
+                site.network.cut_within(Towards::Device, self.rng.below(1000));
             }
             Trouble::Outage => {
                 site.network.refuse(true);

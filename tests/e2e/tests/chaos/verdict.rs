@@ -5,27 +5,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use storex_e2e::audit::{self, Contents, Universe};
 use storex_e2e::ops::Touched;
 use storex_e2e::process::Notes;
-use storex_e2e::{block_on, chaos, writers};
+use storex_e2e::{block_on, writers};
 
+use super::agreed;
 use super::site::{Settled, Site};
 
 /// # Panics
 /// When something was lost, is there twice, or is not the same everywhere.
 pub(crate) fn check(site: &Site, settled: &Settled) {
-    let log = chaos::log(&format!("http://{}", site.server_address), site.place.path()).unwrap();
+    let log = agreed::log(&format!("http://{}", site.server_address), site.place.path());
     let universe = block_on(Universe::of_log(&*log));
     assert_eq!(universe.transactions.len(), site.ended.len(), "no device took itself for another");
     let expected = universe.fold();
     let (mut rows, mut told_by_all, mut lives) = (Contents::new(), Vec::new(), 0);
     for &(name, last) in &site.ended {
-        let path = site.place.file(&chaos::database(name));
+        let path = site.place.file(&agreed::database(name));
         // Each device's rows are what its clocks, its log and the log of the server say.
         audit::check_device(&path, &universe, None);
         rows = audit::contents(&path);
         audit::assert_same(&rows, &expected.rows, "not as the others", &path);
 
         let told = (1..=last).flat_map(|life| {
-            Notes::writes(&Notes::read(&site.place.file(&chaos::notes(name, life))))
+            Notes::writes(&Notes::read(&site.place.file(&agreed::notes(name, life))))
         });
         let told: Vec<Vec<Touched>> = told.filter(|touched| !touched.is_empty()).collect();
         let own = universe.of(audit::standing(&path).expect("it has a log").me);
@@ -37,7 +38,7 @@ pub(crate) fn check(site: &Site, settled: &Settled) {
             told.len(),
             own.len()
         );
-        if chaos::is_unreduced(name) {
+        if agreed::is_unreduced(name) {
             writers::assert_in_order(name, &told, &own);
         }
         check_receipts(name, &rows, &told, perhaps);
@@ -47,6 +48,8 @@ pub(crate) fn check(site: &Site, settled: &Settled) {
     }
     assert!(settled.digests.iter().all(|digest| *digest == settled.digests[0]), "{settled:?}");
     check_increments(&rows, &told_by_all, lives);
+    assert!(site.passed().cut > 0, "the network was well");
+    assert!(settled.exchanges.iter().all(|count| *count > 0), "{settled:?}");
     println!("{} rows", rows.len());
 }
 
@@ -57,7 +60,7 @@ fn balance(rows: &Contents, account: &str) -> usize {
 
 /// The receipts of a device are those that it has made.
 fn check_receipts(name: &str, rows: &Contents, told: &[Vec<Touched>], perhaps: usize) {
-    let shelf = format!("t{}", chaos::receipts(name));
+    let shelf = format!("t{}", agreed::receipts(name));
     let there: BTreeSet<&String> =
         receipts(rows).filter(|key| key[0] == shelf).map(|key| &key[1]).collect();
     let created = told.iter().flatten().filter(|it| it.kind == "create" && it.collection == "doc");

@@ -1,43 +1,65 @@
-//! A device that writes without an end and is kept in step with a server, until its input ends: then it waits until it has
-//! everything, looks at itself, and ends. The tests kill it now and then, and start it again.
+//! A device, in a process of its own: it writes without an end and is kept in step with the server, until its input ends. Then it
+//! waits until it has everything, looks at itself, and ends. It says
 //!
 //! ```text
-//! storex-e2e-device FOLDER NAME LIFE SERVER DEVICES DEADLINE
 //! opened | exchanged | alarm WHY | stopped | settled | digest DIGEST
 //! ```
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a part of the tests: what fails panics
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use storex_core::{Query, Runtime, Storage, TokioRuntime, field};
 use storex_e2e::ops::{self, Op};
-use storex_e2e::process::{Notes, Told};
+use storex_e2e::process::{Notes, Process, Told};
 use storex_e2e::rng::Rng;
-use storex_e2e::{chaos, schema};
+use storex_e2e::schema;
 use storex_sync::engine::Backoff;
 use storex_sync::{ContinuousSync, Recovery, Sync, SyncEvent, SyncEvents, SyncStatus};
 use tokio::sync::watch;
 
+use super::{agreed, child};
+
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-#[tokio::main]
-async fn main() -> Outcome {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, name, life, server, devices, deadline] = args.as_slice() else {
-        return Err("which folder, name, life, server, how many devices, how many seconds?".into());
+/// Starts one, in its `life`-th process. So many seconds may pass until it has everything.
+pub(crate) fn start(
+    folder: &str,
+    name: &str,
+    life: u64,
+    server: &str,
+    devices: usize,
+    deadline: u64,
+) -> Process {
+    let (life, devices, deadline) = (life.to_string(), devices.to_string(), deadline.to_string());
+    let arguments = [folder, name, &life, server, &devices, &deadline];
+    child::start("device::the_device_that_is_killed", &arguments)
+}
+
+#[test]
+#[ignore = "it is a process of the other tests"]
+fn the_device_that_is_killed() {
+    let Some(arguments) = child::arguments() else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    if let Err(why) = runtime.block_on(live(&arguments)) {
+        panic!("{why}");
+    }
+}
+
+async fn live(arguments: &[String]) -> Outcome {
+    let [folder, name, life, server, devices, deadline] = arguments else {
+        return Err(format!("{arguments:?}").into());
     };
     let (life, devices, deadline): (u64, usize, u64) =
         (life.parse()?, devices.parse()?, deadline.parse()?);
     let folder = Path::new(folder);
-    let notes = Notes::begin(&folder.join(chaos::notes(name, life)))?;
-    let storage = schema::open_sqlite(&folder.join(chaos::database(name)), runtime()).await?;
+    let notes = Notes::begin(&folder.join(agreed::notes(name, life)))?;
+    let storage = schema::open_sqlite(&folder.join(agreed::database(name)), runtime()).await?;
     say("opened");
-    let log = chaos::log(&format!("http://{server}"), folder)?;
+    let log = agreed::log(&format!("http://{server}"), folder);
     let mut sync = Sync::open(&storage, log).await?;
-    if chaos::is_unreduced(name) {
+    if agreed::is_unreduced(name) {
         sync = sync.unreduced();
     }
     let sync = ContinuousSync::builder(sync)
@@ -55,15 +77,15 @@ async fn main() -> Outcome {
     writer.write_until(&mut input_ends(), life).await?;
     writer.end().await?;
     say("stopped");
-    let mut status = sync.status();
-    tokio::select! {
-        settled = settled(&storage, &mut status, devices) => settled?,
+    let status = tokio::select! {
+        status = settled(&storage, &sync, devices) => status?,
         () = runtime().sleep(Duration::from_secs(deadline)) => {
-            return Err(format!("device {name}: not after {deadline} s: {:?}", sync.status().borrow()).into());
+            let status = sync.status().borrow().clone();
+            return Err(format!("device {name}: not after {deadline} s: {status:?}").into());
         }
-    }
+    };
     say("settled");
-    look(&storage, &sync).await?;
+    look(&storage, &sync, &status).await?;
     sync.stop().await;
     Ok(storage.close().await?)
 }
@@ -72,10 +94,8 @@ fn runtime() -> Arc<dyn Runtime> {
     Arc::new(TokioRuntime)
 }
 
-#[allow(clippy::print_stdout)] // the parent listens
 fn say(line: &str) {
     println!("{line}");
-    std::io::stdout().flush().expect("the parent listens");
 }
 
 /// Becomes true when the parent says so.
@@ -121,12 +141,12 @@ impl Writer<'_> {
     async fn write_until(&mut self, end: &mut watch::Receiver<bool>, life: u64) -> Outcome {
         let name = self.name;
         let mut rng = Rng::new(name.bytes().fold(life, |seed, byte| seed * 31 + u64::from(byte)));
-        for op in ops::beginning(name).into_iter().chain(chaos::beginning(name)) {
+        for op in ops::beginning(name).into_iter().chain(agreed::beginning(name)) {
             self.perform(&op).await?;
         }
         for number in life * 1_000_000.. {
             let op = match rng.below(4) {
-                0 => chaos::receipt(name, number),
+                0 => agreed::receipt(name, number),
                 _ => ops::random(&mut rng, name, number),
             };
             self.perform(&op).await?;
@@ -147,26 +167,22 @@ impl Writer<'_> {
     /// The last write: who has it has all that were before it.
     async fn end(&mut self) -> Outcome {
         let name = self.name;
-        self.perform(&chaos::end(name)).await
+        self.perform(&agreed::end(name)).await
     }
 }
 
-/// Returns when the last write of every device is here, and everything of this one is in the log.
-async fn settled(
-    storage: &Storage,
-    status: &mut watch::Receiver<SyncStatus>,
-    devices: usize,
-) -> Outcome {
-    let mut ended = storage.live(Query::new("doc").filter(field("shelf").eq(chaos::ENDED)));
+/// Waits until the last write of every device is here, and everything of this one is in the log.
+async fn settled(storage: &Storage, sync: &ContinuousSync, devices: usize) -> Outcome<SyncStatus> {
+    let mut ended = storage.live(Query::new("doc").filter(field("shelf").eq(agreed::ENDED)));
     while ended.next().await.ok_or("the storage is open")??.len() < devices {}
-    status.wait_for(|status| status.in_step && status.unsent == 0).await?;
-    Ok(())
+    let mut status = sync.status();
+    let in_step = status.wait_for(|status| status.in_step && status.unsent == 0).await?;
+    Ok(in_step.clone())
 }
 
 /// Nothing waits, nothing was put aside; and what it holds.
-async fn look(storage: &Storage, sync: &ContinuousSync) -> Outcome {
-    let status = sync.status().borrow().clone();
-    assert!(status.in_step && status.last_error.is_none(), "{status:?}");
+async fn look(storage: &Storage, sync: &ContinuousSync, status: &SyncStatus) -> Outcome {
+    assert_eq!(status.last_error, None, "{status:?}");
     assert_eq!((status.unsent, status.parked, status.rejected), (0, 0, 0), "{status:?}");
     assert!(status.missing.is_empty(), "{status:?}");
     assert_eq!(storex_sync::parked(storage).await?, []);
