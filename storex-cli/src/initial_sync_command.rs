@@ -47,7 +47,7 @@ pub(crate) struct Side {
     /// The SQLite database
     #[arg(value_name = "FILE.db")]
     file: PathBuf,
-    /// Wait for the other machine here, and show the code that it needs [default: 0.0.0.0:17839, unless --connect is given]
+    /// Wait for the other machine here, and show the code that it needs [default: 0.0.0.0:17839, unless --connect or --relay is given]
     #[arg(long, value_name = "ADDRESS[:PORT]", conflicts_with = "connect")]
     listen: Option<String>,
     /// Connect to the other machine, which waits there (port 17839, unless it says otherwise)
@@ -60,7 +60,7 @@ pub(crate) struct Side {
     /// A file with the token by which the server lets this machine in; both need tokens of the same user
     #[arg(long, value_name = "FILE", requires = "relay")]
     token_file: Option<PathBuf>,
-    /// The code that the other machine shows; asked for if it is not given
+    /// The code that the other machine shows; asked for where CODE is left out, and for --connect
     #[arg(long, value_name = "CODE", requires = "other", value_parser = code)]
     code: Option<Option<Code>>,
     /// Over a WebSocket instead of plain TCP; give it on both machines
@@ -135,8 +135,9 @@ impl Side {
     async fn place(&self) -> Result<Place, String> {
         let typed = match &self.code {
             Some(Some(code)) => Some(code.clone()),
-            Some(None) => Some(ask(self.relay.is_some()).await?),
-            None if self.connect.is_some() => Some(ask(false).await?),
+            Some(None) if self.relay.is_some() => Some(ask(code_in_room).await?),
+            Some(None) => Some(ask(code_alone).await?),
+            None if self.connect.is_some() => Some(ask(code_alone).await?),
             None => None,
         };
         match (&self.relay, &self.connect, typed) {
@@ -183,23 +184,34 @@ enum Code {
 fn code(typed: &str) -> storex_sync::Result<Code> {
     // Eight characters are a code alone; fewer are none.
     match typed.chars().filter(|it| it.is_alphanumeric()).count() {
-        ..=8 => typed.parse().map(|code| Code::Alone(Arc::new(code))),
-        _ => typed.parse().map(|code| Code::InRoom(Arc::new(code))),
+        ..=8 => code_alone(typed),
+        _ => code_in_room(typed),
     }
 }
 
+fn code_alone(typed: &str) -> storex_sync::Result<Code> {
+    typed.parse().map(|code| Code::Alone(Arc::new(code)))
+}
+
+fn code_in_room(typed: &str) -> storex_sync::Result<Code> {
+    typed.parse().map(|code| Code::InRoom(Arc::new(code)))
+}
+
+/// How what was typed is read.
+type Read = fn(&str) -> storex_sync::Result<Code>;
+
 /// Asks for the code, on a thread of its own: a terminal cannot be waited for otherwise, and an interruption must not wait.
-async fn ask(in_room: bool) -> Result<Code, String> {
+async fn ask(read: Read) -> Result<Code, String> {
     let (told, answer) = oneshot::channel();
     let asking = std::thread::Builder::new().name("storex-code".to_owned()).spawn(move || {
         // Nobody waiting any more is no error.
-        let _ = told.send(ask_now(in_room));
+        let _ = told.send(ask_now(read));
     });
     asking.map_err(|error| format!("the system gives no threads: {error}"))?;
     answer.await.unwrap_or_else(|_| Err("nothing was typed".to_owned()))
 }
 
-fn ask_now(in_room: bool) -> Result<Code, String> {
+fn ask_now(read: Read) -> Result<Code, String> {
     let mut stdin = std::io::stdin().lock();
     let mut problem = String::new();
     for _ in 0..QUESTIONS {
@@ -210,12 +222,7 @@ fn ask_now(in_room: bool) -> Result<Code, String> {
             Ok(_) => {}
             Err(error) => return Err(format!("the code cannot be read: {error}")),
         }
-        let line = line.trim();
-        let read = match in_room {
-            true => line.parse().map(|code| Code::InRoom(Arc::new(code))),
-            false => line.parse().map(|code| Code::Alone(Arc::new(code))),
-        };
-        match read {
+        match read(line.trim()) {
             Ok(code) => return Ok(code),
             Err(error) => problem = describe(&error),
         }

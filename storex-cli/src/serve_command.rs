@@ -165,19 +165,26 @@ fn say(Listening { devices, metrics }: Listening, tls: bool) {
     }
 }
 
-/// Completes when the server is asked to stop.
-async fn stopped() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
+/// Completes when the server is asked to stop, from this call on.
+#[cfg(unix)]
+fn stopped() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let asked = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+    async move {
+        match asked {
+            [Ok(mut terminate), Ok(mut interrupt)] => tokio::select! {
                 _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-            return;
+                _ = interrupt.recv() => {}
+            },
+            // It cannot be asked that way.
+            _ => std::future::pending().await,
         }
     }
+}
+
+/// Completes when the server is asked to stop.
+#[cfg(not(unix))]
+async fn stopped() {
     // An error means that it cannot be asked that way.
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;

@@ -40,6 +40,28 @@ fn it_serves_stops_when_it_is_asked_to_and_knows_everything_afterwards() {
     again.stop();
 }
 
+/// A database that is away is waited for, but not by who has changed their mind.
+#[cfg(feature = "postgres")]
+#[test]
+fn it_stops_in_order_also_before_it_serves() {
+    let dir = tempfile::tempdir().unwrap();
+    let tokens = dir.path().join("tokens");
+    std::fs::write(&tokens, format!("{TOKEN} ada\n")).unwrap();
+    let database = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("postgresql://ada@{}/ada", database.local_addr().unwrap());
+    let mut server = std::process::Command::new(env!("CARGO_BIN_EXE_storex"))
+        .args(["serve", "--tokens", text(&tokens), "--postgres", &address])
+        .args(["--listen", "127.0.0.1:0"])
+        .spawn()
+        .unwrap();
+    // It has begun to open it, and nobody answers.
+    let silent = database.accept().unwrap();
+    let asked = std::process::Command::new("kill").arg(server.id().to_string()).status();
+    assert!(asked.unwrap().success());
+    assert_eq!(server.wait().unwrap().code(), Some(0));
+    drop(silent);
+}
+
 /// The files in a folder and the folders in it.
 fn all_files(folder: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

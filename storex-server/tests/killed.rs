@@ -34,7 +34,8 @@ async fn own(store: &SqliteStore, user: &User) -> u64 {
 async fn write_without_end(folder: &Path) {
     let store = open(folder).await;
     let users = [user(0), user(1)];
-    let mut sequence = own(&store, &users[0]).await.max(own(&store, &users[1]).await);
+    // The one that was killed may have come between the two.
+    let mut sequence = own(&store, &users[0]).await.min(own(&store, &users[1]).await);
     loop {
         sequence += 1;
         for user in &users {

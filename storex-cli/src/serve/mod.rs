@@ -83,6 +83,18 @@ pub async fn run(
     listening: impl FnOnce(Listening),
     until: impl Future<Output = ()>,
 ) -> Result<()> {
+    tokio::pin!(until);
+    let (server, listener, at) = tokio::select! {
+        biased;
+        // What is opened may be away, and is waited for.
+        () = &mut until => return Ok(()),
+        prepared = prepare(options) => prepared?,
+    };
+    listening(at);
+    server.serve(listener, until).await.during("serving")
+}
+
+async fn prepare(options: Options) -> Result<(Server, TcpListener, Listening)> {
     let mut store = open::store(&options.database).await?;
     if let Some(address) = &options.objects {
         store = objects::open(address).await?.beside(store);
@@ -98,8 +110,7 @@ pub async fn run(
         let (listener, address) = listen(address).await?;
         (server, metrics) = (server.metrics_on(listener), Some(address));
     }
-    listening(Listening { devices, metrics });
-    server.serve(listener, until).await.during("serving")
+    Ok((server, listener, Listening { devices, metrics }))
 }
 
 async fn listen(address: &str) -> Result<(TcpListener, std::net::SocketAddr)> {

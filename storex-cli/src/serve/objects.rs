@@ -10,7 +10,7 @@ use storex_sync::object_store::path::Path;
 use storex_sync::object_store::prefix::PrefixStore;
 use storex_sync::object_store::{Error, ObjectStore};
 
-use crate::error::{CliError, During as _, Result};
+use crate::error::{CliError, During as _, Result, describe};
 
 const DURING: &str = "opening the object store";
 
@@ -37,7 +37,7 @@ fn folder(path: PathBuf) -> Result<Objects> {
 }
 
 fn failed(error: Error) -> storex_server::ServerError {
-    SyncError::Transport { during: "asking the object store", reason: error.to_string() }.into()
+    SyncError::Transport { during: "asking the object store", reason: describe(&error) }.into()
 }
 
 fn asked(reason: String) -> CliError {
@@ -46,6 +46,9 @@ fn asked(reason: String) -> CliError {
 
 /// Credentials and what else there is to say are in the environment, by the names that `object_store` has for them.
 fn bucket(scheme: &str, address: &str) -> Result<Arc<dyn ObjectStore>> {
+    // The primitives of its TLS, before anything is built on it. They may be there already.
+    #[cfg(feature = "cloud")]
+    let _ = rustls::crypto::ring::default_provider().install_default();
     match scheme {
         #[cfg(feature = "s3")]
         "s3" => {
@@ -96,7 +99,5 @@ fn patience() -> storex_sync::object_store::RetryConfig {
 fn built(
     store: storex_sync::object_store::Result<impl ObjectStore>,
 ) -> Result<Arc<dyn ObjectStore>> {
-    // The primitives of its TLS; they may be there already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     Ok(Arc::new(store.map_err(failed).during(DURING)?))
 }

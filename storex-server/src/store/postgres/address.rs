@@ -85,7 +85,8 @@ fn of_words(address: &str) -> Result<Vec<Parameter>, String> {
         }
         skip_space(&mut rest);
         if rest.next_if_eq(&'=').is_none() {
-            return Err(format!("behind `{name}` there is no `=`"));
+            // It is not repeated: it may be a part of a password.
+            return Err("it is not of the form `name=value name=value`".to_owned());
         }
         skip_space(&mut rest);
         let value = value(&mut rest).ok_or_else(|| format!("the value of `{name}` has no end"))?;

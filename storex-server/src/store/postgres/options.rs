@@ -28,7 +28,6 @@ const READING: &str = "reading the address of the database";
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
     pub(super) database: Config,
-    is_encrypted: bool,
     /// `None`: those of the system.
     roots: Option<RootCertStore>,
     pub(super) connections: usize,
@@ -64,7 +63,6 @@ impl PostgresOptions {
         };
         Ok(Self {
             database,
-            is_encrypted,
             roots,
             connections: 16,
             longest_wait: Duration::from_secs(5),
@@ -79,7 +77,7 @@ impl PostgresOptions {
     /// to be encrypted.
     pub fn root_certificates(mut self, pem: &[u8]) -> Result<Self> {
         let during = "reading the certificates for the database";
-        if !self.is_encrypted {
+        if !self.is_encrypted() {
             let reason = "the address does not ask for encryption; add sslmode=verify-full";
             return Err(Failure::lasting(during, reason).into());
         }
@@ -110,9 +108,13 @@ impl PostgresOptions {
         self
     }
 
+    fn is_encrypted(&self) -> bool {
+        self.database.get_ssl_mode() == SslMode::Require
+    }
+
     /// How a connection is encrypted, if it is to be.
     pub(super) fn tls(&self) -> std::result::Result<Tls, Failure> {
-        let roots = match (&self.roots, self.is_encrypted) {
+        let roots = match (&self.roots, self.is_encrypted()) {
             (Some(roots), _) => Ok(roots.clone()),
             (None, true) => tls::roots_of_system(),
             // Nobody asks for them.
