@@ -4,16 +4,28 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use storex_postgres_cluster::ADDRESS;
+
 use crate::report::Report;
 use crate::run::{self, Result, Workspace};
 use crate::scratch::Scratch;
-use crate::{browser, node, wasm, wasm_test};
+use crate::{bench, browser, lint, node, postgres, wasm, wasm_test};
 
 /// The module that the pages of `tests/browser` import as `/pkg/storex_browser.js`.
 const SCENARIOS: &str = "storex-browser";
 
-/// Prints what is in a SQLite database.
-const EXPORTER: &str = "storex-e2e-export";
+/// What scenarios start of the native side, and the variable that tells them where it is.
+const PROGRAMS: [(&str, &str); 3] = [
+    // Prints what is in a SQLite database.
+    ("storex-e2e-export", "STOREX_EXPORT"),
+    // Devices at a server.
+    ("storex-e2e-devices", "STOREX_DEVICES"),
+    // The server.
+    ("storex", "STOREX_PROGRAM"),
+];
+
+/// The one with a server, which runs on each of its databases.
+const WITH_SERVER: &str = "server";
 
 /// What is weighed: the core, the sync and the browser's backend, without an application.
 const WEIGHED: &str = "storex-size";
@@ -41,22 +53,64 @@ pub(crate) fn parts(workspace: &Workspace, report: &mut Report, long: bool) {
     let tools = tools.and_then(|_| node::packages(workspace));
     let with_chromium = tools.as_ref().map_err(Clone::clone);
     let with_chromium = with_chromium.and_then(|_| browser::chromium(workspace));
-    report.part("browser scenarios", &with_chromium, |_| scenarios(workspace, long));
+    let mut built = None;
+    report.part("build for the browser scenarios", &with_chromium, |_| {
+        built = Some(Built::new(workspace)?);
+        Ok(())
+    });
+    let built = report.last().and(built.ok_or_else(|| "they are not built".to_owned()));
+    report.part("browser scenarios", &built, |built| built.scenarios(workspace, long, &[], None));
+    let database = postgres::start(workspace);
+    let both = built.as_ref().map_err(Clone::clone).and_then(|built| {
+        database.as_ref().map(|database| (built, database)).map_err(Clone::clone)
+    });
+    report.part("browser scenarios on PostgreSQL", &both, |(built, database)| {
+        built.scenarios(workspace, long, &[WITH_SERVER], Some(database.address()))
+    });
     report.part("wasm size", &tools, |_| size(workspace));
 }
 
-fn scenarios(workspace: &Workspace, long: bool) -> Result<()> {
-    let (_, folder) = module(workspace, SCENARIOS, "release", "browser")?;
-    // What is in SQLite is brought over by a program of the native side.
-    run::check(workspace.cargo(["build", "--package", "storex-e2e", "--bin", EXPORTER]))?;
-    let exporter = wasm::target_folder(workspace)?.join("debug").join(EXPORTER);
-    // The browser's own temporary folder is here, too.
-    let scratch = Scratch::new()?;
-    let mut node = workspace.command("node");
-    node.arg(script("run.mjs")).arg("--pkg").arg(folder).env("TMPDIR", scratch.path());
-    node.env("STOREX_EXPORT", exporter);
-    node.args(long.then_some("--long"));
-    run::check(node)
+/// What scenarios load and start.
+struct Built {
+    package: PathBuf,
+    programs: PathBuf,
+}
+
+impl Built {
+    fn new(workspace: &Workspace) -> Result<Self> {
+        let (_, package) = module(workspace, SCENARIOS, "release", "browser")?;
+        // A test is among it so that the libraries are those of the tests, with their features: all of them are built already then.
+        let mut build = workspace.cargo(["build", "--workspace", "--exclude", bench::PACKAGE]);
+        build.args(lint::FEATURES).args(["--test", "serve"]);
+        for (program, _) in PROGRAMS {
+            build.args(["--bin", program]);
+        }
+        run::check(build)?;
+        Ok(Self { package, programs: wasm::target_folder(workspace)?.join("debug") })
+    }
+
+    /// All of them, or those of these names; `database`: the PostgreSQL that the server is to be on.
+    fn scenarios(
+        &self,
+        workspace: &Workspace,
+        long: bool,
+        names: &[&str],
+        database: Option<&str>,
+    ) -> Result<()> {
+        // The browser's own temporary folder is here, too.
+        let scratch = Scratch::new()?;
+        let mut node = workspace.command("node");
+        node.arg(script("run.mjs")).arg("--pkg").arg(&self.package).env("TMPDIR", scratch.path());
+        node.args(long.then_some("--long")).args(names);
+        for (program, variable) in PROGRAMS {
+            node.env(variable, self.programs.join(program));
+        }
+        match database {
+            Some(address) => node.env(ADDRESS, address),
+            None => node.env_remove(ADDRESS),
+        };
+        run::check(node)
+    }
 }
 
 /// `cargo xtask bench browser`: against Dexie, in one page.

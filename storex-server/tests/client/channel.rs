@@ -62,6 +62,30 @@ async fn a_room_is_for_two_and_has_to_be_made() {
     assert!(refused(&site, &other.parse().unwrap()).await.to_string().contains("no such room"));
 }
 
+/// The end of the other side can be overtaken by what was sent meanwhile: then the connection is gone before its end was read.
+#[tokio::test]
+async fn whoever_sends_to_one_that_has_left_is_told_that_it_is_closed_and_closes_in_order() {
+    let site = site(false);
+    let client = site.client("ada");
+    let room = client.open_room().await.unwrap();
+    let mut here = client.join_room(&room).await.unwrap();
+    let mut there = client.join_room(&room).await.unwrap();
+    there.send(b"hello".to_vec()).await.unwrap();
+    assert_eq!(in_time(here.recv()).await.unwrap(), Some(b"hello".to_vec()));
+    here.close().await.unwrap();
+    let refused = in_time(async {
+        loop {
+            if let Err(error) = there.send(vec![0; 1000]).await {
+                return error;
+            }
+        }
+    });
+    let refused = refused.await;
+    assert!(matches!(refused, SyncError::Closed { .. }), "{refused:?}");
+    in_time(there.close()).await.unwrap();
+    assert_eq!(in_time(there.recv()).await.unwrap(), None);
+}
+
 #[tokio::test]
 async fn whoever_has_no_token_is_not_let_in() {
     let site = site(false);

@@ -81,6 +81,12 @@ impl Inbox {
         self.frames.is_empty() && self.ended.is_none()
     }
 
+    /// Whether nothing more comes.
+    #[cfg(feature = "http")]
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
     pub(super) fn push(&mut self, frame: Vec<u8>) {
         self.bytes += frame.len();
         self.frames.push_back(frame);

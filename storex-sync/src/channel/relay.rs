@@ -145,10 +145,16 @@ impl Channel for RelayChannel {
             return Ok(());
         }
         let end = SocketMessage::Closed { code: DONE, reason: String::new() };
-        match self.say(end).await {
-            // Both have closed, and the other side was quicker.
-            Err(SyncError::Closed { .. }) if self.inbox.ended_in_order() => Ok(()),
-            closed => closed,
+        let closed = self.say(end).await;
+        if let Err(SyncError::Closed { .. }) = closed {
+            // Both have closed, and the other side was quicker, if that is what it has said last.
+            while !self.inbox.has_ended() {
+                self.hear().await;
+            }
+            if self.inbox.ended_in_order() {
+                return Ok(());
+            }
         }
+        closed
     }
 }

@@ -1,6 +1,6 @@
 // The devices of this page or worker, by the names that the scenario gives them.
 
-import init, { Device, open_version, stop_at } from '/pkg/storex_browser.js';
+import init, { ask, ask_for_devices, Device, open_version, stop_at } from '/pkg/storex_browser.js';
 
 await init();
 const devices = new Map();
@@ -32,3 +32,14 @@ function encoded(value) {
   const plain = typeof value === 'object' && !(value instanceof MessagePort);
   return plain ? JSON.stringify(value) : value;
 }
+
+/** Waits in a room of the server for another device to send everything to; says `told CODE` on the console. */
+export async function sendInRoom(name) {
+  return JSON.parse(await devices.get(name).send_in_room(code => console.log(`told ${code}`)));
+}
+
+/** Single requests of the transport: see src/transport.rs. */
+export const requests = {
+  ask: async (...args) => JSON.parse(await ask(...args)),
+  askForDevices: async (...args) => JSON.parse(await ask_for_devices(...args)),
+};

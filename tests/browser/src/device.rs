@@ -22,6 +22,7 @@ use web_sys::MessagePort;
 use crate::audit::audit;
 use crate::error::{Result, ToJs};
 use crate::schema::registry;
+use crate::server::AtServer;
 use crate::steps::MarkEnd;
 use crate::writer;
 
@@ -29,9 +30,10 @@ use crate::writer;
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Device {
-    storage: Storage,
-    sync: RefCell<Option<Sync>>,
-    continuous: RefCell<Option<Arc<ContinuousSync>>>,
+    pub(crate) storage: Storage,
+    pub(crate) sync: RefCell<Option<Sync>>,
+    pub(crate) continuous: RefCell<Option<Arc<ContinuousSync>>>,
+    pub(crate) server: RefCell<Option<AtServer>>,
 }
 
 #[wasm_bindgen]
@@ -260,15 +262,16 @@ impl Device {
     }
 
     pub(crate) fn over(storage: Storage) -> Self {
-        Self { storage, sync: RefCell::default(), continuous: RefCell::default() }
+        let (sync, continuous, server) = Default::default();
+        Self { storage, sync, continuous, server }
     }
 
-    fn joined(&self) -> Result<Sync> {
+    pub(crate) fn joined(&self) -> Result<Sync> {
         self.sync.borrow().clone().ok_or_else(|| JsError::new("this device has joined no log"))
     }
 }
 
-fn summary(report: &InitialSyncReport) -> String {
+pub(crate) fn summary(report: &InitialSyncReport) -> String {
     json!({
         "objects": report.total(),
         "tombstones": report.tombstones,

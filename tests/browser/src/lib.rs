@@ -15,7 +15,9 @@ mod error;
 mod log_fold;
 mod quota;
 mod schema;
+mod server;
 mod steps;
+mod transport;
 mod upgrade;
 mod writer;
 
@@ -25,4 +27,5 @@ pub use device::Device;
 pub use dexie::open_adopted;
 pub use quota::{Filler, ask_to_persist, space, will_persist};
 pub use steps::stop_at;
+pub use transport::{ask, ask_for_devices};
 pub use upgrade::open_version;

@@ -1,6 +1,6 @@
 //! The two halves of a WebSocket.
 
-use std::fmt;
+use std::{fmt, io};
 
 use async_trait::async_trait;
 use futures_util::stream::{SplitSink, SplitStream};
@@ -58,9 +58,20 @@ impl SocketSender for Sender {
             Error::ConnectionClosed
             | Error::AlreadyClosed
             | Error::Protocol(ProtocolError::SendAfterClosing) => SyncError::Closed { during },
+            // What the other side has said before it went is still to be received.
+            Error::Io(error) if is_gone(&error) => SyncError::Closed { during },
             error => SyncError::Transport { during, reason: describe(&error) },
         })
     }
+}
+
+/// Whether nobody is at the other end any more.
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, WriteZero};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | WriteZero
+    )
 }
 
 struct Receiver {

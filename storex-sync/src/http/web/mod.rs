@@ -1,18 +1,20 @@
 //! [`WebTransport`]: `fetch` and `WebSocket` of a browser.
 
+mod online;
 mod socket;
 
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use js_sys::{Array, Promise, Uint8Array};
+use js_sys::{Array, Promise, Reflect, Uint8Array};
 use storex_core::Runtime;
+use tokio::sync::watch;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    AbortController, Headers, RequestCache, RequestCredentials, RequestInit, RequestRedirect,
-    ResponseType, Window, WorkerGlobalScope,
+    AbortController, Headers, ReadableStreamDefaultReader, RequestCache, RequestCredentials,
+    RequestInit, RequestRedirect, ResponseType, Window, WorkerGlobalScope,
 };
 
 use super::transport::{HttpTransport, Request, Response, Socket};
@@ -39,6 +41,16 @@ impl WebTransport {
     #[must_use]
     pub fn new(runtime: Arc<dyn Runtime>) -> Self {
         Self { runtime }
+    }
+
+    /// Whether there is a connection, as far as the browser knows; for
+    /// [`ContinuousSyncBuilder::online`](crate::ContinuousSyncBuilder::online). While there is none nothing is tried in vain, and as soon as
+    /// there is one again everything is exchanged.
+    ///
+    /// A browser that says there is one may be wrong: a network is not yet a way to the server.
+    #[must_use]
+    pub fn online(&self) -> watch::Receiver<bool> {
+        online::online(&*self.runtime)
     }
 }
 
@@ -94,6 +106,28 @@ fn prepared(request: &Request, abort: &Abort) -> Result<web_sys::Request, JsValu
     web_sys::Request::new_with_str_and_init(&request.url, &init)
 }
 
+/// The body, in the pieces in which it comes: one that is too long, or never ends, is not waited for.
+async fn body(answer: &web_sys::Response, most: usize) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    let Some(stream) = answer.body() else { return Ok(body) };
+    let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
+    loop {
+        let read = JsFuture::from(reader.read().unchecked_into::<Promise>()).await;
+        let read = read.map_err(failed)?;
+        if Reflect::get(&read, &"done".into()).map_err(failed)?.is_truthy() {
+            return Ok(body);
+        }
+        let piece = Reflect::get(&read, &"value".into()).map_err(failed)?;
+        let piece: Uint8Array = piece.dyn_into().map_err(failed)?;
+        let (start, len) = (body.len(), piece.length() as usize);
+        if len > most - start {
+            return Err(unusable("the answer is too long"));
+        }
+        body.resize(start + len, 0);
+        piece.copy_to(&mut body[start..]);
+    }
+}
+
 #[async_trait(?Send)]
 impl HttpTransport for WebTransport {
     async fn request(&self, request: Request) -> Result<Response> {
@@ -111,13 +145,8 @@ impl HttpTransport for WebTransport {
                 headers.push((name.to_owned(), value));
             }
         }
-        let buffer = answer.array_buffer().map_err(failed)?;
-        let buffer = JsFuture::from(buffer.unchecked_into::<Promise>()).await.map_err(failed)?;
-        let body = Uint8Array::new(&buffer);
-        if usize::try_from(body.length()).is_ok_and(|len| len > request.most_bytes) {
-            return Err(unusable("the answer is too long"));
-        }
-        Ok(Response { status: answer.status(), headers, body: body.to_vec() })
+        let body = body(&answer, request.most_bytes).await?;
+        Ok(Response { status: answer.status(), headers, body })
     }
 
     async fn connect(&self, url: &str, protocols: &[&str]) -> Result<Socket> {

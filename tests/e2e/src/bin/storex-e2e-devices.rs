@@ -1,0 +1,230 @@
+//! Native devices at a server, for the scenarios of a browser: each on a SQLite file, kept in step by continuous sync.
+//!
+//! Lines come in on standard input, each a call: `{"id": 1, "call": ["NAME", "METHOD", ARGUMENT..]}`. `open` makes the device of that
+//! name, of a file, for a server, with a token. Each is answered by a line, `{"id": 1, "result": ..}` or `{"id": 1, "error": "why"}`, when it is through; meanwhile others go on.
+//! `{"id": 1, "told": ..}` may come before. The methods are those of the devices of a page (`tests/browser/src/device.rs` and
+//! `server.rs`).
+
+// The collections are those of the page.
+#[path = "../../../browser/src/schema.rs"]
+mod schema;
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io::Write as _;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value as Json, json};
+use storex_core::{AutoPk, Direction, Query, Storage, TokioRuntime};
+use storex_sqlite::SqliteBackend;
+use storex_sync::http::{
+    HttpClient, HttpSharedLog, NativeTransport, RoomCode, StaticToken, Token, id_of_text, id_text,
+};
+use storex_sync::{
+    Channel, ContinuousSync, DeviceKey, HeartbeatChannel, InitialSync, Pairing, SecureChannel,
+    Sync, SyncLog,
+};
+use tokio::sync::mpsc;
+
+type Result<T, E = Box<dyn Error + Send + std::marker::Sync>> = std::result::Result<T, E>;
+
+/// What is exchanged is exchanged because of a write or of news.
+const RARELY: Duration = Duration::from_secs(3600);
+
+/// A line that comes in.
+#[derive(Debug, Deserialize)]
+struct Line {
+    id: u64,
+    call: Vec<Json>,
+}
+
+#[derive(Debug)]
+struct Device {
+    storage: Storage,
+    client: HttpClient,
+    /// Set once it is connected.
+    continuous: OnceLock<ContinuousSync>,
+}
+
+type Devices = Mutex<BTreeMap<String, Arc<Device>>>;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let devices = Arc::<Devices>::default();
+    let (tell, mut lines) = mpsc::unbounded_channel();
+    // Standard input can be waited for by a thread only.
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(std::result::Result::ok) {
+            if tell.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    // Whoever has started it ends it by closing the pipe, or by ending.
+    while let Some(line) = lines.recv().await {
+        let devices = Arc::clone(&devices);
+        tokio::spawn(async move {
+            match serde_json::from_str::<Line>(&line) {
+                Ok(Line { id, call }) => match run(&devices, id, &call).await {
+                    Ok(result) => say(&json!({ "id": id, "result": result })),
+                    Err(error) => say(&json!({ "id": id, "error": shown(&*error) })),
+                },
+                Err(error) => say(&json!({ "error": format!("{line}: {error}") })),
+            }
+        });
+    }
+}
+
+fn say(line: &Json) {
+    // Nobody listens any more: it ends soon.
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+fn shown(error: &(dyn Error + 'static)) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", shown(cause)),
+        None => error.to_string(),
+    }
+}
+
+/// An argument of a call.
+fn argument<T: DeserializeOwned>(call: &[Json], at: usize) -> Result<T> {
+    let argument = call.get(at).cloned().unwrap_or_default();
+    serde_json::from_value(argument).map_err(|why| format!("argument {at} of a call: {why}").into())
+}
+
+async fn run(devices: &Devices, id: u64, call: &[Json]) -> Result<Json> {
+    let (name, method): (String, String) = (argument(call, 0)?, argument(call, 1)?);
+    let call = call.get(2..).unwrap_or_default();
+    let lock = || devices.lock().unwrap_or_else(PoisonError::into_inner);
+    if method == "open" {
+        let (file, address, token) = (argument(call, 0)?, argument(call, 1)?, argument(call, 2)?);
+        let device = Device::open(file, address, token).await?;
+        lock().insert(name, Arc::new(device));
+        return Ok(Json::Null);
+    }
+    let device = lock().get(&name).cloned();
+    let device = device.ok_or_else(|| format!("no device {name} is open"))?;
+    match method.as_str() {
+        "connect" => device.connect(&name).await,
+        method => device.run(id, method, call).await,
+    }
+}
+
+impl Device {
+    /// Opens the file; the token is for the server at the address.
+    async fn open(file: String, address: String, token: String) -> Result<Self> {
+        let runtime = Arc::new(TokioRuntime);
+        let backend = SqliteBackend::open(file)?;
+        let storage = Storage::builder(backend, schema::registry(false)?, runtime.clone());
+        let storage = storage.middleware(AutoPk::new()).middleware(SyncLog::new()).open().await?;
+        let client = HttpClient::new(Arc::new(NativeTransport::new()?), &address, runtime)?;
+        let client = client.credentials(Arc::new(StaticToken(Token::new(token))));
+        Ok(Self { storage, client, continuous: OnceLock::new() })
+    }
+
+    /// Joins the log of the server and keeps in step with it from now on.
+    async fn connect(&self, name: &str) -> Result<Json> {
+        let log = HttpSharedLog::new(self.client.clone()).device_name(name);
+        let sync = Sync::open(&self.storage, Arc::new(log)).await?;
+        let continuous = ContinuousSync::builder(sync).intervals(RARELY, RARELY).start();
+        self.continuous.set(continuous).map_err(|_| "it is connected already")?;
+        Ok(Json::Null)
+    }
+
+    fn continuous(&self) -> Result<&ContinuousSync> {
+        Ok(self.continuous.get().ok_or("it is not connected")?)
+    }
+
+    async fn run(&self, id: u64, method: &str, call: &[Json]) -> Result<Json> {
+        match method {
+            "create" => {
+                let collection = self.storage.dynamic(&argument::<String>(call, 0)?)?;
+                Ok(collection.create(argument(call, 1)?).await?)
+            }
+            "update" => {
+                let collection = self.storage.dynamic(&argument::<String>(call, 0)?)?;
+                let changed = collection.update(&argument(call, 1)?, &argument(call, 2)?).await?;
+                Ok(changed.len().into())
+            }
+            "has" => self.has(argument(call, 0)?, argument(call, 1)?, argument(call, 2)?).await,
+            "in_step" => {
+                let mut status = self.continuous()?.status();
+                status.wait_for(|status| status.in_step && status.unsent == 0).await?;
+                Ok(Json::Null)
+            }
+            "dump" => self.dump().await,
+            "devices" => self.devices().await,
+            "device_id" => Ok(id_text(self.continuous()?.sync().device().await?.id).into()),
+            "revoke" => {
+                self.client.revoke(id_of_text(&argument::<String>(call, 0)?)?).await?;
+                Ok(Json::Null)
+            }
+            "send_in_room" => self.send_in_room(id).await,
+            "receive_in_room" => self.receive_in_room(argument(call, 0)?).await,
+            other => Err(format!("there is no method {other}").into()),
+        }
+    }
+
+    /// Returns when so many objects match.
+    async fn has(&self, collection: String, filter: Json, count: usize) -> Result<Json> {
+        let mut live = self.storage.dynamic(&collection)?.live(&filter, &json!({}))?;
+        while let Some(found) = live.next().await {
+            if found?.len() == count {
+                return Ok(Json::Null);
+            }
+        }
+        Err("the storage was closed".into())
+    }
+
+    /// Everything in the application's collections, by key.
+    async fn dump(&self) -> Result<Json> {
+        let mut dump = Map::new();
+        let collections = self.storage.registry().collections().iter();
+        for collection in collections.filter(|collection| !collection.is_reserved()) {
+            let key = collection.fields()[collection.primary_key()[0]].name.clone();
+            let query = Query::new(collection.name().clone()).order_by(key, Direction::Ascending);
+            let objects = self.storage.dynamic(collection.name())?.query(query).await?;
+            dump.insert(collection.name().to_string(), objects.into());
+        }
+        Ok(dump.into())
+    }
+
+    /// The devices that the server knows.
+    async fn devices(&self) -> Result<Json> {
+        let devices = self.client.devices().await?;
+        let shown = |device: &storex_sync::http::messages::ListedDevice| json!({ "id": id_text(device.id), "name": device.name, "revoked": device.revoked });
+        Ok(devices.iter().map(shown).collect())
+    }
+
+    /// Waits in a room for a device to send everything to.
+    async fn send_in_room(&self, id: u64) -> Result<Json> {
+        let runtime = Arc::new(TokioRuntime);
+        let mut pairing = Pairing::new(runtime.clone());
+        let room = self.client.open_room().await?;
+        let mut joined = self.client.join_room(&room).await?;
+        say(&json!({ "id": id, "told": format!("{room}-{}", pairing.code()) }));
+        joined.spoken_to().await;
+        let channel = pairing.accept(joined, &DeviceKey::generate(&*runtime)).await?;
+        let mut channel = HeartbeatChannel::new(channel, runtime);
+        let report = InitialSync::open(&self.storage).await?.send(&mut channel).await?;
+        channel.close().await?;
+        Ok(json!({ "objects": report.total() }))
+    }
+
+    /// Receives everything from the device that shows this.
+    async fn receive_in_room(&self, typed: String) -> Result<Json> {
+        let runtime = Arc::new(TokioRuntime);
+        let RoomCode { room, code } = typed.parse()?;
+        let joined = self.client.join_room(&room).await?;
+        let key = DeviceKey::generate(&*runtime);
+        let channel = SecureChannel::pair(joined, &code, &key, runtime.clone()).await?;
+        let mut channel = HeartbeatChannel::new(channel, runtime);
+        let report = InitialSync::open(&self.storage).await?.receive(&mut channel).await?;
+        channel.close().await?;
+        Ok(json!({ "objects": report.total() }))
+    }
+}
