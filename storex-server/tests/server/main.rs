@@ -12,6 +12,7 @@ mod operation;
 mod random;
 mod relay;
 mod retention;
+mod routes;
 mod shutdown;
 mod snapshots;
 mod support;

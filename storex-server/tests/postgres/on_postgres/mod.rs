@@ -1,3 +1,4 @@
+mod attacks;
 mod devices;
 mod isolation;
 mod limits;
@@ -6,5 +7,6 @@ mod migrations;
 mod news;
 mod order;
 mod restarts;
+mod servers;
 mod suite;
 mod support;
