@@ -39,9 +39,9 @@ pub use identity::{
 };
 #[cfg(feature = "objects")]
 pub use objects::Objects;
-pub use serve::Server;
 #[cfg(feature = "tls")]
 pub use serve::TlsFiles;
+pub use serve::{Listener, Server};
 #[cfg(feature = "sqlite")]
 pub use store::SqliteStore;
 pub use store::{BackendStore, DeviceId, DeviceInfo, Store};

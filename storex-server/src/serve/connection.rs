@@ -2,7 +2,6 @@
 
 #[cfg(feature = "tls")]
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +12,10 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::deadlines::Deadlines;
+use super::listener::Listener;
 use super::timer::RuntimeTimer;
 #[cfg(feature = "tls")]
 use super::tls::TlsFiles;
@@ -27,10 +26,10 @@ use crate::http::Peer;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes connections.
-pub(super) struct Door {
+pub(super) struct Door<L> {
     app: Arc<App>,
     router: Router,
-    listener: TcpListener,
+    listener: L,
     #[cfg(feature = "tls")]
     tls: Option<Arc<TlsFiles>>,
 }
@@ -41,8 +40,8 @@ pub(crate) struct ConnectionPermit {
     _held: Arc<(OwnedSemaphorePermit, Arc<()>)>,
 }
 
-impl Door {
-    pub(super) fn new(app: &Arc<App>, router: Router, listener: TcpListener) -> Self {
+impl<L: Listener> Door<L> {
+    pub(super) fn new(app: &Arc<App>, router: Router, listener: L) -> Self {
         Self {
             app: Arc::clone(app),
             router,
@@ -74,7 +73,7 @@ impl Door {
                 return;
             };
             match self.listener.accept().await {
-                Ok((stream, peer)) => self.begin(stream, peer.ip(), permit),
+                Ok((stream, peer)) => self.begin(stream, Peer(peer), permit),
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
                     self.app.runtime.sleep(PAUSE).await;
@@ -83,13 +82,10 @@ impl Door {
         }
     }
 
-    fn begin(&self, stream: TcpStream, peer: IpAddr, permit: OwnedSemaphorePermit) {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
-        }
+    fn begin(&self, stream: L::Stream, peer: Peer, permit: OwnedSemaphorePermit) {
         let app = Arc::clone(&self.app);
         let counted = ConnectionPermit { _held: Arc::new((permit, Arc::clone(&app.open))) };
-        let service = Answering { router: self.router.clone(), peer: Peer(peer), counted };
+        let service = Answering { router: self.router.clone(), peer, counted };
         let stream = Deadlines::new(stream, Arc::clone(&app.runtime), app.config.timeouts.write);
         #[cfg(feature = "tls")]
         if let Some(tls) = self.tls.clone() {

@@ -2,12 +2,14 @@
 
 mod connection;
 mod deadlines;
+mod listener;
 mod retention;
 mod revocations;
 mod timer;
 #[cfg(feature = "tls")]
 mod tls;
 
+pub use listener::Listener;
 #[cfg(feature = "tls")]
 pub use tls::TlsFiles;
 
@@ -112,7 +114,11 @@ impl Server {
     ///
     /// # Errors
     /// [`ServerError::Config`](crate::ServerError::Config) for what [`Config::check`] refuses.
-    pub async fn serve(self, listener: TcpListener, until: impl Future<Output = ()>) -> Result<()> {
+    pub async fn serve(
+        self,
+        listener: impl Listener,
+        until: impl Future<Output = ()>,
+    ) -> Result<()> {
         self.config.check()?;
         let app = App::new(self.store, self.verifier, self.runtime, self.config);
         let _stops = StopsWhenDropped(Arc::clone(&app));

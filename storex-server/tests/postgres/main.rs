@@ -8,3 +8,6 @@ mod served;
 
 // By this name `cargo xtask test` leaves them out where there is no PostgreSQL, and says so.
 mod on_postgres;
+#[path = "../server/support/mod.rs"]
+#[allow(dead_code, unused_imports, unreachable_pub, clippy::disallowed_methods)]
+mod site;

@@ -405,3 +405,25 @@ async fn only_so_many_connections_are_taken_and_the_others_wait() {
     assert_eq!(third.await.unwrap().status, 204);
     drop(second);
 }
+
+/// Heads that begin and never end have all places. More of them gives no more time, and whoever waits outside is answered then.
+#[tokio::test]
+async fn heads_that_drip_keep_others_out_no_longer_than_a_head_may_take() {
+    let limits = Limits { connections: 3, ..Limits::default() };
+    let site = Site::with(Config { limits, ..Config::default() }).await;
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(site.address).await.unwrap();
+        stream.write_all(b"GET /v1/devices HTTP/1.1\r\nx-0: ").await.unwrap();
+        slow.push(stream);
+    }
+    let patience = Duration::from_secs(75);
+    site.runtime.asleep(patience, 3).await;
+    let waiting = tokio::spawn(site.ask("GET", "/health/live").send());
+    site.runtime.advance(patience / 2);
+    for stream in &mut slow {
+        stream.write_all(b"y\r\nx-1: ").await.unwrap();
+    }
+    site.runtime.advance(patience / 2);
+    assert_eq!(waiting.await.unwrap().status, 204);
+}

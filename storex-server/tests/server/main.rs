@@ -13,6 +13,7 @@ mod operation;
 mod random;
 mod relay;
 mod retention;
+mod routes;
 mod shutdown;
 mod snapshots;
 mod support;

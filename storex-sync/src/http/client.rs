@@ -1,16 +1,17 @@
 //! [`HttpClient`]: which server is asked, and how.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use storex_core::Runtime;
+use storex_core::{Runtime, Timestamp};
 
 use super::compress::{ACCEPTED, pack, unpack};
 use super::credentials::{Credentials, Token};
 use super::messages::ListedDevice;
+use super::problem::Code;
 use super::refusal::Refusal;
 use super::text::id_text;
 use super::transport::{HttpTransport, Method, Request, Response, Socket};
@@ -25,7 +26,8 @@ const MOST_BYTES: usize = 64 << 20;
 pub(super) const JSON: &str = "application/json";
 pub(super) const OCTETS: &str = "application/octet-stream";
 
-/// Which server is asked, who asks, and how long an answer may take. Cheap to clone.
+/// Which server is asked, who asks, and how long an answer may take. Cheap to clone. That the server wants to be left alone
+/// ([`SyncError::RateLimited`]) holds for all clones that ask in the same name: what they ask meanwhile is refused without a request.
 ///
 /// ```
 /// # #[cfg(all(feature = "http-native", not(target_family = "wasm")))]
@@ -47,6 +49,8 @@ pub struct HttpClient {
     runtime: Arc<dyn Runtime>,
     credentials: Option<Arc<dyn Credentials>>,
     deadline: Duration,
+    /// Since when the server wants to be left alone, and for how long: by exchanges and watches alike, so all clones share it.
+    rest: Arc<Mutex<Option<(Timestamp, Duration)>>>,
 }
 
 impl fmt::Debug for HttpClient {
@@ -118,13 +122,16 @@ impl HttpClient {
             return Err(SyncError::Transport { during, reason });
         }
         let address = address.trim_end_matches('/').to_owned();
-        Ok(Self { transport, address, runtime, credentials: None, deadline: DEADLINE })
+        let (credentials, deadline, rest) = (None, DEADLINE, Arc::default());
+        Ok(Self { transport, address, runtime, credentials, deadline, rest })
     }
 
     /// Who asks. Without it nobody is named.
     #[must_use]
     pub fn credentials(mut self, credentials: Arc<dyn Credentials>) -> Self {
         self.credentials = Some(credentials);
+        // What somebody else was told does not count.
+        self.rest = Arc::default();
         self
     }
 
@@ -175,6 +182,7 @@ impl HttpClient {
 
     /// Makes a request, once more with another token if this one is not accepted any more.
     pub(super) async fn call(&self, call: &Call) -> Result<Response, Refusal> {
+        self.leave_alone()?;
         let token = self.token().await?;
         let answer = self.request(call, token.as_ref()).await?;
         let (answer, token) = match answer.status {
@@ -188,12 +196,38 @@ impl HttpClient {
             return Ok(answer);
         }
         let refusal = Refusal::of(&answer, call.during);
+        self.note_rest(&refusal);
         if let (SyncError::Unauthorized { .. }, Some(credentials), Some(token)) =
             (&refusal.error, &self.credentials, &token)
         {
             credentials.refused(token);
         }
         Err(refusal)
+    }
+
+    /// Refuses what the server would refuse, as it wants to be left alone.
+    fn leave_alone(&self) -> Result<()> {
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((since, wait)) = *rest else { return Ok(()) };
+        // A clock that was set back says nothing of how long that was ago.
+        let passed = u64::try_from(self.runtime.now().0.saturating_sub(since.0));
+        let left =
+            passed.map_or(Duration::ZERO, |it| wait.saturating_sub(Duration::from_millis(it)));
+        if left.is_zero() {
+            *rest = None;
+            return Ok(());
+        }
+        Err(SyncError::RateLimited { retry_after: left })
+    }
+
+    fn note_rest(&self, refusal: &Refusal) {
+        // That there are too many rooms concerns nothing else.
+        if let SyncError::RateLimited { retry_after } = refusal.error
+            && refusal.code != Some(Code::TooManyRooms)
+        {
+            let rest = Some((self.runtime.now(), retry_after));
+            *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = rest;
+        }
     }
 
     /// A request whose answer says nothing.
@@ -214,6 +248,7 @@ impl HttpClient {
 
     /// A WebSocket to this path.
     pub(super) async fn connect(&self, path: &str, protocols: &[&str]) -> Result<Socket> {
+        self.leave_alone()?;
         // `http` becomes `ws`, and `https` becomes `wss`.
         let url = format!("ws{}{path}", self.address.trim_start_matches("http"));
         let connecting = self.transport.connect(&url, protocols);

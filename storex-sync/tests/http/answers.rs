@@ -1,11 +1,13 @@
 //! What the answers of a server, and of what is in front of it, mean.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use storex_sync::http::{HttpClient, StaticToken, Token};
+use storex_sync::http::{HttpClient, HttpSharedLog, StaticToken, Token};
 use storex_sync::{Cursor, LogRequest, Recovery, SharedSyncLog, SyncError};
+use tokio::time::{sleep, timeout};
 
-use crate::fake::{FakeServer, Fault};
+use crate::fake::{FakeServer, Fault, Sockets};
 use crate::support::shared_log;
 use crate::{ME, OTHER, SECOND, sealed, sending};
 
@@ -65,6 +67,39 @@ async fn c66_a_server_that_wants_to_be_left_alone_says_for_how_long() {
     let busy = r#"{"code": "unavailable"}"#;
     let header = [PROBLEM, ("retry-after", "2")];
     assert_eq!(after(read(503, &header, busy).await), SECOND * 2);
+}
+
+/// What one request is told holds for all of that client: whoever waits for news, exchanges, or lists the devices.
+#[tokio::test(start_paused = true)]
+async fn c66_what_one_request_is_told_holds_for_the_others() {
+    let limited = |wait| format!(r#"{{"code": "rate_limited", "retry_after_ms": {wait}}}"#);
+    let server = FakeServer::new(&shared_log());
+    server.sockets(Sockets::Refused);
+    let log = server.shared_log();
+    server.answers(429, &[PROBLEM], &limited(5000));
+    log.read(ME, &Cursor::default(), 1000).await.unwrap_err();
+    sleep(SECOND).await;
+    let is_left = |error: SyncError, wait| match error {
+        // The clock of the tests knows milliseconds.
+        SyncError::RateLimited { retry_after } => {
+            retry_after <= wait && retry_after + SECOND / 100 > wait
+        }
+        other => panic!("{other:?}"),
+    };
+    assert!(is_left(log.register(ME).await.unwrap_err(), SECOND * 4));
+    assert!(is_left(log.client().clone().devices().await.unwrap_err(), SECOND * 4));
+    assert!(timeout(SECOND * 3, log.changed(ME, &Cursor::default())).await.is_err());
+    assert_eq!((server.requests().len(), server.connects().0), (1, 0));
+    // Who asks in another name was told nothing.
+    let other = log.client().clone().credentials(Arc::new(StaticToken(Token::new("another"))));
+    HttpSharedLog::new(other).register(ME).await.unwrap();
+    sleep(SECOND).await;
+    log.register(ME).await.unwrap();
+
+    // That there are too many rooms concerns nothing else.
+    server.answers(429, &[PROBLEM], r#"{"code": "too_many_rooms", "retry_after_ms": 5000}"#);
+    assert!(is_left(log.client().open_room().await.unwrap_err(), SECOND * 5));
+    log.register(ME).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,7 +190,7 @@ async fn a_request_whose_future_is_dropped_is_given_up() {
 async fn no_token_is_shown() {
     let server = FakeServer::new(&shared_log());
     server.accept("secret");
-    let log = server.log_of(std::sync::Arc::new(StaticToken(Token::new("secret"))));
+    let log = server.log_of(Arc::new(StaticToken(Token::new("secret"))));
     log.register(ME).await.unwrap();
     assert!(!format!("{log:?} {:?}", server.requests()).contains("secret"));
     let error = server.shared_log().register(ME).await.unwrap_err();

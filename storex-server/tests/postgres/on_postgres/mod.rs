@@ -1,3 +1,4 @@
+mod attacks;
 mod blobs;
 mod devices;
 mod isolation;
@@ -7,6 +8,7 @@ mod migrations;
 mod news;
 mod order;
 mod restarts;
+mod servers;
 mod suite;
 mod support;
 mod tls;

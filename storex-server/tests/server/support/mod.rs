@@ -1,5 +1,6 @@
 //! A server on loopback, with a store in memory and a clock that stands still, and a client that can be rude.
 
+pub mod attack;
 mod client;
 mod runtime;
 mod store;
@@ -11,7 +12,7 @@ pub use store::{Hold, TestStore};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use storex_server::{Config, Identity, Server, Tokens, User, Verifier};
+use storex_server::{Config, Identity, Limits, Server, Store, Tokens, User, Verifier};
 use storex_sync::http::wire;
 use storex_sync::{Cursor, Device, LogRequest, Page, SealedTransaction};
 use tokio::net::TcpListener;
@@ -60,6 +61,16 @@ impl Site {
         let store = Arc::new(TestStore::default());
         let server = Server::new(store.clone(), verifier).config(config).runtime(runtime.clone());
         Self::run(server, runtime, store).await
+    }
+
+    /// A server with another store, that takes as many requests as an attacker likes.
+    pub async fn over(store: Arc<dyn Store>) -> Self {
+        let runtime = Arc::new(ManualRuntime::new());
+        let many = 1_000_000;
+        let limits = Limits { requests_per_second: many, burst: many, ..Limits::default() };
+        let server = Server::new(store, Arc::new(tokens())).runtime(runtime.clone());
+        let server = server.config(Config { limits, ..Config::default() });
+        Self::run(server, runtime, Arc::default()).await
     }
 
     pub async fn run(server: Server, runtime: Arc<ManualRuntime>, store: Arc<TestStore>) -> Self {
