@@ -161,8 +161,9 @@ impl FakeServer {
     async fn answer(&self, request: &Request) -> Result<Response, Problem> {
         let expired = || Problem::new(Code::Unauthorized, "the token has expired");
         let log = self.log_of_caller(request).ok_or_else(expired)?;
-        if self.lock().most_bytes.is_some_and(|most| request.body.len() > most) {
-            return Err(Problem::new(Code::BodyTooLarge, "too large"));
+        if let Some(most) = self.lock().most_bytes.filter(|most| request.body.len() > *most) {
+            let limit = Some(most as u64);
+            return Err(Problem { limit, ..Problem::new(Code::BodyTooLarge, "too large") });
         }
         let path = request.url.strip_prefix("https://example.org/sync").unwrap();
         let (path, query) = path.split_once('?').unwrap_or((path, ""));

@@ -72,6 +72,7 @@ struct State {
     delivered: Vec<(Device, Vec<SealedTransaction>)>,
     place: HashMap<Device, Cursor>,
     left_out: Option<(Device, u64)>,
+    largest_page: Option<usize>,
 }
 
 impl fmt::Debug for ScriptedLog {
@@ -172,6 +173,11 @@ impl ScriptedLog {
     /// From now on the log has a hole.
     pub fn leave_out(&self, device: Device, sequence: u64) {
         self.lock().left_out = Some((device, sequence));
+    }
+
+    /// From now on larger pages of snapshots are refused.
+    pub fn take_pages_of(&self, bytes: usize) {
+        self.lock().largest_page = Some(bytes);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -293,7 +299,11 @@ impl SharedSyncLog for ScriptedLog {
 #[async_trait]
 impl Snapshots for ScriptedLog {
     async fn put_page(&self, id: SnapshotId, page: u64, bytes: &[u8]) -> Result<()> {
-        let inner = self.snapshots_inside();
+        let (inner, most) = (self.snapshots_inside(), self.lock().largest_page);
+        if let Some(limit) = most.filter(|most| bytes.len() > *most) {
+            let (bytes, limit) = (bytes.len() as u64, Some(limit as u64));
+            return Err(SyncError::BodyTooLarge { bytes, limit });
+        }
         self.through(Call::PutPage, || inner.put_page(id, page, bytes)).await
     }
 
