@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod disk;
+pub mod interrupted;
 pub mod migration;
 pub mod ops;
 pub mod place;

@@ -7,6 +7,7 @@
 //! floors/<device>/<number>                      the device's transactions below this number may be gone
 //! snapshots/<device>/<number>/<page>            a page of a snapshot that the device has made; written once
 //! snapshots/<device>/<number>/manifest          the snapshot is whole; written last
+//! snapshots/<device>/<number>/given-up          the snapshot was not published, and its pages are being deleted
 //! keys/<name>-<checksum>                        a sealed key; written once
 //! ```
 //!
@@ -23,6 +24,7 @@ const LOG: &str = "log";
 const SEGMENTS: &str = "segments";
 const SNAPSHOTS: &str = "snapshots";
 const MANIFEST: &str = "manifest";
+const GIVEN_UP: &str = "given-up";
 /// What the names of sealed keys begin with.
 pub(super) const KEYS: &str = "keys";
 
@@ -38,6 +40,7 @@ pub(super) enum Name {
     Floor(Device, u64),
     SnapshotPage(SnapshotId, u64),
     Manifest(SnapshotId),
+    GivenUp(SnapshotId),
     /// With a checksum of the contents.
     Key(SealedKeyName, u64),
 }
@@ -107,6 +110,9 @@ impl fmt::Display for Name {
             Self::Manifest(SnapshotId { maker, number }) => {
                 write!(f, "{}/{number:016x}/{MANIFEST}", snapshots_of(*maker))
             }
+            Self::GivenUp(SnapshotId { maker, number }) => {
+                write!(f, "{}/{number:016x}/{GIVEN_UP}", snapshots_of(*maker))
+            }
             Self::Key(name, checksum) => write!(f, "{KEYS}/{name}-{checksum:016x}"),
         }
     }
@@ -142,6 +148,7 @@ impl Name {
                 let id = SnapshotId { maker: parse_device(maker)?, number };
                 match *name {
                     MANIFEST => Self::Manifest(id),
+                    GIVEN_UP => Self::GivenUp(id),
                     page => Self::SnapshotPage(id, page.parse().ok()?),
                 }
             }
@@ -180,6 +187,7 @@ pub(super) struct Listing {
 pub(super) struct SnapshotObjects {
     pub(super) pages: BTreeSet<u64>,
     pub(super) manifest: bool,
+    pub(super) given_up: bool,
 }
 
 impl SnapshotObjects {
@@ -209,6 +217,7 @@ impl Listing {
                     listing.snapshots.entry(id).or_default().pages.insert(page);
                 }
                 Name::Manifest(id) => listing.snapshots.entry(id).or_default().manifest = true,
+                Name::GivenUp(id) => listing.snapshots.entry(id).or_default().given_up = true,
                 Name::Key(name, checksum) => {
                     listing.keys.insert((name, checksum));
                 }
@@ -317,6 +326,7 @@ mod tests {
             Name::Floor(device, 12),
             Name::SnapshotPage(SnapshotId { maker: device, number: 0xfe }, 12),
             Name::Manifest(SnapshotId { maker: device, number: u64::MAX }),
+            Name::GivenUp(SnapshotId { maker: device, number: 1 }),
             Name::Key(SealedKeyName([0x1c; 16]), 0xfe),
         ] {
             assert_eq!(Name::parse(&name.to_string()), Some(name));
