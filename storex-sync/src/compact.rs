@@ -93,8 +93,9 @@ impl Sync {
         }
         tracing::trace!(target: "storex::step", step = "compact.after_publish");
         for device in lagging {
-            self.in_time("dismissing a device", self.log.dismiss(device)).await?;
-            compacted.dismissed.push(device);
+            if self.in_time("dismissing a device", self.log.dismiss(device)).await? {
+                compacted.dismissed.push(device);
+            }
         }
         compacted.trimmed += self.trim_shared().await?;
         tracing::debug!(trimmed = compacted.trimmed, "the shared log was compacted");

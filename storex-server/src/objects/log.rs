@@ -212,7 +212,7 @@ impl SharedSyncLog for ObjectPagesLog {
         self.log.members().await
     }
 
-    async fn dismiss(&self, device: Device) -> Result<()> {
+    async fn dismiss(&self, device: Device) -> Result<bool> {
         self.log.dismiss(device).await
     }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::client::{Call, HttpClient, expect_type};
 use super::messages::{
-    Dismiss, ListedMember, LogAnswer, Register, Reidentify, TrimAnswer, WatchPlace,
+    Dismiss, DismissAnswer, ListedMember, LogAnswer, Register, Reidentify, TrimAnswer, WatchPlace,
 };
 use super::transport::Method;
 use super::watch::Watch;
@@ -177,9 +177,10 @@ impl SharedSyncLog for HttpSharedLog {
         Ok(listed.into_iter().map(Member::from).collect())
     }
 
-    async fn dismiss(&self, device: Device) -> Result<()> {
+    async fn dismiss(&self, device: Device) -> Result<bool> {
         let call = Call::new(Method::Post, "/v1/log/dismiss", "dismissing a member");
-        self.client.done(&call.json(&Dismiss { device })).await
+        let DismissAnswer { dismissed } = self.client.json(&call.json(&Dismiss { device })).await?;
+        Ok(dismissed)
     }
 
     async fn reidentify(&self, known: LogId) -> Result<LogId> {

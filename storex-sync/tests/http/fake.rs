@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use storex_core::Runtime;
 use storex_memory::TestRuntime;
 use storex_sync::http::messages::{
-    ChangedAnswer, Dismiss, LogAnswer, Register, UsageAnswer, WatchNews, WatchPlace, WatchToken,
+    ChangedAnswer, Dismiss, DismissAnswer, LogAnswer, Register, UsageAnswer, WatchNews, WatchPlace,
+    WatchToken,
 };
 use storex_sync::http::{
     Code, Credentials, HttpClient, HttpSharedLog, HttpTransport, Method, Problem, Request,
@@ -200,8 +201,8 @@ impl FakeServer {
             }
             (Method::Post, "/v1/log/dismiss") => {
                 let body: Dismiss = serde_json::from_slice(&plain(request)).unwrap();
-                log.dismiss(body.device).await.map_err(failed)?;
-                Ok(Response { status: 204, ..Response::default() })
+                let dismissed = log.dismiss(body.device).await.map_err(failed)?;
+                Ok(json(&DismissAnswer { dismissed }))
             }
             (Method::Get, "/v1/log/usage") => {
                 let usage = log.snapshots().unwrap().usage().await.map_err(failed)?;

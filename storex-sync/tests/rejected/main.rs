@@ -89,7 +89,7 @@ impl SharedSyncLog for Guarded {
         self.inner.members().await
     }
 
-    async fn dismiss(&self, device: storex_sync::Device) -> Result<()> {
+    async fn dismiss(&self, device: storex_sync::Device) -> Result<bool> {
         self.inner.dismiss(device).await
     }
 

@@ -272,7 +272,7 @@ impl SharedSyncLog for ScriptedLog {
         self.inner.members().await
     }
 
-    async fn dismiss(&self, device: Device) -> Result<()> {
+    async fn dismiss(&self, device: Device) -> Result<bool> {
         self.through(Call::Dismiss, || self.inner.dismiss(device)).await
     }
 

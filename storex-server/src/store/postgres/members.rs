@@ -33,8 +33,13 @@ const IDENTITY: &str = "SELECT log FROM storex.account WHERE id = $1";
 
 const REIDENTIFY: &str = "UPDATE storex.account SET log = $3 WHERE id = $1 AND log = $2";
 
-const DISMISS: &str = "UPDATE storex.log_device SET member = false
-    WHERE account = $1 AND device = $2 AND incarnation = $3 AND member";
+/// No row: there is no such user.
+const DISMISS: &str = "WITH dismissed AS (
+        UPDATE storex.log_device SET member = false
+        WHERE account = $1 AND device = $2 AND incarnation = $3 AND member
+        RETURNING account
+    )
+    SELECT EXISTS (SELECT FROM dismissed) FROM storex.account WHERE id = $1";
 
 const MEMBERS: &str = "SELECT device, incarnation, (
         SELECT count(*) FROM storex.transaction AS one
@@ -104,9 +109,12 @@ pub(super) async fn admit(
     rows.first().map(drop).ok_or_else(|| session.gone())
 }
 
-pub(super) async fn dismiss(session: &Session<'_>, account: i64, device: Device) -> Result<()> {
+/// Tells whether it was a member.
+pub(super) async fn dismiss(session: &Session<'_>, account: i64, device: Device) -> Result<bool> {
     let DeviceValues { id, incarnation } = DeviceValues::of(&device);
-    session.ask(DISMISS, &[&account, &id, &incarnation]).await.map(drop)
+    let rows = session.ask(DISMISS, &[&account, &id, &incarnation]).await?;
+    let row = rows.first().ok_or_else(|| session.gone())?;
+    Columns { session, row }.get(0)
 }
 
 pub(super) async fn list(session: &Session<'_>, account: i64) -> Result<Vec<Member>, SyncError> {

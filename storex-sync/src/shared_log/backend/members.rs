@@ -58,10 +58,15 @@ impl BackendSharedLog {
         self.execute_then(look, during, decide).await.map(|_| ())
     }
 
-    pub(super) async fn expel(&self, device: Device) -> Result<()> {
-        let member = Changes::new().set("member", false);
-        let batch = Batch::new().update(DEVICES, DeviceRow::only(&self.name, device), member);
-        self.storage.execute(batch).await.during("dismissing the device").map(|_| ())
+    /// Tells whether it was a member.
+    pub(super) async fn expel(&self, device: Device) -> Result<bool> {
+        let member = DeviceRow::only(&self.name, device).and(field("member").eq(true));
+        let batch = Batch::new().update(DEVICES, member, Changes::new().set("member", false));
+        let outcome = self.storage.execute(batch).await.during("dismissing the device")?;
+        Ok(outcome.executed().iter().any(|executed| match &executed.outcome {
+            StepOutcome::Updated { keys, .. } => !keys.is_empty(),
+            _ => false,
+        }))
     }
 
     pub(super) async fn list_members(&self) -> Result<Vec<Member>> {

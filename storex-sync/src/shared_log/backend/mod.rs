@@ -268,7 +268,7 @@ impl SharedSyncLog for BackendSharedLog {
         self.list_members().await
     }
 
-    async fn dismiss(&self, device: Device) -> Result<()> {
+    async fn dismiss(&self, device: Device) -> Result<bool> {
         self.expel(device).await
     }
 
