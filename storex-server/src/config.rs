@@ -41,6 +41,8 @@ pub struct Config {
     pub relay: Relay,
     /// What is dropped, and when.
     pub retention: Retention,
+    /// What is asked of tokens.
+    pub identity: IdentityConfig,
 }
 
 impl Config {
@@ -155,6 +157,15 @@ impl Default for Timeouts {
             shutdown: Duration::from_secs(30),
         }
     }
+}
+
+/// What is asked of tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IdentityConfig {
+    /// Whether only a token that is bound to a device opens the log, so that a device that was shut out does not come back under another
+    /// name. One that is bound to none lists the devices and members, and shuts devices out. Default: false.
+    pub bound_tokens_only: bool,
 }
 
 /// The relay of initial syncs: rooms in which two devices meet.

@@ -134,7 +134,7 @@ async fn refuse_long(app: &App, log: &dyn SharedSyncLog, request: &LogRequest) -
 }
 
 async fn members(State(app): State<Arc<App>>, caller: Caller) -> Outcome<Json<Vec<ListedMember>>> {
-    let members = caller.log(&app).await?.members().await?;
+    let members = caller.log_to_manage(&app).await?.members().await?;
     Ok(Json(members.into_iter().map(Into::into).collect()))
 }
 
@@ -144,7 +144,7 @@ async fn dismiss(
     JsonBody(Dismiss { device }): JsonBody<Dismiss>,
 ) -> Outcome<Json<DismissAnswer>> {
     caller.allow(device.id)?;
-    let dismissed = caller.log(&app).await?.dismiss(device).await?;
+    let dismissed = caller.log_to_manage(&app).await?.dismiss(device).await?;
     app.trim_later(&caller.user);
     Ok(Json(DismissAnswer { dismissed }))
 }
