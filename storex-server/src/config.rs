@@ -1,5 +1,6 @@
 //! [`Config`]: what a server allows, and for how long it waits.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,9 @@ pub struct Config {
     pub retention: Retention,
     /// What is asked of tokens.
     pub identity: IdentityConfig,
+    /// The proxies in front of the server that are believed when they say whom a request comes from (`x-forwarded-for`), by the addresses
+    /// from which they connect. Default: none, and the header is passed over.
+    pub proxies: Vec<IpAddr>,
 }
 
 impl Config {
@@ -176,7 +180,7 @@ pub struct Relay {
     pub open: bool,
     /// Rooms in all; at most 100,000. Default: 256.
     pub rooms: usize,
-    /// Rooms of one user; in an open relay also of one address that has no credential. Default: 4.
+    /// Rooms of one user; in an open relay also of one address that has no credential ([`Config::proxies`]). Default: 4.
     pub rooms_per_user: usize,
     /// The most bytes of one message; two of them may be in memory for each room. Default: 2 MiB.
     pub message_bytes: usize,
