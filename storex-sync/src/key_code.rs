@@ -8,6 +8,7 @@ use storex_core::{Key, Record, Value};
 
 use crate::bytes::{Reader, unzigzag, write_bytes, write_varint, zigzag};
 use crate::error::{Result, SyncError};
+use crate::hex::digit;
 
 const NULL: u8 = 0;
 const INT: u8 = 1;
@@ -94,14 +95,6 @@ fn as_uuid(text: &str) -> Option<[u8; 16]> {
 /// Where a UUID has its hyphens, and its bytes.
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 const DIGITS: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
-
-fn digit(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
-}
 
 /// The key of a code.
 pub(crate) fn decode(code: &[u8]) -> Result<Key> {

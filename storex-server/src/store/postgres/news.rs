@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::select;
 use storex_core::Runtime;
+use storex_sync::http::{id_of_text, id_text};
 use tokio::sync::{broadcast, oneshot, watch};
 use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls, Notification, Row};
 
@@ -53,16 +54,14 @@ pub(super) async fn tell_revoked(
     user: &User,
     device: DeviceId,
 ) -> Result<()> {
-    let id: String = device.iter().map(|byte| format!("{byte:02x}")).collect();
-    let payload = format!("{id}{user}");
+    let payload = format!("{}{user}", id_text(device));
     session.ask("SELECT pg_notify($1, $2)", &[&REVOKED, &payload]).await.map(drop)
 }
 
 /// Who was revoked, as [`tell_revoked`] tells it.
 fn revoked_of(payload: &str) -> Option<(User, DeviceId)> {
     let (id, name) = payload.split_at_checked(32)?;
-    let id = u128::from_str_radix(id, 16).ok()?;
-    Some((User::new(name).ok()?, id.to_be_bytes()))
+    Some((User::new(name).ok()?, id_of_text(id).ok()?))
 }
 
 /// Those who wait for news, by user, and those who want to know what is revoked.

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::vector::Vector;
+use crate::hex::{Hex, unhex_array};
 use crate::shared_log::{LogId, SealedKeyName, SnapshotId};
 use crate::stamp::Device;
 
@@ -85,14 +86,6 @@ impl fmt::Display for OfDevice {
     }
 }
 
-struct Hex<'a>(&'a [u8; 16]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -125,14 +118,14 @@ impl Name {
         let name = match parts.as_slice() {
             [LOG, name] => {
                 let (created, id) = name.split_once('-')?;
-                Self::Log { created: created.parse().ok()?, id: LogId(parse_hex(id)?) }
+                Self::Log { created: created.parse().ok()?, id: LogId(unhex_array(id)?) }
             }
             ["members", device] => Self::Member(parse_device(device)?),
             ["floors", device, number] => Self::Floor(parse_device(device)?, number.parse().ok()?),
             [KEYS, name] => {
                 let (name, checksum) = name.split_once('-')?;
                 let checksum = u64::from_str_radix(checksum, 16).ok()?;
-                Self::Key(SealedKeyName(parse_hex(name)?), checksum)
+                Self::Key(SealedKeyName(unhex_array(name)?), checksum)
             }
             [SEGMENTS, device, name] => {
                 let mut numbers = name.splitn(3, '-');
@@ -161,12 +154,7 @@ impl Name {
 
 fn parse_device(text: &str) -> Option<Device> {
     let (id, incarnation) = text.split_once('-')?;
-    Some(Device { id: parse_hex(id)?, incarnation: incarnation.parse().ok()? })
-}
-
-fn parse_hex(text: &str) -> Option<[u8; 16]> {
-    let number = u128::from_str_radix(text, 16).ok()?;
-    (text.len() == 32).then(|| number.to_be_bytes())
+    Some(Device { id: unhex_array(id)?, incarnation: incarnation.parse().ok()? })
 }
 
 /// The objects of a log.
