@@ -5,7 +5,6 @@ use storex_sync::{Cursor, Device, LogId, Member, SyncError, Trimmed, log_rules};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::appending::BEGIN;
 use super::database::{Result, Session};
 use super::rows::{Columns, DeviceValues, int};
 
@@ -166,7 +165,7 @@ async fn trim_stretch(
     let of_stretch: [&(dyn ToSql + Sync); 2] = [&account, &after];
     let guard = session.guard();
     let (begun, locked, stretch, place, devices) = join5(
-        session.execute(BEGIN),
+        session.begin(),
         session.query(&lock, &of_stretch[..1]),
         session.query(&stretch, &of_stretch),
         session.query(&place, &of_stretch[..1]),
@@ -183,11 +182,9 @@ async fn trim_stretch(
     let Authors { ids, incarnations, known, last_sequences } = &authors;
     let values: [&(dyn ToSql + Sync); 7] =
         [&account, &after, &last, ids, incarnations, known, last_sequences];
-    let (dropped, committed) =
-        join(session.query(&drop_known, &values), session.execute("COMMIT")).await;
+    let (dropped, committed) = join(session.query(&drop_known, &values), guard.commit()).await;
     let dropped = dropped?;
     committed?;
-    guard.disarm();
     let row = dropped.first().ok_or_else(|| session.wrong())?;
     let goes_on = known.iter().any(|known| *known > last);
     Ok((Columns { session, row }.uint(0)?, end.filter(|_| goes_on)))
