@@ -1,6 +1,6 @@
 //! `storex serve`: its arguments, what it shows, how it ends.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Args};
@@ -74,6 +74,10 @@ pub(crate) struct Serve {
     /// Give /metrics here, without TLS, and not beside everything else
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics_listen: Option<String>,
+    /// A proxy in front that is believed when it says whom a request comes from (`x-forwarded-for`), by the address from which it
+    /// connects; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    trusted_proxy: Vec<std::net::IpAddr>,
     /// Limits, time-outs, relay and retention, in JSON; what is left out is as --print-config shows
     #[arg(long, value_name = "FILE.json")]
     config: Option<PathBuf>,
@@ -102,12 +106,8 @@ impl Serve {
     }
 
     fn config(&self) -> Result<Config, CliError> {
-        let Some(path) = &self.config else { return Ok(Config::default()) };
-        let input = |reason| CliError::Input { path: path.clone(), reason };
-        let text = std::fs::read_to_string(path).map_err(|error| input(error.to_string()))?;
-        let config: Config =
-            serde_json::from_str(&text).map_err(|error| input(error.to_string()))?;
-        config.check().map_err(|error| input(error.to_string()))?;
+        let mut config = self.config.as_deref().map_or_else(|| Ok(Config::default()), read)?;
+        config.proxies.extend(&self.trusted_proxy);
         Ok(config)
     }
 
@@ -150,6 +150,14 @@ impl Serve {
         };
         Ok(Access::Jwt { keys, rules })
     }
+}
+
+fn read(path: &Path) -> Result<Config, CliError> {
+    let input = |reason| CliError::Input { path: path.to_owned(), reason };
+    let text = std::fs::read_to_string(path).map_err(|error| input(error.to_string()))?;
+    let config: Config = serde_json::from_str(&text).map_err(|error| input(error.to_string()))?;
+    config.check().map_err(|error| input(error.to_string()))?;
+    Ok(config)
 }
 
 fn say(Listening { devices, metrics }: Listening, tls: bool) {

@@ -182,6 +182,15 @@ fn the_configuration_in_force_is_printed_and_can_be_read_again() {
     assert_eq!(printed["limits"]["body_bytes"], 16 << 20);
     assert_eq!(printed["retention"]["trim_every"], Json::Null);
     assert_eq!(printed["timeouts"]["heartbeat"], 20);
+    assert_eq!(
+        (&printed["proxies"], &printed["identity"]["bound_tokens_only"]),
+        (&json!([]), &json!(false))
+    );
+    let proxies = ["--trusted-proxy", "192.0.2.1", "--trusted-proxy", "2001:db8::1"];
+    let behind = storex(["serve", "--print-config"].into_iter().chain(proxies)).json();
+    assert_eq!(behind["proxies"], json!(["192.0.2.1", "2001:db8::1"]));
+    let name = storex(["serve", "--trusted-proxy", "proxy.example.org"]);
+    assert!(name.code == Some(2) && name.stderr.contains("--trusted-proxy"), "{}", name.stderr);
     std::fs::write(&path, printed.to_string()).unwrap();
     assert_eq!(storex(["serve", "--print-config", "--config", text(&path)]).json(), printed);
 }

@@ -1,5 +1,6 @@
 //! [`Config`]: what a server allows, and for how long it waits.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,11 @@ pub struct Config {
     pub relay: Relay,
     /// What is dropped, and when.
     pub retention: Retention,
+    /// What is asked of tokens.
+    pub identity: IdentityConfig,
+    /// The proxies in front of the server that are believed when they say whom a request comes from (`x-forwarded-for`), by the addresses
+    /// from which they connect. Default: none, and the header is passed over.
+    pub proxies: Vec<IpAddr>,
 }
 
 impl Config {
@@ -165,6 +171,15 @@ impl Default for Timeouts {
     }
 }
 
+/// What is asked of tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IdentityConfig {
+    /// Whether only a token that is bound to a device opens the log, so that a device that was shut out does not come back under another
+    /// name. One that is bound to none lists the devices and members, and shuts devices out. Default: false.
+    pub bound_tokens_only: bool,
+}
+
 /// The relay of initial syncs: rooms in which two devices meet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -173,7 +188,7 @@ pub struct Relay {
     pub open: bool,
     /// Rooms in all; at most 100,000. Default: 256.
     pub rooms: usize,
-    /// Rooms of one user; in an open relay also of one address that has no credential. Default: 4.
+    /// Rooms of one user; in an open relay also of one address that has no credential ([`Config::proxies`]). Default: 4.
     pub rooms_per_user: usize,
     /// The most bytes of one message; two of them may be in memory for each room. Default: 2 MiB.
     pub message_bytes: usize,

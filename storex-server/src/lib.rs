@@ -31,7 +31,7 @@ mod sessions;
 mod store;
 mod user;
 
-pub use config::{Config, Limits, Relay, Retention, Timeouts};
+pub use config::{Config, IdentityConfig, Limits, Relay, Retention, Timeouts};
 pub use error::{Result, ServerError};
 pub use identity::{
     FetchKeys, Identity, JwtRules, JwtVerifier, KeyFile, KeySet, TokenFile, Tokens, Verifier,

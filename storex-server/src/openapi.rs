@@ -139,6 +139,7 @@ fn schemas() -> Value {
         "ListedMember": object(&[("device", reference("Device")), ("behind", reference("Count"))], &[]),
         "Members": {"type": "array", "items": reference("ListedMember")},
         "Dismiss": object(&[("device", reference("Device"))], &[]),
+        "DismissAnswer": object(&[("dismissed", json!({"type": "boolean"}))], &[]),
         "Reidentify": object(&[("known", reference("Id"))], &[]),
         "TrimAnswer": object(&[("transactions", reference("Count"))], &[]),
         "UsageAnswer": object(&[

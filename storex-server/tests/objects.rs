@@ -7,11 +7,17 @@
 #[allow(dead_code)]
 mod served;
 
+#[path = "../../tests/e2e/src/interrupted.rs"]
+#[allow(unreachable_pub)]
+mod interrupted;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use storex_core::{Timestamp, TokioRuntime};
+use interrupted::Interrupted;
+use storex_core::{Runtime, Timestamp, TokioRuntime};
+use storex_memory::TestRuntime;
 use storex_server::{DeviceId, DeviceInfo, Objects, Result, Store, User};
 use storex_sync::{
     BlobRef, BlobStore, Cursor, Device, LogId, MemoryBlobStore, MemorySharedLog, SharedSyncLog,
@@ -232,4 +238,41 @@ async fn no_name_leads_to_what_another_user_has() {
         assert_eq!(files(folder.path()), before, "{name}");
     }
     assert!(of_ada.has(&blob).await.unwrap());
+}
+
+/// A snapshot is published in the middle of somebody's clearing away what nobody has touched for a day: it is whole, or not published.
+#[tokio::test]
+async fn what_is_published_while_it_is_cleared_away_is_whole_or_not_published() {
+    let id = |n: u8, number| SnapshotId { maker: Device { id: [n; 16], incarnation: 0 }, number };
+    let mut published_at = Vec::new();
+    // Taken for abandoned as it is old, and as its maker begins another one.
+    for (clearing, days) in [(id(2, 8), 2), (id(1, 8), 0)] {
+        for requests in 0..16 {
+            let (store, runtime) = (Interrupted::default(), Arc::new(TestRuntime::new(1)));
+            let now = TokioRuntime.now().0 + days * 86_400_000;
+            runtime.advance(now - runtime.now().0);
+            let objects = Objects::new(Arc::new(store.clone()), runtime);
+            let inner = Arc::new(MemoryStore::default());
+            let log = objects.with_snapshots_of(inner).log(&user("ada")).await.unwrap();
+            let snapshot = Snapshot { id: id(1, 7), pages: 3, place: Cursor::default() };
+            for page in 0..3 {
+                log.snapshots().unwrap().put_page(snapshot.id, page, b"page").await.unwrap();
+            }
+            let other = Arc::clone(&log);
+            store.after(requests, async move {
+                other.snapshots().unwrap().publish(&snapshot).await.unwrap();
+            });
+            log.snapshots().unwrap().put_page(clearing, 0, b"page").await.unwrap();
+            if store.forget() {
+                break;
+            }
+            let Some(there) = log.snapshots().unwrap().published().await.unwrap() else { continue };
+            published_at.push((days, requests));
+            for page in 0..3 {
+                let page = log.snapshots().unwrap().page(there.id, page).await.unwrap();
+                assert_eq!(page.as_deref(), Some(&b"page"[..]), "{days}, {requests}");
+            }
+        }
+    }
+    assert!(published_at.contains(&(2, 0)), "{published_at:?}");
 }

@@ -13,6 +13,12 @@ pub(crate) fn write_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// Bytes behind their number.
+pub(crate) fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    write_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
 /// Maps signed to unsigned so that small numbers of either sign stay small.
 pub(crate) fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
@@ -93,6 +99,18 @@ impl<'a> Reader<'a> {
     pub(crate) fn varint_usize(&mut self) -> Result<usize> {
         let value = self.varint()?;
         usize::try_from(value).map_err(|_| SyncError::corrupt(self.what, "an integer is too large"))
+    }
+
+    /// What [`write_bytes`] has written.
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8]> {
+        let len = self.varint_usize()?;
+        self.take(len)
+    }
+
+    /// The same, as a text.
+    pub(crate) fn text(&mut self) -> Result<&'a str> {
+        let text = std::str::from_utf8(self.bytes()?);
+        text.map_err(|_| SyncError::corrupt(self.what, "a text is not UTF-8"))
     }
 
     /// Everything that is left.

@@ -38,8 +38,25 @@ pub(crate) fn find_clocks<'a>(
     let first = first.first().and_then(|row| row.get(1).as_bytes());
     let any = first.is_some_and(|first| codes.clone().any(|code| code >= first));
     let codes = any.then_some(codes).into_iter().flatten();
-    let keys = codes.map(|code| clock_key(collection, code.to_vec())).collect();
+    clocks_at(codes.map(|code| clock_key(collection, code.to_vec())).collect())
+}
+
+/// The clocks under these keys, in their order.
+pub(crate) fn clocks_at(keys: Vec<Key>) -> Query {
     Query::new(CLOCK).filter(Filter::Keys(keys))
+}
+
+/// The code and the clock of an object that is deleted. `None`: it lives, or has gone to another scope.
+pub(crate) fn deleted_of<'a>(
+    row: &'a Record,
+    devices: &Devices,
+) -> Result<Option<(&'a [u8], Clock)>> {
+    let (_, code, packed) = columns(row)?;
+    if is_marker(packed) {
+        return Ok(None);
+    }
+    let clock = Clock::decode(packed, devices)?;
+    Ok(Some((code, clock)).filter(|(_, clock)| !clock.is_alive()))
 }
 
 /// The clocks of a collection, in the order of the codes.

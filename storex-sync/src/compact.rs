@@ -10,9 +10,6 @@ use crate::snapshot::{Playing, Recording};
 use crate::stamp::Device;
 use crate::sync::Sync;
 
-/// The least bytes of a page: what is smaller is mostly its name.
-const LEAST_PAGE: usize = 1 << 10;
-
 /// When a shared log is compacted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compaction {
@@ -96,8 +93,9 @@ impl Sync {
         }
         tracing::trace!(target: "storex::step", step = "compact.after_publish");
         for device in lagging {
-            self.in_time("dismissing a device", self.log.dismiss(device)).await?;
-            compacted.dismissed.push(device);
+            if self.in_time("dismissing a device", self.log.dismiss(device)).await? {
+                compacted.dismissed.push(device);
+            }
         }
         compacted.trimmed += self.trim_shared().await?;
         tracing::debug!(trimmed = compacted.trimmed, "the shared log was compacted");
@@ -143,7 +141,7 @@ impl Sync {
         let Some(place) = place.filter(|place| *place != Cursor::default()) else {
             return Ok(None);
         };
-        let mut recording = Recording::new(self.clone(), id, self.limits.bytes.max(LEAST_PAGE));
+        let mut recording = Recording::new(self.clone(), id, self.limits.bytes);
         InitialSync::of(self.replica.clone()).record(&mut recording).await?;
         let pages = recording.finish().await?;
         // Nobody may hear of a write that a loss of power could still take back.

@@ -6,6 +6,8 @@ use curve25519_dalek::MontgomeryPoint;
 use storex_core::Runtime;
 use zeroize::Zeroizing;
 
+use crate::hex::Hex;
+
 /// The secret by which this device is known to those that it was paired with.
 ///
 /// The application keeps it ([`to_bytes`](Self::to_bytes)), best where the system keeps secrets; it belongs to the device and goes
@@ -87,7 +89,7 @@ impl PairedDevice {
 /// Hexadecimal digits.
 impl fmt::Display for PairedDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{}", Hex(&self.0))
     }
 }
 

@@ -61,6 +61,18 @@ pub enum SyncError {
         /// The most that a frame may have.
         limit: u64,
     },
+    /// A request to a server has a larger body than the server, or something in front of it, takes. Nothing was done. Transactions and
+    /// pages of snapshots are sent in smaller parts by themselves.
+    #[error(
+        "a request of {bytes} bytes is larger than the server, or something in front of it, takes{}",
+        at_most(*limit)
+    )]
+    BodyTooLarge {
+        /// The bytes of the body, before it was compressed.
+        bytes: u64,
+        /// The most that it may have, where whoever has refused it says so. It may count compressed bytes.
+        limit: Option<u64>,
+    },
     /// The other side gave up, and says why.
     #[error("the other side gave up: {reason}")]
     Remote {
@@ -374,6 +386,7 @@ impl SyncError {
             Self::NoSyncLog
             | Self::NoBlobs
             | Self::FrameTooLarge { .. }
+            | Self::BodyTooLarge { .. }
             | Self::InvalidPairingCode { .. }
             | Self::UnknownLane { .. }
             | Self::LockOfAnotherLane { .. }
@@ -472,6 +485,11 @@ impl SyncError {
     pub(crate) fn corrupt(what: &'static str, reason: impl Into<String>) -> Self {
         Self::Corrupt { what, reason: reason.into() }
     }
+}
+
+/// What follows the number of bytes of something that is too large.
+pub(crate) fn at_most(limit: Option<u64>) -> String {
+    limit.map(|limit| format!(" ({limit} bytes)")).unwrap_or_default()
 }
 
 /// Says what was going on when the storage failed.

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 use storex_core::Name;
 
-use crate::bytes::{Reader, write_varint};
+use crate::bytes::{Reader, write_bytes, write_varint};
 use crate::clock_code::WHAT;
 use crate::error::{Result, SyncError};
 use crate::field_state::{Element, FieldState, Held, Item};
@@ -69,7 +69,7 @@ pub(crate) fn read<'a>(
     let kind = reader.byte()?;
     let mut held = |reader: &mut Reader<'a>| {
         let at = stamp(reader)?;
-        let bytes = read_bytes(reader)?;
+        let bytes = reader.bytes()?;
         let mut unpacker = Unpacker::new(bytes, WHAT);
         let value = unpacker.value()?;
         unpacker.end()?;
@@ -79,7 +79,7 @@ pub(crate) fn read<'a>(
         MAX => held(reader).map(FieldState::Max),
         MIN => held(reader).map(FieldState::Min),
         CUSTOM => {
-            let name = Name::from(read_text(reader)?);
+            let name = Name::from(reader.text()?);
             Ok(FieldState::Custom(name, held(reader)?))
         }
         SET => read_set(reader, stamp).map(FieldState::Set),
@@ -123,7 +123,7 @@ fn read_set<'a>(
 ) -> Result<Vec<Element>> {
     let mut elements: Vec<Element> = Vec::new();
     for _ in 0..reader.varint()? {
-        let text = read_text(reader)?.to_owned();
+        let text = reader.text()?.to_owned();
         let at = stamp(reader)?;
         let place = reader.varint()?;
         let is_in = place & 1 == 1;
@@ -145,7 +145,7 @@ fn read_list<'a>(
     for _ in 0..reader.varint()? {
         let at = stamp(reader)?;
         let place = read_place(reader.varint()?)?;
-        let element = read_json(read_text(reader)?)?;
+        let element = read_json(reader.text()?)?;
         if items.last().is_some_and(|last| (last.at, last.place) >= (at, place)) {
             return Err(SyncError::corrupt(WHAT, "the elements of a list are not in order"));
         }
@@ -160,19 +160,4 @@ fn read_place(place: u64) -> Result<u32> {
 
 fn read_json(text: &str) -> Result<Json> {
     serde_json::from_str(text).map_err(|_| SyncError::corrupt(WHAT, "an element is no JSON"))
-}
-
-fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    write_varint(out, bytes.len() as u64);
-    out.extend(bytes);
-}
-
-fn read_bytes<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8]> {
-    let len = reader.varint_usize()?;
-    reader.take(len)
-}
-
-fn read_text<'a>(reader: &mut Reader<'a>) -> Result<&'a str> {
-    let text = std::str::from_utf8(read_bytes(reader)?);
-    text.map_err(|_| SyncError::corrupt(WHAT, "a text is not UTF-8"))
 }

@@ -6,8 +6,9 @@
 
 use storex_core::{Key, Record, Value};
 
-use crate::bytes::{Reader, unzigzag, write_varint, zigzag};
+use crate::bytes::{Reader, unzigzag, write_bytes, write_varint, zigzag};
 use crate::error::{Result, SyncError};
+use crate::hex::digit;
 
 const NULL: u8 = 0;
 const INT: u8 = 1;
@@ -56,14 +57,12 @@ fn encode_value(code: &mut Vec<u8>, value: &Value) {
             }
             None => {
                 code.push(TEXT);
-                write_varint(code, text.len() as u64);
-                code.extend(text.as_bytes());
+                write_bytes(code, text.as_bytes());
             }
         },
         Value::Bytes(bytes) => {
             code.push(BYTES);
-            write_varint(code, bytes.len() as u64);
-            code.extend(bytes);
+            write_bytes(code, bytes);
         }
     }
 }
@@ -97,14 +96,6 @@ fn as_uuid(text: &str) -> Option<[u8; 16]> {
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 const DIGITS: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
 
-fn digit(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
-}
-
 /// The key of a code.
 pub(crate) fn decode(code: &[u8]) -> Result<Key> {
     let what = "the code of a key";
@@ -117,15 +108,8 @@ pub(crate) fn decode(code: &[u8]) -> Result<Key> {
             INT => Value::Int(unzigzag(reader.varint()?)),
             FLOAT => Value::from(f64::from_be_bytes(reader.array()?)),
             UUID => Value::Text(uuid::Uuid::from_bytes(reader.array()?).hyphenated().to_string()),
-            TEXT => {
-                let len = reader.varint_usize()?;
-                let text = std::str::from_utf8(reader.take(len)?);
-                Value::from(text.map_err(|_| SyncError::corrupt(what, "a text is not UTF-8"))?)
-            }
-            BYTES => {
-                let len = reader.varint_usize()?;
-                Value::from(reader.take(len)?)
-            }
+            TEXT => Value::from(reader.text()?),
+            BYTES => Value::from(reader.bytes()?),
             tag => return Err(SyncError::corrupt(what, format!("tag {tag} is not known"))),
         });
     }

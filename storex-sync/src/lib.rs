@@ -111,6 +111,7 @@ mod field_state_code;
 #[cfg(test)]
 mod field_state_tests;
 mod handle;
+mod hex;
 mod hooks;
 #[cfg(feature = "http")]
 pub mod http;

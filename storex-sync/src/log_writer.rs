@@ -3,13 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use storex_core::{
-    Filter, OnConflict, Query, Record, Registry, Runtime, Step, StepOutcome, Trace, Value,
-};
+use storex_core::{OnConflict, Record, Registry, Runtime, Step, StepOutcome, Trace, Value};
 
 use crate::before::{BEFORE, Before, Witness};
 use crate::clock::Clock;
 use crate::error::{Result, SyncError};
+use crate::key_code;
 use crate::log_entries::{Known, Written, companions, rows_of};
 use crate::merging::Merging;
 use crate::meta::{DEVICES, Devices, HEAD, Head, read_meta, write_meta};
@@ -18,7 +17,7 @@ use crate::stamp::Hlc;
 use crate::touched::{Touched, touched};
 use crate::transaction::Header;
 
-use crate::clock_rows::{ClockRows, clock_key, clock_record, sort_clock_records};
+use crate::clock_rows::{ClockRows, clock_key, clock_record, clocks_at, sort_clock_records};
 use crate::log::{CLOCK, LOG, refusal};
 use crate::numbers::AllNumbers;
 
@@ -84,10 +83,9 @@ impl LogWriter {
             .enumerate()
             .map(|(n, record)| {
                 let hlc = drawn.hlc.plus(n as u64);
-                let key = collection.primary_key().iter().map(|at| record.get(*at));
                 clock_record(
                     numbers.collection,
-                    crate::key_code::encode(key),
+                    key_code::of(record, collection.primary_key()),
                     Clock::encode_created(1, hlc, head.me),
                 )
             })
@@ -131,7 +129,7 @@ impl LogWriter {
             let known = Known { clocks, gone, rows: rows.collect() };
             self.finish(trace, drawn.clone(), Some(known)).map_err(refusal)
         });
-        steps.insert(0, Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))));
+        steps.insert(0, Step::Find(clocks_at(keys)));
         steps.push(next);
         Ok(steps)
     }
@@ -155,7 +153,7 @@ impl LogWriter {
                 let clock = known.and_then(|known| known.clocks.get(&object).cloned());
                 let marker = known.and_then(|known| known.gone.get(&object).cloned());
                 let (collection, code) = object;
-                let values = witness.before(name, &crate::key_code::decode(&code)?);
+                let values = witness.before(name, &key_code::decode(&code)?);
                 before.push(Before { sequence, collection, code, values, clock, marker });
             }
         }

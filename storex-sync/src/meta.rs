@@ -37,7 +37,7 @@ use storex_core::{
     Definition, FieldType, Filter, Key, Name, OnConflict, Query, Record, Runtime, Step, Value,
 };
 
-use crate::bytes::{Reader, write_varint};
+use crate::bytes::{Reader, write_bytes, write_varint};
 use crate::error::{Result, SyncError};
 use crate::lane::Names;
 use crate::stamp::{Device, Hlc, Stamp};
@@ -259,13 +259,11 @@ pub(crate) struct Numbers {
 }
 
 pub(crate) fn write_name(out: &mut Vec<u8>, name: &str) {
-    write_varint(out, name.len() as u64);
-    out.extend(name.as_bytes());
+    write_bytes(out, name.as_bytes());
 }
 
 pub(crate) fn read_name(reader: &mut Reader<'_>, what: &'static str) -> Result<Name> {
-    let len = reader.varint_usize()?;
-    let text = std::str::from_utf8(reader.take(len)?);
+    let text = std::str::from_utf8(reader.bytes()?);
     Ok(text.map_err(|_| SyncError::corrupt(what, "a name is not UTF-8"))?.into())
 }
 

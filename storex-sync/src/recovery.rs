@@ -11,7 +11,8 @@ use crate::error::SyncError;
 pub enum Recovery {
     /// Trying again: it does so with growing distance, and at once when there is a connection again or somebody asks.
     Retry,
-    /// Waiting so long, because the shared log wants to be left alone: it makes no request meanwhile, whoever asks.
+    /// Waiting so long, because the shared log wants to be left alone: it makes no request meanwhile, whoever asks and whatever connection
+    /// comes back. What is waited beyond that, after several failures, is cut as with [`Recovery::Retry`].
     Wait(Duration),
     /// Logging in: it makes no request until [`ContinuousSync::logged_in`](crate::ContinuousSync::logged_in).
     LogIn,

@@ -17,7 +17,7 @@ use storex_core::{
 
 use crate::apply::Replica;
 use crate::before::BEFORE;
-use crate::clock_rows::{clock_key, read_clock_rows};
+use crate::clock_rows::{clock_key, clocks_at, read_clock_rows};
 use crate::engine::Purpose;
 use crate::error::{During, Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
@@ -146,7 +146,7 @@ impl Replica {
                 let rows = self.storage.find(Query { after, ..query }).await.during(DURING)?;
                 let keys =
                     rows.iter().map(|row| clock_key(number, key_code::of(row, key))).collect();
-                let clocks = Query::new(CLOCK).filter(Filter::Keys(keys));
+                let clocks = clocks_at(keys);
                 let clocks = self.storage.find(clocks).await.during(DURING)?;
                 let clocks = read_clock_rows(&clocks, &devices)?;
                 // What has a tombstone was created again without a log.

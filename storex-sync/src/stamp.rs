@@ -9,6 +9,7 @@ use std::fmt;
 use storex_core::Timestamp;
 
 use crate::error::{Result, SyncError};
+use crate::hex::Hex;
 
 /// A device, and which life of it: a database that is restored from a backup begins a new incarnation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -26,7 +27,7 @@ impl Device {
 
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.id.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        write!(f, "{}", Hex(&self.id[..4]))?;
         if self.incarnation > 0 {
             write!(f, ".{}", self.incarnation)?;
         }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use storex_core::{Collection, Filter, Position, Query, Value, field};
+use storex_core::{Collection, Position, Query, Value, field};
 
 use crate::apply::Replica;
 use crate::clock::Clock;
-use crate::clock_rows::{clock_key, clock_position, clocks_of, columns};
+use crate::clock_rows::{clock_key, clock_position, clocks_at, clocks_of, columns};
 use crate::error::{During, Result};
 use crate::log::CLOCK;
 use crate::meta::{Devices, Numbers};
@@ -57,7 +57,7 @@ impl Tombstones {
     /// Only those with these codes, which are looked at all at once.
     pub(crate) fn named(self, number: i64, codes: &[Vec<u8>]) -> Self {
         let keys = codes.iter().map(|code| clock_key(number, code.clone()));
-        Self { query: Query::new(CLOCK).filter(Filter::Keys(keys.collect())), ..self }
+        Self { query: clocks_at(keys.collect()), ..self }
     }
 
     /// The next page that holds any; `None`: there are no more.

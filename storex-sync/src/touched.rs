@@ -16,6 +16,7 @@ use crate::relative::Relative;
 use crate::scope::Subscriptions;
 use crate::transaction::{EntryKind, Shape};
 use crate::transaction_code::TransactionWriter;
+use crate::weight::weight_of_all;
 
 /// What one executed step has done to objects that are logged.
 #[derive(Debug)]
@@ -283,19 +284,11 @@ impl Touched<'_> {
     /// Roughly how many bytes the entries take.
     pub(crate) fn size_hint(&self) -> usize {
         let per_entry = match self {
-            Self::Created { records, .. } => records
-                .first()
-                .map_or(64, |record| record.values().iter().map(value_size).sum::<usize>() + 16),
+            Self::Created { records, .. } => {
+                records.first().map_or(64, |record| weight_of_all(record.values()) + 16)
+            }
             _ => 64,
         };
         self.len() * per_entry
-    }
-}
-
-fn value_size(value: &Value) -> usize {
-    match value {
-        Value::Text(text) => text.len() + 5,
-        Value::Bytes(bytes) => bytes.len() + 5,
-        _ => 9,
     }
 }

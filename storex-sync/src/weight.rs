@@ -12,6 +12,11 @@ pub(crate) fn weight_of(value: &Value) -> usize {
     }
 }
 
+/// About how many bytes the values of an object take.
+pub(crate) fn weight_of_all(values: &[Value]) -> usize {
+    values.iter().map(weight_of).sum()
+}
+
 fn weight_of_json(json: &serde_json::Value) -> usize {
     use serde_json::Value;
     match json {

@@ -248,7 +248,7 @@ async fn another_log_is_noticed_in_the_middle_too() {
         async fn members(&self) -> storex_sync::Result<Vec<storex_sync::Member>> {
             self.now().members().await
         }
-        async fn dismiss(&self, device: storex_sync::Device) -> storex_sync::Result<()> {
+        async fn dismiss(&self, device: storex_sync::Device) -> storex_sync::Result<bool> {
             self.now().dismiss(device).await
         }
         async fn reidentify(
@@ -329,8 +329,8 @@ async fn a_log_that_never_ends_is_an_error() {
         async fn members(&self) -> storex_sync::Result<Vec<storex_sync::Member>> {
             Ok(Vec::new())
         }
-        async fn dismiss(&self, _: storex_sync::Device) -> storex_sync::Result<()> {
-            Ok(())
+        async fn dismiss(&self, _: storex_sync::Device) -> storex_sync::Result<bool> {
+            Ok(false)
         }
         async fn reidentify(
             &self,

@@ -9,21 +9,32 @@ use std::task::{Context, Poll, Waker};
 use async_trait::async_trait;
 use storex_core::{
     Backend, Batch, BatchOutcome, Capabilities, Definition, Error, FieldType, Query, Record,
-    Registry, Result, Storage,
+    Registry, Result, StepOutcome, Storage,
 };
 use storex_memory::{MemoryBackend, TestRuntime};
 use storex_sync::{
-    BackendSharedLog, BackendSharedLogs, Cursor, Device, SealedTransaction, SharedSyncLog,
-    Snapshot, SnapshotId, SyncError,
+    BackendSharedLog, BackendSharedLogs, Cursor, Device, SealedKeyName, SealedTransaction,
+    SharedSyncLog, Snapshot, SnapshotId, SyncError,
 };
 
 const ALL: usize = 1 << 20;
 
-/// A database that counts what is read.
-#[derive(Debug, Default)]
+/// A database that counts what is read and deleted.
+#[derive(Debug)]
 struct Counting {
     inner: MemoryBackend,
     reads: AtomicU64,
+    /// The most objects that one batch has deleted.
+    most_deleted: AtomicU64,
+    /// After so many batches the program that writes is gone.
+    batches: AtomicU64,
+}
+
+impl Default for Counting {
+    fn default() -> Self {
+        let (inner, batches) = (MemoryBackend::new(), u64::MAX.into());
+        Self { inner, reads: 0.into(), most_deleted: 0.into(), batches }
+    }
 }
 
 #[async_trait]
@@ -51,7 +62,17 @@ impl Backend for Counting {
     }
 
     async fn execute(&self, batch: Batch) -> Result<BatchOutcome> {
-        self.inner.execute(batch).await
+        let goes_on = |left: u64| Some(left.saturating_sub(u64::from(left < u64::MAX)));
+        if self.batches.fetch_update(Ordering::SeqCst, Ordering::SeqCst, goes_on) == Ok(0) {
+            std::future::pending::<()>().await;
+        }
+        let outcome = self.inner.execute(batch).await?;
+        let deleted = outcome.executed().iter().map(|executed| match &executed.outcome {
+            StepOutcome::Deleted { keys } => keys.len() as u64,
+            _ => 0,
+        });
+        self.most_deleted.fetch_max(deleted.sum(), Ordering::SeqCst);
+        Ok(outcome)
     }
 
     async fn flush(&self) -> Result<()> {
@@ -182,6 +203,81 @@ async fn a_log_that_was_removed_is_another_one_and_its_neighbours_stay() {
     assert_eq!(read(&ada).await.cursor, Cursor::at(1));
     assert_eq!(read(&bob).await, of_bob);
     assert!(bob.snapshots().unwrap().page(id, 0).await.unwrap().is_some());
+}
+
+/// Others write meanwhile, and no memory is needed for all that is in it.
+#[tokio::test]
+async fn what_is_in_a_large_log_is_dropped_in_pieces() {
+    let backend = Arc::new(Counting::default());
+    let runtime = Arc::new(TestRuntime::new(1));
+    let logs = BackendSharedLogs::open(Arc::clone(&backend), runtime).await.unwrap();
+    for is_removed in [false, true] {
+        let log = logs.log(format!("{is_removed}"));
+        let all: Vec<_> = (1..=5001).map(transaction).collect();
+        log.append(&all).await.unwrap();
+        log.acknowledge(device(2), &Cursor::at(5001)).await.unwrap();
+        backend.most_deleted.store(0, Ordering::SeqCst);
+        if is_removed {
+            logs.remove(log.name()).await.unwrap();
+            assert!(read(&log).await.transactions.is_empty());
+        } else {
+            assert_eq!(log.trim().await.unwrap().transactions, 5000);
+            assert_eq!(log.trim().await.unwrap().transactions, 0);
+            let new = log.read(device(3), &Cursor::default(), ALL).await;
+            assert!(matches!(new, Err(SyncError::BelowFloor { .. })), "{new:?}");
+        }
+        let most = backend.most_deleted.load(Ordering::SeqCst);
+        assert!(most > 0 && most <= 2000, "{most}");
+    }
+}
+
+/// A program that ends in the middle of removing a log leaves nothing of it that anybody sees.
+#[tokio::test]
+async fn a_removal_that_is_cut_short_is_finished_by_whoever_comes() {
+    for (batches, comes) in (0..6).flat_map(|n| (0..8).map(move |m| (n, m))) {
+        let backend = Arc::new(Counting::default());
+        let runtime = Arc::new(TestRuntime::new(1));
+        let logs = BackendSharedLogs::open(Arc::clone(&backend), runtime).await.unwrap();
+        let log = logs.log("ada");
+        let former = log.register(device(2)).await.unwrap();
+        let all: Vec<_> = (1..=1500).map(transaction).collect();
+        log.append(&all).await.unwrap();
+        let id = SnapshotId { maker: device(1), number: 1 };
+        let snapshot = Snapshot { id, pages: 1, place: Cursor::at(1) };
+        let (snapshots, keys) = (log.snapshots().unwrap(), log.keys().unwrap());
+        snapshots.put_page(id, 0, b"a page").await.unwrap();
+        assert!(snapshots.publish(&snapshot).await.unwrap());
+        keys.put(SealedKeyName([1; 16]), b"a key").await.unwrap();
+        backend.batches.store(batches, Ordering::SeqCst);
+        let is_done = polled(&mut Box::pin(logs.remove("ada"))).is_some();
+        backend.batches.store(u64::MAX, Ordering::SeqCst);
+        if batches == 0 {
+            assert_eq!(read(&log).await.log, former, "it was not begun");
+            continue;
+        }
+        assert_eq!(is_done, batches == 5, "{batches}");
+        match comes {
+            0 => drop(log.register(device(3)).await.unwrap()),
+            1 => log.append(&[transaction(1)]).await.unwrap(),
+            2 => log.acknowledge(device(3), &Cursor::default()).await.unwrap(),
+            3 => drop(read(&log).await),
+            4 => snapshots.put_page(id, 0, b"another").await.unwrap(),
+            5 => assert!(!snapshots.publish(&snapshot).await.unwrap()),
+            6 => keys.put(SealedKeyName([2; 16]), b"another").await.unwrap(),
+            _ => logs.remove("ada").await.unwrap(),
+        }
+        let (page, case) = (read(&log).await, format!("{batches}, {comes}"));
+        assert_ne!(page.log, former, "{case}");
+        assert_eq!(page.transactions.len(), usize::from(comes == 1), "{case}");
+        let members: Vec<_> = log.members().await.unwrap().iter().map(|it| it.device).collect();
+        let expected = if [0, 2].contains(&comes) { vec![device(3)] } else { Vec::new() };
+        assert_eq!(members, expected, "{case}");
+        assert_eq!(snapshots.published().await.unwrap(), None, "{case}");
+        let page = snapshots.page(id, 0).await.unwrap();
+        assert_eq!(page.as_deref(), (comes == 4).then_some(&b"another"[..]), "{case}");
+        let expected = if comes == 6 { vec![SealedKeyName([2; 16])] } else { Vec::new() };
+        assert_eq!(keys.names().await.unwrap(), expected, "{case}");
+    }
 }
 
 /// There will be no news from where they are, and reading tells them why.

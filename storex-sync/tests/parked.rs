@@ -373,7 +373,7 @@ impl SharedSyncLog for Odd {
     async fn members(&self) -> Result<Vec<Member>> {
         self.0.members().await
     }
-    async fn dismiss(&self, device: Id) -> Result<()> {
+    async fn dismiss(&self, device: Id) -> Result<bool> {
         self.0.dismiss(device).await
     }
     async fn reidentify(&self, known: LogId) -> Result<LogId> {

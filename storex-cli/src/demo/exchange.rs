@@ -156,7 +156,7 @@ impl SharedSyncLog for Counted {
         self.log.members().await
     }
 
-    async fn dismiss(&self, device: Device) -> storex_sync::Result<()> {
+    async fn dismiss(&self, device: Device) -> storex_sync::Result<bool> {
         self.log.dismiss(device).await
     }
 

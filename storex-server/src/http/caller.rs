@@ -111,10 +111,19 @@ impl Caller {
     /// Refuses a device that the token is not for, or that was revoked; notes that the others are here.
     pub(crate) async fn admit(&self, app: &App, device: DeviceId) -> Outcome<()> {
         self.allow(device)?;
+        self.check_bound(app)?;
         if app.directory.is_revoked(&*app.store, &self.user, device, app.runtime.now()).await? {
             return Err(revoked());
         }
         Ok(())
+    }
+
+    /// Refuses a token that is bound to no device, where the log is only for those that are.
+    fn check_bound(&self, app: &App) -> Outcome<()> {
+        match (app.config.identity.bound_tokens_only, self.bound) {
+            (true, None) => Err(Failure::new(Code::Forbidden, "the token is bound to no device")),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses a device that the token is not for.
@@ -132,6 +141,12 @@ impl Caller {
 
     /// The caller's own log: there is no way to another's.
     pub(crate) async fn log(&self, app: &App) -> Outcome<Arc<dyn SharedSyncLog>> {
+        self.check_bound(app)?;
+        self.log_to_manage(app).await
+    }
+
+    /// The same for whoever only looks who its members are, or makes one of them none.
+    pub(crate) async fn log_to_manage(&self, app: &App) -> Outcome<Arc<dyn SharedSyncLog>> {
         Ok(app.store.log(&self.user).await?)
     }
 }

@@ -8,6 +8,7 @@ mod cors;
 mod failure;
 mod greeting;
 mod input;
+mod origin;
 mod track;
 mod websocket;
 
@@ -18,5 +19,6 @@ pub(crate) use cors::cross_origin;
 pub(crate) use failure::{Failure, Outcome, malformed};
 pub(crate) use greeting::{Close, greet};
 pub(crate) use input::{InPath, InQuery, decimal};
+pub(crate) use origin::origin;
 pub(crate) use track::{Counted, refuse_method, refuse_path, track};
 pub(crate) use websocket::{Socket, Upgrade, socket_config};

@@ -1,13 +1,13 @@
 //! [`ObjectPagesLog`]: a log that keeps the pages of its snapshots in objects.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use storex_core::Runtime;
-use storex_sync::http::device_text;
+use storex_sync::http::{device_of_text, device_text};
 use storex_sync::object_store::path::Path;
 use storex_sync::object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt};
 use storex_sync::{
@@ -49,22 +49,40 @@ impl ObjectPagesLog {
         self.log.snapshots().ok_or(SyncError::NoSnapshots)
     }
 
-    /// Deletes the pages of the snapshots that were given up, and those that nobody has touched for a day, but for those of the one that is
-    /// published.
-    async fn clear(&self, is_given_up: impl Fn(&str) -> bool + Send) -> Result<()> {
-        let published = self.inner()?.published().await?.map(|it| name_of(it.id));
+    /// Deletes the pages of snapshots that are not wanted any more, and those that nobody has touched for a day; but for those of the one
+    /// that is published, also at this moment.
+    async fn clear(&self, is_unwanted: impl Fn(&str) -> bool + Send) -> Result<()> {
         let root = Path::from(ROOT);
         let found = self.objects.list(Some(&root)).map_err(|error| failed(WRITING, &error));
         let found: Vec<ObjectMeta> = found.try_collect().await?;
+        let mut given_up = HashMap::new();
         for object in found {
             let Some(name) = object.location.parts().nth(1) else { continue };
             let name = name.as_ref();
-            let is_published = published.as_ref().is_some_and(|published| published == name);
-            if !is_published && (is_given_up(name) || self.is_abandoned(&object)) {
+            if !is_unwanted(name) && !self.is_abandoned(&object) {
+                continue;
+            }
+            let is_given_up = match given_up.get(name) {
+                Some(known) => *known,
+                None => {
+                    let now = self.give_up(name).await?;
+                    given_up.insert(name.to_owned(), now);
+                    now
+                }
+            };
+            if is_given_up {
                 self.delete(&object.location).await?;
             }
         }
         Ok(())
+    }
+
+    /// Has the log forget a snapshot, so that nobody can publish it any more. `false`: it is published, or none of ours.
+    async fn give_up(&self, name: &str) -> Result<bool> {
+        let Some(id) = id_of(name) else { return Ok(false) };
+        // The log decides it in one transaction: a snapshot that lacks pages is given up, unless it is the one that is published.
+        let endless = Snapshot { id, pages: u64::MAX, place: Cursor::default() };
+        Ok(!self.inner()?.publish(&endless).await?)
     }
 
     async fn has_all_pages(&self, snapshot: &Snapshot) -> Result<bool> {
@@ -94,6 +112,13 @@ fn maker_name(maker: Device) -> String {
 
 fn name_of(SnapshotId { maker, number }: SnapshotId) -> String {
     format!("{}{number}", maker_name(maker))
+}
+
+/// The snapshot of this name.
+fn id_of(name: &str) -> Option<SnapshotId> {
+    let (maker, number) = name.rsplit_once('-')?;
+    let id = SnapshotId { maker: device_of_text(maker).ok()?, number: number.parse().ok()? };
+    (name_of(id) == name).then_some(id)
 }
 
 fn page_of(id: SnapshotId, page: u64) -> Path {
@@ -187,7 +212,7 @@ impl SharedSyncLog for ObjectPagesLog {
         self.log.members().await
     }
 
-    async fn dismiss(&self, device: Device) -> Result<()> {
+    async fn dismiss(&self, device: Device) -> Result<bool> {
         self.log.dismiss(device).await
     }
 

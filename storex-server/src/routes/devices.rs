@@ -47,11 +47,12 @@ async fn register(
     if name.is_some_and(|name| name.len() > LONGEST_NAME || name.chars().any(char::is_control)) {
         return Err(malformed("a name has at most 200 bytes, and no control characters"));
     }
+    let log = caller.log(&app).await?;
     let noted = app.store.note_device(&caller.user, device.id, name, app.runtime.now()).await?;
     if noted.revoked_at.is_some() {
         return Err(revoked());
     }
-    let log = caller.log(&app).await?.register(device).await?;
+    let log = log.register(device).await?;
     Ok(Json(LogAnswer { log }))
 }
 
@@ -76,7 +77,7 @@ async fn revoke(
     caller.allow(device)?;
     app.store.revoke(&caller.user, device, app.runtime.now()).await?;
     app.shut_out(&caller.user, device);
-    let log = caller.log(&app).await?;
+    let log = caller.log_to_manage(&app).await?;
     for member in log.members().await?.into_iter().filter(|it| it.device.id == device) {
         log.dismiss(member.device).await?;
     }

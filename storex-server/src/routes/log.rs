@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use storex_sync::http::messages::{
-    Dismiss, ListedMember, LogAnswer, Reidentify, TrimAnswer, UsageAnswer,
+    Dismiss, DismissAnswer, ListedMember, LogAnswer, Reidentify, TrimAnswer, UsageAnswer,
 };
 use storex_sync::http::{Code, wire};
 use storex_sync::{Device, LogRequest, SharedSyncLog, SyncError};
@@ -56,7 +56,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             dismiss,
         )
         .body(Form::Json("Dismiss"))
-        .answers(204, "It is none", Form::Nothing)
+        .answers(200, "Whether it was one", Form::Json("DismissAnswer"))
         .fails(&[Code::Malformed, Code::Forbidden, Code::BodyTooLarge]),
         Endpoint::post(
             "/v1/log/reidentify",
@@ -134,7 +134,7 @@ async fn refuse_long(app: &App, log: &dyn SharedSyncLog, request: &LogRequest) -
 }
 
 async fn members(State(app): State<Arc<App>>, caller: Caller) -> Outcome<Json<Vec<ListedMember>>> {
-    let members = caller.log(&app).await?.members().await?;
+    let members = caller.log_to_manage(&app).await?.members().await?;
     Ok(Json(members.into_iter().map(Into::into).collect()))
 }
 
@@ -142,11 +142,11 @@ async fn dismiss(
     State(app): State<Arc<App>>,
     caller: Caller,
     JsonBody(Dismiss { device }): JsonBody<Dismiss>,
-) -> Outcome<StatusCode> {
+) -> Outcome<Json<DismissAnswer>> {
     caller.allow(device.id)?;
-    caller.log(&app).await?.dismiss(device).await?;
+    let dismissed = caller.log_to_manage(&app).await?.dismiss(device).await?;
     app.trim_later(&caller.user);
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Json(DismissAnswer { dismissed }))
 }
 
 async fn reidentify(

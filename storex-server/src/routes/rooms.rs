@@ -13,7 +13,7 @@ use super::{Access, Endpoint, Form};
 use crate::app::App;
 use crate::http::{
     Caller, Close, Failure, InPath, Json, Outcome, Peer, Upgrade, authenticate, bearer, greet,
-    socket_config,
+    origin, socket_config,
 };
 use crate::limiter::Who;
 use crate::relay::{Entered, Guest, Seat, join, wait_for_other};
@@ -36,15 +36,20 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// Who is there: somebody with a token, or anybody where the relay is open.
-async fn caller(app: &App, headers: &HeaderMap, peer: Peer) -> Outcome<Option<Caller>> {
+async fn caller(app: &App, headers: &HeaderMap, from: &Who) -> Outcome<Option<Caller>> {
     match bearer(headers)? {
         Some(token) => Ok(Some(authenticate(app, token).await?)),
         None if app.config.relay.open => {
-            app.take_request(Who::Address(peer.0))?;
+            app.take_request(from.clone())?;
             Ok(None)
         }
         None => Ok(None),
     }
+}
+
+/// As whom somebody without a token is counted.
+fn stranger(app: &App, headers: &HeaderMap, Peer(peer): Peer) -> Who {
+    Who::Address(origin(peer, headers, &app.config.proxies))
 }
 
 async fn make(
@@ -52,13 +57,14 @@ async fn make(
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
 ) -> Outcome<Json<RoomAnswer>> {
-    let caller = caller(&app, &headers, peer).await?;
+    let stranger = stranger(&app, &headers, peer);
+    let caller = caller(&app, &headers, &stranger).await?;
     if caller.is_none() && !app.config.relay.open {
         return Err(Failure::new(Code::Unauthorized, "there is no `authorization: Bearer ..`"));
     }
     let maker = match &caller {
         Some(caller) => Who::User(caller.user.clone()),
-        None => Who::Address(peer.0),
+        None => stranger,
     };
     let room = app.rooms.make(owner(&app, caller), maker, &*app.runtime)?;
     Ok(Json(RoomAnswer { room }))
@@ -76,7 +82,7 @@ async fn enter(
     headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Outcome<Response> {
-    let caller = caller(&app, &headers, peer).await?;
+    let caller = caller(&app, &headers, &stranger(&app, &headers, peer)).await?;
     // Who is not known yet says in the first message who it is.
     let entered = match caller.is_some() || app.config.relay.open {
         true => Ok(go_in(&app, &room, caller)?),

@@ -1,6 +1,7 @@
 //! `/v1/devices`: who is there, and who is shut out.
 
 use serde_json::json;
+use storex_server::{Config, IdentityConfig};
 use storex_sync::http::{device_text, id_text};
 use storex_sync::{Cursor, Device, LogRequest, SharedSyncLog as _};
 use tokio::sync::oneshot;
@@ -84,6 +85,37 @@ async fn a_token_of_one_device_is_good_for_no_other() {
     assert_eq!(site.get(ADAS_LAPTOP, "/v1/devices").await.code(), "revoked");
 }
 
+/// Whoever was shut out has the user's token still, where that is bound to nothing: it opens no log under another name.
+#[tokio::test]
+async fn where_tokens_must_be_bound_one_that_is_not_opens_no_log() {
+    let identity = IdentityConfig { bound_tokens_only: true };
+    let site = Site::with(Config { identity, ..Config::default() }).await;
+    assert_eq!(register(&site, ADAS_LAPTOP, LAPTOP, "").await.status, 200);
+    assert_eq!(site.append(ADAS_LAPTOP, LAPTOP, 1, b"one").await.status, 204);
+    let as_nobody = LogRequest { read: Some(Cursor::default()), ..LogRequest::default() };
+    let page = format!("/v1/snapshots/{}/7/pages/0", device_text(PHONE));
+    let changed = format!("/v1/log/changed?device={}&after=", device_text(PHONE));
+    for refused in [
+        register(&site, ADA, PHONE, "").await,
+        site.append(ADA, PHONE, 1, b"one").await,
+        site.exchange(ADA, &as_nobody).await,
+        site.get(ADA, &changed).await,
+        site.get(ADA, &page).await,
+        site.get(ADA, "/v1/snapshots").await,
+        site.get(ADA, "/v1/keys").await,
+        site.ask("POST", "/v1/log/trim").token(ADA).send().await,
+    ] {
+        assert_eq!((refused.status, refused.code().as_str()), (403, "forbidden"), "{refused:?}");
+    }
+    let devices = site.get(ADA, "/v1/devices").await.json();
+    assert_eq!(devices.as_array().unwrap().len(), 1, "nobody was noted: {devices}");
+    // It is what a lost device is shut out with.
+    assert_eq!(site.get(ADA, "/v1/log/members").await.json().as_array().unwrap().len(), 1);
+    let path = format!("/v1/devices/{}", id_text(LAPTOP.id));
+    assert_eq!(site.ask("DELETE", &path).token(ADA).send().await.status, 204);
+    assert_eq!(site.append(ADAS_LAPTOP, LAPTOP, 2, b"two").await.code(), "revoked");
+}
+
 #[tokio::test]
 async fn nobody_reads_everything_and_writes_nothing() {
     let site = Site::start().await;
@@ -100,8 +132,10 @@ async fn a_dismissed_device_is_no_member_until_it_comes_again() {
     let site = Site::start().await;
     register(&site, ADA, PHONE, "").await;
     let dismiss = json!({"device": device_text(PHONE)});
-    let answer = site.ask("POST", "/v1/log/dismiss").token(ADA).json(&dismiss).send().await;
-    assert_eq!(answer.status, 204);
+    for dismissed in [true, false] {
+        let answer = site.ask("POST", "/v1/log/dismiss").token(ADA).json(&dismiss).send().await;
+        assert_eq!((answer.status, answer.json()), (200, json!({"dismissed": dismissed})));
+    }
     assert_eq!(site.get(ADA, "/v1/log/members").await.json(), json!([]));
     assert_eq!(register(&site, ADA, PHONE, "").await.status, 200);
     assert_eq!(site.get(ADA, "/v1/log/members").await.json().as_array().unwrap().len(), 1);

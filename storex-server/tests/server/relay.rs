@@ -215,6 +215,28 @@ async fn in_an_open_relay_each_maker_has_so_many_rooms_and_numbers_are_long() {
     assert_eq!(third.code(), "too_many_rooms");
 }
 
+/// Behind a proxy that is believed strangers are told apart, and what they write into the header themselves changes nothing.
+#[tokio::test]
+async fn in_an_open_relay_strangers_are_told_apart_behind_a_proxy_that_is_believed() {
+    let relay = || Relay { open: true, rooms_per_user: 1, ..Relay::default() };
+    let proxies = vec!["127.0.0.1".parse().unwrap()];
+    let site = Site::with(Config { relay: relay(), proxies, ..Config::default() }).await;
+    let make = async |site: &Site, from: &str| {
+        let asked = site.ask("POST", "/v1/rooms").header("x-forwarded-for", from);
+        asked.send().await.status
+    };
+    assert_eq!(make(&site, "198.51.100.7").await, 200);
+    assert_eq!(make(&site, "198.51.100.7").await, 429);
+    assert_eq!(make(&site, "198.51.100.8").await, 200, "somebody else");
+    for forged in ["203.0.113.1, 198.51.100.7", "127.0.0.1, 198.51.100.7", "x, 198.51.100.7"] {
+        assert_eq!(make(&site, forged).await, 429, "{forged}");
+    }
+    // Of others nothing is believed.
+    let site = Site::with(Config { relay: relay(), ..Config::default() }).await;
+    assert_eq!(make(&site, "198.51.100.7").await, 200);
+    assert_eq!(make(&site, "198.51.100.8").await, 429);
+}
+
 #[tokio::test]
 async fn a_relay_ends_when_the_server_stops() {
     let mut site = Site::start().await;

@@ -3,15 +3,14 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use storex_core::{Error, Filter, Key, Name, Query, Record, Step, Trace};
+use storex_core::{Error, Key, Name, Record, Step, Trace};
 
 use super::page::Page;
 use super::row::{Row, Work};
 use super::settle::{parent_of, with_values};
-use crate::clock_rows::{clock_key, read_clock_rows};
+use crate::clock_rows::{clock_key, clocks_at, read_clock_rows};
 use crate::error::{Result, SyncError};
 use crate::key_code;
-use crate::log::CLOCK;
 use crate::meta::Devices;
 use crate::rules::Link;
 
@@ -151,12 +150,12 @@ fn points_to(link: &Link, row: &Row) -> Result<Option<(i64, Vec<u8>)>, Error> {
 }
 
 fn code_of(link: &Link, child: &Record) -> Vec<u8> {
-    key_code::encode(link.child.key_of(child).values())
+    key_code::of(child, link.child.primary_key())
 }
 
 fn clocks_of(objects: BTreeSet<(i64, Vec<u8>)>) -> Step {
     let keys = objects.into_iter().map(|(number, code)| clock_key(number, code)).collect();
-    Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys)))
+    Step::Find(clocks_at(keys))
 }
 
 fn broken(link: &Link) -> Error {

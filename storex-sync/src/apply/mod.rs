@@ -20,6 +20,7 @@ mod row;
 mod ruling;
 mod scoped;
 mod settle;
+mod split;
 mod told;
 mod writing;
 

@@ -13,7 +13,7 @@ use super::scoped::Coming;
 use super::{Applied, Replica};
 use crate::before::{BEFORE, before_from};
 use crate::clock::Clock;
-use crate::clock_rows::{ClockRows, clock_key};
+use crate::clock_rows::{ClockRows, clock_key, clocks_at};
 use crate::error::Result;
 use crate::exclusive::Fence;
 use crate::failure::Failure;
@@ -218,7 +218,7 @@ impl Page {
         let mut steps: Vec<Step> = keeps.then(|| Step::Find(before_from(0))).into_iter().collect();
         steps.extend(is_part.then(|| Step::Find(Coming::query())));
         steps.extend(authors.iter().map(|it| Step::Find(parked_of(*it, most))));
-        steps.push(Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))));
+        steps.push(Step::Find(clocks_at(keys)));
         steps.push(Step::then(move |trace| {
             let behind = authors.len() + 1;
             self.note_owing((1..behind).flat_map(|n| trace.found(n)));

@@ -12,6 +12,7 @@ use super::held::{Held, row_steps};
 use super::image::Image;
 use super::resolve::IncomingTransaction;
 use super::row::Object;
+use super::split::split;
 use super::{Replica, is_about_data};
 use crate::before::{BEFORE, Before, before_from};
 use crate::clock_rows::{Stored, clock_key, clock_record, sort_clock_records};
@@ -52,14 +53,14 @@ pub(crate) enum PutAside {
 }
 
 /// A transaction in the own log.
-struct Unsent {
-    sequence: u64,
-    payload: Vec<u8>,
+pub(super) struct Unsent {
+    pub(super) sequence: u64,
+    pub(super) payload: Vec<u8>,
     entries: Value,
     /// With the names of today. `None`: a page of the state.
-    transaction: Option<Transaction>,
+    pub(super) transaction: Option<Transaction>,
     /// What is left of it where it is not sent.
-    empty: Transaction,
+    pub(super) empty: Transaction,
 }
 
 /// An object that is as it would have been without what was refused.
@@ -149,11 +150,8 @@ impl Replica {
             // Another program has sent it, or put it aside.
             return Ok((Vec::new(), PutAside::Done(Vec::new())));
         };
-        let WriteId { device, sequence } = refused.write;
         let Some(transaction) = &first.transaction else {
-            // A part of the state is no write: somebody has to look.
-            let reason = refused.reason.clone();
-            return Err(SyncError::Rejected { device, sequence, reason });
+            return split(refused, &unsent, head, meta);
         };
         if transaction.entries.is_empty() {
             let reason = "it refuses a transaction that is empty".to_owned();

@@ -138,8 +138,7 @@ impl Replica {
             let Some((collection, numbers)) = known else { continue };
             let rows = self.storage.find(Query::new(Name::clone(&name)).filter(Filter::Keys(keys)));
             for row in rows.await.during("looking for what is in the way")? {
-                let object =
-                    (numbers.collection, key_code::encode(collection.key_of(&row).values()));
+                let object = (numbers.collection, key_code::of(&row, collection.primary_key()));
                 for (n, index) in self.rules.unique(&name).iter().enumerate() {
                     if let Some(values) = values_of(&row, &index.fields) {
                         held.insert((Name::clone(&name), n, values), object.clone());

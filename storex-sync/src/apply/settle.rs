@@ -24,10 +24,9 @@ use super::page::{Folded, Page};
 use super::row::Object;
 use super::ruling::{Cause, Resolution, Ruling};
 use crate::clock::Clock;
-use crate::clock_rows::{clock_key, read_clock_rows};
+use crate::clock_rows::{clock_key, clocks_at, read_clock_rows};
 use crate::error::Result;
 use crate::key_code;
-use crate::log::CLOCK;
 use crate::meta::Numbers;
 use crate::numbers::AllNumbers;
 use crate::rules::{Link, RelationRule, Rules, UniqueIndex, UniqueRule};
@@ -391,6 +390,6 @@ impl Page {
             }
             self.failure.keep(Arc::clone(&self).settle(settlement))
         });
-        vec![Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))), next]
+        vec![Step::Find(clocks_at(keys)), next]
     }
 }

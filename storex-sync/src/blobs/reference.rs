@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
 use crate::error::SyncError;
+use crate::hex::{Hex, unhex_array};
 
 /// How many bytes a chunk of a blob has; the last one may have fewer. Part of what is stored, here and in blob stores.
 const CHUNK: u64 = 1 << 20;
@@ -158,9 +159,7 @@ impl BlobHasher {
 
 impl fmt::Display for BlobRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.prefix())?;
-        self.hash.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        write!(f, "-{}", self.length)
+        write!(f, "{}{}-{}", self.kind.prefix(), Hex(&self.hash), self.length)
     }
 }
 
@@ -179,14 +178,7 @@ fn parse(text: &str) -> Option<BlobRef> {
     let of_kind = |kind: Kind| Some((kind, text.strip_prefix(kind.prefix())?));
     let (kind, rest) = Kind::ALL.into_iter().find_map(of_kind)?;
     let (hex, length) = rest.split_once('-')?;
-    let mut hash = [0; 32];
-    if hex.len() != 64 || !hex.is_ascii() {
-        return None;
-    }
-    for (at, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(hex.get(2 * at..2 * at + 2)?, 16).ok()?;
-    }
-    Some(BlobRef { kind, hash, length: length.parse().ok()? })
+    Some(BlobRef { kind, hash: unhex_array(hex)?, length: length.parse().ok()? })
 }
 
 impl Serialize for BlobRef {

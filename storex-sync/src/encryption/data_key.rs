@@ -7,6 +7,8 @@ use zeroize::Zeroizing;
 
 use super::cipher::{MacKey, Secret, derive};
 
+use crate::hex::Hex;
+
 /// The name of a key, which is derived from it: nobody can make another key of the same name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct KeyId(pub(super) [u8; Self::LENGTH]);
@@ -17,7 +19,7 @@ impl KeyId {
 
 impl fmt::Debug for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{}", Hex(&self.0))
     }
 }
 

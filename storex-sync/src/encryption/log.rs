@@ -278,7 +278,7 @@ impl SharedSyncLog for EncryptedSharedLog {
         self.log.members().await
     }
 
-    async fn dismiss(&self, device: Device) -> Result<()> {
+    async fn dismiss(&self, device: Device) -> Result<bool> {
         self.log.dismiss(device).await
     }
 

@@ -153,10 +153,11 @@ impl Engine {
         match recovery {
             Recovery::Retry | Recovery::GoOn | Recovery::StandBy => {}
             Recovery::Wait(wait) => {
-                // A log that asks for a moment, again and again, is not asked without end.
-                let wait = wait.max(self.retry_delay);
                 self.obstacles.hold = Some(later(now, wait));
                 self.arm(Timer::Hold, wait);
+                // A log that asks for a moment, again and again, is not asked without end. That is our own advice, and a connection or
+                // somebody who asks cuts it.
+                self.retry_delay = self.retry_delay.saturating_sub(wait);
             }
             // Who asked was known by the old login.
             Recovery::LogIn if std::mem::take(&mut self.logged_in) => self.due = true,

@@ -235,7 +235,7 @@ impl Engine {
             }
             Timer::Hold => {
                 self.obstacles.hold = None;
-                self.due = true;
+                self.due |= self.retry_delay.is_zero();
             }
         }
         // Also where requests are forbidden: somebody else may have resumed, and there is something to count.

@@ -88,6 +88,11 @@ impl Call {
         self.body(JSON, text)
     }
 
+    /// How large its body is.
+    pub(super) fn bytes(&self) -> u64 {
+        self.body.as_ref().map_or(0, |(_, body)| body.len() as u64)
+    }
+
     pub(super) fn accept(mut self, media_type: &'static str) -> Self {
         self.accept = media_type;
         self
@@ -195,7 +200,7 @@ impl HttpClient {
         if (200..=299).contains(&answer.status) {
             return Ok(answer);
         }
-        let refusal = Refusal::of(&answer, call.during);
+        let refusal = Refusal::of(&answer, call);
         self.note_rest(&refusal);
         if let (SyncError::Unauthorized { .. }, Some(credentials), Some(token)) =
             (&refusal.error, &self.credentials, &token)

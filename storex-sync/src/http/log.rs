@@ -4,12 +4,12 @@ use async_trait::async_trait;
 
 use super::client::{Call, HttpClient, expect_type};
 use super::messages::{
-    Dismiss, ListedMember, LogAnswer, Register, Reidentify, TrimAnswer, WatchPlace,
+    Dismiss, DismissAnswer, ListedMember, LogAnswer, Register, Reidentify, TrimAnswer, WatchPlace,
 };
 use super::transport::Method;
 use super::watch::Watch;
 use super::wire::{PAGE_TYPE, REQUEST_TYPE, decode_page, encode_request};
-use crate::error::{Result, SyncError};
+use crate::error::{Result, SyncError, at_most};
 use crate::shared_log::{
     Cursor, LogId, LogRequest, Member, Page, SealedKeys, SealedTransaction, SharedSyncLog,
     Snapshots, Trimmed,
@@ -91,9 +91,8 @@ impl HttpSharedLog {
             let (device, append) = (request.device, part.to_vec());
             let asked = LogRequest { device, acknowledge: acknowledge.clone(), append, read };
             match self.exchange_once(&asked, limit).await {
-                Err(SyncError::FrameTooLarge { .. }) if part.len() > 1 => most = part.len() / 2,
-                Err(SyncError::FrameTooLarge { .. }) => return Err(too_large(part)),
-                Err(error) => return Err(error),
+                Err(SyncError::BodyTooLarge { .. }) if part.len() > 1 => most = part.len() / 2,
+                Err(error) => return Err(refused(part, error)),
                 Ok(page) if later.is_empty() => return Ok(page),
                 Ok(_) => (rest, acknowledge) = (later, None),
             }
@@ -101,14 +100,19 @@ impl HttpSharedLog {
     }
 }
 
-/// A single transaction that the server does not take, however it is sent.
-fn too_large(part: &[SealedTransaction]) -> SyncError {
-    let reason = "it is larger than the server takes".to_owned();
-    match part {
-        [SealedTransaction { device, sequence, .. }, ..] => {
+/// The error of a part of a request: a single transaction that the server does not take, however it is sent, is refused.
+fn refused(part: &[SealedTransaction], error: SyncError) -> SyncError {
+    match (part, error) {
+        (
+            [SealedTransaction { device, sequence, .. }],
+            SyncError::BodyTooLarge { bytes, limit },
+        ) => {
+            let most = at_most(limit);
+            let reason =
+                format!("it needs {bytes} bytes, which is more than the server takes{most}");
             SyncError::Rejected { device: *device, sequence: *sequence, reason }
         }
-        [] => SyncError::Transport { during: "asking the server", reason },
+        (_, error) => error,
     }
 }
 
@@ -156,11 +160,10 @@ impl SharedSyncLog for HttpSharedLog {
 
     async fn exchange(&self, request: &LogRequest, limit: usize) -> Result<Option<Page>> {
         match self.exchange_once(request, limit).await {
-            Err(SyncError::FrameTooLarge { .. }) => match request.append.len() {
-                0 | 1 => Err(too_large(&request.append)),
-                all => self.in_parts(request, all / 2, limit).await,
-            },
-            answer => answer,
+            Err(SyncError::BodyTooLarge { .. }) if request.append.len() > 1 => {
+                self.in_parts(request, request.append.len() / 2, limit).await
+            }
+            answer => answer.map_err(|error| refused(&request.append, error)),
         }
     }
 
@@ -174,9 +177,10 @@ impl SharedSyncLog for HttpSharedLog {
         Ok(listed.into_iter().map(Member::from).collect())
     }
 
-    async fn dismiss(&self, device: Device) -> Result<()> {
+    async fn dismiss(&self, device: Device) -> Result<bool> {
         let call = Call::new(Method::Post, "/v1/log/dismiss", "dismissing a member");
-        self.client.done(&call.json(&Dismiss { device })).await
+        let DismissAnswer { dismissed } = self.client.json(&call.json(&Dismiss { device })).await?;
+        Ok(dismissed)
     }
 
     async fn reidentify(&self, known: LogId) -> Result<LogId> {

@@ -92,6 +92,13 @@ pub struct Dismiss {
     pub device: Device,
 }
 
+/// The answer of `POST /v1/log/dismiss`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DismissAnswer {
+    /// Whether it was a member.
+    pub dismissed: bool,
+}
+
 /// `POST /v1/log/reidentify`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reidentify {

@@ -209,7 +209,8 @@ impl Problem {
     }
 
     /// The error that a client gets; `during` says what it was about to do. A problem that lacks what belongs to its code is an error
-    /// of the transport. That the server wants to be left alone is believed for an hour.
+    /// of the transport. That the server wants to be left alone is believed for an hour. How large a body was that was too large is known to
+    /// whoever has sent it, and 0 here.
     #[must_use]
     pub fn into_error(self, during: &'static str) -> SyncError {
         let wait = self.retry_after().map(|it| it.min(LONGEST_RETRY_AFTER));
@@ -240,9 +241,7 @@ impl Problem {
             (Code::Malformed, ..) => SyncError::Protocol { during, reason: message },
             (Code::WrongCursor, ..) => SyncError::corrupt("a cursor", message),
             (Code::Damaged, ..) => SyncError::corrupt("the shared log", message),
-            (Code::BodyTooLarge, ..) => {
-                SyncError::FrameTooLarge { bytes: 0, limit: limit.unwrap_or_default() }
-            }
+            (Code::BodyTooLarge, ..) => SyncError::BodyTooLarge { bytes: 0, limit },
             _ => SyncError::Transport { during, reason: reason(code, message) },
         }
     }

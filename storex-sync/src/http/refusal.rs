@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::client::Call;
 use super::problem::{Code, PROBLEM_TYPE, Problem};
 use super::transport::Response;
 use crate::error::SyncError;
@@ -30,13 +31,15 @@ impl From<Refusal> for SyncError {
 }
 
 impl Refusal {
-    pub(super) fn of(answer: &Response, during: &'static str) -> Self {
+    /// What the answer to a call means.
+    pub(super) fn of(answer: &Response, call: &Call) -> Self {
+        let during = call.during;
         let problem = answer
             .is_of_type(PROBLEM_TYPE)
             .then(|| serde_json::from_slice::<Problem>(&answer.body).ok())
             .flatten();
         let Some(mut problem) = problem else {
-            return Self { code: None, error: of_somebody_else(answer, during) };
+            return Self { code: None, error: of_somebody_else(answer, call) };
         };
         if problem.retry_after_ms.is_none() {
             problem.retry_after_ms = retry_after(answer).map(|it| it.as_secs() * 1000);
@@ -48,21 +51,26 @@ impl Refusal {
                 reason: "the server does not know this request: it is of another version"
                     .to_owned(),
             },
-            _ => problem.into_error(during),
+            _ => match problem.into_error(during) {
+                SyncError::BodyTooLarge { limit, .. } => {
+                    SyncError::BodyTooLarge { bytes: call.bytes(), limit }
+                }
+                error => error,
+            },
         };
         Self { code: Some(code), error }
     }
 }
 
 /// What something between says (a gateway, a proxy, the log-in page of a network): only its status is believed.
-fn of_somebody_else(answer: &Response, during: &'static str) -> SyncError {
-    let status = answer.status;
+fn of_somebody_else(answer: &Response, call: &Call) -> SyncError {
+    let (status, during) = (answer.status, call.during);
     match (status, retry_after(answer)) {
         (401, _) => {
             let reason = "the server does not accept the token".to_owned();
             SyncError::Unauthorized { reason }
         }
-        (413, _) => SyncError::FrameTooLarge { bytes: 0, limit: 0 },
+        (413, _) => SyncError::BodyTooLarge { bytes: call.bytes(), limit: None },
         (429 | 503, Some(wait)) => {
             SyncError::RateLimited { retry_after: wait.min(LONGEST_RETRY_AFTER) }
         }

@@ -1,6 +1,7 @@
 //! Names of devices and other bytes, as JSON and URLs have them: hexadecimal digits in lower case.
 
 use crate::error::{Result, SyncError};
+use crate::hex::Hex;
 use crate::stamp::Device;
 
 /// A device as JSON and URLs name it: 32 hexadecimal digits of its id, `-`, its incarnation.
@@ -52,23 +53,12 @@ pub fn id_of_text(text: &str) -> Result<[u8; 16]> {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 0xf)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+    Hex(bytes).to_string()
 }
 
 pub(crate) fn unhex(text: &str) -> Result<Vec<u8>> {
     let wrong = || SyncError::corrupt("a text of bytes", "it is not of hexadecimal digits");
-    let nibble = |digit: u8| match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
-        _ => Err(wrong()),
-    };
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return Err(wrong());
-    }
-    pairs.iter().map(|[high, low]| Ok(nibble(*high)? << 4 | nibble(*low)?)).collect()
+    crate::hex::unhex(text).ok_or_else(wrong)
 }
 
 /// For `#[serde(with)]`: a type as its text.

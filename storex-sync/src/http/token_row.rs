@@ -6,7 +6,7 @@ use std::time::Duration;
 use storex_core::{Record, Timestamp};
 
 use super::credentials::Token;
-use crate::bytes::{Reader, write_varint};
+use crate::bytes::{Reader, write_bytes};
 use crate::error::{Result, SyncError};
 use crate::meta::meta_row;
 
@@ -96,8 +96,7 @@ impl Row {
         out.extend(self.holder);
         out.extend(self.ends.to_be_bytes());
         for token in self.access().into_iter().chain(refresh) {
-            write_varint(&mut out, token.reveal().len() as u64);
-            out.extend(token.reveal().as_bytes());
+            write_bytes(&mut out, token.reveal().as_bytes());
         }
         out
     }
@@ -118,8 +117,7 @@ impl Row {
 }
 
 fn read_token(reader: &mut Reader<'_>) -> Result<Token> {
-    let len = reader.varint_usize()?;
-    let text = std::str::from_utf8(reader.take(len)?);
+    let text = std::str::from_utf8(reader.bytes()?);
     text.map(Token::new).map_err(|_| SyncError::corrupt(WHAT, "a token is no text"))
 }
 

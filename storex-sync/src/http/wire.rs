@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::bytes::{Reader, write_varint};
+use crate::bytes::{Reader, write_bytes, write_varint};
 use crate::error::{Result, SyncError};
 use crate::shared_log::{Cursor, LogId, LogRequest, MissingWrite, Page, SealedTransaction};
 use crate::stamp::Device;
@@ -83,7 +83,7 @@ pub fn decode_request(bytes: &[u8], most_transactions: usize) -> Result<LogReque
         }
         for _ in 0..count {
             let sequence = reader.varint()?;
-            let payload = read_bytes(&mut reader)?.to_vec();
+            let payload = reader.bytes()?.to_vec();
             append.push(SealedTransaction { device, sequence, payload });
         }
     }
@@ -141,14 +141,14 @@ pub fn decode_page(bytes: &[u8]) -> Result<Page> {
     for _ in 0..reader.varint()? {
         let device = read_index(&mut reader, &devices, what)?;
         let sequence = reader.varint()?;
-        let payload = read_bytes(&mut reader)?.to_vec();
+        let payload = reader.bytes()?.to_vec();
         transactions.push(SealedTransaction { device, sequence, payload });
     }
     let mut missing = Vec::new();
     for _ in 0..reader.varint()? {
         let device = read_index(&mut reader, &devices, what)?;
         let sequence = reader.varint()?;
-        let reason = std::str::from_utf8(read_bytes(&mut reader)?)
+        let reason = std::str::from_utf8(reader.bytes()?)
             .map_err(|_| SyncError::corrupt(what, "a reason is no text"))?;
         let write = WriteId { device, sequence };
         missing.push(MissingWrite { write, reason: reason.to_owned() });
@@ -204,18 +204,8 @@ fn write_len(out: &mut Vec<u8>, len: usize) {
     write_varint(out, len as u64);
 }
 
-fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    write_len(out, bytes.len());
-    out.extend_from_slice(bytes);
-}
-
-fn read_bytes<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8]> {
-    let len = reader.varint_usize()?;
-    reader.take(len)
-}
-
 fn read_cursor(reader: &mut Reader<'_>) -> Result<Cursor> {
-    Ok(Cursor(read_bytes(reader)?.to_vec()))
+    Ok(Cursor(reader.bytes()?.to_vec()))
 }
 
 fn check_version(reader: &mut Reader<'_>, during: &'static str) -> Result<()> {

@@ -8,13 +8,15 @@ use storex_core::{
 };
 
 use crate::apply::Replica;
-use crate::clock_rows::{clock_key, clocks_between, find_clocks, look_for_clocks};
+use crate::clock_rows::{clock_key, clocks_at, clocks_between, find_clocks, look_for_clocks};
 use crate::error::{During, Result, SyncError};
 use crate::key_code;
 use crate::log::CLOCK;
 use crate::meta::{DEVICES, Devices, Numbers, read_meta};
 use crate::scope::is_marker;
-use crate::weight::weight_of;
+use crate::weight::weight_of_all;
+
+const READING: &str = "reading a page";
 
 /// Bytes of a page, about.
 pub(super) const PAGE_BYTES: usize = 1 << 20;
@@ -117,27 +119,8 @@ impl Pages {
         if replica.storage.is_snapshot() {
             return self.read_of_one_moment(replica, query).await;
         }
-        let (schema, number) = (Arc::clone(&self.collection), self.numbers.collection);
-        let begun = Batch::new().step(read_meta(&[DEVICES])).find(query).touching([CLOCK]);
-        let batch = begun.then(move |trace| {
-            let codes = codes_of(&schema, trace.found(0));
-            let look = Step::Find(look_for_clocks(number, codes.iter().min().map(Vec::as_slice)));
-            let find = move |trace: &Trace| {
-                let codes = codes.iter().map(Vec::as_slice);
-                Ok(vec![Step::Find(find_clocks(number, codes, trace.found(0)))])
-            };
-            Ok(vec![look, Step::then(find)])
-        });
-        let outcome = replica.storage.apply(batch).await.during("reading a page")?;
-        let found =
-            outcome.into_executed().into_iter().filter_map(|executed| match executed.outcome {
-                StepOutcome::Found(records) => Some(records),
-                _ => None,
-            });
-        let found: std::result::Result<[_; 4], _> = found.collect::<Vec<_>>().try_into();
-        let Ok([meta, records, _, clocks]) = found else { return Err(SyncError::NoSyncLog) };
-        let codes = codes_of(&self.collection, &records);
-        Ok((Devices::among(&meta)?, clocked(records, &codes, clocks)))
+        let (number, key) = (self.numbers.collection, self.collection.primary_key().to_vec());
+        read_clocked(replica, query, number, key, READING).await
     }
 
     /// Where all is of one moment there is no need of a transaction, and what was read stays true.
@@ -146,7 +129,7 @@ impl Pages {
         replica: &Replica,
         query: Query,
     ) -> Result<(Devices, Vec<Clocked>)> {
-        let during = "reading a page";
+        let during = READING;
         let records = replica.storage.find(query).await.during(during)?;
         let (devices, has_clocks) = match &self.moment {
             Some(moment) => moment.clone(),
@@ -162,7 +145,7 @@ impl Pages {
         if !has_clocks {
             return Ok((devices, records.into_iter().map(|record| (record, Vec::new())).collect()));
         }
-        let codes = codes_of(&self.collection, &records);
+        let codes = codes_of(self.collection.primary_key(), &records);
         let clocks = self.find_clocks(replica, &codes).await.during(during)?;
         Ok((devices, clocked(records, &codes, clocks)))
     }
@@ -188,16 +171,44 @@ impl Pages {
         }
         if !left.is_empty() {
             let keys = left.iter().map(|code| clock_key(number, code.clone())).collect();
-            found.extend(replica.storage.find(Query::new(CLOCK).filter(Filter::Keys(keys))).await?);
+            found.extend(replica.storage.find(clocks_at(keys)).await?);
         }
         Ok(found)
     }
 }
 
-fn codes_of(collection: &Collection, records: &[Record]) -> Vec<Vec<u8>> {
-    let key = collection.primary_key();
-    let code = |record: &Record| key_code::encode(key.iter().map(|at| record.get(*at)));
-    records.iter().map(code).collect()
+/// What a query finds of a collection, and the clocks, in one transaction. `key` are the places of the key's values in a record.
+pub(super) async fn read_clocked(
+    replica: &Replica,
+    query: Query,
+    collection: i64,
+    key: Vec<usize>,
+    during: &'static str,
+) -> Result<(Devices, Vec<Clocked>)> {
+    let begun = Batch::new().step(read_meta(&[DEVICES])).find(query).touching([CLOCK]);
+    let places = key.clone();
+    let batch = begun.then(move |trace| {
+        let codes = codes_of(&places, trace.found(0));
+        let look = Step::Find(look_for_clocks(collection, codes.iter().min().map(Vec::as_slice)));
+        let find = move |trace: &Trace| {
+            let codes = codes.iter().map(Vec::as_slice);
+            Ok(vec![Step::Find(find_clocks(collection, codes, trace.found(0)))])
+        };
+        Ok(vec![look, Step::then(find)])
+    });
+    let outcome = replica.storage.apply(batch).await.during(during)?;
+    let found = outcome.into_executed().into_iter().filter_map(|executed| match executed.outcome {
+        StepOutcome::Found(records) => Some(records),
+        _ => None,
+    });
+    let found: std::result::Result<[_; 4], _> = found.collect::<Vec<_>>().try_into();
+    let Ok([meta, records, _, clocks]) = found else { return Err(SyncError::NoSyncLog) };
+    let codes = codes_of(&key, &records);
+    Ok((Devices::among(&meta)?, clocked(records, &codes, clocks)))
+}
+
+fn codes_of(key: &[usize], records: &[Record]) -> Vec<Vec<u8>> {
+    records.iter().map(|record| key_code::of(record, key)).collect()
 }
 
 /// Objects with their clocks, which come in the order of the codes; rows older than sync have none.
@@ -220,9 +231,4 @@ fn clocked(records: Vec<Record>, codes: &[Vec<u8>], clocks: Vec<Record>) -> Vec<
 /// About how many bytes a row takes.
 pub(super) fn weight((record, clock): &Clocked) -> usize {
     clock.len() + weight_of_all(record.values())
-}
-
-/// About how many bytes values take.
-pub(super) fn weight_of_all(values: &[Value]) -> usize {
-    values.iter().map(weight_of).sum()
 }

@@ -24,7 +24,9 @@ use storex_core::{
 
 use crate::apply::Replica;
 use crate::before::{BEFORE, forget_all};
-use crate::clock_rows::{ClockRows, clock_key, clock_record, read_clock_rows, sort_clock_records};
+use crate::clock_rows::{
+    ClockRows, clock_key, clock_record, clocks_at, read_clock_rows, sort_clock_records,
+};
 use crate::error::{Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
@@ -300,7 +302,7 @@ impl Renewing {
             let steps = self.moved(before.clone(), sent, &transactions, &moved, clocks, states);
             self.failure.keep(steps)
         });
-        Ok(vec![Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys))), next])
+        Ok(vec![Step::Find(clocks_at(keys)), next])
     }
 
     fn moved(

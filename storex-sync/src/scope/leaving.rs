@@ -13,7 +13,7 @@ use super::marker::Marker;
 use super::subscriptions::{SCOPES, Subscriptions};
 use super::unshared::UNSHARED;
 use crate::apply::Replica;
-use crate::clock_rows::{clock_key, clock_record, read_clock_rows, sort_clock_records};
+use crate::clock_rows::{clock_key, clock_record, clocks_at, read_clock_rows, sort_clock_records};
 use crate::error::{During, Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
@@ -225,7 +225,7 @@ impl Sweep {
         if !outside.is_empty() && !waits {
             let written = self.written(unsent)?;
             for row in outside {
-                let code = key_code::encode(self.collection.key_of(row).values());
+                let code = key_code::of(row, self.collection.primary_key());
                 if written.contains(&code) {
                     swept.stays = true;
                 } else {
@@ -239,7 +239,7 @@ impl Sweep {
         }
         let number = self.numbers.collection;
         let clocks = going.keys().map(|code| clock_key(number, code.clone())).collect();
-        let find = Step::Find(Query::new(CLOCK).filter(Filter::Keys(clocks)));
+        let find = Step::Find(clocks_at(clocks));
         let (head, devices) = (Head::among(meta)?, Devices::among(meta)?);
         let me = devices.device(head.me).ok_or(SyncError::NoSyncLog)?;
         let go = Step::then(move |trace| {

@@ -19,7 +19,7 @@
 
 use storex_core::{Collection, Record, Value};
 
-use crate::bytes::{Reader, write_varint};
+use crate::bytes::{Reader, write_bytes, write_varint};
 use crate::clock::Clock;
 use crate::counter::Counter;
 use crate::error::{Result, SyncError};
@@ -137,8 +137,7 @@ impl Marker {
         packer.value(&self.scope);
         let mut out = MARKER.to_vec();
         write_varint(&mut out, u64::from(self.field));
-        write_varint(&mut out, packer.out.len() as u64);
-        out.extend(packer.out);
+        write_bytes(&mut out, &packer.out);
         out.extend(self.clock.encode(devices));
         out
     }
@@ -147,8 +146,7 @@ impl Marker {
         let mut reader = Reader::new(bytes, WHAT);
         reader.take(MARKER.len())?;
         let field = reader.varint_u32()?;
-        let len = reader.varint_usize()?;
-        let mut unpacker = Unpacker::new(reader.take(len)?, WHAT);
+        let mut unpacker = Unpacker::new(reader.bytes()?, WHAT);
         let scope = unpacker.value()?;
         unpacker.end()?;
         let clock = Clock::decode(reader.rest(), devices)?;

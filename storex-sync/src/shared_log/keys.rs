@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use storex_core::{MaybeSend, MaybeSync};
 
 use crate::error::Result;
+use crate::hex::Hex;
 
 /// The part of a log that keeps *sealed keys*: small items which are written once, and mean nothing to the log. Devices that encrypt what
 /// they put into the log leave their keys here for each other, sealed by a passphrase or to devices.
@@ -50,6 +51,6 @@ pub struct SealedKeyName(pub [u8; 16]);
 /// Hexadecimal digits.
 impl fmt::Display for SealedKeyName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{}", Hex(&self.0))
     }
 }

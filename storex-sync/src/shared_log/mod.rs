@@ -130,11 +130,14 @@ pub trait SharedSyncLog: fmt::Debug + MaybeSend + MaybeSync + 'static {
     async fn members(&self) -> Result<Vec<Member>>;
 
     /// Makes a device that will not come back no longer a member, so that it does not hold back trimming; what it wrote
-    /// stays. If it does come back, it registers or acknowledges and is a member again. A device that is none is passed over.
+    /// stays. If it does come back, it registers or acknowledges and is a member again.
+    ///
+    /// Tells whether it was a member. `false`: it never was, or is gone already (also with a log that was removed and made anew), and
+    /// nothing was changed. Of two who dismiss it at once, both may be told that it was one.
     ///
     /// # Errors
     /// See above.
-    async fn dismiss(&self, device: Device) -> Result<()>;
+    async fn dismiss(&self, device: Device) -> Result<bool>;
 
     /// Gives the log another identity, if this is still the one it has: because it does not hold what it held. Everybody
     /// learns of it that way and sends again what it knows. Tells the identity that it has now.

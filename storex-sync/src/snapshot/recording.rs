@@ -7,17 +7,20 @@ use async_trait::async_trait;
 use super::{CHECKSUM, MAGIC, VERSION, page_checksum};
 use crate::bytes::write_varint;
 use crate::channel::Channel;
-use crate::error::Result;
+use crate::error::{Result, SyncError};
 use crate::initial::frame::Frame;
 use crate::shared_log::SnapshotId;
 use crate::sync::Sync;
+
+/// The least bytes of a page: what is smaller is mostly its name.
+const LEAST_PAGE: usize = 1 << 10;
 
 /// Keeps what an initial sync sends as pages of a snapshot, and answers like a receiver that takes everything.
 #[derive(Debug)]
 pub(crate) struct Recording {
     sync: Sync,
     id: SnapshotId,
-    /// The bytes of a page.
+    /// The most bytes of a page.
     limit: usize,
     /// The page that is being filled; room for its checksum comes first.
     filling: Vec<u8>,
@@ -31,7 +34,7 @@ impl Recording {
         filling.extend_from_slice(MAGIC);
         filling.push(VERSION);
         let answers = VecDeque::new();
-        Self { sync, id, limit, filling, pages: 0, answers }
+        Self { sync, id, limit: limit.max(LEAST_PAGE), filling, pages: 0, answers }
     }
 
     /// Writes what is left; tells how many pages there are.
@@ -54,16 +57,28 @@ impl Recording {
         Ok(())
     }
 
+    /// Puts what was gathered, as one page; as smaller ones, from now on, where the log says that it is too large.
     async fn put(&mut self) -> Result<()> {
-        let mut page = std::mem::replace(&mut self.filling, vec![0; CHECKSUM]);
-        if let Some((checksum, contents)) = page.split_first_chunk_mut::<CHECKSUM>() {
-            *checksum = page_checksum(self.id, self.pages, contents);
+        let filled = std::mem::replace(&mut self.filling, vec![0; CHECKSUM]);
+        let mut rest = filled.get(CHECKSUM..).unwrap_or_default();
+        loop {
+            let (now, later) = rest.split_at(rest.len().min(self.limit - CHECKSUM));
+            let page = [&page_checksum(self.id, self.pages, now)[..], now].concat();
+            let put = self.sync.snapshots()?.put_page(self.id, self.pages, &page);
+            match self.sync.in_time("writing a snapshot into the shared log", put).await {
+                Err(SyncError::BodyTooLarge { .. }) if page.len() > LEAST_PAGE => {
+                    self.limit = (page.len() / 2).max(LEAST_PAGE);
+                    continue;
+                }
+                put => put?,
+            }
+            tracing::trace!(target: "storex::step", step = "snapshot.after_page");
+            self.pages += 1;
+            if later.is_empty() {
+                return Ok(());
+            }
+            rest = later;
         }
-        let put = self.sync.snapshots()?.put_page(self.id, self.pages, &page);
-        self.sync.in_time("writing a snapshot into the shared log", put).await?;
-        tracing::trace!(target: "storex::step", step = "snapshot.after_page");
-        self.pages += 1;
-        Ok(())
     }
 }
 

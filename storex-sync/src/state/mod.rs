@@ -21,7 +21,7 @@ use storex_core::{
 use crate::apply::Replica;
 use crate::clock::Clock;
 use crate::clock_rows::{
-    ClockRows, clock_key, clock_record, clocks_of, columns, sort_clock_records,
+    ClockRows, clock_key, clock_record, clocks_at, clocks_of, deleted_of, sort_clock_records,
 };
 use crate::error::{Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
@@ -30,10 +30,10 @@ use crate::key_code;
 use crate::log::{CLOCK, LOG};
 use crate::meta::{DEVICES, Devices, HEAD, Head, META, Numbers, meta_row, read_meta, write_meta};
 use crate::numbers::AllNumbers;
-use crate::scope::{BACKFILL, DOUBTS, Lacks, Marker, SCOPES, is_marker};
+use crate::scope::{BACKFILL, DOUBTS, Lacks, Marker, SCOPES};
 use crate::stamp::{Device, Hlc, Stamp};
 use crate::transaction::{Header, Shape};
-use crate::weight::weight_of;
+use crate::weight::weight_of_all;
 pub(crate) use page::{StatePage, is_state};
 pub(crate) use progress::{PROGRESS, Progress};
 use progress::{Part, Redated};
@@ -158,13 +158,13 @@ impl Logging {
             let keys = rows
                 .iter()
                 .map(|row| clock_key(number, key_code::of(row, begun.collection.primary_key())));
-            let keys = Filter::Keys(keys.collect());
+            let keys = keys.collect();
             let (this, begun) = (Arc::clone(&self), begun.clone());
             let log = Step::then(move |trace| {
                 let (rows, clocks) = (trace.found(1), trace.found(0));
                 this.failure.keep(this.log_living(begun.clone(), rows, clocks))
             });
-            Ok(vec![Step::Find(Query::new(CLOCK).filter(keys)), log])
+            Ok(vec![Step::Find(clocks_at(keys)), log])
         });
         vec![Step::Find(query), find_clocks]
     }
@@ -173,14 +173,7 @@ impl Logging {
         let mut page = begun.page();
         let mut stamped = Vec::new();
         for row in rows {
-            let (_, code, clock) = columns(row)?;
-            if is_marker(clock) {
-                continue;
-            }
-            let mut clock = Clock::decode(clock, &begun.devices)?;
-            if clock.is_alive() {
-                continue;
-            }
+            let Some((code, mut clock)) = deleted_of(row, &begun.devices)? else { continue };
             let redated = begun.redate(&mut clock);
             let clock = clock.encode(&mut begun.devices);
             if redated {
@@ -205,7 +198,7 @@ impl Logging {
         let mut through = (rows.len() as u64) < OBJECTS;
         let places: Vec<usize> = begun.places().collect();
         for row in rows {
-            let size: usize = row.values().iter().map(weight_of).sum();
+            let size = weight_of_all(row.values());
             if last.is_some() && bytes + size > self.limit {
                 through = false;
                 break;

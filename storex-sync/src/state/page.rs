@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use storex_core::{Name, Value};
+use storex_core::{Key, Name, Value};
 
 use crate::bytes::checksum;
 use crate::clock::Clock;
@@ -104,6 +104,32 @@ impl StatePage {
             return Err(SyncError::corrupt(WHAT, "its fields have too few or too many numbers"));
         }
         Ok(Self { header, shape, numbers, devices, living, deleted })
+    }
+
+    /// How many objects it tells.
+    pub(crate) fn objects(&self) -> usize {
+        self.living.len() + self.deleted.len()
+    }
+
+    /// The key of its first object.
+    pub(crate) fn first_key(&self) -> Result<Key> {
+        match (self.deleted.first(), self.living.first()) {
+            (Some((code, _)), _) => key_code::decode(code),
+            (None, Some((values, _))) => {
+                Ok(Key::compound(values.iter().take(self.shape.key_len).cloned()))
+            }
+            (None, None) => Err(SyncError::corrupt(WHAT, "it holds no object")),
+        }
+    }
+
+    /// Two pages with one half of its objects each. What its author had seen is told with the other one.
+    pub(crate) fn halves(mut self) -> (Self, Self) {
+        let half = self.objects() / 2;
+        let deleted = self.deleted.split_off(half.min(self.deleted.len()));
+        let living = self.living.split_off(half - self.deleted.len());
+        let second = Self { deleted, living, ..self.clone() };
+        self.header.seen.clear();
+        (self, second)
     }
 
     /// As a transaction of nobody's, under the checksum of its objects: the same ones are there once, whoever tells of them and

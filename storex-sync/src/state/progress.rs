@@ -67,6 +67,11 @@ impl Progress {
         Ok(known.at(Part::Deleted, String::new()))
     }
 
+    /// The same, of which something is not sent: whoever has all pages has not what this device had applied.
+    pub(crate) fn claiming_nothing(self) -> Self {
+        Self { seen: Vec::new(), ..self }
+    }
+
     /// At the beginning of a part or collection.
     pub(super) fn at(&self, part: Part, collection: String) -> Self {
         Self { part, collection, after: Vec::new(), ..self.clone() }

@@ -214,7 +214,7 @@ impl SharedSyncLog for Damaged {
         self.inner.members().await
     }
 
-    async fn dismiss(&self, device: storex_sync::Device) -> Result<()> {
+    async fn dismiss(&self, device: storex_sync::Device) -> Result<bool> {
         self.inner.dismiss(device).await
     }
 

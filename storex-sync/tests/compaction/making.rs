@@ -167,3 +167,32 @@ async fn a_log_that_keeps_no_snapshots_says_so() {
     let error = eager(&c, &log).await.sync_once().await.unwrap_err();
     assert!(matches!(error, SyncError::BelowFloor { .. }), "{error}");
 }
+
+/// A server may take less at once than this device would send.
+#[tokio::test(start_paused = true)]
+async fn c09_pages_that_are_too_large_for_the_log_are_made_smaller() {
+    let inner = shared_log();
+    let (a, b) = two_with_notes(&inner, 4).await;
+    let body: String = (0..20_000_u32).map(|n| char::from(b'a' + (n * n % 23) as u8)).collect();
+    a.create("note", serde_json::json!({"id": "large", "title": "t", "body": body})).await;
+    let log = ScriptedLog::new(&inner);
+    log.take_pages_of(1500);
+    let sync = a.join(&log).await.compaction(EAGER);
+    let made = sync.compact().await.unwrap().snapshot.expect("a snapshot");
+    assert!(made.pages >= 20_000 / 1500, "{made:?}");
+    let c = Device::new(3).await;
+    c.sync(&log).await;
+    assert_in_step(&[&a, &c]).await;
+    // Where not even the least is taken, nobody tries for ever, and what is there stays as it is.
+    for id in ["more", "and more", "and more still", "and the last"] {
+        a.note(id, "x").await;
+        settle(&[&a, &b], &log).await;
+    }
+    log.take_pages_of(500);
+    let refused = sync.compact().await.unwrap_err();
+    assert!(matches!(refused, SyncError::BodyTooLarge { limit: Some(500), .. }), "{refused:?}");
+    assert_eq!(log.snapshots().unwrap().published().await.unwrap(), Some(made));
+    let d = Device::new(4).await;
+    d.sync(&log).await;
+    assert_in_step(&[&a, &d]).await;
+}

@@ -173,6 +173,63 @@ async fn c66_the_log_is_left_alone_as_long_as_it_asks(place: Place) {
     continuous.stop().await;
 }
 
+/// What the log asks for is kept to, whoever asks; what is waited beyond it, after many failures, is our own advice, and cut by a connection
+/// and by whoever asks, as after any other failure.
+async fn c66_only_what_the_log_has_asked_for_is_waited_in_any_case(place: Place) {
+    for asks in [false, true] {
+        let log = ScriptedLog::new(&shared_log());
+        let device = Device::new(1).await;
+        let (connection, online) = tokio::sync::watch::channel(true);
+        let backoff = Backoff { jitter: 0.0, ..Backoff::default() };
+        log.script(Call::Read, [Fault::RateLimit(SECOND * 5); 7]);
+        let times = times(&log, &[Call::Read], 9);
+        let builder = builder(&device, &log).await.backoff(backoff).online(online);
+        let continuous = builder.start_in(place).await;
+        let mut status = continuous.status();
+        status.wait_for(|status| status.failures == 7).await.unwrap();
+        let begin = Instant::now();
+        let told = |continuous: &std::sync::Arc<dyn storex_sync::SyncHandle>| {
+            continuous.status().borrow().phase
+        };
+        // 5 s are asked for, and it has failed seven times: without anybody it would be 64 s.
+        sleep(SECOND * 4).await;
+        assert!(matches!(told(&continuous), Phase::BackingOff { .. }));
+        if asks {
+            assert!(matches!(refused(&continuous).await.cause(), SyncError::RateLimited { .. }));
+            sleep(SECOND * 2).await;
+        } else {
+            sleep(SECOND * 6).await;
+            assert_eq!(log.count(Call::Read), 7, "nobody has asked");
+            assert!(matches!(told(&continuous), Phase::BackingOff { .. }));
+            connection.send(false).unwrap();
+            let_run().await;
+            connection.send(true).unwrap();
+            let_run().await;
+        }
+        let last = *times.lock().unwrap().last().unwrap();
+        let expected = if asks { SECOND * 5 } else { SECOND * 10 };
+        let waited = last - begin;
+        assert!(waited >= expected && waited < expected + SECOND / 2, "{asks}: {waited:?}");
+        assert_eq!(continuous.status().borrow().failures, 0);
+        continuous.stop().await;
+    }
+}
+
+/// After the time that the log has asked for, a person who asks gets what is asked for.
+async fn c66_who_asks_after_that_time_is_served(place: Place) {
+    let log = ScriptedLog::new(&shared_log());
+    let device = Device::new(1).await;
+    let backoff = Backoff { jitter: 0.0, ..Backoff::default() };
+    log.script(Call::Read, [Fault::RateLimit(SECOND); 7]);
+    let continuous = builder(&device, &log).await.backoff(backoff).start_in(place).await;
+    let mut status = continuous.status();
+    status.wait_for(|status| status.failures == 7).await.unwrap();
+    sleep(SECOND * 2).await;
+    exchanged(&continuous).await;
+    assert_eq!(log.count(Call::Read), 8);
+    continuous.stop().await;
+}
+
 /// A request that is never answered is given up and made again.
 async fn c64_each_request_has_a_deadline(place: Place) {
     for call in [Call::Register, Call::Append, Call::Read] {
@@ -231,6 +288,8 @@ in_both_places![
     c55_noise_is_not_told_until_the_attempts_are_used_up,
     c56_what_needs_somebody_is_told_at_once_and_tried_rarely,
     c66_the_log_is_left_alone_as_long_as_it_asks,
+    c66_only_what_the_log_has_asked_for_is_waited_in_any_case,
+    c66_who_asks_after_that_time_is_served,
     c64_each_request_has_a_deadline,
     it_ends_with_the_storage,
     c55_whoever_asks_cuts_the_wait,

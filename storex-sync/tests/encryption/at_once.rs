@@ -37,7 +37,7 @@ impl SharedSyncLog for Slow {
         self.0.members().await
     }
 
-    async fn dismiss(&self, device: DeviceId) -> Result<()> {
+    async fn dismiss(&self, device: DeviceId) -> Result<bool> {
         self.0.dismiss(device).await
     }
 

@@ -52,7 +52,7 @@ impl SharedSyncLog for Dishonest {
         self.inner.members().await
     }
 
-    async fn dismiss(&self, device: DeviceId) -> Result<()> {
+    async fn dismiss(&self, device: DeviceId) -> Result<bool> {
         self.inner.dismiss(device).await
     }
 

@@ -101,7 +101,7 @@ impl SharedSyncLog for Wrapped {
         self.inner.members().await
     }
 
-    async fn dismiss(&self, device: DeviceId) -> Result<()> {
+    async fn dismiss(&self, device: DeviceId) -> Result<bool> {
         self.inner.dismiss(device).await
     }
 

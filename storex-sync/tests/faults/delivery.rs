@@ -205,7 +205,7 @@ impl SharedSyncLog for Again {
         self.inner.members().await
     }
 
-    async fn dismiss(&self, device: storex_sync::Device) -> storex_sync::Result<()> {
+    async fn dismiss(&self, device: storex_sync::Device) -> storex_sync::Result<bool> {
         self.inner.dismiss(device).await
     }
 

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use storex_core::Runtime;
 use storex_memory::TestRuntime;
 use storex_sync::http::messages::{
-    ChangedAnswer, Dismiss, LogAnswer, Register, UsageAnswer, WatchNews, WatchPlace, WatchToken,
+    ChangedAnswer, Dismiss, DismissAnswer, LogAnswer, Register, UsageAnswer, WatchNews, WatchPlace,
+    WatchToken,
 };
 use storex_sync::http::{
     Code, Credentials, HttpClient, HttpSharedLog, HttpTransport, Method, Problem, Request,
@@ -161,8 +162,9 @@ impl FakeServer {
     async fn answer(&self, request: &Request) -> Result<Response, Problem> {
         let expired = || Problem::new(Code::Unauthorized, "the token has expired");
         let log = self.log_of_caller(request).ok_or_else(expired)?;
-        if self.lock().most_bytes.is_some_and(|most| request.body.len() > most) {
-            return Err(Problem::new(Code::BodyTooLarge, "too large"));
+        if let Some(most) = self.lock().most_bytes.filter(|most| request.body.len() > *most) {
+            let limit = Some(most as u64);
+            return Err(Problem { limit, ..Problem::new(Code::BodyTooLarge, "too large") });
         }
         let path = request.url.strip_prefix("https://example.org/sync").unwrap();
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
@@ -199,8 +201,8 @@ impl FakeServer {
             }
             (Method::Post, "/v1/log/dismiss") => {
                 let body: Dismiss = serde_json::from_slice(&plain(request)).unwrap();
-                log.dismiss(body.device).await.map_err(failed)?;
-                Ok(Response { status: 204, ..Response::default() })
+                let dismissed = log.dismiss(body.device).await.map_err(failed)?;
+                Ok(json(&DismissAnswer { dismissed }))
             }
             (Method::Get, "/v1/log/usage") => {
                 let usage = log.snapshots().unwrap().usage().await.map_err(failed)?;

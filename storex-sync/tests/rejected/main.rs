@@ -31,11 +31,17 @@ use support::{Device, assert_in_step, count, open, pump, schema, settle, shared_
 struct Guarded {
     inner: Arc<MemorySharedLog>,
     refused: Mutex<BTreeSet<WriteId>>,
+    /// The most bytes of a transaction.
+    most: Mutex<usize>,
 }
 
 impl Guarded {
     fn new() -> Arc<Self> {
-        Arc::new(Self { inner: shared_log(), refused: Mutex::default() })
+        Arc::new(Self { inner: shared_log(), refused: Mutex::default(), most: usize::MAX.into() })
+    }
+
+    fn take_at_most(&self, bytes: usize) {
+        *self.most.lock().unwrap() = bytes;
     }
 
     fn refuse(&self, write: WriteId) {
@@ -58,6 +64,10 @@ impl SharedSyncLog for Guarded {
                 let (device, sequence) = (*device, *sequence);
                 return Err(SyncError::Rejected { device, sequence, reason: "not yours".into() });
             }
+            if payload.len() > *self.most.lock().unwrap() {
+                let (device, sequence) = (*device, *sequence);
+                return Err(SyncError::Rejected { device, sequence, reason: "too large".into() });
+            }
         }
         self.inner.append(all).await
     }
@@ -79,7 +89,7 @@ impl SharedSyncLog for Guarded {
         self.inner.members().await
     }
 
-    async fn dismiss(&self, device: storex_sync::Device) -> Result<()> {
+    async fn dismiss(&self, device: storex_sync::Device) -> Result<bool> {
         self.inner.dismiss(device).await
     }
 

@@ -93,6 +93,68 @@ async fn c59_a_state_does_not_tell_what_is_refused() {
     }
 }
 
+/// A page of the state that the log does not take is sent in parts; an object that is too large by itself is put aside, and holds up
+/// nothing.
+#[tokio::test(start_paused = true)]
+async fn c59_an_object_of_the_state_that_is_too_large_is_put_aside_and_the_rest_is_sent() {
+    let old = |n: u32| {
+        let body = "x".repeat(if n == 7 { 5000 } else { 50 });
+        json!({"id": format!("{n:02}"), "title": "old", "body": body})
+    };
+    let notes: Vec<_> = (0..20).map(old).collect();
+    let log = Guarded::new();
+    log.take_at_most(1000);
+    let (a, b) = (Device::with_old_notes(1, &notes).await, Device::new(2).await);
+    a.note("gone", "sent and deleted").await;
+    a.sync(&log).await;
+    a.delete("note", json!({"id": "gone"})).await;
+    let sync = a.join(&log).await;
+    sync.send_state().await.unwrap();
+    let report = sync.sync_once().await.unwrap();
+    let [refused] = report.rejected.as_slice() else { panic!("{:?}", report.rejected) };
+    assert!(refused.reason.contains("note 07") && refused.reason.contains("too large"));
+    assert!(!refused.is_reverted);
+    assert_eq!(rejected(&a.storage).await.unwrap(), report.rejected);
+    b.sync(&log).await;
+    assert_eq!((count(&b, "note").await, b.title("07").await), (19, None));
+    assert_eq!(count(&a, "note").await, 20, "it stays here");
+    // What is written from now on goes its way, and so does the object once it is taken.
+    a.note("later", "goes on").await;
+    settle(&[&a, &b], &log).await;
+    assert!(b.title("later").await.is_some());
+    log.take_at_most(usize::MAX);
+    sync.retry_rejected(refused.write).await.unwrap();
+    settle(&[&a, &b], &log).await;
+    assert_in_step(&[&a, &b]).await;
+}
+
+/// Whoever gets a state in which something is missing is not told that it has everything.
+#[tokio::test(start_paused = true)]
+async fn c59_a_state_that_lacks_an_object_hands_over_nothing() {
+    let log = Guarded::new();
+    let (a, b) = (Device::new(1).await, Device::new(2).await);
+    let large = "x".repeat(5000);
+    a.create("note", json!({"id": "large", "title": "created", "body": large})).await;
+    a.note("small", "created").await;
+    settle(&[&a, &b], &log).await;
+    // Another log, which takes less: both send their states there.
+    let other = Guarded::new();
+    other.take_at_most(1000);
+    for device in [&a, &b] {
+        device.join(&other).await.sync_once().await.unwrap();
+    }
+    let c = Device::new(3).await;
+    c.sync(&other).await;
+    assert_eq!((c.title("large").await, c.title("small").await.is_some()), (None, true));
+    a.retitle("large", "updated").await;
+    settle(&[&a, &c], &other).await;
+    other.take_at_most(usize::MAX);
+    a.join(&other).await.send_state().await.unwrap();
+    settle(&[&a, &b, &c], &other).await;
+    assert_in_step(&[&a, &b, &c]).await;
+    assert_eq!(c.title("large").await.as_deref(), Some("updated"));
+}
+
 /// Two objects that have exchanged a unique value have it back.
 #[tokio::test(start_paused = true)]
 async fn c59_unique_values_that_were_exchanged_are_given_back() {

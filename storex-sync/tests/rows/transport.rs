@@ -74,7 +74,7 @@ impl SharedSyncLog for Stale {
         self.0.members().await
     }
 
-    async fn dismiss(&self, device: Id) -> Result<()> {
+    async fn dismiss(&self, device: Id) -> Result<bool> {
         self.0.dismiss(device).await
     }
 

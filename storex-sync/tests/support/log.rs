@@ -72,6 +72,7 @@ struct State {
     delivered: Vec<(Device, Vec<SealedTransaction>)>,
     place: HashMap<Device, Cursor>,
     left_out: Option<(Device, u64)>,
+    largest_page: Option<usize>,
 }
 
 impl fmt::Debug for ScriptedLog {
@@ -174,6 +175,11 @@ impl ScriptedLog {
         self.lock().left_out = Some((device, sequence));
     }
 
+    /// From now on larger pages of snapshots are refused.
+    pub fn take_pages_of(&self, bytes: usize) {
+        self.lock().largest_page = Some(bytes);
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -266,7 +272,7 @@ impl SharedSyncLog for ScriptedLog {
         self.inner.members().await
     }
 
-    async fn dismiss(&self, device: Device) -> Result<()> {
+    async fn dismiss(&self, device: Device) -> Result<bool> {
         self.through(Call::Dismiss, || self.inner.dismiss(device)).await
     }
 
@@ -293,7 +299,11 @@ impl SharedSyncLog for ScriptedLog {
 #[async_trait]
 impl Snapshots for ScriptedLog {
     async fn put_page(&self, id: SnapshotId, page: u64, bytes: &[u8]) -> Result<()> {
-        let inner = self.snapshots_inside();
+        let (inner, most) = (self.snapshots_inside(), self.lock().largest_page);
+        if let Some(limit) = most.filter(|most| bytes.len() > *most) {
+            let (bytes, limit) = (bytes.len() as u64, Some(limit as u64));
+            return Err(SyncError::BodyTooLarge { bytes, limit });
+        }
         self.through(Call::PutPage, || inner.put_page(id, page, bytes)).await
     }
 

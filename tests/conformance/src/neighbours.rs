@@ -182,7 +182,7 @@ impl SharedSyncLog for WithNeighbours {
         self.amid_noise(self.log.members()).await
     }
 
-    async fn dismiss(&self, device: Device) -> Result<()> {
+    async fn dismiss(&self, device: Device) -> Result<bool> {
         self.amid_noise(self.log.dismiss(device)).await
     }
 

@@ -63,15 +63,19 @@ mod c51_log_in_the_memory_backend {
 mod one_of_many_logs_in_the_memory_backend {
     use super::*;
 
-    /// Two logs of one database, among names that are like theirs.
+    /// The logs of a case are in one database, each among names that are like its own.
     fn backend() -> LogHarness {
-        LogHarness::in_memory(|n| {
+        let database = Arc::new(MemoryBackend::new());
+        LogHarness::in_memory(move |n| {
+            let database = Arc::clone(&database);
             Box::pin(async move {
                 let runtime = Arc::new(CaseRuntime::new(n));
-                let logs = BackendSharedLogs::open(MemoryBackend::new(), runtime).await.unwrap();
-                let log = |name: &str| Arc::new(logs.log(name)) as Arc<dyn SharedSyncLog>;
-                let neighbours = ["", "ad", "ada ", "ada%", "adb"].map(log);
-                Arc::new(WithNeighbours::new(log("ada"), neighbours)) as Arc<dyn SharedSyncLog>
+                let logs = BackendSharedLogs::open(database, runtime).await.unwrap();
+                let log = |name: String| Arc::new(logs.log(name)) as Arc<dyn SharedSyncLog>;
+                let neighbours =
+                    ["", "ad", "ada ", "ada%", "adb"].map(|it| log(format!("{n}{it}")));
+                let log = log(format!("{n}ada"));
+                Arc::new(WithNeighbours::new(log, neighbours)) as Arc<dyn SharedSyncLog>
             })
         })
     }

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod disk;
 pub mod fault_proxy;
+pub mod interrupted;
 pub mod migration;
 pub mod ops;
 pub mod place;

@@ -146,7 +146,7 @@ async fn what_a_snapshot_costs() {
     assert_eq!(store.asked(), ["put"], "a page");
     let snapshot = Snapshot { id, pages: 2, place: page.cursor };
     assert!(snapshots.publish(&snapshot).await.unwrap());
-    assert_eq!(store.asked(), ["list", "put"], "publishing the first");
+    assert_eq!(store.asked(), ["list", "put", "list"], "publishing the first");
     snapshots.published().await.unwrap();
     assert_eq!(store.asked(), ["list", "get"], "looking for it");
     snapshots.page(id, 0).await.unwrap();

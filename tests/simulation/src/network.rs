@@ -412,7 +412,7 @@ impl SharedSyncLog for Remote {
         self.network.log().members().await
     }
 
-    async fn dismiss(&self, device: Device) -> Result<()> {
+    async fn dismiss(&self, device: Device) -> Result<bool> {
         self.network.log().dismiss(device).await
     }
 

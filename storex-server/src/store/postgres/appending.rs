@@ -12,8 +12,6 @@ use super::news;
 use super::reading::{ReadStatements, Reading};
 use super::rows::{Columns, DeviceValues, int, values_of};
 
-pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
-
 const AUTHOR: &str = "SELECT last_sequence FROM storex.log_device
     WHERE account = $1 AND device = $2 AND incarnation = $3";
 
@@ -77,8 +75,7 @@ pub(super) async fn append(
     let fresh = match log_rules::fresh_by(it.transactions, known.last, is_same) {
         Ok(fresh) => fresh,
         Err(refused) => {
-            session.execute("COMMIT").await?;
-            guard.disarm();
+            guard.commit().await?;
             return Err(refused);
         }
     };
@@ -106,11 +103,9 @@ pub(super) async fn append(
             None => Ok(None),
         }
     };
-    let (written, committed, told, page) =
-        join4(write, session.execute("COMMIT"), tell, read).await;
+    let (written, committed, told, page) = join4(write, guard.commit(), tell, read).await;
     written?;
     committed?;
-    guard.disarm();
     if let Err(failure) = told {
         // It is appended all the same; whoever waits has a timer too.
         tracing::warn!(?failure, "others are not told of what was appended");
@@ -151,7 +146,7 @@ async fn lock(session: &Session<'_>, it: Append<'_>) -> Result<Known, SyncError>
         }
     };
     let (begun, position, acknowledged, author) = join4(
-        session.execute(BEGIN),
+        session.begin(),
         session.query(&lock, &of_account),
         acknowledge,
         session.query(&author, &of_author),

@@ -120,9 +120,14 @@ impl Session<'_> {
         done.map_err(|error| self.failure(&error))
     }
 
+    /// Begins a transaction. Before that, [`Session::guard`] is called.
+    pub(super) async fn begin(&self) -> Result<()> {
+        self.execute("BEGIN ISOLATION LEVEL READ COMMITTED").await
+    }
+
     /// Guards a transaction: what is not committed when it is dropped is rolled back.
     pub(super) fn guard(&self) -> Guard<'_> {
-        Guard { connection: &self.connection, is_open: true }
+        Guard { session: self, is_open: true }
     }
 
     pub(super) fn failure(&self, error: &tokio_postgres::Error) -> Failure {
@@ -144,14 +149,16 @@ impl Session<'_> {
 
 /// See [`Session::guard`].
 pub(super) struct Guard<'a> {
-    connection: &'a Object,
+    session: &'a Session<'a>,
     is_open: bool,
 }
 
 impl Guard<'_> {
-    /// It was committed.
-    pub(super) fn disarm(mut self) {
+    /// Commits it.
+    pub(super) async fn commit(mut self) -> Result<()> {
+        self.session.execute("COMMIT").await?;
         self.is_open = false;
+        Ok(())
     }
 }
 
@@ -159,7 +166,7 @@ impl Drop for Guard<'_> {
     fn drop(&mut self) {
         if self.is_open {
             // The first poll sends it, in front of whatever this connection is asked next; nobody needs the answer.
-            let _ = self.connection.batch_execute("ROLLBACK").now_or_never();
+            let _ = self.session.connection.batch_execute("ROLLBACK").now_or_never();
         }
     }
 }

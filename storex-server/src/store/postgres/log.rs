@@ -131,7 +131,7 @@ impl SharedSyncLog for PostgresLog {
         members::list(&session, self.account).await
     }
 
-    async fn dismiss(&self, device: Device) -> Result<()> {
+    async fn dismiss(&self, device: Device) -> Result<bool> {
         let session = self.session("dismissing the device").await?;
         Ok(members::dismiss(&session, self.account, device).await?)
     }

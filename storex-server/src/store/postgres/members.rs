@@ -5,7 +5,6 @@ use storex_sync::{Cursor, Device, LogId, Member, SyncError, Trimmed, log_rules};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::appending::BEGIN;
 use super::database::{Result, Session};
 use super::rows::{Columns, DeviceValues, int};
 
@@ -33,8 +32,13 @@ const IDENTITY: &str = "SELECT log FROM storex.account WHERE id = $1";
 
 const REIDENTIFY: &str = "UPDATE storex.account SET log = $3 WHERE id = $1 AND log = $2";
 
-const DISMISS: &str = "UPDATE storex.log_device SET member = false
-    WHERE account = $1 AND device = $2 AND incarnation = $3 AND member";
+/// No row: there is no such user.
+const DISMISS: &str = "WITH dismissed AS (
+        UPDATE storex.log_device SET member = false
+        WHERE account = $1 AND device = $2 AND incarnation = $3 AND member
+        RETURNING account
+    )
+    SELECT EXISTS (SELECT FROM dismissed) FROM storex.account WHERE id = $1";
 
 const MEMBERS: &str = "SELECT device, incarnation, (
         SELECT count(*) FROM storex.transaction AS one
@@ -104,9 +108,12 @@ pub(super) async fn admit(
     rows.first().map(drop).ok_or_else(|| session.gone())
 }
 
-pub(super) async fn dismiss(session: &Session<'_>, account: i64, device: Device) -> Result<()> {
+/// Tells whether it was a member.
+pub(super) async fn dismiss(session: &Session<'_>, account: i64, device: Device) -> Result<bool> {
     let DeviceValues { id, incarnation } = DeviceValues::of(&device);
-    session.ask(DISMISS, &[&account, &id, &incarnation]).await.map(drop)
+    let rows = session.ask(DISMISS, &[&account, &id, &incarnation]).await?;
+    let row = rows.first().ok_or_else(|| session.gone())?;
+    Columns { session, row }.get(0)
 }
 
 pub(super) async fn list(session: &Session<'_>, account: i64) -> Result<Vec<Member>, SyncError> {
@@ -158,7 +165,7 @@ async fn trim_stretch(
     let of_stretch: [&(dyn ToSql + Sync); 2] = [&account, &after];
     let guard = session.guard();
     let (begun, locked, stretch, place, devices) = join5(
-        session.execute(BEGIN),
+        session.begin(),
         session.query(&lock, &of_stretch[..1]),
         session.query(&stretch, &of_stretch),
         session.query(&place, &of_stretch[..1]),
@@ -175,11 +182,9 @@ async fn trim_stretch(
     let Authors { ids, incarnations, known, last_sequences } = &authors;
     let values: [&(dyn ToSql + Sync); 7] =
         [&account, &after, &last, ids, incarnations, known, last_sequences];
-    let (dropped, committed) =
-        join(session.query(&drop_known, &values), session.execute("COMMIT")).await;
+    let (dropped, committed) = join(session.query(&drop_known, &values), guard.commit()).await;
     let dropped = dropped?;
     committed?;
-    guard.disarm();
     let row = dropped.first().ok_or_else(|| session.wrong())?;
     let goes_on = known.iter().any(|known| *known > last);
     Ok((Columns { session, row }.uint(0)?, end.filter(|_| goes_on)))

@@ -29,8 +29,7 @@ pub(super) async fn migrate(session: &Session<'_>) -> Result<()> {
         let note = format!("INSERT INTO storex.version (version) VALUES ({number})");
         session.execute(&note).await?;
     }
-    session.execute("COMMIT").await?;
-    guard.disarm();
+    guard.commit().await?;
     Ok(())
 }
 

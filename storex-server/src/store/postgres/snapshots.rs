@@ -6,7 +6,6 @@ use storex_sync::{Cursor, Snapshot, SnapshotId, Snapshots, SyncError, Usage};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::appending::BEGIN;
 use super::database::{Result, Session};
 use super::log::PostgresLog;
 use super::members::{self, Held, LOCK};
@@ -72,11 +71,11 @@ impl Snapshots for PostgresLog {
             }
         };
         let (begun, locked, dropped, put, committed) = join5(
-            session.execute(BEGIN),
+            session.begin(),
             session.query(&lock, &values[..1]),
             drop_begun,
             session.query(&put, &values),
-            session.execute("COMMIT"),
+            guard.commit(),
         )
         .await;
         begun?;
@@ -84,7 +83,6 @@ impl Snapshots for PostgresLog {
         dropped?;
         put?;
         committed?;
-        guard.disarm();
         Ok(())
     }
 
@@ -100,7 +98,7 @@ impl Snapshots for PostgresLog {
             [&self.account, &maker.id, &maker.incarnation, &number, &pages, &position];
         let guard = session.guard();
         let (begun, locked, published, complete) = join4(
-            session.execute(BEGIN),
+            session.begin(),
             session.query(&lock, &values[..1]),
             session.query(&published, &values[..1]),
             session.query(&complete, &values),
@@ -139,12 +137,10 @@ impl Snapshots for PostgresLog {
                 [&self.account, &maker.id, &maker.incarnation, &number];
             session.query(&drop_pages, &values).await.map(drop)
         };
-        let (published, dropped, committed) =
-            join3(publishing, dropping, session.execute("COMMIT")).await;
+        let (published, dropped, committed) = join3(publishing, dropping, guard.commit()).await;
         published?;
         dropped?;
         committed?;
-        guard.disarm();
         Ok(becomes_published)
     }
 

@@ -10,7 +10,7 @@ use storex_core::{Record, Value};
 
 use super::fingerprint::truncated;
 use super::{Hash, Spot};
-use crate::bytes::write_varint;
+use crate::bytes::{write_bytes, write_varint};
 use crate::clock::Clock;
 use crate::counter::{Amount, Counter};
 use crate::field_state_code;
@@ -120,7 +120,6 @@ impl Form {
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
-        write_varint(&mut self.out, bytes.len() as u64);
-        self.out.extend(bytes);
+        write_bytes(&mut self.out, bytes);
     }
 }

@@ -3,21 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use storex_core::{
-    Batch, Collection, Filter, Key, Name, Position, Query, Record, Step, StepOutcome,
-};
+use storex_core::{Batch, Collection, Filter, Key, Name, Position, Query, Record, StepOutcome};
 
 use super::canonical::{Field, hash, needs_values};
 use super::scan::{Page, Source};
 use super::{Item, Spot, holds_tombstones};
 use crate::apply::Replica;
 use crate::clock::Clock;
-use crate::clock_rows::{clock_key, clock_position, clocks_of, columns};
+use crate::clock_rows::{clock_position, clocks_of, columns, deleted_of};
 use crate::error::{During, Result, SyncError};
-use crate::key_code;
-use crate::log::CLOCK;
+use crate::initial::pages::{Clocked, read_clocked};
 use crate::meta::{DEVICES, Devices, Numbers, read_meta};
-use crate::scope::is_marker;
 
 const DURING: &str = "reading what is compared";
 
@@ -38,8 +34,8 @@ pub(super) struct Reading<'a> {
     pub(super) collections: Vec<Common>,
 }
 
-/// An object: its key's code, its clock if it has one, and its record.
-type Found = (Vec<u8>, Option<Clock>, Record);
+/// An object: its clock if it has one, and its record.
+type Found = (Option<Clock>, Record);
 
 impl Reading<'_> {
     fn common(&self, part: usize) -> Result<&Common> {
@@ -57,18 +53,18 @@ impl Reading<'_> {
         let found = self.with_clocks(common, query, places).await?;
         let key_of = |record: &Record| Key::compound(record.values().iter().cloned());
         let last = found.last().filter(|_| found.len() == limit);
-        let next = last.map(|(_, _, record)| Spot::Row(key_of(record)));
+        let next = last.map(|(_, record)| Spot::Row(key_of(record)));
         let is_old = |clock: &Option<Clock>| {
             clock.as_ref().is_none_or(|clock| needs_values(clock, &common.fields))
         };
-        let (old, stamped): (Vec<_>, Vec<_>) = found.into_iter().partition(|it| is_old(&it.1));
+        let (old, stamped): (Vec<_>, Vec<_>) = found.into_iter().partition(|it| is_old(&it.0));
         let mut items: Vec<Item> = stamped
             .into_iter()
-            .filter_map(|(_, clock, record)| clock.map(|clock| (clock, key_of(&record))))
+            .filter_map(|(clock, record)| clock.map(|clock| (clock, key_of(&record))))
             .map(|(clock, key)| self.item(common, Spot::Row(key), &clock, None))
             .collect();
         if !old.is_empty() {
-            let keys = old.iter().map(|(_, _, record)| key_of(record)).collect();
+            let keys = old.iter().map(|(_, record)| key_of(record)).collect();
             items.extend(self.old_rows(common, keys).await?);
             items.sort_by(|a, b| a.spot.cmp(&b.spot));
         }
@@ -80,14 +76,14 @@ impl Reading<'_> {
         let collection = &common.collection;
         let query = Query::new(Name::clone(collection.name())).filter(Filter::Keys(keys));
         let found = self.with_clocks(common, query, collection.primary_key().to_vec()).await?;
-        let items = found.into_iter().map(|(_, clock, record)| {
+        let items = found.into_iter().map(|(clock, record)| {
             let clock = clock.unwrap_or_else(Clock::unstamped);
             self.item(common, Spot::Row(collection.key_of(&record)), &clock, Some(&record))
         });
         Ok(items.collect())
     }
 
-    /// What a query finds, with the clocks, read in one transaction. `key` are the places of the key's values in a record.
+    /// What a query finds, with the clocks. `key` are the places of the key's values in a record.
     async fn with_clocks(
         &self,
         common: &Common,
@@ -95,25 +91,13 @@ impl Reading<'_> {
         key: Vec<usize>,
     ) -> Result<Vec<Found>> {
         let number = common.numbers.collection;
-        let begun = Batch::new().step(read_meta(&[DEVICES])).find(query).touching([CLOCK]);
-        let places = key.clone();
-        let batch = begun.then(move |trace| {
-            let codes = trace.found(0).iter().map(|record| key_code::of(record, &places));
-            let keys = codes.map(|code| clock_key(number, code)).collect();
-            Ok(vec![Step::Find(Query::new(CLOCK).filter(Filter::Keys(keys)))])
-        });
-        let [meta, records, clocks] = self.find(batch).await?;
-        let devices = Devices::among(&meta)?;
-        // Clocks come in the order of the keys; rows older than sync have none.
-        let mut clocks = clocks.iter().peekable();
-        let with_clock = |record: Record| {
-            let code = key_code::of(&record, &key);
-            let row = clocks.next_if(|row| row.get(1).as_bytes() == Some(&code));
-            let packed = row.and_then(|row| row.get(2).as_bytes()).filter(|it| !is_marker(it));
-            let clock = packed.map(|packed| Clock::decode(packed, &devices)).transpose()?;
-            Ok((code, clock, record))
+        let (devices, read) = read_clocked(self.replica, query, number, key, DURING).await?;
+        let with_clock = |(record, packed): Clocked| {
+            let is_stamped = !packed.is_empty();
+            let clock = is_stamped.then(|| Clock::decode(&packed, &devices)).transpose()?;
+            Ok((clock, record))
         };
-        records.into_iter().map(with_clock).collect()
+        read.into_iter().map(with_clock).collect()
     }
 
     async fn tombstones(
@@ -131,14 +115,9 @@ impl Reading<'_> {
         let mut page = Page::default();
         let full = clocks.len() == limit;
         for row in clocks {
-            let (_, code, packed) = columns(&row)?;
-            let spot = Spot::Tombstone(code.to_vec());
+            let spot = Spot::Tombstone(columns(&row)?.1.to_vec());
             page.next = full.then(|| spot.clone());
-            if is_marker(packed) {
-                continue;
-            }
-            let clock = Clock::decode(packed, &devices)?;
-            if !clock.is_alive() {
+            if let Some((_, clock)) = deleted_of(&row, &devices)? {
                 page.items.push(self.item(common, spot, &clock, None));
             }
         }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use storex_core::Value;
 
-use super::super::pages::weight_of_all;
 use super::WHAT;
 use crate::clock::{Clock, LAST_LIFE};
 use crate::error::{Result, SyncError};
@@ -12,6 +11,7 @@ use crate::meta::Devices;
 use crate::pack::{Packer, Unpacker};
 use crate::parked::{Parked, WaitsFor};
 use crate::strategy::Joins;
+use crate::weight::weight_of_all;
 
 /// Room that is made for the values of a row before they are read: what a frame promises may be a lie.
 const MOST_AHEAD: usize = 64;

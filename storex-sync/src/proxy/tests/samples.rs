@@ -309,6 +309,8 @@ pub(super) fn errors() -> Vec<SyncError> {
         SyncError::NoSnapshots,
         SyncError::HoldsLess,
         SyncError::FrameTooLarge { bytes: 12, limit: 10 },
+        SyncError::BodyTooLarge { bytes: 12, limit: Some(10) },
+        SyncError::BodyTooLarge { bytes: 12, limit: None },
         SyncError::Timeout { during, after: Duration::from_millis(1500) },
         SyncError::RateLimited { retry_after: Duration::from_millis(1500) },
         SyncError::Unauthorized { reason: reason() },

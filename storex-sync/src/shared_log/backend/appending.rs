@@ -9,6 +9,7 @@ use storex_core::{
 };
 
 use super::portion::Portion;
+use super::removing::check_not_removed;
 use super::rows::{
     DEVICES, DeviceRow, IDENTITY, TRANSACTIONS, int, last_position, read_transaction,
     transaction_record, uint, written_by,
@@ -40,7 +41,8 @@ impl BackendSharedLog {
         // Most of the time nothing comes again, and there is nothing to compare.
         let mut compared = Compared::default();
         loop {
-            let last = self.append_compared(device, &transactions, compared.clone()).await?;
+            let append = || self.append_compared(device, &transactions, compared.clone());
+            let last = self.in_a_log(append).await?;
             let repeated = log_rules::repeated(&transactions, last);
             if repeated.len() <= compared.count {
                 return Ok(());
@@ -57,12 +59,14 @@ impl BackendSharedLog {
         compared: Compared,
     ) -> Result<u64> {
         let look = Batch::new()
+            .find(self.find_identity())
             .find(DeviceRow::find(&self.name, device))
             .find(last_position(&self.name))
             .touching([IDENTITY]);
         let (log, runtime) = (Name::clone(&self.name), Arc::clone(self.storage.runtime()));
         let transactions = Arc::clone(transactions);
         let decide = move |trace: &Trace| {
+            check_not_removed(trace.found(2))?;
             let known =
                 trace.found(1).first().map_or(Ok(DeviceRow::new(device)), DeviceRow::read)?;
             let end = trace.found(0).first().map_or(Ok(0), |row| uint(row.get(0)))?;
@@ -106,7 +110,7 @@ impl BackendSharedLog {
 
 /// The number of the device's last transaction, as the batch has found it.
 fn last_before(outcome: &BatchOutcome) -> Result<u64> {
-    let rows = match outcome.of_step(0).next().map(|executed| &executed.outcome) {
+    let rows = match outcome.of_step(1).next().map(|executed| &executed.outcome) {
         Some(StepOutcome::Found(rows)) => rows.as_slice(),
         _ => &[],
     };

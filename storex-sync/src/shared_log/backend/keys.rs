@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use storex_core::{Batch, Direction, Filter, Key, Name, Query, Record, Step, Trace, Value};
 
 use super::BackendSharedLog;
+use super::removing::check_not_removed;
 use super::rows::{KEYS, of_log, wrong};
 use crate::error::{During, Result, SyncError};
 use crate::shared_log::{SealedKeyName, SealedKeys};
@@ -23,6 +24,7 @@ fn find(log: &str, name: SealedKeyName) -> Query {
 }
 
 fn put_steps(trace: &Trace, log: &str, name: SealedKeyName, item: &[u8]) -> Result<Vec<Step>> {
+    check_not_removed(trace.found(1))?;
     match trace.found(0).first() {
         Some(there) if there.get(2).as_bytes() == Some(item) => Ok(Vec::new()),
         Some(_) => Err(SyncError::KeyExists { name }),
@@ -52,9 +54,16 @@ impl SealedKeys for BackendSharedLog {
     }
 
     async fn put(&self, name: SealedKeyName, bytes: &[u8]) -> Result<()> {
-        let (log, item): (_, Arc<[u8]>) = (Name::clone(&self.name), bytes.into());
-        let decide = move |trace: &Trace| put_steps(trace, &log, name, &item);
-        let look = Batch::new().find(find(&self.name, name)).touching([KEYS]);
-        self.execute_then(look, WRITING, decide).await.map(drop)
+        let bytes: Arc<[u8]> = bytes.into();
+        let put = async || {
+            let (log, item) = (Name::clone(&self.name), Arc::clone(&bytes));
+            let decide = move |trace: &Trace| put_steps(trace, &log, name, &item);
+            let look = Batch::new()
+                .find(self.find_identity())
+                .find(find(&self.name, name))
+                .touching([KEYS]);
+            self.execute_then(look, WRITING, decide).await.map(drop)
+        };
+        self.in_a_log(put).await
     }
 }

@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use storex_core::{
-    Backend, Batch, Definition, Direction, Error, Name, Query, Registry, Runtime, Step, Storage,
-    Value, field,
+    Backend, Definition, Direction, Error, Name, Query, Registry, Runtime, Storage, Value, field,
 };
 
 use super::BackendSharedLog;
-use super::rows::{
-    DEVICES, IDENTITY, KEYS, SNAPSHOT, SNAPSHOT_PAGES, TRANSACTIONS, collections, of_log, wrong,
-};
+use super::rows::{IDENTITY, collections, wrong};
 use crate::error::{During, Result};
 
 /// Many shared logs, each with a name, in one storex database: those of a server's users, say.
@@ -123,19 +120,13 @@ impl BackendSharedLogs {
     /// Removes a log with all that is in it. Under its name there may be another one later; who was at this one is told so
     /// ([`SyncError::LogReplaced`](crate::SyncError::LogReplaced)). One that was never made is passed over.
     ///
+    /// For everybody it is gone at once; what was in it is deleted in pieces, so that others write meanwhile. Dropped while it waits, the
+    /// removal is finished by whoever removes it again, or comes to the log of this name.
+    ///
     /// # Errors
-    /// [`SyncError::Storage`](crate::SyncError::Storage); nothing was removed then.
+    /// [`SyncError::Storage`](crate::SyncError::Storage); it is whole then, or gone and not yet deleted.
     pub async fn remove(&self, name: &str) -> Result<()> {
-        let drop =
-            |collection: &str| Step::Delete { collection: collection.into(), filter: of_log(name) };
-        let batch = Batch::new()
-            .delete(IDENTITY, field("name").eq(name))
-            .step(drop(TRANSACTIONS))
-            .step(drop(DEVICES))
-            .step(drop(SNAPSHOT))
-            .step(drop(SNAPSHOT_PAGES))
-            .step(drop(KEYS));
-        self.storage.execute(batch).await.during("removing a shared log").map(|_| ())
+        self.log(name).remove().await
     }
 
     /// Closes the database.

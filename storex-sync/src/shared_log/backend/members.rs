@@ -1,18 +1,25 @@
 //! Who the transactions are kept for, and what need not be kept.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use storex_core::{
     Batch, Changes, Direction, Filter, Name, OnConflict, Query, Step, StepOutcome, Trace, field,
 };
 
-use super::rows::{DEVICES, DeviceRow, IDENTITY, TRANSACTIONS, for_reader, int, uint, written_by};
+use super::removing::check_not_removed;
+use super::rows::{
+    DEVICES, DeviceRow, IDENTITY, TRANSACTIONS, for_reader, int, of_log, uint, written_by,
+};
 use super::snapshots::{find_published, position_among};
 use super::{BackendSharedLog, make};
 use crate::error::{During, Result, abort};
 use crate::log_rules::known_to_all;
 use crate::shared_log::{Member, Trimmed};
 use crate::stamp::Device;
+
+/// How many transactions are looked at, and dropped if all members have them, at once.
+const STRETCH: u64 = 2000;
 
 impl BackendSharedLog {
     /// Makes a device a member that has acknowledged this position at least, and the log, when it is not there.
@@ -22,9 +29,17 @@ impl BackendSharedLog {
         position: u64,
         during: &'static str,
     ) -> Result<()> {
-        let look = Batch::new().find(DeviceRow::find(&self.name, device)).touching([IDENTITY]);
+        self.in_a_log(|| self.admit_once(device, position, during)).await
+    }
+
+    async fn admit_once(&self, device: Device, position: u64, during: &'static str) -> Result<()> {
+        let look = Batch::new()
+            .find(self.find_identity())
+            .find(DeviceRow::find(&self.name, device))
+            .touching([IDENTITY]);
         let (log, runtime) = (Name::clone(&self.name), Arc::clone(self.storage.runtime()));
         let decide = move |trace: &Trace| {
+            check_not_removed(trace.found(1))?;
             let known = trace.found(0).first().map(DeviceRow::read).transpose()?;
             let is_known = known.is_some();
             let known = known.unwrap_or(DeviceRow::new(device));
@@ -43,10 +58,15 @@ impl BackendSharedLog {
         self.execute_then(look, during, decide).await.map(|_| ())
     }
 
-    pub(super) async fn expel(&self, device: Device) -> Result<()> {
-        let member = Changes::new().set("member", false);
-        let batch = Batch::new().update(DEVICES, DeviceRow::only(&self.name, device), member);
-        self.storage.execute(batch).await.during("dismissing the device").map(|_| ())
+    /// Tells whether it was a member.
+    pub(super) async fn expel(&self, device: Device) -> Result<bool> {
+        let member = DeviceRow::only(&self.name, device).and(field("member").eq(true));
+        let batch = Batch::new().update(DEVICES, member, Changes::new().set("member", false));
+        let outcome = self.storage.execute(batch).await.during("dismissing the device")?;
+        Ok(outcome.executed().iter().any(|executed| match &executed.outcome {
+            StepOutcome::Updated { keys, .. } => !keys.is_empty(),
+            _ => false,
+        }))
     }
 
     pub(super) async fn list_members(&self) -> Result<Vec<Member>> {
@@ -67,20 +87,46 @@ impl BackendSharedLog {
         Ok(members)
     }
 
-    /// In one transaction, so that nobody becomes a member between the look and the deletion.
+    /// In stretches, each of them a transaction: so nobody waits for long, and nobody becomes a member between the look and the deletion.
     pub(super) async fn drop_what_all_know(&self) -> Result<Trimmed> {
+        let (mut trimmed, mut after) = (Trimmed::default(), Some(0));
+        while let Some(position) = after {
+            let (dropped, next) = self.trim_stretch(position).await?;
+            trimmed.transactions += dropped;
+            after = next;
+        }
+        Ok(trimmed)
+    }
+
+    /// Tells how many were dropped, and where the next stretch begins.
+    async fn trim_stretch(&self, after: u64) -> Result<(u64, Option<u64>)> {
+        let during = "trimming the shared log";
+        let stretch = Query::new(TRANSACTIONS)
+            .filter(of_log(&self.name).and(field("position").gt(int(after))))
+            .order_by("position", Direction::Ascending)
+            .offset(STRETCH - 1)
+            .limit(1)
+            .select(["position"]);
+        let end = self.storage.find(stretch).await.during(during)?;
+        let end = end.first().map(|row| uint(row.get(0))).transpose()?;
         let look = Batch::new()
             .find(find_published(&self.name))
             .find(DeviceRow::find_all(&self.name))
             .touching([TRANSACTIONS]);
-        let log = Name::clone(&self.name);
-        let decide = move |trace: &Trace| find_droppable(trace, &log);
-        let outcome = self.execute_then(look, "trimming the shared log", decide).await?;
+        let goes_on = Arc::new(AtomicBool::new(false));
+        let (log, told) = (Name::clone(&self.name), Arc::clone(&goes_on));
+        let last = end.unwrap_or(u64::MAX);
+        let decide = move |trace: &Trace| {
+            let (steps, more) = find_droppable(trace, &log, last)?;
+            told.store(more, Ordering::SeqCst);
+            Ok(steps)
+        };
+        let outcome = self.execute_then(look, during, decide).await?;
         let dropped = outcome.executed().iter().map(|executed| match &executed.outcome {
             StepOutcome::Deleted { keys } => keys.len() as u64,
             _ => 0,
         });
-        Ok(Trimmed { transactions: dropped.sum() })
+        Ok((dropped.sum(), end.filter(|_| goes_on.load(Ordering::SeqCst))))
     }
 }
 
@@ -101,13 +147,16 @@ pub(super) fn droppable(
     written_by(log, row.device).and(known).and(not_last)
 }
 
-/// Looks for the last transaction of each device that may be dropped.
-fn find_droppable(trace: &Trace, log: &Name) -> Result<Vec<Step>> {
+/// Looks for the last transaction of each device that may be dropped, up to a position; and whether others behind that may be.
+fn find_droppable(trace: &Trace, log: &Name, last: u64) -> Result<(Vec<Step>, bool)> {
     let rows = trace.found(0).iter().map(DeviceRow::read).collect::<Result<Vec<_>>>()?;
     let in_snapshot = position_among(trace.found(1))?;
     let members = members_among(&rows);
+    let known = |row: &DeviceRow| known_to_all(&members, row.device).min(in_snapshot);
+    let goes_on = rows.iter().any(|row| known(row) > last);
+    let up_to = in_snapshot.min(last);
     let droppable: Vec<(Device, Filter)> =
-        rows.iter().map(|row| (row.device, droppable(log, row, &members, in_snapshot))).collect();
+        rows.iter().map(|row| (row.device, droppable(log, row, &members, up_to))).collect();
     let mut steps: Vec<Step> = droppable
         .iter()
         .map(|(_, filter)| {
@@ -121,7 +170,7 @@ fn find_droppable(trace: &Trace, log: &Name) -> Result<Vec<Step>> {
     steps.push(Step::then(move |trace| {
         drop_found(trace, &log, &droppable).map_err(|error| abort(&error))
     }));
-    Ok(steps)
+    Ok((steps, goes_on))
 }
 
 /// Drops what was found, and notes up to where.

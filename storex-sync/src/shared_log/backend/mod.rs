@@ -5,6 +5,7 @@ mod keys;
 mod logs;
 mod members;
 mod portion;
+mod removing;
 mod rows;
 mod snapshots;
 
@@ -26,6 +27,7 @@ use crate::failure::Failure;
 use crate::log_rules::check_floor;
 use crate::stamp::Device;
 use portion::Portion;
+use removing::is_removed;
 use rows::{
     DeviceRow, IDENTITY, TRANSACTIONS, for_reader, last_position, position_of, read_transaction,
     uint,
@@ -33,6 +35,8 @@ use rows::{
 
 /// The name of a log that is alone in its database.
 const ALONE: &str = "log";
+
+const READING: &str = "reading the shared log";
 
 /// What a read finds.
 struct Rows {
@@ -76,6 +80,7 @@ impl BackendSharedLog {
         if let Some(id) = self.known_id(during).await? {
             return Ok(id);
         }
+        self.finish_removal().await?;
         let make = Batch::new().step(make(&self.name, &**self.storage.runtime()));
         self.storage.execute(make).await.during(during)?;
         let id = self.known_id(during).await?;
@@ -98,6 +103,16 @@ impl BackendSharedLog {
         self.storage.close().await.during("closing the shared log")
     }
 
+    /// Does something again that has found the log being removed, which is finished first.
+    async fn in_a_log<T, F: Future<Output = Result<T>>>(&self, work: impl Fn() -> F) -> Result<T> {
+        loop {
+            match work().await {
+                Err(SyncError::LogReplaced) => self.finish_removal().await?,
+                result => return result,
+            }
+        }
+    }
+
     /// Executes a batch, then what is decided from what it has found, in one transaction. An error of the decision is the
     /// error; nothing is written then.
     async fn execute_then(
@@ -114,8 +129,7 @@ impl BackendSharedLog {
 
     /// The position of the last transaction.
     async fn end(&self) -> Result<u64> {
-        let last =
-            self.storage.find(last_position(&self.name)).await.during("reading the shared log")?;
+        let last = self.storage.find(last_position(&self.name)).await.during(READING)?;
         last.first().map_or(Ok(0), |row| uint(row.get(0)))
     }
 
@@ -127,7 +141,7 @@ impl BackendSharedLog {
                 .filter(for_reader(&self.name, reader, position))
                 .order_by("position", Direction::Ascending)
                 .limit(portion.rows());
-            let rows = self.storage.find(query).await.during("reading the shared log")?;
+            let rows = self.storage.find(query).await.during(READING)?;
             let is_end = (rows.len() as u64) < portion.rows();
             for row in rows {
                 let (at, transaction) = (position_of(&row)?, read_transaction(row)?);
@@ -144,6 +158,27 @@ impl BackendSharedLog {
             }
             portion.grow(limit.saturating_sub(bytes));
         }
+    }
+
+    /// `None`: there is no log, or what is left of one that is being removed.
+    async fn read_once(&self, reader: Device, position: u64, limit: usize) -> Result<Option<Page>> {
+        // Before the rows: what is in front of it and not among them is the reader's own.
+        let end = self.end().await?;
+        if position > end {
+            // A database that was put back to an older state has not come to where the reader was.
+            return Err(SyncError::LogReplaced);
+        }
+        let Rows { transactions, position: last, more } = match position == end {
+            true => Rows { transactions: Vec::new(), position, more: false },
+            false => self.rows_for(reader, position, limit).await?,
+        };
+        let place = if more { last } else { last.max(end) };
+        // After the rows: what is trimmed between the two would be missing without a word.
+        let own = self.check_place(reader, position).await?;
+        // Last: a log that was put back meanwhile is noticed.
+        let Some(log) = self.known_id(READING).await? else { return Ok(None) };
+        let (cursor, missing) = (Cursor::at(place), Vec::new());
+        Ok(Some(Page { log, transactions, cursor, more, own, missing }))
     }
 
     /// Refuses a reader that has missed what was trimmed; tells the number of its own last transaction.
@@ -168,9 +203,9 @@ fn new_identity(log: &str, runtime: &dyn Runtime) -> Record {
     Record::new(vec![Value::from(log), Value::Bytes(id.to_vec())])
 }
 
-/// `None`: the log was never made.
+/// `None`: the log was never made, or is being removed.
 fn identity_among(rows: &[Record]) -> Result<Option<LogId>> {
-    let Some(row) = rows.first() else { return Ok(None) };
+    let Some(row) = rows.first().filter(|_| !is_removed(rows)) else { return Ok(None) };
     let id = row.get(1).as_bytes().and_then(|id| id.try_into().ok()).map(LogId);
     id.map(Some).ok_or_else(|| SyncError::corrupt("the shared log", "its identity is none"))
 }
@@ -190,23 +225,12 @@ impl SharedSyncLog for BackendSharedLog {
 
     async fn read(&self, reader: Device, after: &Cursor, limit: usize) -> Result<Page> {
         let position = after.position()?;
-        // Before the rows: what is in front of it and not among them is the reader's own.
-        let end = self.end().await?;
-        if position > end {
-            // A database that was put back to an older state has not come to where the reader was.
-            return Err(SyncError::LogReplaced);
+        loop {
+            if let Some(page) = self.read_once(reader, position, limit).await? {
+                return Ok(page);
+            }
+            self.id(READING).await?;
         }
-        let Rows { transactions, position: last, more } = match position == end {
-            true => Rows { transactions: Vec::new(), position, more: false },
-            false => self.rows_for(reader, position, limit).await?,
-        };
-        let place = if more { last } else { last.max(end) };
-        // After the rows: what is trimmed between the two would be missing without a word.
-        let own = self.check_place(reader, position).await?;
-        // Last: a log that was put back meanwhile is noticed.
-        let log = self.id("reading the shared log").await?;
-        let (cursor, missing) = (Cursor::at(place), Vec::new());
-        Ok(Page { log, transactions, cursor, more, own, missing })
     }
 
     async fn acknowledge(&self, reader: Device, cursor: &Cursor) -> Result<()> {
@@ -244,7 +268,7 @@ impl SharedSyncLog for BackendSharedLog {
         self.list_members().await
     }
 
-    async fn dismiss(&self, device: Device) -> Result<()> {
+    async fn dismiss(&self, device: Device) -> Result<bool> {
         self.expel(device).await
     }
 

@@ -11,6 +11,7 @@ use storex_core::{
 
 use super::BackendSharedLog;
 use super::members::{droppable, members_among};
+use super::removing::check_not_removed;
 use super::rows::{
     DEVICES, DeviceRow, SNAPSHOT, SNAPSHOT_PAGES, TRANSACTIONS, device, int, of_log, uint, wrong,
 };
@@ -86,6 +87,7 @@ fn put_steps(
     page: u64,
     bytes: &[u8],
 ) -> Result<Vec<Step>> {
+    check_not_removed(trace.found(1))?;
     let published = published_among(trace.found(0))?.map(|published| published.id);
     if published == Some(id) {
         return Ok(Vec::new());
@@ -108,6 +110,7 @@ fn put_steps(
 /// The steps that publish a snapshot or give it up, and which of the two.
 fn publish_steps(trace: &Trace, log: &str, snapshot: &Snapshot) -> Result<(Vec<Step>, bool)> {
     let position = snapshot.place.position()?;
+    check_not_removed(trace.found(3))?;
     let published = published_among(trace.found(2))?;
     if published.as_ref().is_some_and(|published| published.id == snapshot.id) {
         return Ok((Vec::new(), true));
@@ -127,21 +130,13 @@ fn publish_steps(trace: &Trace, log: &str, snapshot: &Snapshot) -> Result<(Vec<S
     Ok((steps, true))
 }
 
-#[cfg_attr(not(target_family = "wasm"), async_trait)]
-#[cfg_attr(target_family = "wasm", async_trait(?Send))]
-impl Snapshots for BackendSharedLog {
-    async fn put_page(&self, id: SnapshotId, page: u64, bytes: &[u8]) -> Result<()> {
-        let look = Batch::new().find(find_published(&self.name)).touching([SNAPSHOT_PAGES]);
-        let (log, bytes): (_, Arc<[u8]>) = (Name::clone(&self.name), bytes.into());
-        let decide = move |trace: &Trace| put_steps(trace, &log, id, page, &bytes);
-        self.execute_then(look, WRITING, decide).await.map(drop)
-    }
-
-    async fn publish(&self, snapshot: &Snapshot) -> Result<bool> {
+impl BackendSharedLog {
+    async fn publish_once(&self, snapshot: &Snapshot) -> Result<bool> {
         let position = snapshot.place.position()?;
         let pages = pages_of(&self.name, snapshot.id).and(field("page").lt(int(snapshot.pages)));
         let above = of_log(&self.name).and(field("floor").gt(int(position)));
         let look = Batch::new()
+            .find(self.find_identity())
             .find(find_published(&self.name))
             .find(Query::new(DEVICES).filter(above).limit(1))
             .find(Query::new(SNAPSHOT_PAGES).filter(pages).select(["page"]));
@@ -150,6 +145,28 @@ impl Snapshots for BackendSharedLog {
         let decide = deciding(log, snapshot.clone(), Arc::clone(&is_published));
         self.execute_then(look, WRITING, decide).await?;
         Ok(is_published.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg_attr(not(target_family = "wasm"), async_trait)]
+#[cfg_attr(target_family = "wasm", async_trait(?Send))]
+impl Snapshots for BackendSharedLog {
+    async fn put_page(&self, id: SnapshotId, page: u64, bytes: &[u8]) -> Result<()> {
+        let bytes: Arc<[u8]> = bytes.into();
+        let put = async || {
+            let look = Batch::new()
+                .find(self.find_identity())
+                .find(find_published(&self.name))
+                .touching([SNAPSHOT_PAGES]);
+            let (log, bytes) = (Name::clone(&self.name), Arc::clone(&bytes));
+            let decide = move |trace: &Trace| put_steps(trace, &log, id, page, &bytes);
+            self.execute_then(look, WRITING, decide).await.map(drop)
+        };
+        self.in_a_log(put).await
+    }
+
+    async fn publish(&self, snapshot: &Snapshot) -> Result<bool> {
+        self.in_a_log(|| self.publish_once(snapshot)).await
     }
 
     async fn published(&self) -> Result<Option<Snapshot>> {

@@ -209,9 +209,8 @@ impl SharedSyncLog for MemorySharedLog {
         Ok(state.members.iter().map(member).collect())
     }
 
-    async fn dismiss(&self, device: Device) -> Result<()> {
-        self.lock().members.remove(&device);
-        Ok(())
+    async fn dismiss(&self, device: Device) -> Result<bool> {
+        Ok(self.lock().members.remove(&device).is_some())
     }
 
     async fn reidentify(&self, known: LogId) -> Result<LogId> {

@@ -230,8 +230,12 @@ impl SharedSyncLog for ObjectSharedLog {
         Ok(members)
     }
 
-    async fn dismiss(&self, device: Device) -> Result<()> {
-        self.objects.delete(Name::Member(device), "dismissing the device").await
+    async fn dismiss(&self, device: Device) -> Result<bool> {
+        let is_member = self.objects.list().await?.members.contains(&device);
+        if is_member {
+            self.objects.delete(Name::Member(device), "dismissing the device").await?;
+        }
+        Ok(is_member)
     }
 
     async fn reidentify(&self, known: LogId) -> Result<LogId> {

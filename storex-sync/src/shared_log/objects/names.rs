@@ -7,6 +7,7 @@
 //! floors/<device>/<number>                      the device's transactions below this number may be gone
 //! snapshots/<device>/<number>/<page>            a page of a snapshot that the device has made; written once
 //! snapshots/<device>/<number>/manifest          the snapshot is whole; written last
+//! snapshots/<device>/<number>/given-up          the snapshot was not published, and its pages are being deleted
 //! keys/<name>-<checksum>                        a sealed key; written once
 //! ```
 //!
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::vector::Vector;
+use crate::hex::{Hex, unhex_array};
 use crate::shared_log::{LogId, SealedKeyName, SnapshotId};
 use crate::stamp::Device;
 
@@ -23,6 +25,7 @@ const LOG: &str = "log";
 const SEGMENTS: &str = "segments";
 const SNAPSHOTS: &str = "snapshots";
 const MANIFEST: &str = "manifest";
+const GIVEN_UP: &str = "given-up";
 /// What the names of sealed keys begin with.
 pub(super) const KEYS: &str = "keys";
 
@@ -38,6 +41,7 @@ pub(super) enum Name {
     Floor(Device, u64),
     SnapshotPage(SnapshotId, u64),
     Manifest(SnapshotId),
+    GivenUp(SnapshotId),
     /// With a checksum of the contents.
     Key(SealedKeyName, u64),
 }
@@ -82,14 +86,6 @@ impl fmt::Display for OfDevice {
     }
 }
 
-struct Hex<'a>(&'a [u8; 16]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -107,6 +103,9 @@ impl fmt::Display for Name {
             Self::Manifest(SnapshotId { maker, number }) => {
                 write!(f, "{}/{number:016x}/{MANIFEST}", snapshots_of(*maker))
             }
+            Self::GivenUp(SnapshotId { maker, number }) => {
+                write!(f, "{}/{number:016x}/{GIVEN_UP}", snapshots_of(*maker))
+            }
             Self::Key(name, checksum) => write!(f, "{KEYS}/{name}-{checksum:016x}"),
         }
     }
@@ -119,14 +118,14 @@ impl Name {
         let name = match parts.as_slice() {
             [LOG, name] => {
                 let (created, id) = name.split_once('-')?;
-                Self::Log { created: created.parse().ok()?, id: LogId(parse_hex(id)?) }
+                Self::Log { created: created.parse().ok()?, id: LogId(unhex_array(id)?) }
             }
             ["members", device] => Self::Member(parse_device(device)?),
             ["floors", device, number] => Self::Floor(parse_device(device)?, number.parse().ok()?),
             [KEYS, name] => {
                 let (name, checksum) = name.split_once('-')?;
                 let checksum = u64::from_str_radix(checksum, 16).ok()?;
-                Self::Key(SealedKeyName(parse_hex(name)?), checksum)
+                Self::Key(SealedKeyName(unhex_array(name)?), checksum)
             }
             [SEGMENTS, device, name] => {
                 let mut numbers = name.splitn(3, '-');
@@ -142,6 +141,7 @@ impl Name {
                 let id = SnapshotId { maker: parse_device(maker)?, number };
                 match *name {
                     MANIFEST => Self::Manifest(id),
+                    GIVEN_UP => Self::GivenUp(id),
                     page => Self::SnapshotPage(id, page.parse().ok()?),
                 }
             }
@@ -154,12 +154,7 @@ impl Name {
 
 fn parse_device(text: &str) -> Option<Device> {
     let (id, incarnation) = text.split_once('-')?;
-    Some(Device { id: parse_hex(id)?, incarnation: incarnation.parse().ok()? })
-}
-
-fn parse_hex(text: &str) -> Option<[u8; 16]> {
-    let number = u128::from_str_radix(text, 16).ok()?;
-    (text.len() == 32).then(|| number.to_be_bytes())
+    Some(Device { id: unhex_array(id)?, incarnation: incarnation.parse().ok()? })
 }
 
 /// The objects of a log.
@@ -180,6 +175,7 @@ pub(super) struct Listing {
 pub(super) struct SnapshotObjects {
     pub(super) pages: BTreeSet<u64>,
     pub(super) manifest: bool,
+    pub(super) given_up: bool,
 }
 
 impl SnapshotObjects {
@@ -209,6 +205,7 @@ impl Listing {
                     listing.snapshots.entry(id).or_default().pages.insert(page);
                 }
                 Name::Manifest(id) => listing.snapshots.entry(id).or_default().manifest = true,
+                Name::GivenUp(id) => listing.snapshots.entry(id).or_default().given_up = true,
                 Name::Key(name, checksum) => {
                     listing.keys.insert((name, checksum));
                 }
@@ -317,6 +314,7 @@ mod tests {
             Name::Floor(device, 12),
             Name::SnapshotPage(SnapshotId { maker: device, number: 0xfe }, 12),
             Name::Manifest(SnapshotId { maker: device, number: u64::MAX }),
+            Name::GivenUp(SnapshotId { maker: device, number: 1 }),
             Name::Key(SealedKeyName([0x1c; 16]), 0xfe),
         ] {
             assert_eq!(Name::parse(&name.to_string()), Some(name));

@@ -6,7 +6,7 @@
 
 use super::names::Segment;
 use super::vector::Vector;
-use crate::bytes::{Reader, checksum, write_varint};
+use crate::bytes::{Reader, checksum, write_bytes, write_varint};
 use crate::error::{Result, SyncError};
 use crate::shared_log::{Cursor, SealedTransaction};
 
@@ -40,8 +40,7 @@ pub(super) fn write_segment(transactions: &[SealedTransaction]) -> Option<(Segme
     let mut bytes = SEGMENT.to_vec();
     bytes.push(VERSION);
     for transaction in transactions {
-        write_varint(&mut bytes, transaction.payload.len() as u64);
-        bytes.extend_from_slice(&transaction.payload);
+        write_bytes(&mut bytes, &transaction.payload);
     }
     let (device, first, count) = (first.device, first.sequence, transactions.len() as u64);
     let mut segment = Segment { device, first, count, checksum: 0 };
@@ -63,8 +62,7 @@ pub(super) fn read_segment(
     let mut transactions = Vec::new();
     let mut sequence = segment.first;
     while !reader.is_empty() {
-        let len = reader.varint_usize()?;
-        let payload = reader.take(len)?.to_vec();
+        let payload = reader.bytes()?.to_vec();
         transactions.push(SealedTransaction { device: segment.device, sequence, payload });
         sequence = sequence.saturating_add(1);
     }

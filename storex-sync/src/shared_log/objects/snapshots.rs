@@ -3,6 +3,10 @@
 //! There is no lock, so several may be there at once: made at the same time, or not yet arrived whole. The one counts that
 //! is whole and furthest on. Who publishes drops those that are not as far, pages first: what is left when that is cut short
 //! still has its manifest, and the next one finds it.
+//!
+//! What was not published may be published at the moment at which it is dropped. So who drops it says so first and then looks whether
+//! there is a manifest, and who publishes it writes the manifest first and then looks whether somebody drops it: one of the two, at least,
+//! sees the other, and leaves it.
 
 use async_trait::async_trait;
 
@@ -12,7 +16,7 @@ use super::segment::{Manifest, write_manifest};
 use super::store::Objects;
 use super::trimming::count_droppable;
 use super::vector::Vector;
-use crate::error::Result;
+use crate::error::{Result, SyncError};
 use crate::shared_log::{Snapshot, SnapshotId, Snapshots, Usage};
 
 const WRITING: &str = "writing a snapshot into the shared log";
@@ -64,10 +68,35 @@ impl ObjectSharedLog {
         for page in &there.pages {
             self.objects.delete(Name::SnapshotPage(id, *page), WRITING).await?;
         }
-        match there.manifest {
-            true => self.objects.delete(Name::Manifest(id), WRITING).await,
+        if there.manifest {
+            self.objects.delete(Name::Manifest(id), WRITING).await?;
+        }
+        match there.given_up {
+            true => self.objects.delete(Name::GivenUp(id), WRITING).await,
             false => Ok(()),
         }
+    }
+
+    /// Drops a snapshot that was not published, unless it is published at this moment.
+    async fn give_up(&self, id: SnapshotId) -> Result<()> {
+        self.objects.mark(Name::GivenUp(id), WRITING).await?;
+        let listing = self.objects.list_snapshots(id.maker).await?;
+        match listing.snapshots.get(&id) {
+            Some(there) if !there.manifest => self.drop_snapshot(id, there).await,
+            _ => self.objects.delete(Name::GivenUp(id), WRITING).await,
+        }
+    }
+
+    /// Makes it visible. `false`: somebody has dropped it meanwhile, or does so now.
+    async fn show(&self, id: SnapshotId, manifest: &Manifest) -> Result<bool> {
+        self.objects.put(Name::Manifest(id), write_manifest(manifest), WRITING).await?;
+        let listing = self.objects.list_snapshots(id.maker).await?;
+        let there = listing.snapshots.get(&id);
+        if there.is_some_and(|there| !there.given_up && there.is_whole(manifest.pages)) {
+            return Ok(true);
+        }
+        self.objects.delete(Name::Manifest(id), WRITING).await?;
+        Ok(false)
     }
 }
 
@@ -81,7 +110,7 @@ impl Snapshots for ObjectSharedLog {
                     return Ok(());
                 }
                 if known != id && !there.manifest {
-                    self.drop_snapshot(known, &there).await?;
+                    self.give_up(known).await?;
                 }
             }
         }
@@ -97,20 +126,28 @@ impl Snapshots for ObjectSharedLog {
         let later = best.as_ref().is_some_and(|(best, known)| {
             best != id && known.place.transactions() > manifest.place.transactions()
         });
-        if later || !there.is_whole(*pages) || !listing.follows(&manifest.place) {
+        let is_dropped = there.given_up && !there.manifest;
+        if later || is_dropped || !there.is_whole(*pages) || !listing.follows(&manifest.place) {
             self.drop_snapshot(*id, there).await?;
             return Ok(false);
         }
-        if !there.manifest {
-            self.objects.put(Name::Manifest(*id), write_manifest(&manifest), WRITING).await?;
+        let is_new = !there.manifest;
+        if !is_new && there.given_up {
+            let reason = "another program of this device looks at the snapshot".to_owned();
+            return Err(SyncError::Transport { during: WRITING, reason });
+        }
+        if is_new && !self.show(*id, &manifest).await? {
+            return Ok(false);
         }
         let best = best.map(|(id, manifest)| (id, Some(manifest)));
         for (other, known) in best.into_iter().chain(others).filter(|(other, _)| other != id) {
-            // One that is further on may not have arrived whole yet, and so may one of another device that cannot be read.
-            let may_be_further = known.map_or(other.maker != id.maker, |known| {
-                known.place.transactions() > manifest.place.transactions()
+            // One that is further on may not have arrived whole yet, and so may one of another device that cannot be read. Of two at the
+            // same place the new one stays; two that are published once more at the same moment must not drop each other.
+            let stays = known.map_or(other.maker != id.maker, |known| {
+                let (theirs, own) = (known.place.transactions(), manifest.place.transactions());
+                theirs > own || (theirs == own && !is_new)
             });
-            if let (false, Some(there)) = (may_be_further, listing.snapshots.get(&other)) {
+            if let (false, Some(there)) = (stays, listing.snapshots.get(&other)) {
                 self.drop_snapshot(other, there).await?;
             }
         }

@@ -1,6 +1,6 @@
 //! The members of a log, and their dismissal.
 
-use storex_sync::{Cursor, Member, SharedSyncLog};
+use storex_sync::{Cursor, Device, Member, SharedSyncLog};
 
 use super::{LogHarness, catch_up, device, read_all, transactions};
 
@@ -60,8 +60,9 @@ pub async fn a_dismissed_device_is_none(harness: LogHarness) {
     log.register(device(1)).await.unwrap();
     log.register(device(2)).await.unwrap();
     log.append(&transactions(device(2), 1..=2)).await.unwrap();
-    log.dismiss(device(2)).await.unwrap();
+    assert!(log.dismiss(device(2)).await.unwrap());
     assert_eq!(members(&*log).await, [member(1, 2)]);
+    assert!(!log.dismiss(device(2)).await.unwrap(), "it is none any more");
     let (read, _) = read_all(&*log, device(1), Cursor::default(), 1 << 20).await;
     assert_eq!(read, transactions(device(2), 1..=2), "what it wrote stays");
 }
@@ -85,10 +86,15 @@ pub async fn a_dismissed_device_comes_back_by_acknowledging(harness: LogHarness)
     assert_eq!(members(&*log).await, [member(1, 0)]);
 }
 
-pub async fn dismissing_a_stranger_is_passed_over(harness: LogHarness) {
+pub async fn that_a_stranger_is_none_is_told(harness: LogHarness) {
     let log = harness.log().await;
+    assert!(!log.dismiss(device(2)).await.unwrap(), "nobody was ever there");
     log.register(device(1)).await.unwrap();
-    log.dismiss(device(2)).await.unwrap();
-    log.dismiss(device(2)).await.unwrap();
-    assert_eq!(members(&*log).await, [member(1, 0)]);
+    log.append(&transactions(device(2), 1..=1)).await.unwrap();
+    for _ in 0..2 {
+        assert!(!log.dismiss(device(2)).await.unwrap(), "it has written, and is no member");
+    }
+    let other = Device { incarnation: 1, ..device(1) };
+    assert!(!log.dismiss(other).await.unwrap(), "another incarnation is another device");
+    assert_eq!(members(&*log).await, [member(1, 1)]);
 }

@@ -294,7 +294,7 @@ macro_rules! shared_log_conformance {
                 a_dismissed_device_is_none
                 a_dismissed_device_comes_back_by_registering
                 a_dismissed_device_comes_back_by_acknowledging
-                dismissing_a_stranger_is_passed_over
+                that_a_stranger_is_none_is_told
             }
             news {
                 they_wake_who_waits
