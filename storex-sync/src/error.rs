@@ -331,8 +331,8 @@ pub enum SyncError {
         "the keys were changed in two ways at once, and nobody can tell which one counts: enter the new passphrase (`EncryptedSharedLog::unlock`), have another device hand over its keys (`learn`), or change them again (`rotate`)"
     )]
     RivalKeys,
-    /// Something in the shared log was not encrypted by a device that has its key: it is damaged, was forged, or was put there without
-    /// encryption. Nothing of it was applied.
+    /// Something in the shared log or the blob store was not encrypted by a device that has its key: it is damaged, was forged, or was put
+    /// there without encryption. Nothing of it was applied, or kept.
     #[error("{what} cannot be decrypted: {reason}")]
     NotAuthentic {
         /// What it is, with its device and number.

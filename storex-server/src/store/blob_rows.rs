@@ -27,7 +27,8 @@ pub(super) fn definitions() -> [Definition; 2] {
             .field("user", FieldType::String)
             .field("blob", FieldType::String)
             .field("number", FieldType::Int)
-            .field("bytes", FieldType::Binary)
+            // Of this type SQLite keeps them beside the index, which is counted and walked without reading them.
+            .field("bytes", FieldType::Blob)
             .primary_key(["user", "blob", "number"]),
     ]
 }
@@ -66,14 +67,10 @@ impl BlobKey {
         Query::new(BLOBS).filter(self.row()).select(["whole"])
     }
 
-    fn chunks(&self) -> Query {
+    pub(super) fn chunks(&self) -> Query {
         let of_blob =
             field("user").eq(self.user.as_str()).and(field("blob").eq(self.blob.as_str()));
         Query::new(CHUNKS).filter(of_blob)
-    }
-
-    pub(super) fn count_chunks(&self) -> Query {
-        self.chunks()
     }
 
     pub(super) fn find_numbers(&self) -> Query {

@@ -106,7 +106,7 @@ impl BlobStore for BackendBlobs {
     async fn sent(&self, blob: &BlobRef) -> Result<u64> {
         let (key, failed) = (self.key(blob), failed(LOOKING));
         // No chunk has a number that the blob does not have.
-        let count = self.storage.count(key.count_chunks()).await.map_err(failed)?;
+        let count = self.storage.count(key.chunks()).await.map_err(failed)?;
         if count == blob.chunks() {
             return Ok(count);
         }

@@ -6,11 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
-use storex_core::{Storage, TokioRuntime};
+use storex_core::{Registry, Storage, TokioRuntime};
+use storex_memory::MemoryBackend;
 use storex_server::{Server, SqliteStore};
-use storex_sync::http::{HttpClient, HttpSharedLog, NativeTransport, StaticToken, Token};
+use storex_sync::http::{
+    HttpBlobStore, HttpClient, HttpSharedLog, NativeTransport, StaticToken, Token,
+};
 use storex_sync::{
-    Access, EncryptedSharedLog, Passphrase, PassphraseCost, SharedSyncLog, Sync, SyncError,
+    Access, BlobStore, Blobs, Device, EncryptedBlobStore, EncryptedSharedLog, KeyRing, Passphrase,
+    PassphraseCost, SharedSyncLog, Sync, SyncError,
 };
 use tokio::net::TcpListener;
 
@@ -29,11 +33,14 @@ async fn serve(folder: &Path) -> SocketAddr {
     address
 }
 
-fn log_of(address: SocketAddr, user: &str) -> Arc<dyn SharedSyncLog> {
+fn client_of(address: SocketAddr, user: &str) -> HttpClient {
     let transport = Arc::new(NativeTransport::new().unwrap());
     let client = HttpClient::new(transport, &format!("http://{address}"), Arc::new(TokioRuntime));
-    let token = Arc::new(StaticToken(Token::new(user)));
-    Arc::new(HttpSharedLog::new(client.unwrap().credentials(token)))
+    client.unwrap().credentials(Arc::new(StaticToken(Token::new(user))))
+}
+
+fn log_of(address: SocketAddr, user: &str) -> Arc<dyn SharedSyncLog> {
+    Arc::new(HttpSharedLog::new(client_of(address, user)))
 }
 
 async fn write(storage: &Storage) {
@@ -80,4 +87,44 @@ async fn what_two_devices_encrypt_by_a_passphrase_the_server_cannot_read() {
     write(&open).await;
     exchange(&open, log_of(address, "bob")).await;
     assert!(holds(folder.path(), TITLE));
+}
+
+fn blobs_of(address: SocketAddr, user: &str) -> Arc<dyn BlobStore> {
+    let device = Device { id: [7; 16], incarnation: 0 };
+    Arc::new(HttpBlobStore::new(client_of(address, user), device))
+}
+
+async fn device(store: Arc<dyn BlobStore>) -> Blobs {
+    let registry = Registry::builder().build().unwrap();
+    let storage = Storage::builder(MemoryBackend::new(), registry, Arc::new(TokioRuntime));
+    let storage = storage.module(Blobs::module()).open().await.unwrap();
+    Blobs::open(&storage, store).await.unwrap()
+}
+
+#[tokio::test]
+async fn c27_the_server_reads_neither_blobs_nor_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = serve(folder.path()).await;
+    let keys = KeyRing::generate(&TokioRuntime);
+    let encrypted = || {
+        let log = log_of(address, "ada");
+        let log = EncryptedSharedLog::new(log, keys.clone(), Arc::new(TokioRuntime));
+        Arc::new(EncryptedBlobStore::new(blobs_of(address, "ada"), Arc::new(log)))
+    };
+    let contents = TITLE.repeat(100_000).into_bytes();
+    let laptop = device(encrypted()).await;
+    let blob = laptop.put(&contents).await.unwrap();
+    laptop.sync_once().await.unwrap();
+    let phone = device(encrypted()).await;
+    assert!(phone.get(&blob).await.unwrap().read_to_end().await.unwrap() == contents);
+    let (text, length) = (blob.to_string(), blob.length().to_string());
+    let hash = &text["sha256-".len()..text.len() - length.len() - 1];
+    assert!(!holds(folder.path(), TITLE) && !holds(folder.path(), hash));
+    assert!(!holds(folder.path(), &length));
+
+    // Of somebody who does not encrypt it is there to be read.
+    let open = device(blobs_of(address, "bob")).await;
+    open.put(&contents).await.unwrap();
+    open.sync_once().await.unwrap();
+    assert!(holds(folder.path(), TITLE) && holds(folder.path(), hash));
 }

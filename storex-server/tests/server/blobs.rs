@@ -16,8 +16,8 @@ fn of(blob: &BlobRef) -> String {
     format!("/v1/blobs/{blob}?device={}", device_text(LAPTOP))
 }
 
-fn chunk(blob: impl ToString, number: &str) -> String {
-    format!("/v1/blobs/{}/chunks/{number}?device={}", blob.to_string(), device_text(LAPTOP))
+fn chunk(blob: impl std::fmt::Display, number: &str) -> String {
+    format!("/v1/blobs/{blob}/chunks/{number}?device={}", device_text(LAPTOP))
 }
 
 async fn put(site: &Site, path: &str, bytes: impl Into<Vec<u8>>) -> Answer {
