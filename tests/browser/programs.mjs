@@ -49,6 +49,8 @@ export class Server {
     const { STOREX_POSTGRES: _, ...env } = process.env; // of whoever has a server of their own
     const child = spawn(program('STOREX_PROGRAM', 'storex'), args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
     this.#child = child;
+    // A scenario that hangs is not waited for.
+    process.once('exit', () => child.kill('SIGKILL'));
     await new Promise((listening, failed) => {
       child.once('error', failed);
       child.once('exit', code => failed(new Error(`the server has ended with ${code}:\n${this.log.join('\n')}`)));
@@ -95,6 +97,7 @@ export class NativeDevices {
     this.#child = child;
     child.once('exit', () => this.#fail(new Error('the native devices have ended')));
     child.once('error', why => this.#fail(why));
+    child.stdin.on('error', why => this.#fail(why));
     createInterface({ input: child.stdout }).on('line', line => this.#heard(JSON.parse(line)));
   }
 

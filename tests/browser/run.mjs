@@ -73,7 +73,7 @@ async function run(path, context) {
   const { browser, problems, console: lines, close } = await launch();
   const wrong = [];
   try {
-    await within(context.long ? 1800 : 180, scenario({ ...context, browser, problems }));
+    await within(context.long ? 1800 : 300, scenario({ ...context, browser, problems }));
   } catch (why) {
     wrong.push(described(why));
   } finally {

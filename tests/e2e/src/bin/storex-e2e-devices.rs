@@ -1,9 +1,11 @@
 //! Native devices at a server, for the scenarios of a browser: each on a SQLite file, kept in step by continuous sync.
 //!
 //! Lines come in on standard input, each a call: `{"id": 1, "call": ["NAME", "METHOD", ARGUMENT..]}`. `open` makes the device of that
-//! name, of a file, for a server, with a token. Each is answered by a line, `{"id": 1, "result": ..}` or `{"id": 1, "error": "why"}`, when it is through; meanwhile others go on.
-//! `{"id": 1, "told": ..}` may come before. The methods are those of the devices of a page (`tests/browser/src/device.rs` and
-//! `server.rs`).
+//! name: its arguments are the file, the address of the server and a token. The other methods are those of the devices of a page
+//! (`tests/browser/src/device.rs` and `server.rs`).
+//!
+//! When a call is through, a line answers it: `{"id": 1, "result": ..}` or `{"id": 1, "error": "why"}`. Before that there may be
+//! `{"id": 1, "told": ..}`. Calls do not wait for each other.
 
 // The collections are those of the page.
 #[path = "../../../browser/src/schema.rs"]
