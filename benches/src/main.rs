@@ -10,6 +10,8 @@ use storex_benches::ours::Ours;
 use storex_benches::pump::{pump_copy, pump_difference, pump_memory, pump_readers};
 use storex_benches::pump_side;
 use storex_benches::queries::queries;
+use storex_benches::server::{server_memory, server_postgres, server_sqlite};
+use storex_benches::server_side;
 use storex_benches::sync::{sync, sync_growth, sync_memory};
 use storex_benches::workload::{Note, notes, updates};
 use storex_sqlite::Durability;
@@ -32,13 +34,23 @@ struct Arguments {
     /// One side of an initial sync in a process of its own: `send` or `receive`, the database, the port.
     #[arg(long, num_args = 3, hide = true)]
     pump_side: Option<Vec<String>>,
+    /// A server in a process of its own: which one, where its rows are, how many users it knows.
+    #[arg(long, num_args = 3, hide = true)]
+    server_side: Option<Vec<String>>,
 }
 
 const BATCH: usize = 1000;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() {
+fn main() {
     let arguments = Arguments::parse();
+    if let Some(side) = &arguments.server_side {
+        return server_side::run(side);
+    }
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap().block_on(run(arguments));
+}
+
+async fn run(arguments: Arguments) {
     if let Some(side) = &arguments.pump_side {
         return pump_side::run(side).await;
     }
@@ -83,6 +95,15 @@ async fn main() {
     }
     if wanted("pump-difference") {
         pump_difference(&mut report, 1_000_000 / scale).await;
+    }
+    if wanted("server-sqlite") {
+        server_sqlite(&mut report, arguments.rounds, scale).await;
+    }
+    if wanted("server-postgres") {
+        server_postgres(&mut report, arguments.rounds, scale).await;
+    }
+    if wanted("server-memory") {
+        server_memory(&mut report, scale).await;
     }
     if arguments.json {
         println!("{}", report.to_json());

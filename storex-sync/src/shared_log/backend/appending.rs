@@ -35,13 +35,34 @@ struct Compared {
 }
 
 impl BackendSharedLog {
-    pub(super) async fn append_all(&self, transactions: &[SealedTransaction]) -> Result<()> {
+    /// In one transaction, so that it waits for the disk once. Who may not append has acknowledged all the same.
+    pub(super) async fn acknowledge_and_append(
+        &self,
+        device: Device,
+        position: u64,
+        transactions: &[SealedTransaction],
+    ) -> Result<()> {
+        let is_author = log_rules::author(transactions).is_ok_and(|it| it == Some(device));
+        if is_author && self.append_all(transactions, Some(position)).await.is_ok() {
+            return Ok(());
+        }
+        self.admit(device, position, "acknowledging").await?;
+        self.append_all(transactions, None).await
+    }
+
+    /// Appends, and acknowledges a position for their author, if there is one.
+    pub(super) async fn append_all(
+        &self,
+        transactions: &[SealedTransaction],
+        acknowledged: Option<u64>,
+    ) -> Result<()> {
         let Some(device) = log_rules::author(transactions)? else { return Ok(()) };
         let transactions: Arc<[SealedTransaction]> = transactions.into();
         // Most of the time nothing comes again, and there is nothing to compare.
         let mut compared = Compared::default();
         loop {
-            let append = || self.append_compared(device, &transactions, compared.clone());
+            let append =
+                || self.append_compared(device, acknowledged, &transactions, compared.clone());
             let last = self.in_a_log(append).await?;
             let repeated = log_rules::repeated(&transactions, last);
             if repeated.len() <= compared.count {
@@ -55,6 +76,7 @@ impl BackendSharedLog {
     async fn append_compared(
         &self,
         device: Device,
+        acknowledged: Option<u64>,
         transactions: &Arc<[SealedTransaction]>,
         compared: Compared,
     ) -> Result<u64> {
@@ -75,7 +97,7 @@ impl BackendSharedLog {
             }
             let is_same = |it: &SealedTransaction| compared.same.get(&it.sequence).copied();
             let fresh = log_rules::fresh_by(&transactions, known.last_sequence, is_same)?;
-            Ok(append_steps(&log, &*runtime, known, end, fresh))
+            Ok(append_steps(&log, &*runtime, known, acknowledged, end, fresh))
         };
         last_before(&self.execute_then(look, APPENDING, decide).await?)
     }
@@ -117,21 +139,28 @@ fn last_before(outcome: &BatchOutcome) -> Result<u64> {
     rows.first().map_or(Ok(0), |row| Ok(DeviceRow::read(row)?.last_sequence))
 }
 
-/// Rows to append behind the end of the log.
+/// Rows to append behind the end of the log, and what is known of the device then.
 fn append_steps(
     log: &str,
     runtime: &dyn Runtime,
     known: DeviceRow,
+    acknowledged: Option<u64>,
     end: u64,
     fresh: &[SealedTransaction],
 ) -> Vec<Step> {
-    let Some(last) = fresh.last() else { return Vec::new() };
-    let rows = (end + 1..).zip(fresh).map(|(at, one)| transaction_record(log, at, one)).collect();
-    let device = DeviceRow { last_sequence: last.sequence, ..known };
-    let mut steps = vec![
-        Step::create(TRANSACTIONS, rows),
-        Step::create_or(DEVICES, vec![device.record(log)], OnConflict::Replace),
-    ];
+    let last_sequence = fresh.last().map_or(known.last_sequence, |last| last.sequence);
+    let device = DeviceRow { last_sequence, ..known };
+    let device = acknowledged.map_or(device, |position| device.acknowledging(position));
+    if device == known {
+        return Vec::new();
+    }
+    let mut steps = Vec::new();
+    if !fresh.is_empty() {
+        let rows = (end + 1..).zip(fresh);
+        let rows = rows.map(|(at, one)| transaction_record(log, at, one)).collect();
+        steps.push(Step::create(TRANSACTIONS, rows));
+    }
+    steps.push(Step::create_or(DEVICES, vec![device.record(log)], OnConflict::Replace));
     // A log that holds something was made: the last transaction of a device stays.
     if end == 0 {
         steps.push(make(log, runtime));

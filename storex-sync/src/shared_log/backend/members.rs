@@ -43,11 +43,10 @@ impl BackendSharedLog {
             let known = trace.found(0).first().map(DeviceRow::read).transpose()?;
             let is_known = known.is_some();
             let known = known.unwrap_or(DeviceRow::new(device));
-            if known.member && known.acknowledged >= position {
+            let row = known.acknowledging(position);
+            if row == known {
                 return Ok(Vec::new());
             }
-            let acknowledged = known.acknowledged.max(position);
-            let row = DeviceRow { acknowledged, member: true, ..known };
             let mut steps =
                 vec![Step::create_or(DEVICES, vec![row.record(&log)], OnConflict::Replace)];
             if !is_known {

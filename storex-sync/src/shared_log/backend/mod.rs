@@ -20,7 +20,8 @@ use storex_core::{
 pub use logs::BackendSharedLogs;
 
 use super::{
-    Cursor, LogId, Member, Page, SealedKeys, SealedTransaction, SharedSyncLog, Snapshots, Trimmed,
+    Cursor, LogId, LogRequest, Member, Page, SealedKeys, SealedTransaction, SharedSyncLog,
+    Snapshots, Trimmed,
 };
 use crate::error::{During, Result, SyncError};
 use crate::failure::Failure;
@@ -220,7 +221,7 @@ impl SharedSyncLog for BackendSharedLog {
     }
 
     async fn append(&self, transactions: &[SealedTransaction]) -> Result<()> {
-        self.append_all(transactions).await
+        self.append_all(transactions, None).await
     }
 
     async fn read(&self, reader: Device, after: &Cursor, limit: usize) -> Result<Page> {
@@ -235,6 +236,21 @@ impl SharedSyncLog for BackendSharedLog {
 
     async fn acknowledge(&self, reader: Device, cursor: &Cursor) -> Result<()> {
         self.admit(reader, cursor.position()?, "acknowledging").await
+    }
+
+    async fn exchange(&self, request: &LogRequest, limit: usize) -> Result<Option<Page>> {
+        let LogRequest { device, acknowledge, append, read } = request;
+        match acknowledge {
+            None => self.append(append).await?,
+            Some(cursor) if append.is_empty() => self.acknowledge(*device, cursor).await?,
+            Some(cursor) => {
+                self.acknowledge_and_append(*device, cursor.position()?, append).await?;
+            }
+        }
+        match read {
+            Some(after) => Ok(Some(self.read(*device, after, limit).await?)),
+            None => Ok(None),
+        }
     }
 
     /// Of other processes as well, if the backend can tell that they have written

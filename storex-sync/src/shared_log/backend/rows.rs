@@ -70,7 +70,7 @@ pub(super) fn of_log(name: &str) -> Filter {
 }
 
 /// What the log knows of a device.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DeviceRow {
     pub(super) device: Device,
     /// The number of its last transaction; 0: it has written nothing.
@@ -85,6 +85,11 @@ pub(super) struct DeviceRow {
 impl DeviceRow {
     pub(super) fn new(device: Device) -> Self {
         Self { device, last_sequence: 0, acknowledged: 0, member: false, floor: 0 }
+    }
+
+    /// The same as a member that has acknowledged this position at least.
+    pub(super) fn acknowledging(self, position: u64) -> Self {
+        Self { acknowledged: self.acknowledged.max(position), member: true, ..self }
     }
 
     pub(super) fn read(row: &Record) -> Result<Self> {
