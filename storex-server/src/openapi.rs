@@ -3,15 +3,16 @@
 use serde_json::{Map, Value, json};
 use storex_sync::http::{Code, PROBLEM_TYPE};
 
-use crate::routes::{Access, Endpoint, Form, Parameter, endpoints, metrics_endpoint};
+use crate::config::Relay;
+use crate::routes::{Access, Endpoint, Form, OCTETS, Parameter, endpoints, metrics_endpoint};
 
-/// The document (OpenAPI 3.1).
-pub(crate) fn document() -> Value {
+/// The document (OpenAPI 3.1) of a server with such a relay.
+pub(crate) fn document(relay: &Relay) -> Value {
     let mut paths = Map::new();
     for endpoint in endpoints().into_iter().chain([metrics_endpoint()]) {
         let operations = paths.entry(endpoint.path).or_insert_with(|| json!({}));
         if let Value::Object(operations) = operations {
-            operations.insert(endpoint.method.to_owned(), operation(&endpoint));
+            operations.insert(endpoint.method.to_owned(), operation(&endpoint, relay));
         }
     }
     json!({
@@ -29,14 +30,15 @@ pub(crate) fn document() -> Value {
     })
 }
 
-fn operation(endpoint: &Endpoint) -> Value {
+fn operation(endpoint: &Endpoint, relay: &Relay) -> Value {
     let mut operation = json!({
         "summary": endpoint.summary,
         "parameters": endpoint.parameters.iter().map(parameter).collect::<Vec<_>>(),
         "responses": responses(endpoint),
     });
     let security = match endpoint.access {
-        Access::Token => Some(json!([{"token": []}])),
+        Access::Relay if relay.open => Some(json!([{"token": []}, {}])),
+        Access::Token | Access::Relay => Some(json!([{"token": []}])),
         // The token may come in the first message.
         Access::Socket => Some(json!([{"token": []}, {}])),
         Access::Open => None,
@@ -45,7 +47,9 @@ fn operation(endpoint: &Endpoint) -> Value {
         operation["security"] = security;
     }
     if let Some(content) = endpoint.body.and_then(content) {
-        operation["requestBody"] = json!({"required": true, "content": content});
+        // No body is one of no bytes, and those of a page or a key are for whoever has put them there to understand.
+        let required = endpoint.body != Some(Form::Bytes(OCTETS));
+        operation["requestBody"] = json!({"required": required, "content": content});
     }
     operation
 }

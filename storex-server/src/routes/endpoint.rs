@@ -22,6 +22,9 @@ pub(crate) struct Endpoint {
     pub(crate) handler: MethodRouter<Arc<App>>,
 }
 
+/// The media type of bytes that the server does not look into.
+pub(crate) const OCTETS: &str = "application/octet-stream";
+
 /// Who may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -29,6 +32,8 @@ pub(crate) enum Access {
     Token,
     /// Whoever has a token, which may come in the WebSocket's first message.
     Socket,
+    /// Whoever has a token; everybody where the relay is open.
+    Relay,
     /// Everybody.
     Open,
 }

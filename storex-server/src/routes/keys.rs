@@ -8,11 +8,9 @@ use axum::response::Response;
 use storex_sync::http::{Code, id_of_text};
 use storex_sync::{SEALED_KEY_LIMIT, SealedKeyName, SealedKeys, SharedSyncLog, SyncError};
 
-use super::{Endpoint, Form};
+use super::{Endpoint, Form, OCTETS};
 use crate::app::App;
 use crate::http::{Caller, Failure, InPath, Json, Octets, Outcome, malformed, octets};
-
-const OCTETS: &str = "application/octet-stream";
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let of_one = |endpoint: Endpoint| {

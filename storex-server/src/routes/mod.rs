@@ -9,7 +9,7 @@ mod rooms;
 mod snapshots;
 mod watch;
 
-pub(crate) use endpoint::{Access, Endpoint, Form, Parameter};
+pub(crate) use endpoint::{Access, Endpoint, Form, OCTETS, Parameter};
 pub(crate) use operation::metrics_endpoint;
 
 use std::sync::Arc;

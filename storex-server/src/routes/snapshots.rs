@@ -9,11 +9,10 @@ use storex_sync::http::messages::{PublishAnswer, SnapshotForm};
 use storex_sync::http::{Code, device_of_text};
 use storex_sync::{SharedSyncLog, SnapshotId, Snapshots, SyncError};
 
-use super::{Endpoint, Form};
+use super::{Endpoint, Form, OCTETS};
 use crate::app::App;
 use crate::http::{Caller, Failure, InPath, Json, JsonBody, Octets, Outcome, malformed, octets};
 
-const OCTETS: &str = "application/octet-stream";
 const PAGE: &str = "/v1/snapshots/{maker}/{number}/pages/{page}";
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
