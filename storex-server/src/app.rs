@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::http::{Failure, Outcome};
+use crate::http::{Answers, Failure, Outcome};
 use crate::identity::Verifier;
 use crate::limiter::{Limiter, Who};
 use crate::metrics::{Gauges, Metrics};
@@ -31,6 +31,7 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     /// A permit for each byte of a body that may be in memory.
     pub(crate) bodies: Arc<Semaphore>,
+    pub(crate) answers: Answers,
     /// A permit for each connection, and for each that is waited for.
     pub(crate) connections: Arc<Semaphore>,
     /// Each connection has one of it.
@@ -56,6 +57,7 @@ impl App {
             rooms: Rooms::new(&config.relay),
             metrics: Metrics::default(),
             bodies: Arc::new(Semaphore::new(config.limits.bodies_bytes)),
+            answers: Answers::new(config.limits.answers_bytes),
             connections: Arc::new(Semaphore::new(config.limits.connections)),
             open: Arc::new(()),
             limiter: Limiter::new(&config.limits),

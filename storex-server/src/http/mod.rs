@@ -1,6 +1,7 @@
 //! What all requests have in common: who asks, their bodies, their answers.
 
 mod answer;
+mod answers;
 mod body;
 mod caller;
 mod compress;
@@ -12,6 +13,7 @@ mod track;
 mod websocket;
 
 pub(crate) use answer::{Json, octets};
+pub(crate) use answers::Answers;
 pub(crate) use body::{JsonBody, Octets};
 pub(crate) use caller::{Caller, Peer, authenticate, bearer, revoked};
 pub(crate) use cors::cross_origin;

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::deadlines::Deadlines;
+use super::deadlines::{Deadlines, Patience};
 use super::timer::RuntimeTimer;
 #[cfg(feature = "tls")]
 use super::tls::TlsFiles;
@@ -88,7 +88,11 @@ impl Door {
         let app = Arc::clone(&self.app);
         let counted = ConnectionPermit { _held: Arc::new((permit, Arc::clone(&app.open))) };
         let router = self.router.clone().layer(Extension(Peer(peer))).layer(Extension(counted));
-        let stream = Deadlines::new(stream, Arc::clone(&app.runtime), app.config.timeouts.write);
+        let patience = Patience {
+            most: app.config.timeouts.write,
+            bytes_per_second: app.config.limits.min_write_rate,
+        };
+        let stream = Deadlines::new(stream, Arc::clone(&app.runtime), patience);
         #[cfg(feature = "tls")]
         if let Some(tls) = self.tls.clone() {
             let task = async move {

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)] // what runs beside the server
 
 mod attackers;
+mod decoders;
 mod devices;
 mod exchange;
 mod identity;
