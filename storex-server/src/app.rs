@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::http::{Caller, Failure, Outcome};
+use crate::http::{Answers, Caller, Failure, Outcome};
 use crate::identity::Verifier;
 use crate::limiter::{Limiter, Who};
 use crate::metrics::{Gauges, Metrics};
@@ -32,6 +32,7 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     /// A permit for each byte of a body that may be in memory.
     pub(crate) bodies: Arc<Semaphore>,
+    pub(crate) answers: Answers,
     /// A permit for each connection, and for each that is waited for.
     pub(crate) connections: Arc<Semaphore>,
     /// Each connection has one of it.
@@ -59,6 +60,7 @@ impl App {
             rooms: Rooms::new(&config.relay),
             metrics: Metrics::default(),
             bodies: Arc::new(Semaphore::new(config.limits.bodies_bytes)),
+            answers: Answers::new(config.limits.answers_bytes),
             connections: Arc::new(Semaphore::new(config.limits.connections)),
             open: Arc::new(()),
             limiter: Limiter::new(config.limits.requests_per_second, config.limits.burst),

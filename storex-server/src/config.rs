@@ -56,15 +56,22 @@ impl Config {
     /// [`ServerError::Config`], with what is wrong.
     pub fn check(&self) -> Result<()> {
         let Limits { requests_per_second, burst, connections, sockets, .. } = self.limits;
-        let Limits { body_bytes, bodies_bytes, blob_requests_per_second, blob_burst, .. } =
-            self.limits;
+        let Limits { body_bytes, bodies_bytes, answers_bytes, min_write_rate, .. } = self.limits;
+        let Limits { blob_requests_per_second, blob_burst, .. } = self.limits;
         let rates = [requests_per_second, burst, blob_requests_per_second, blob_burst];
-        if rates.contains(&0) || connections == 0 {
+        if rates.contains(&0) || connections == 0 || min_write_rate == 0 {
             return Err(ServerError::config("a limit of 0 lets nobody in"));
         }
         if bodies_bytes > MOST_PERMITS || body_bytes > bodies_bytes {
             return Err(ServerError::config(
                 "`body_bytes` is at most `bodies_bytes`, and that at most 4 GiB",
+            ));
+        }
+        let Limits { page_bytes, entry_bytes, .. } = self.limits;
+        let longest = page_bytes.max(entry_bytes).max(body_bytes);
+        if answers_bytes > MOST_PERMITS || longest > answers_bytes {
+            return Err(ServerError::config(
+                "`page_bytes`, `entry_bytes` and `body_bytes` are at most `answers_bytes`, and that at most 4 GiB",
             ));
         }
         if connections > MOST_OPEN || sockets > MOST_OPEN {
@@ -90,6 +97,12 @@ pub struct Limits {
     pub body_bytes: usize,
     /// The most bytes of bodies that may be in memory at once; what is beyond is asked to come again. Default: 256 MiB.
     pub bodies_bytes: usize,
+    /// The most bytes of answers that may be in memory at once, from before they are read until they were taken; what is beyond waits, for
+    /// as long as a request may take. Default: 256 MiB.
+    pub answers_bytes: usize,
+    /// How many bytes per second the other side has to take, in the long run, of what waits to be sent to it: [`Timeouts::write`] is how much
+    /// longer it may take. Default: 8 KiB.
+    pub min_write_rate: u32,
     /// The most transactions of one request. Default: 10,000.
     pub transactions: usize,
     /// The most bytes of one transaction; a longer one is refused for good. Default: 8 MiB.
@@ -119,6 +132,8 @@ impl Default for Limits {
         Self {
             body_bytes: 16 << 20,
             bodies_bytes: 256 << 20,
+            answers_bytes: 256 << 20,
+            min_write_rate: 8 << 10,
             transactions: 10_000,
             entry_bytes: 8 << 20,
             page_bytes: 4 << 20,

@@ -5,17 +5,17 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 use storex_sync::http::{Code, PROBLEM_TYPE};
 
+use crate::config::Relay;
+use crate::http::OCTETS;
 use crate::routes::{Access, Endpoint, Form, Parameter, endpoints, metrics_endpoint};
 
-/// The document (OpenAPI 3.1).
-pub(crate) static DOCUMENT: LazyLock<String> = LazyLock::new(|| document().to_string());
-
-fn document() -> Value {
+/// The document (OpenAPI 3.1) of a server with such a relay.
+pub(crate) fn document(relay: &Relay) -> Value {
     let mut paths = Map::new();
     for endpoint in endpoints().into_iter().chain([metrics_endpoint()]) {
         let operations = paths.entry(endpoint.path).or_insert_with(|| json!({}));
         if let Value::Object(operations) = operations {
-            operations.insert(endpoint.method.to_owned(), operation(&endpoint));
+            operations.insert(endpoint.method.to_owned(), operation(&endpoint, relay));
         }
     }
     json!({
@@ -33,14 +33,15 @@ fn document() -> Value {
     })
 }
 
-fn operation(endpoint: &Endpoint) -> Value {
+fn operation(endpoint: &Endpoint, relay: &Relay) -> Value {
     let mut operation = json!({
         "summary": endpoint.summary,
         "parameters": endpoint.parameters.iter().map(parameter).collect::<Vec<_>>(),
         "responses": responses(endpoint),
     });
     let security = match endpoint.access {
-        Access::Token => Some(json!([{"token": []}])),
+        Access::Relay if relay.open => Some(json!([{"token": []}, {}])),
+        Access::Token | Access::Relay => Some(json!([{"token": []}])),
         // The token may come in the first message.
         Access::Socket => Some(json!([{"token": []}, {}])),
         Access::Open => None,
@@ -49,7 +50,9 @@ fn operation(endpoint: &Endpoint) -> Value {
         operation["security"] = security;
     }
     if let Some(content) = content(endpoint.body) {
-        operation["requestBody"] = json!({"required": true, "content": content});
+        // No body is one of no bytes, and those of a page or a key are for whoever has put them there to understand.
+        let required = endpoint.body != Form::Bytes(OCTETS);
+        operation["requestBody"] = json!({"required": required, "content": content});
     }
     operation
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use async_trait::async_trait;
 use storex_core::{
     Backend, Batch, BatchOutcome, Capabilities, Definition, Error, FieldType, Query, Record,
-    Registry, Result, StepOutcome, Storage,
+    Registry, Result, StepOutcome, Storage, Value,
 };
 use storex_memory::{MemoryBackend, TestRuntime};
 use storex_sync::{
@@ -24,6 +24,8 @@ const ALL: usize = 1 << 20;
 struct Counting {
     inner: MemoryBackend,
     reads: AtomicU64,
+    /// The bytes of transactions among it.
+    loaded: AtomicU64,
     /// The most objects that one batch has deleted.
     most_deleted: AtomicU64,
     /// After so many batches the program that writes is gone.
@@ -33,7 +35,7 @@ struct Counting {
 impl Default for Counting {
     fn default() -> Self {
         let (inner, batches) = (MemoryBackend::new(), u64::MAX.into());
-        Self { inner, reads: 0.into(), most_deleted: 0.into(), batches }
+        Self { inner, reads: 0.into(), loaded: 0.into(), most_deleted: 0.into(), batches }
     }
 }
 
@@ -53,7 +55,12 @@ impl Backend for Counting {
 
     async fn find(&self, query: Query) -> Result<Vec<Record>> {
         self.reads.fetch_add(1, Ordering::SeqCst);
-        self.inner.find(query).await
+        let found = self.inner.find(query).await?;
+        let values = found.iter().flat_map(Record::values);
+        // All the others are shorter.
+        let loaded = values.filter_map(Value::as_bytes).map(<[u8]>::len).filter(|len| *len > 32);
+        self.loaded.fetch_add(loaded.sum::<usize>() as u64, Ordering::SeqCst);
+        Ok(found)
     }
 
     async fn count(&self, query: Query) -> Result<u64> {
@@ -353,4 +360,82 @@ async fn the_logs_stand_beside_other_collections() {
     others.push(Definition::new(name).field("colour", FieldType::String));
     let others = BackendSharedLogs::over(&open(others).await).unwrap_err();
     assert!(matches!(others.storage_error(), Some(Error::SchemaMismatch { .. })), "{others}");
+}
+
+fn of_bytes(sequence: u64, bytes: usize) -> SealedTransaction {
+    SealedTransaction { device: device(1), sequence, payload: vec![sequence as u8; bytes] }
+}
+
+/// However small those before them were.
+#[tokio::test]
+async fn large_transactions_are_not_loaded_before_they_fit() {
+    let backend = Arc::new(Counting::default());
+    let runtime = Arc::new(TestRuntime::new(1));
+    let logs = BackendSharedLogs::open(Arc::clone(&backend), runtime).await.unwrap();
+    let log = logs.log("ada");
+    let (small, large, limit) = (33, 100_000, 250_000);
+    let sizes = (1..=130_u64).map(|at| if at <= 66 { small } else { large });
+    let all: Vec<_> = (1..).zip(sizes).map(|(at, bytes)| of_bytes(at, bytes)).collect();
+    log.append(&all).await.unwrap();
+    let (mut cursor, mut found) = (Cursor::default(), Vec::new());
+    loop {
+        let before = backend.loaded.load(Ordering::SeqCst);
+        let page = log.read(device(2), &cursor, limit).await.unwrap();
+        let loaded = (backend.loaded.load(Ordering::SeqCst) - before) as usize;
+        let given: usize = page.transactions.iter().map(|it| it.payload.len()).sum();
+        assert!(given > 0 && given <= limit, "{given}");
+        assert_eq!(loaded, given);
+        (cursor, _) = (page.cursor, found.extend(page.transactions));
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(found, all);
+    // One that is larger than a page comes alone.
+    let page = log.read(device(2), &Cursor::default(), 10).await.unwrap();
+    assert_eq!((page.transactions.len(), page.more), (1, true));
+}
+
+/// Who says that large transactions were small ones has them compared by their sizes.
+#[tokio::test]
+async fn no_more_is_loaded_to_be_compared_than_was_sent() {
+    let backend = Arc::new(Counting::default());
+    let runtime = Arc::new(TestRuntime::new(1));
+    let logs = BackendSharedLogs::open(Arc::clone(&backend), runtime).await.unwrap();
+    let log = logs.log("ada");
+    let there: Vec<_> =
+        (1..=130).map(|at| of_bytes(at, if at <= 66 { 33 } else { 100_000 })).collect();
+    log.append(&there).await.unwrap();
+    let before = backend.loaded.load(Ordering::SeqCst);
+    let sent: Vec<_> = (1..=130).map(|at| of_bytes(at, 33)).collect();
+    let forked = log.append(&sent).await.unwrap_err();
+    assert!(matches!(forked, SyncError::Forked { sequence: 67, .. }), "{forked}");
+    let loaded = backend.loaded.load(Ordering::SeqCst) - before;
+    assert_eq!(loaded, 66 * 33);
+    // As long and another one, the same again, and the same with something new.
+    let mut another = there[..100].to_vec();
+    another[70].payload[50_000] ^= 1;
+    let forked = log.append(&another).await.unwrap_err();
+    assert!(matches!(forked, SyncError::Forked { sequence: 71, .. }), "{forked}");
+    log.append(&there).await.unwrap();
+    log.append(&[there[129].clone(), of_bytes(131, 5)]).await.unwrap();
+    let page = log.read(device(2), &Cursor::default(), usize::MAX).await.unwrap();
+    assert_eq!(page.transactions.len(), 131);
+}
+
+#[tokio::test]
+async fn a_page_has_so_many_transactions_at_most_even_if_they_are_empty() {
+    let log = open().await.log("ada");
+    let all: Vec<_> = (1..=3000).map(|at| of_bytes(at, 0)).collect();
+    log.append(&all).await.unwrap();
+    let (mut cursor, mut found) = (Cursor::default(), Vec::new());
+    loop {
+        let page = log.read(device(2), &cursor, ALL).await.unwrap();
+        assert!((1..=1024).contains(&page.transactions.len()), "{}", page.transactions.len());
+        (cursor, _) = (page.cursor, found.extend(page.transactions));
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(found, all);
 }

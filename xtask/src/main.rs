@@ -15,6 +15,7 @@ mod node;
 mod postgres;
 mod report;
 mod run;
+mod schemathesis;
 mod scratch;
 mod setup;
 mod test;
@@ -33,8 +34,10 @@ usage: cargo xtask <command>
   setup            install what this machine lacks to build and check storex, the browser included
   demo [args..]    run `storex demo` with these arguments
   lint             formatting, clippy, wasm32, documentation, machine-specific paths
-  test [--long]    lint, then every test, documentation example, example, the demo and `browser`
+  test [--long]    lint, then every test, documentation example, example, the demo, `openapi`
+                   and `browser`
   browser [--long] the tests in a browser: wasm tests, scenarios with real tabs, the size
+  openapi [--long] the server's OpenAPI document alone: Schemathesis draws requests from it
   bench [args..]   run the benchmark suite with these arguments (--json for a machine);
                    `bench browser` runs the browser's, against Dexie
   postgres <cmd..> run a command with a PostgreSQL for as long as it runs; STOREX_TEST_POSTGRES tells it where
@@ -79,6 +82,10 @@ fn dispatch() -> Result<ExitCode> {
         Some("browser") => {
             only_flags(&rest, &["--long"])?;
             Ok(browser_test::browser(&workspace, !rest.is_empty()))
+        }
+        Some("openapi") => {
+            only_flags(&rest, &["--long"])?;
+            Ok(schemathesis::openapi(&workspace, !rest.is_empty()))
         }
         Some("postgres") => postgres::with_postgres(&workspace, &rest),
         Some("bench") => bench::bench(&workspace, &rest),

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use crate::run::{self, Result, Workspace};
 use crate::scratch::Scratch;
-use crate::{browser, node, postgres, wasm};
+use crate::{browser, node, postgres, schemathesis, wasm};
 
 /// How a tool came to be there, with its version where it tells one.
 pub(crate) enum Found {
@@ -20,7 +20,7 @@ type Find = fn(&Workspace) -> Result<Found>;
 
 /// `cargo xtask setup`
 pub(crate) fn setup(workspace: &Workspace) -> Result<ExitCode> {
-    let required: [(&str, Find); 9] = [
+    let required: [(&str, Find); 10] = [
         ("C compiler", c_compiler),
         ("rustfmt", rustfmt),
         ("clippy", clippy),
@@ -30,6 +30,7 @@ pub(crate) fn setup(workspace: &Workspace) -> Result<ExitCode> {
         ("Node.js", node::node),
         ("packages from npm", node::packages),
         ("PostgreSQL", postgres::postgres),
+        ("Schemathesis", schemathesis::schemathesis),
     ];
     let mut complete = true;
     for (name, find) in required {

@@ -6,7 +6,7 @@ use storex_postgres_cluster::{ADDRESS, Cluster};
 
 use crate::report::Report;
 use crate::run::{self, Result, Workspace};
-use crate::{bench, browser_test, demo, examples, lint, postgres, setup};
+use crate::{bench, browser_test, demo, examples, lint, postgres, schemathesis, setup};
 
 pub(crate) fn test(workspace: &Workspace, long: bool) -> ExitCode {
     let mut report = Report::new();
@@ -39,6 +39,8 @@ pub(crate) fn test(workspace: &Workspace, long: bool) -> ExitCode {
         set_long(&mut doc_tests, long);
         run::check(doc_tests)
     });
+    // In front of what builds the same program with fewer features.
+    schemathesis::part(workspace, &mut report, &built, long);
     match examples::packages(workspace) {
         Err(why) => report.part::<()>("examples", &Err(why), |()| Ok(())),
         Ok(packages) => {

@@ -1,6 +1,7 @@
 //! What all requests have in common: who asks, their bodies, their answers.
 
 mod answer;
+mod answers;
 mod body;
 mod caller;
 mod compress;
@@ -13,6 +14,7 @@ mod track;
 mod websocket;
 
 pub(crate) use answer::{Json, OCTETS, octets};
+pub(crate) use answers::Answers;
 pub(crate) use body::{JsonBody, Octets, read_octets};
 pub(crate) use caller::{Caller, Peer, authenticate, bearer, revoked};
 pub(crate) use cors::cross_origin;

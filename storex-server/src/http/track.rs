@@ -61,14 +61,11 @@ pub(crate) async fn track(
     let reads = Reads::of(request.headers());
     let method = request.method().clone();
     let mut response = tokio::select! {
-        response = next.run(request) => response,
+        response = answer(&app, request, next, reads) => response,
         () = app.runtime.sleep(app.config.timeouts.request) => {
             Failure::busy("the request took too long").into_response()
         }
     };
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        response = compress(response, reads).await;
-    }
     let status = response.status().as_u16();
     let took = u64::try_from(app.runtime.now().0.saturating_sub(began.0)).unwrap_or(0);
     route.count(status, took);
@@ -76,6 +73,16 @@ pub(crate) async fn track(
     tracing::info!(request_id = id.to_str().unwrap_or(""), %method, route = route.path, status, code = ?code, ms = took, "request");
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// The answer, as it is sent.
+async fn answer(app: &App, request: Request, next: Next, reads: Reads) -> Response {
+    let response = next.run(request).await;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return response;
+    }
+    let counted = app.answers.count(compress(response, reads).await).await;
+    counted.unwrap_or_else(IntoResponse::into_response)
 }
 
 /// The caller's name for the request, if it is harmless, or a new one.

@@ -104,9 +104,14 @@ async fn put_chunk(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn chunk(Blobs(blobs): Blobs, InPath(path): InPath<(String, String)>) -> Outcome<Response> {
+async fn chunk(
+    State(app): State<Arc<App>>,
+    Blobs(blobs): Blobs,
+    InPath(path): InPath<(String, String)>,
+) -> Outcome<Response> {
     let (blob, number) = chunk_of_path(&path)?;
-    Ok(octets(OCTETS, blobs.chunk(&blob, number).await?))
+    let room = app.answers.room(BLOB_CHUNK_LIMIT).await?;
+    Ok(room.of(octets(OCTETS, blobs.chunk(&blob, number).await?)))
 }
 
 async fn finish(Blobs(blobs): Blobs, InPath(name): InPath<String>) -> Outcome<StatusCode> {

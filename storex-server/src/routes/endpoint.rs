@@ -29,6 +29,8 @@ pub(crate) enum Access {
     Token,
     /// Whoever has a token, which may come in the WebSocket's first message.
     Socket,
+    /// Whoever has a token; everybody where the relay is open.
+    Relay,
     /// Everybody.
     Open,
 }

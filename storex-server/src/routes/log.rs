@@ -14,6 +14,7 @@ use storex_sync::{Device, LogRequest, SharedSyncLog, SyncError};
 
 use super::{Endpoint, Form};
 use crate::app::App;
+use crate::config::Limits;
 use crate::http::{Caller, Failure, InQuery, Json, JsonBody, Octets, Outcome, malformed, octets};
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -99,12 +100,20 @@ async fn exchange(
         app.trim_later(&caller.user);
     }
     refuse_long(&app, &*log, &request).await?;
-    let most = app.config.limits.page_bytes;
-    let page = log.exchange(&request, limit.unwrap_or(most).min(most)).await?;
+    let Limits { page_bytes, entry_bytes, .. } = app.config.limits;
+    let limit = limit.unwrap_or(page_bytes).min(page_bytes);
+    let room = match request.read {
+        // A page has one transaction at least.
+        Some(_) => Some(app.answers.room(limit.max(entry_bytes)).await?),
+        None => None,
+    };
+    let page = log.exchange(&request, limit).await?;
     app.metrics.appended.add(request.append.len() as u64);
-    let Some(page) = page else { return Ok(StatusCode::NO_CONTENT.into_response()) };
+    let (Some(page), Some(room)) = (page, room) else {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    };
     app.metrics.read.add(page.transactions.len() as u64);
-    Ok(octets(wire::PAGE_TYPE, wire::encode_page(&page)))
+    Ok(room.of(octets(wire::PAGE_TYPE, wire::encode_page(&page))))
 }
 
 /// Bytes of the caller that are no request are its fault, not a damage of ours.

@@ -66,6 +66,6 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
 }
 
 #[allow(clippy::unused_async)] // as handlers are
-async fn document() -> Response {
-    octets("application/json", DOCUMENT.as_str())
+async fn document(State(app): State<Arc<App>>) -> Response {
+    octets("application/json", openapi::document(&app.config.relay).to_string())
 }

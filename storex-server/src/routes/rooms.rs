@@ -25,6 +25,7 @@ const BUFFER: usize = 16 << 10;
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::post("/v1/rooms", "Make a room in which two devices meet", make)
+            .access(Access::Relay)
             .answers(200, "Its number", Form::Json("RoomAnswer"))
             .fails(&[Code::TooManyRooms]),
         Endpoint::get("/v1/rooms/{room}", "A WebSocket to whoever else is in the room", enter)

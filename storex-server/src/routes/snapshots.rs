@@ -79,9 +79,11 @@ async fn page(
 ) -> Outcome<Response> {
     let (id, page) = page_of_path(path)?;
     let log = caller.log(&app).await?;
+    // It came as a body.
+    let room = app.answers.room(app.config.limits.body_bytes).await?;
     let bytes = of(&*log)?.page(id, page).await?;
     let gone = || Failure::new(Code::NoSuchPage, "the snapshot has no such page");
-    Ok(octets(OCTETS, bytes.ok_or_else(gone)?))
+    Ok(room.of(octets(OCTETS, bytes.ok_or_else(gone)?)))
 }
 
 async fn publish(

@@ -14,7 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::deadlines::Deadlines;
+use super::deadlines::{Deadlines, Patience};
 use super::listener::Listener;
 use super::timer::RuntimeTimer;
 #[cfg(feature = "tls")]
@@ -86,7 +86,11 @@ impl<L: Listener> Door<L> {
         let app = Arc::clone(&self.app);
         let counted = ConnectionPermit { _held: Arc::new((permit, Arc::clone(&app.open))) };
         let service = Answering { router: self.router.clone(), peer, counted };
-        let stream = Deadlines::new(stream, Arc::clone(&app.runtime), app.config.timeouts.write);
+        let patience = Patience {
+            most: app.config.timeouts.write,
+            bytes_per_second: app.config.limits.min_write_rate,
+        };
+        let stream = Deadlines::new(stream, Arc::clone(&app.runtime), patience);
         #[cfg(feature = "tls")]
         if let Some(tls) = self.tls.clone() {
             let task = async move {

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use serde_json::json;
-use storex_server::{Config, Limits};
+use storex_server::{Config, Limits, Timeouts};
 use storex_sync::http::{device_text, id_text, wire};
 use storex_sync::{BlobRef, BlobStore as _, Cursor, LogRequest, SharedSyncLog as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -391,6 +391,88 @@ async fn who_asks_for_much_and_reads_nothing_is_let_go() {
     let mut read = Vec::new();
     let _ = stream.read_to_end(&mut read).await;
     assert!(read.len() < 4 * payload.len(), "{}", read.len());
+}
+
+/// Asks so many times for a page of 4 MiB, over one connection, and reads nothing yet.
+async fn ask_for_pages(site: &Site, count: usize) -> TcpStream {
+    let request =
+        LogRequest { device: PHONE, read: Some(Cursor::default()), ..LogRequest::default() };
+    let body = wire::encode_request(&request).unwrap();
+    let head = format!(
+        "POST /v1/log/exchange HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADA}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(site.address).await.unwrap();
+    for _ in 0..count {
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body).await.unwrap();
+    }
+    stream
+}
+
+async fn with_transaction_of(bytes: usize, config: Config) -> Site {
+    let site = Site::with(config).await;
+    let it =
+        storex_sync::SealedTransaction { device: LAPTOP, sequence: 1, payload: vec![b'x'; bytes] };
+    site.store.log_of("ada").append(&[it]).await.unwrap();
+    site
+}
+
+/// Asks for 80 MiB, and takes 2 of them every 3 seconds: what it gets.
+async fn taken_slowly(min_write_rate: u32) -> usize {
+    let limits = Limits { min_write_rate, ..Limits::default() };
+    let site = with_transaction_of(4 << 20, Config { limits, ..Config::default() }).await;
+    let mut stream = ask_for_pages(&site, 20).await;
+    let mut buffer = vec![0; 2 << 20];
+    let mut taken = 0;
+    while taken < 80 << 20 {
+        match stream.read_exact(&mut buffer).await {
+            Ok(read) => taken += read,
+            Err(_) => return taken,
+        }
+        site.runtime.advance(Duration::from_secs(3));
+    }
+    taken
+}
+
+#[tokio::test]
+async fn who_takes_a_little_now_and_then_is_let_go_and_who_is_slow_is_not() {
+    // 700 KiB per second are more than 100 KiB, and less than 4 MiB.
+    assert_eq!(taken_slowly(100 << 10).await, 80 << 20);
+    let taken = taken_slowly(4 << 20).await;
+    assert!(taken < 80 << 20, "{taken}");
+}
+
+#[tokio::test]
+async fn all_answers_together_have_a_limit_and_what_is_beyond_waits() {
+    let limits = Limits { entry_bytes: 16 << 20, answers_bytes: 24 << 20, ..Limits::default() };
+    let timeouts = Timeouts { write: Duration::from_secs(600), ..Timeouts::default() };
+    let site =
+        with_transaction_of(16 << 20, Config { limits, timeouts, ..Config::default() }).await;
+    let slow = ask_for_pages(&site, 1).await;
+    site.runtime.asleep(Duration::from_secs(600), 1).await;
+    let ask = || {
+        let request =
+            LogRequest { device: PHONE, read: Some(Cursor::default()), ..LogRequest::default() };
+        let body = wire::encode_request(&request).unwrap();
+        tokio::spawn(site.ask("POST", "/v1/log/exchange").token(ADA).body(body).send())
+    };
+    let late = ask();
+    site.runtime.asleep(Duration::from_secs(120), 1).await;
+    // What is small is answered, and what is only written is.
+    assert_eq!(site.get(ADA, "/v1/devices").await.status, 200);
+    assert_eq!(site.append(ADA, PHONE, 1, b"one").await.status, 204);
+    site.runtime.let_pass(Duration::from_secs(120)).await;
+    let late = late.await.unwrap();
+    assert_eq!((late.status, late.code().as_str()), (503, "unavailable"));
+    assert!(late.header("retry-after").is_some());
+    // What waits is answered as soon as the slow one is let go, or goes.
+    let next = ask();
+    site.runtime.asleep(Duration::from_secs(120), 1).await;
+    drop(slow);
+    let next = next.await.unwrap();
+    assert_eq!(next.status, 200);
+    assert!(next.body.len() > 16 << 20);
 }
 
 #[tokio::test]

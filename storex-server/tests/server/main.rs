@@ -5,6 +5,7 @@
 
 mod attackers;
 mod blobs;
+mod decoders;
 mod devices;
 mod exchange;
 mod identity;

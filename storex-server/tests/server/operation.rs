@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 use serde_json::{Value, json};
-use storex_server::Server;
+use storex_server::{Config, Relay, Server};
 use storex_sync::http::device_text;
 use tokio::net::TcpListener;
 
@@ -173,6 +173,27 @@ async fn the_document_names_what_the_router_has_and_nothing_else() {
     for reference in text.split("#/components/schemas/").skip(1) {
         let name = reference.split('"').next().unwrap();
         assert!(document["components"]["schemas"].get(name).is_some(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_document_tells_who_may_make_rooms_and_which_bodies_may_be_empty() {
+    for (open, security) in [(false, json!([{"token": []}])), (true, json!([{"token": []}, {}]))] {
+        let relay = Relay { open, ..Relay::default() };
+        let site = Site::with(Config { relay, ..Config::default() }).await;
+        let document = site.ask("GET", "/openapi.json").send().await.json();
+        assert_eq!(document["paths"]["/v1/rooms"]["post"]["security"], security);
+        let asked = site.ask("POST", "/v1/rooms").send().await;
+        assert_eq!(asked.status, if open { 200 } else { 401 });
+        let required = |method: &str, path: &str| {
+            document["paths"][path][method]["requestBody"]["required"].clone()
+        };
+        assert_eq!(required("put", "/v1/keys/{name}"), json!(false));
+        assert_eq!(required("post", "/v1/log/exchange"), json!(true));
+        let empty = format!("/v1/keys/{}", "0f".repeat(16));
+        assert_eq!(site.ask("PUT", &empty).token(ADA).send().await.status, 204);
+        let nothing = site.ask("POST", "/v1/log/exchange").token(ADA).send().await;
+        assert_eq!(nothing.code(), "malformed");
     }
 }
 

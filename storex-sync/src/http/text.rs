@@ -103,7 +103,13 @@ as_text!(
     |text: &str| unhex(text).map(crate::shared_log::Cursor)
 );
 // A program that is written in JavaScript has no integers of 64 bits.
-as_text!(as_decimal, u64, |number: &u64| number.to_string(), |text: &str| text.parse::<u64>());
+as_text!(as_decimal, u64, |number: &u64| number.to_string(), decimal_of_text);
+
+/// There is one text of each number: neither "+1" nor "01".
+fn decimal_of_text(text: &str) -> Result<u64> {
+    let number: Option<u64> = text.parse().ok().filter(|number: &u64| number.to_string() == text);
+    number.ok_or_else(|| SyncError::corrupt("a number", "it is not of decimal digits"))
+}
 
 /// For `#[serde(with)]`: a device that may be left out.
 pub(crate) mod as_device_if_any {

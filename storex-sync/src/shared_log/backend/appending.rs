@@ -8,11 +8,11 @@ use storex_core::{
     field,
 };
 
-use super::portion::Portion;
+use super::ahead::AHEAD;
 use super::removing::check_not_removed;
 use super::rows::{
-    DEVICES, DeviceRow, IDENTITY, TRANSACTIONS, int, last_position, read_transaction,
-    transaction_record, uint, written_by,
+    DEVICES, DeviceRow, IDENTITY, TRANSACTIONS, int, last_position, read_transaction, size,
+    sized_by, transaction_record, uint, written_by,
 };
 use super::{BackendSharedLog, make};
 use crate::error::{During, Result};
@@ -21,9 +21,6 @@ use crate::shared_log::SealedTransaction;
 use crate::stamp::Device;
 
 const APPENDING: &str = "appending to the shared log";
-
-/// How many bytes of what is held are in memory at once to be compared, as far as one can tell beforehand.
-const COMPARED_BYTES: usize = 4 << 20;
 
 /// What was found of the transactions that the log has had already.
 #[derive(Debug, Clone, Default)]
@@ -102,29 +99,47 @@ impl BackendSharedLog {
         last_before(&self.execute_then(look, APPENDING, decide).await?)
     }
 
-    /// Looks at what is held, in portions: it may be much more than what has come, which stays as it is and needs no transaction.
+    /// Looks at what is held, which stays as it is and needs no transaction. No more of it is loaded than was sent: what is of another
+    /// size is another transaction.
     async fn compare(&self, device: Device, repeated: &[SealedTransaction]) -> Result<Compared> {
-        let (mut same, mut portion, mut rest) = (HashMap::new(), Portion::new(), repeated);
-        loop {
-            let count = rest.len().min(usize::try_from(portion.rows()).unwrap_or(usize::MAX));
-            let (now, later) = rest.split_at(count);
-            let (Some(first), Some(end)) = (now.first(), now.last()) else { break };
-            let held = written_by(&self.name, device)
-                .and(field("sequence").gte(int(first.sequence)))
-                .and(field("sequence").lte(int(end.sequence)));
-            let held =
-                Query::new(TRANSACTIONS).filter(held).order_by("sequence", Direction::Ascending);
-            let held = self.storage.find(held).await.during(APPENDING)?;
-            let mut sent = now.iter();
-            for row in held {
-                let there = read_transaction(row)?;
-                portion.saw(there.payload.len());
-                if let Some(it) = sent.find(|it| it.sequence == there.sequence) {
-                    same.insert(it.sequence, it.payload == there.payload);
+        let mut same = HashMap::new();
+        for now in repeated.chunks(AHEAD) {
+            let (Some(first), Some(last)) = (now.first(), now.last()) else { break };
+            let held = |end: u64| {
+                let held = written_by(&self.name, device)
+                    .and(field("sequence").gte(int(first.sequence)))
+                    .and(field("sequence").lte(int(end)));
+                Query::new(TRANSACTIONS).filter(held).order_by("sequence", Direction::Ascending)
+            };
+            let sent = |sequence: u64| {
+                let at = usize::try_from(sequence.checked_sub(first.sequence)?).ok()?;
+                now.get(at)
+            };
+            let sizes = self.storage.find(sized_by("sequence", held(last.sequence))).await;
+            let (mut end, mut another) = (None, None);
+            for row in &sizes.during(APPENDING)? {
+                let (sequence, size) = size(row)?;
+                let is_as_long =
+                    |sent: &SealedTransaction| size.is_none_or(|size| size == sent.payload.len());
+                if !sent(sequence).is_some_and(is_as_long) {
+                    another = Some(sequence);
+                    break;
+                }
+                end = Some(sequence);
+            }
+            if let Some(end) = end {
+                for row in self.storage.find(held(end)).await.during(APPENDING)? {
+                    let there = read_transaction(row)?;
+                    let is_same =
+                        sent(there.sequence).is_some_and(|it| it.payload == there.payload);
+                    same.insert(there.sequence, is_same);
                 }
             }
-            portion.grow(COMPARED_BYTES);
-            rest = later;
+            if let Some(sequence) = another {
+                // Nothing is appended, so what is behind it need not be looked at.
+                same.insert(sequence, false);
+                break;
+            }
         }
         Ok(Compared { count: repeated.len(), same })
     }

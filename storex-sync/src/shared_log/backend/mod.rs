@@ -1,10 +1,10 @@
 //! [`BackendSharedLog`]: a shared log in any storex backend, alone or as one of many.
 
+mod ahead;
 mod appending;
 mod keys;
 mod logs;
 mod members;
-mod portion;
 mod removing;
 mod rows;
 mod snapshots;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use storex_core::{
     Backend, Batch, BatchOutcome, Direction, Filter, MaybeSend, MaybeSync, Name, OnConflict, Query,
-    Record, Runtime, Step, Storage, Trace, Value,
+    Record, Runtime, Step, Storage, Trace, Value, field,
 };
 
 pub use logs::BackendSharedLogs;
@@ -27,12 +27,15 @@ use crate::error::{During, Result, SyncError};
 use crate::failure::Failure;
 use crate::log_rules::check_floor;
 use crate::stamp::Device;
-use portion::Portion;
+use ahead::{AHEAD, fitting};
 use removing::is_removed;
 use rows::{
-    DeviceRow, IDENTITY, TRANSACTIONS, for_reader, last_position, position_of, read_transaction,
-    uint,
+    DeviceRow, IDENTITY, TRANSACTIONS, for_reader, int, last_position, position_of,
+    read_transaction, size, sized_by, uint,
 };
+
+/// How many transactions a page has at most, whatever their size.
+const MOST_TRANSACTIONS: usize = 16 * AHEAD;
 
 /// The name of a log that is alone in its database.
 const ALONE: &str = "log";
@@ -134,19 +137,28 @@ impl BackendSharedLog {
         last.first().map_or(Ok(0), |row| uint(row.get(0)))
     }
 
-    /// Transactions of others behind a position, up to so many bytes.
+    /// Transactions of others behind a position, up to so many bytes. None is loaded that does not fit, but the first.
     async fn rows_for(&self, reader: Device, mut position: u64, limit: usize) -> Result<Rows> {
-        let (mut transactions, mut bytes, mut portion) = (Vec::new(), 0, Portion::new());
+        let (mut transactions, mut bytes) = (Vec::new(), 0);
         loop {
-            let query = Query::new(TRANSACTIONS)
+            let rows = Query::new(TRANSACTIONS)
                 .filter(for_reader(&self.name, reader, position))
                 .order_by("position", Direction::Ascending)
-                .limit(portion.rows());
-            let rows = self.storage.find(query).await.during(READING)?;
-            let is_end = (rows.len() as u64) < portion.rows();
-            for row in rows {
+                .limit(AHEAD as u64);
+            let ahead = self.storage.find(sized_by("position", rows)).await.during(READING)?;
+            let ahead = ahead.iter().map(size).collect::<Result<Vec<_>>>()?;
+            let sizes = ahead.iter().map(|(_, size)| *size);
+            let room = limit.checked_sub(bytes).filter(|_| transactions.len() < MOST_TRANSACTIONS);
+            let count = fitting(sizes, room, transactions.is_empty());
+            let Some((last, _)) = ahead[..count].last() else {
+                return Ok(Rows { transactions, position, more: !ahead.is_empty() });
+            };
+            let wanted =
+                for_reader(&self.name, reader, position).and(field("position").lte(int(*last)));
+            let rows =
+                Query::new(TRANSACTIONS).filter(wanted).order_by("position", Direction::Ascending);
+            for row in self.storage.find(rows).await.during(READING)? {
                 let (at, transaction) = (position_of(&row)?, read_transaction(row)?);
-                portion.saw(transaction.payload.len());
                 if !transactions.is_empty() && bytes + transaction.payload.len() > limit {
                     return Ok(Rows { transactions, position, more: true });
                 }
@@ -154,10 +166,15 @@ impl BackendSharedLog {
                 transactions.push(transaction);
                 position = at;
             }
-            if is_end {
-                return Ok(Rows { transactions, position, more: false });
+            // Also when some were trimmed meanwhile.
+            position = position.max(*last);
+            match ahead.get(count) {
+                Some((_, Some(_))) => return Ok(Rows { transactions, position, more: true }),
+                None if count < AHEAD => {
+                    return Ok(Rows { transactions, position, more: false });
+                }
+                _ => {}
             }
-            portion.grow(limit.saturating_sub(bytes));
         }
     }
 

@@ -24,6 +24,8 @@ pub(super) fn collections() -> Vec<Definition> {
             .field("device", FieldType::Binary)
             .field("incarnation", FieldType::Int)
             .field("sequence", FieldType::Int)
+            // Of the transaction, in front of it so that it is found without it. Null: an older version has written the row.
+            .optional("bytes", FieldType::Int)
             .field("transaction", FieldType::Blob)
             .primary_key(["log", "position"])
             .unique(["log", "device", "incarnation", "sequence"]),
@@ -146,8 +148,23 @@ pub(super) fn transaction_record(
         Value::Bytes(device.id.to_vec()),
         Value::Int(i64::from(device.incarnation)),
         int(*sequence),
+        int(payload.len() as u64),
         Value::Bytes(payload.clone()),
     ])
+}
+
+/// A number of a row, and the bytes of its transaction if it tells them: what [`sized_by`] finds.
+pub(super) fn size(row: &Record) -> Result<(u64, Option<usize>)> {
+    let bytes = match row.get(1) {
+        Value::Null => None,
+        bytes => Some(usize::try_from(uint(bytes)?).unwrap_or(usize::MAX)),
+    };
+    Ok((uint(row.get(0))?, bytes))
+}
+
+/// The same rows without their transactions: for [`size`].
+pub(super) fn sized_by(number: &str, query: Query) -> Query {
+    query.select([number, "bytes"])
 }
 
 /// The position of a row.
