@@ -14,6 +14,7 @@ use crate::http::{Answers, Caller, Failure, Outcome};
 use crate::identity::Verifier;
 use crate::limiter::{Limiter, Who};
 use crate::metrics::{Gauges, Metrics};
+use crate::openapi;
 use crate::relay::Rooms;
 use crate::sessions::{Session, Sessions};
 use crate::store::{DeviceId, Store};
@@ -30,6 +31,8 @@ pub(crate) struct App {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) metrics: Metrics,
+    /// The document of what is answered.
+    pub(crate) openapi: String,
     /// A permit for each byte of a body that may be in memory.
     pub(crate) bodies: Arc<Semaphore>,
     pub(crate) answers: Answers,
@@ -59,6 +62,7 @@ impl App {
             sessions: Sessions::new(&config.limits),
             rooms: Rooms::new(&config.relay),
             metrics: Metrics::default(),
+            openapi: openapi::document(&config.relay).to_string(),
             bodies: Arc::new(Semaphore::new(config.limits.bodies_bytes)),
             answers: Answers::new(config.limits.answers_bytes),
             connections: Arc::new(Semaphore::new(config.limits.connections)),

@@ -1,7 +1,5 @@
 //! The OpenAPI document, made of the list that the router is made of.
 
-use std::sync::LazyLock;
-
 use serde_json::{Map, Value, json};
 use storex_sync::http::{Code, PROBLEM_TYPE};
 

@@ -10,7 +10,6 @@ use super::{Access, Endpoint, Form};
 use crate::app::App;
 use crate::http::{Failure, Outcome, octets};
 use crate::metrics::TEXT_TYPE;
-use crate::openapi::DOCUMENT;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -67,5 +66,5 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
 
 #[allow(clippy::unused_async)] // as handlers are
 async fn document(State(app): State<Arc<App>>) -> Response {
-    octets("application/json", openapi::document(&app.config.relay).to_string())
+    octets("application/json", app.openapi.clone())
 }

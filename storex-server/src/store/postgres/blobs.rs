@@ -9,7 +9,6 @@ use storex_sync::{BlobRef, BlobStore, SyncError};
 use tokio_postgres::types::ToSql;
 
 use super::Shared;
-use super::appending::BEGIN;
 use super::database::{Database, Result, Session};
 use super::rows::{Columns, int};
 
@@ -99,18 +98,16 @@ async fn delete(
     let [row, chunks] = session.prepare([row, DELETE_CHUNKS]).await?;
     let guard = session.guard();
     let (begun, row, chunks, committed) = join4(
-        session.execute(BEGIN),
+        session.begin(),
         session.query(&row, of_row),
         session.query(&chunks, of_row.get(..2).unwrap_or_default()),
-        session.execute("COMMIT"),
+        guard.commit(),
     )
     .await;
     begun?;
     row?;
     chunks?;
-    committed?;
-    guard.disarm();
-    Ok(())
+    committed
 }
 
 /// Deletes the blobs of all users that nobody has finished; tells how many.

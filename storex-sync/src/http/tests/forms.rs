@@ -134,6 +134,22 @@ fn messages_are_as_described() {
 }
 
 #[test]
+fn only_one_text_is_a_snapshots_number() {
+    let read = |number: &str| {
+        let device = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf-2";
+        let form = json!({"maker": device, "number": number, "pages": 3, "place": ""});
+        serde_json::from_value::<SnapshotForm>(form).map(|form| form.number).ok()
+    };
+    assert_eq!(
+        (read("0"), read("7"), read("18446744073709551615")),
+        (Some(0), Some(7), Some(u64::MAX))
+    );
+    for other in ["", "+7", "07", "-0", " 7", "7 ", "0x7", "7.0", "18446744073709551616"] {
+        assert_eq!(read(other), None, "{other:?}");
+    }
+}
+
+#[test]
 fn a_token_is_not_shown() {
     let token = WatchToken { token: "secret".to_owned() };
     is_written(&token, json!({"token": "secret"}));

@@ -35,6 +35,7 @@ fn the_server_that_is_killed() {
     let options = Options {
         listen: "127.0.0.1:0".to_owned(),
         database,
+        objects: None,
         access: Access::Tokens(tokens.into()),
         tls: None,
         metrics_listen: None,
