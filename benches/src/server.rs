@@ -2,6 +2,7 @@
 //!
 //! Each server is a process of its own with as many threads as the machine has processors; those who ask are one thread of this process,
 //! on the same machine. Both have all their connections all the time, and are asked in turns.
+#![allow(clippy::print_stderr)] // whoever runs it sees how far it is
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

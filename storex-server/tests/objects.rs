@@ -253,7 +253,7 @@ async fn what_is_published_while_it_is_cleared_away_is_whole_or_not_published() 
             runtime.advance(now - runtime.now().0);
             let objects = Objects::new(Arc::new(store.clone()), runtime);
             let inner = Arc::new(MemoryStore::default());
-            let log = objects.with_snapshots_of(inner).log(&user("ada")).await.unwrap();
+            let log = objects.beside(inner).log(&user("ada")).await.unwrap();
             let snapshot = Snapshot { id: id(1, 7), pages: 3, place: Cursor::default() };
             for page in 0..3 {
                 log.snapshots().unwrap().put_page(snapshot.id, page, b"page").await.unwrap();

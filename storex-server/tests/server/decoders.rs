@@ -133,7 +133,7 @@ proptest! {
     #[test]
     fn a_set_of_keys_is_read_or_refused(damages in damages(), rubbish in any_json(), member in any_json()) {
         let key = json!({"kty": "oct", "kid": "one", "alg": "HS256", "k": URL_SAFE_NO_PAD.encode(SECRET)});
-        let good = json!({"keys": [key.clone()]}).to_string();
+        let good = json!({"keys": [key]}).to_string();
         prop_assert!(KeySet::from_jwks(&good).is_ok());
         let mut sets = vec![damaged_text(&good, &damages), rubbish.to_string(), json!({"keys": rubbish}).to_string()];
         for name in ["kty", "kid", "alg", "k", "use", "crv", "x", "n"] {

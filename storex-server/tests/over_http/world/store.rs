@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use storex_core::Timestamp;
 use storex_memory::{MemoryBackend, TestRuntime};
 use storex_server::{BackendStore, DeviceId, DeviceInfo, Result, ServerError, Store, User};
-use storex_sync::SharedSyncLog;
+use storex_sync::{BlobStore, SharedSyncLog};
 
 /// A store in memory that fails, and forgets, when a test says so.
 #[derive(Debug)]
@@ -53,6 +53,10 @@ impl SwitchedStore {
 impl Store for SwitchedStore {
     async fn log(&self, user: &User) -> Result<Arc<dyn SharedSyncLog>> {
         self.look()?.log(user).await
+    }
+
+    async fn blobs(&self, user: &User) -> Result<Arc<dyn BlobStore>> {
+        self.look()?.blobs(user).await
     }
 
     async fn devices(&self, user: &User) -> Result<Vec<DeviceInfo>> {

@@ -116,7 +116,7 @@ proptest! {
         damaged[at] = to;
         for text in [damaged.into_iter().collect(), rubbish] {
             match device_of_text(&text) {
-                Ok(device) => prop_assert_eq!(device_text(device), text),
+                Ok(device) => prop_assert_eq!(device_text(device), text.clone()),
                 Err(error) => prop_assert!(matches!(error, SyncError::Corrupt { .. }), "{error}"),
             }
             match id_of_text(&text) {
