@@ -101,6 +101,7 @@ rebuilt!(SyncError {
     39 UnknownKey { what }
     40 NotAuthentic { what, reason }
     41 RivalKeys {}
+    42 WebLock { name, reason }
 });
 
 rebuilt!(Error {
