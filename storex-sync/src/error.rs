@@ -134,6 +134,14 @@ pub enum SyncError {
         /// What the operating system says.
         reason: String,
     },
+    /// The Web Lock that says who syncs cannot be asked for.
+    #[error("the Web Lock {name} cannot be used: {reason}")]
+    WebLock {
+        /// Its name.
+        name: String,
+        /// What the browser says.
+        reason: String,
+    },
     /// The shared log no longer holds what this device lacks: everybody else had it, and it was trimmed. An exchange that is
     /// told so takes the log's snapshot and goes on; where there is none, or none of use, it fails with this. What was written
     /// here can still be sent.
@@ -395,7 +403,7 @@ impl SyncError {
             Self::WrongPassphrase | Self::FormerPassphrase => ErrorKind::Invalid,
             Self::NotAuthentic { .. } => ErrorKind::Corrupt,
             Self::HasKeys | Self::RivalKeys | Self::KeyExists { .. } => ErrorKind::Conflict,
-            Self::Transport { .. } | Self::LockFile { .. } => ErrorKind::Io,
+            Self::Transport { .. } | Self::LockFile { .. } | Self::WebLock { .. } => ErrorKind::Io,
             Self::HeldElsewhere | Self::LeaseLost => ErrorKind::Busy,
             Self::Closed { .. } => ErrorKind::Closed,
             Self::Protocol { .. } => ErrorKind::Other,

@@ -9,6 +9,8 @@ use storex_core::{Runtime, Timestamp};
 use tokio::sync::watch;
 
 use super::lease::{self, Fence, LeaseTimes};
+#[cfg(all(target_family = "wasm", feature = "web"))]
+use super::web_lock::{Ended, WebLock};
 use crate::error::Result;
 use crate::lane::Lane;
 
@@ -36,6 +38,9 @@ enum Means {
     /// Closing the file releases the lock.
     #[cfg(not(target_family = "wasm"))]
     File(#[allow(dead_code)] File),
+    /// Dropping it releases it.
+    #[cfg(all(target_family = "wasm", feature = "web"))]
+    WebLock(#[allow(dead_code)] WebLock),
 }
 
 impl Guard {
@@ -102,6 +107,24 @@ impl Held {
     #[cfg(not(target_family = "wasm"))]
     pub(super) fn file(fence: Fence, file: File) -> Arc<Self> {
         Arc::new(Self::new(Some(fence), Means::File(file)))
+    }
+
+    /// A lock of the browser's, which another may steal.
+    #[cfg(all(target_family = "wasm", feature = "web"))]
+    pub(super) fn web_lock(
+        runtime: &dyn Runtime,
+        fence: Fence,
+        lock: WebLock,
+        ended: Ended,
+    ) -> Arc<Self> {
+        let held = Arc::new(Self::new(Some(fence), Means::WebLock(lock)));
+        let weak = Arc::downgrade(&held);
+        runtime.spawn(Box::pin(async move {
+            if ended.is_stolen().await {
+                lose(&weak);
+            }
+        }));
+        held
     }
 
     /// A lease, which is renewed for as long as it is held.

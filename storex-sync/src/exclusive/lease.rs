@@ -60,6 +60,11 @@ pub(crate) struct Fence {
 }
 
 impl Fence {
+    /// That of whoever takes this row.
+    fn next(row: Option<Row>, holder: HolderId) -> Self {
+        Self { holder, token: row.map_or(1, |row| row.fence.token.saturating_add(1)) }
+    }
+
     /// Whether the row among these is still this holder's.
     pub(crate) fn check(self, rows: &[Record]) -> Result<()> {
         match Row::among(rows)? {
@@ -117,13 +122,6 @@ impl Row {
     }
 }
 
-/// What became of an attempt to take the row.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Taken {
-    Ours(Fence),
-    Elsewhere,
-}
-
 /// The token as it is now; 0: nobody has held it yet.
 pub(super) async fn token(storage: &Lane) -> Result<u64> {
     storage.collection(META)?;
@@ -131,30 +129,33 @@ pub(super) async fn token(storage: &Lane) -> Result<u64> {
     Ok(Row::among(&rows)?.map_or(0, |row| row.fence.token))
 }
 
-/// Takes the row if it is free; for a time, or (`None`) for as long as something else protects it.
+/// Takes the row for a time; `None`: somebody else has it.
 pub(super) async fn take(
     storage: &Lane,
     holder: HolderId,
-    times: Option<LeaseTimes>,
-) -> Result<Taken> {
+    times: LeaseTimes,
+) -> Result<Option<Fence>> {
     let runtime = Arc::clone(storage.runtime());
     decide(storage, move |row| {
         // Drawn inside the transaction: waiting for the database takes nothing from the lease.
         let now = runtime.now();
-        let token = match (row, times) {
+        match row {
             // Our own is one whose guard is gone, and whose release is still under way.
-            (Some(row), Some(_)) if !row.is_free(now) && row.fence.holder != holder => {
-                return (Taken::Elsewhere, None);
+            Some(row) if !row.is_free(now) && row.fence.holder != holder => (None, None),
+            row => {
+                let fence = Fence::next(row, holder);
+                (Some(fence), Some(Row::leased(fence, times, now)))
             }
-            (Some(row), _) => row.fence.token.saturating_add(1),
-            (None, _) => 1,
-        };
-        let fence = Fence { holder, token };
-        let row = match times {
-            Some(times) => Row::leased(fence, times, now),
-            None => Row { fence, ends: 0, lasts: 0 },
-        };
-        (Taken::Ours(fence), Some(row))
+        }
+    })
+    .await
+}
+
+/// Takes the row, for as long as something else protects it: whoever else has it does not any more.
+pub(super) async fn take_protected(storage: &Lane, holder: HolderId) -> Result<Fence> {
+    decide(storage, move |row| {
+        let fence = Fence::next(row, holder);
+        (fence, Some(Row { fence, ends: 0, lasts: 0 }))
     })
     .await
 }

@@ -4,6 +4,8 @@
 mod file;
 mod guard;
 mod lease;
+#[cfg(all(target_family = "wasm", feature = "web"))]
+mod web_lock;
 
 pub use guard::Guard;
 pub use lease::LeaseTimes;
@@ -16,7 +18,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use self::guard::Held;
-use self::lease::{HolderId, Taken};
+use self::lease::HolderId;
 use crate::error::{Result, SyncError};
 use crate::lane::Lane;
 
@@ -77,6 +79,11 @@ enum Means {
     Lease(LeaseTimes),
     #[cfg(not(target_family = "wasm"))]
     File(PathBuf),
+    #[cfg(all(target_family = "wasm", feature = "web"))]
+    WebLock {
+        locks: web_lock::LockManager,
+        name: String,
+    },
 }
 
 impl fmt::Debug for Exclusive {
@@ -117,6 +124,30 @@ impl Exclusive {
         Self::noted(storage.into(), Means::File(path.into())).await
     }
 
+    /// For the tabs and workers of a browser: by a [Web Lock] of this name, which the browser releases as soon as its holder
+    /// is gone; where the browser has no such locks (it is too old, or the address is not secure), by a lease. Which of the
+    /// two it is, is the same in all contexts of an origin.
+    ///
+    /// A name is one lock in the whole origin, so make it of the database's name. A context that hangs keeps it until it is
+    /// closed.
+    ///
+    /// [Web Lock]: https://w3c.github.io/web-locks/
+    ///
+    /// # Errors
+    /// [`SyncError::NoSyncLog`], [`SyncError::Storage`].
+    #[cfg(all(target_family = "wasm", feature = "web"))]
+    pub async fn tabs(
+        storage: impl Into<Lane>,
+        name: impl Into<String>,
+        otherwise: LeaseTimes,
+    ) -> Result<Self> {
+        let means = match web_lock::manager() {
+            Some(locks) => Means::WebLock { locks, name: name.into() },
+            None => Means::Lease(otherwise),
+        };
+        Self::noted(storage.into(), means).await
+    }
+
     /// Refuses a lock that is another lane's: it would be lost as soon as it is taken.
     pub(crate) fn check(&self, lane: &Lane) -> Result<()> {
         let name = |lane: &Lane| lane.name().unwrap_or_default().to_owned();
@@ -140,7 +171,8 @@ impl Exclusive {
     /// Cancel-safe: a lease that was taken for a caller who went away ends by itself.
     ///
     /// # Errors
-    /// [`SyncError::Storage`], and [`SyncError::LockFile`] for a file that cannot be opened.
+    /// [`SyncError::Storage`], [`SyncError::LockFile`] for a file that cannot be opened, and [`SyncError::WebLock`] where the
+    /// browser refuses.
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
         let mut state = self.inner.state.lock().await;
         if let Some(held) = state.held.upgrade().filter(|held| !held.is_lost()) {
@@ -183,18 +215,22 @@ impl Exclusive {
         let Inner { storage, holder, means, .. } = &*self.inner;
         Ok(match means {
             Means::SingleProcess => Some(Held::single_process()),
-            Means::Lease(times) => match lease::take(storage, *holder, Some(*times)).await? {
-                Taken::Elsewhere => None,
-                Taken::Ours(fence) => Some(Held::lease(storage, fence, *times)),
-            },
+            Means::Lease(times) => lease::take(storage, *holder, *times)
+                .await?
+                .map(|fence| Held::lease(storage, fence, *times)),
             #[cfg(not(target_family = "wasm"))]
             Means::File(path) => {
                 let Some(file) = file::lock(path)? else { return Ok(None) };
-                match lease::take(storage, *holder, None).await? {
-                    // Nobody asks for a row that is not leased.
-                    Taken::Elsewhere => None,
-                    Taken::Ours(fence) => Some(Held::file(fence, file)),
-                }
+                let fence = lease::take_protected(storage, *holder).await?;
+                Some(Held::file(fence, file))
+            }
+            #[cfg(all(target_family = "wasm", feature = "web"))]
+            Means::WebLock { locks, name } => {
+                let Some((lock, ended)) = web_lock::lock(locks, name).await? else {
+                    return Ok(None);
+                };
+                let fence = lease::take_protected(storage, *holder).await?;
+                Some(Held::web_lock(&**storage.runtime(), fence, lock, ended))
             }
         })
     }

@@ -102,6 +102,7 @@ rebuilt!(SyncError {
     40 NotAuthentic { what, reason }
     41 RivalKeys {}
     42 BodyTooLarge { bytes, limit }
+    43 WebLock { name, reason }
 });
 
 rebuilt!(Error {

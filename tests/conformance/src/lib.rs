@@ -56,7 +56,7 @@
 //! # Shared logs, channels and blob stores
 //!
 //! [`shared_log_conformance!`], [`channel_conformance!`] and [`blob_store_conformance!`] do the same for the traits of
-//! [`storex-sync`](storex_sync). `store_conformance!` (feature `server`) does it for what a server keeps everything in. A log of many in one place is tested among [busy neighbours](WithNeighbours) as well.
+//! [`storex-sync`](storex_sync), [`exclusive_conformance!`] for the means by which one program at a time syncs. `store_conformance!` (feature `server`) does it for what a server keeps everything in. A log of many in one place is tested among [busy neighbours](WithNeighbours) as well.
 // This is a test library: a case that fails panics.
 #![cfg_attr(target_family = "wasm", allow(clippy::arc_with_non_send_sync))] // a browser has one thread
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -64,6 +64,7 @@
 pub mod backend;
 pub mod blob_store;
 pub mod channel;
+pub mod exclusive;
 mod harness;
 mod neighbours;
 mod pass_through;

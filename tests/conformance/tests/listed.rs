@@ -53,6 +53,11 @@ fn is_complete(suite: &str, at_least: usize) {
 }
 
 #[test]
+fn of_exclusives() {
+    is_complete("exclusive", 12);
+}
+
+#[test]
 fn of_backends() {
     is_complete("backend", 430);
 }

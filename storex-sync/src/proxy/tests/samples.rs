@@ -305,6 +305,7 @@ pub(super) fn errors() -> Vec<SyncError> {
         SyncError::HeldElsewhere,
         SyncError::LeaseLost,
         SyncError::LockFile { path: "there".to_owned(), reason: reason() },
+        SyncError::WebLock { name: "notes".to_owned(), reason: reason() },
         SyncError::BelowFloor { reader: device },
         SyncError::NoSnapshots,
         SyncError::HoldsLess,
