@@ -15,7 +15,7 @@ use crate::stamp::Device;
 /// The [`BlobStore`] of a server (`storex serve`), over HTTP: that of the user whom the client's credentials belong to.
 ///
 /// It takes the client of the [`HttpSharedLog`](super::HttpSharedLog), so both share connections and tokens. Each method is one request, for which the
-/// client's deadline counts. Failures are those of the log: [`SyncError::Transport`] and [`SyncError::Timeout`] pass, [`SyncError::RateLimited`] says for how long
+/// client's deadline counts. The server has a limit of its own for blobs, so whoever sends too many of them is not held up in the log. Failures are those of the log: [`SyncError::Transport`] and [`SyncError::Timeout`] pass, [`SyncError::RateLimited`] says for how long
 /// the server wants to be left alone, [`SyncError::Unauthorized`] that somebody has to log in or that the device was revoked.
 ///
 /// ```
@@ -41,7 +41,7 @@ impl HttpBlobStore {
     /// when it was revoked.
     #[must_use]
     pub fn new(client: HttpClient, device: Device) -> Self {
-        Self { client, device }
+        Self { client: client.apart(), device }
     }
 
     fn call(&self, method: Method, blob: &BlobRef, part: &str, during: &'static str) -> Call {

@@ -15,6 +15,7 @@ use super::problem::Code;
 use super::refusal::Refusal;
 use super::text::id_text;
 use super::transport::{HttpTransport, Method, Request, Response, Socket};
+use crate::deadline;
 use crate::error::{Result, SyncError};
 
 /// How long a request may take, unless told otherwise.
@@ -136,6 +137,12 @@ impl HttpClient {
     pub fn credentials(mut self, credentials: Arc<dyn Credentials>) -> Self {
         self.credentials = Some(credentials);
         // What somebody else was told does not count.
+        self.rest = Arc::default();
+        self
+    }
+
+    /// For what the server has a limit of its own for: what that is told does not hold for the rest.
+    pub(super) fn apart(mut self) -> Self {
         self.rest = Arc::default();
         self
     }
@@ -266,12 +273,8 @@ impl HttpClient {
         waits: Duration,
         request: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let after = self.deadline + waits;
-        tokio::select! {
-            biased;
-            result = request => result,
-            () = self.runtime.sleep(after) => Err(SyncError::Timeout { during, after }),
-        }
+        deadline::in_time(&*self.runtime, self.deadline.saturating_add(waits), during, request)
+            .await
     }
 
     async fn request(&self, call: &Call, token: Option<&Token>) -> Result<Response> {

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::credentials::{Credentials, Token};
 use super::token_row::{Row, TOKEN, Tokens};
+use crate::deadline::in_time;
 use crate::error::{During, Result, SyncError, abort};
 use crate::lane::Lane;
 use crate::meta::{meta_query, read_meta, write_meta};
@@ -188,13 +189,8 @@ impl Inner {
     }
 
     async fn renew_these(&self, tokens: Tokens) -> Result<Token> {
-        let renewed = tokio::select! {
-            biased;
-            renewed = self.source.renew(&tokens) => renewed,
-            () = self.runtime().sleep(RENEWAL) => {
-                Err(SyncError::Timeout { during: "renewing the token", after: RENEWAL })
-            }
-        };
+        let renewing = self.source.renew(&tokens);
+        let renewed = in_time(&**self.runtime(), RENEWAL, "renewing the token", renewing).await;
         match renewed {
             Ok(new) => {
                 *lock(&self.unwritten) = Some(Renewed { old: tokens.access, new });

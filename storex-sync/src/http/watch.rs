@@ -11,6 +11,7 @@ use super::link::{Heard, Lent, Link};
 use super::messages::{ChangedAnswer, WATCH_PROTOCOL, WatchPlace, WatchToken};
 use super::text::{device_text, hex};
 use super::transport::Method;
+use crate::engine::Backoff;
 use crate::error::{Result, SyncError, describe};
 use crate::recovery::Recovery;
 
@@ -23,8 +24,14 @@ const POLL: Duration = Duration::from_secs(50);
 const FAILURES: u32 = 3;
 /// .. for so long.
 const POLLS_FOR: Duration = Duration::from_secs(300);
-/// The first and the longest wait before another attempt.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// Before another attempt.
+const BACKOFF: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    factor: 2.0,
+    cap: Duration::from_secs(60),
+    jitter: 0.5,
+    quiet_attempts: 0,
+};
 
 /// Hears of news. It keeps its WebSocket between the calls.
 #[derive(Debug)]
@@ -229,10 +236,9 @@ impl Watch {
             state.attempts = state.attempts.saturating_add(1);
             state.attempts
         };
-        let longest = BACKOFF.0.saturating_mul(1 << attempts.min(10)).min(BACKOFF.1);
-        let mut random = [0; 1];
+        let mut random = [0; 8];
         self.client.runtime().fill_random(&mut random);
-        longest / 2 + longest.mul_f64(f64::from(random[0]) / 512.0)
+        BACKOFF.delay(attempts, u64::from_le_bytes(random))
     }
 }
 

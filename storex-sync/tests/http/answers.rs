@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use storex_sync::http::{HttpClient, HttpSharedLog, StaticToken, Token};
-use storex_sync::{Cursor, LogRequest, Recovery, SharedSyncLog, SyncError};
+use storex_sync::http::{HttpBlobStore, HttpClient, HttpSharedLog, StaticToken, Token};
+use storex_sync::{
+    BlobRef, BlobStore as _, Cursor, LogRequest, Recovery, SharedSyncLog, SyncError,
+};
 use tokio::time::{sleep, timeout};
 
 use crate::fake::{FakeServer, Fault, Sockets};
@@ -99,6 +101,22 @@ async fn c66_what_one_request_is_told_holds_for_the_others() {
     // That there are too many rooms concerns nothing else.
     server.answers(429, &[PROBLEM], r#"{"code": "too_many_rooms", "retry_after_ms": 5000}"#);
     assert!(is_left(log.client().open_room().await.unwrap_err(), SECOND * 5));
+    log.register(ME).await.unwrap();
+}
+
+/// The server counts requests for blobs apart: pictures do not hold up the text.
+#[tokio::test(start_paused = true)]
+async fn c66_what_requests_for_blobs_are_told_holds_for_blobs() {
+    let server = FakeServer::new(&shared_log());
+    let log = server.shared_log();
+    let blobs = HttpBlobStore::new(log.client().clone(), ME);
+    let blob = BlobRef::of(b"a picture");
+    server.answers(429, &[PROBLEM], r#"{"code": "rate_limited", "retry_after_ms": 5000}"#);
+    for requests in [1, 1] {
+        let error = blobs.has(&blob).await.unwrap_err();
+        assert!(matches!(error, SyncError::RateLimited { .. }), "{error:?}");
+        assert_eq!(server.requests().len(), requests);
+    }
     log.register(ME).await.unwrap();
 }
 
