@@ -7,11 +7,16 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Network } from './network.mjs';
 import { NativeDevices, Server } from './programs.mjs';
 import { openTab, until } from './tab.mjs';
 
 /** An edit is on the other devices within this, in milliseconds. Single ones may be late where the machine has too much to do. */
 const LIVE = 1000;
+
+/** All have everything this long after the network is whole again, in milliseconds: what a device waits after some failures, and a busy machine. */
+const HEALED = 60_000;
 
 export default async function ({ browser, url, long }) {
   const folder = await mkdtemp(join(tmpdir(), 'storex-server-'));
@@ -26,6 +31,7 @@ export default async function ({ browser, url, long }) {
     await site.reloaded();
     await site.loggedOut();
     await site.offline();
+    await site.badNetwork(long ? 600_000 : 8_000);
     await site.workers();
     await site.live('after all that', 2);
     await site.large();
@@ -61,6 +67,8 @@ class Site {
     await this.server.configure({ limits, timeouts: { heartbeat: 1 } });
     await this.#letIn();
     await this.server.start();
+    // All devices come by it.
+    this.network = await Network.to(this.server.url);
 
     this.native = new NativeDevices();
     this.one = (...call) => this.native.call(['one', ...call]);
@@ -72,7 +80,7 @@ class Site {
 
     this.tab = await openTab(browser, url);
     this.page = (...call) => this.tab.run('page', ...call);
-    this.traffic = await Traffic.of(this.tab, () => this.server.url);
+    this.traffic = await Traffic.of(this.tab, () => this.network.url);
     await this.#openPage();
     // Nobody has logged in yet.
     await this.page('phase', 'NeedsLogin');
@@ -87,18 +95,18 @@ class Site {
 
   #openNative(name) {
     const file = join(this.#folder, `${name}.db`);
-    return this.native.call([name, 'open', file, this.server.url, this.#tokens.native]);
+    return this.native.call([name, 'open', file, this.network.url, this.#tokens.native]);
   }
 
   async #openPage() {
     await this.page('open');
-    await this.page('reach', this.server.url);
+    await this.page('reach', this.network.url);
     await this.page('connect', 'a page');
   }
 
   /** The page is of another origin, and the browser has asked the server whether that may be. */
   async crossOrigin() {
-    assert.notEqual(await this.tab.page.evaluate(() => location.origin), this.server.url);
+    assert.notEqual(await this.tab.page.evaluate(() => location.origin), this.network.url);
     assert.ok(this.traffic.preflights > 0, 'the browser has asked nothing beforehand');
   }
 
@@ -239,6 +247,32 @@ class Site {
     live('times on-line again, until all have everything', took);
   }
 
+  /** All write while the network breaks in every way, and the server is killed now and then. */
+  async badNetwork(milliseconds) {
+    const seed = Number(process.env.STOREX_SEED ?? 7);
+    const end = performance.now() + milliseconds;
+    let kills = 0;
+    const each = async work => {
+      while (performance.now() < end) await work();
+    };
+    await Promise.all([
+      this.network.breakFor(milliseconds, random(seed)),
+      each(() => this.#write(1)),
+      each(async () => {
+        await sleep(milliseconds / (milliseconds > 60_000 ? 60 : 3));
+        await this.server.kill();
+        await this.server.start();
+        kills += 1;
+      }),
+    ]);
+    const healed = performance.now();
+    await this.#same();
+    const took = Math.round(performance.now() - healed);
+    const { cut, refused } = this.network;
+    console.log(`  ${cut} connections cut, ${refused} refused, the server killed ${kills} times (seed ${seed}): the same ${took} ms after it`);
+    assert.ok(took < HEALED, `the same only ${took} ms after the network was whole again`);
+  }
+
   /** Large requests and answers, in both directions. */
   async large() {
     for (const device of [this.page, this.one]) {
@@ -256,7 +290,7 @@ class Site {
     const workers = ['inWorker', 'inSharedWorker'].map(where => (...call) => this.tab.call(where, where, ...call));
     for (const device of workers) {
       await device('open');
-      await device('reach', this.server.url);
+      await device('reach', this.network.url);
       await device('connect', 'a worker');
       await device('login', this.#tokens.page);
       await device('has', 'account', {}, 1);
@@ -271,7 +305,7 @@ class Site {
     // A native device sends to a page.
     const fresh = (...call) => this.tab.run('fresh', ...call);
     await fresh('open');
-    await fresh('reach', this.server.url);
+    await fresh('reach', this.network.url);
     await fresh('login', this.#tokens.page);
     const code = deferred();
     const sending = this.native.call(['one', 'send_in_room'], code.resolve);
@@ -324,6 +358,7 @@ class Site {
 
   async end() {
     await this.native?.end();
+    await this.network?.close();
     await this.server.kill();
   }
 }
@@ -365,6 +400,16 @@ function live(what, took) {
   const [median, slowest] = [took[Math.floor(took.length / 2)], took.at(-1)].map(Math.round);
   console.log(`  ${took.length} ${what}: ${median} ms, at most ${slowest} ms`);
   assert.ok(median < LIVE, `${what}: ${median} ms`);
+}
+
+/** Numbers from 0 to 1, the same for the same seed (mulberry32). */
+function random(seed) {
+  return () => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let bits = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+    bits = (bits + Math.imul(bits ^ (bits >>> 7), 61 | bits)) ^ bits;
+    return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32;
+  };
 }
 
 function deferred() {

@@ -109,7 +109,7 @@ async function errors(tab, other) {
     [problem(500, { code: 'internal', message: 'x' }), /^Transport .*"x"/],
     // What is between, which says nothing of storex.
     [page(401), /^Unauthorized/],
-    [page(413), /^FrameTooLarge/],
+    [page(413), /^BodyTooLarge/],
     [page(502), /^Transport .*502/],
     [page(503, { ...seen, 'retry-after': '7' }), /^RateLimited \{ retry_after: 7s \}/],
     [page(200), /^Transport .*text\/html/],

@@ -60,13 +60,14 @@ pub(crate) fn parts(workspace: &Workspace, report: &mut Report, long: bool) {
     });
     let built = report.last().and(built.ok_or_else(|| "they are not built".to_owned()));
     report.part("browser scenarios", &built, |built| built.scenarios(workspace, long, &[], None));
-    let database = postgres::start(workspace);
+    let database = built.as_ref().map_err(Clone::clone).and_then(|_| postgres::start(workspace));
     let both = built.as_ref().map_err(Clone::clone).and_then(|built| {
         database.as_ref().map(|database| (built, database)).map_err(Clone::clone)
     });
     report.part("browser scenarios on PostgreSQL", &both, |(built, database)| {
         built.scenarios(workspace, long, &[WITH_SERVER], Some(database.address()))
     });
+    drop(database);
     report.part("wasm size", &tools, |_| size(workspace));
 }
 

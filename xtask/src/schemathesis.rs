@@ -22,7 +22,7 @@ const PACKAGE: &str = "python3-venv";
 const TOKEN: &str = "token-for-schemathesis-0123456789";
 
 /// As many requests as it likes, so that their contents are looked at and not their number.
-const CONFIG: &str = r#"{ "limits": { "requests_per_second": 1000000, "burst": 1000000 }, "relay": { "open": RELAY_OPEN } }"#;
+const CONFIG: &str = r#"{ "limits": { "requests_per_second": 1000000, "burst": 1000000, "blob_requests_per_second": 1000000, "blob_burst": 1000000 }, "relay": { "open": RELAY_OPEN } }"#;
 
 /// The most memory that the server may have had, in KiB: what it allows all bodies together, and as much again.
 const MOST_MEMORY: u64 = 512 << 10;
@@ -35,8 +35,11 @@ pub(crate) fn schemathesis(workspace: &Workspace) -> Result<Found> {
     let folder = environment(workspace)?;
     // A copy of the list is put beside the packages last: it is there if all of them are.
     let stamp = folder.join(".storex-requirements.txt");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted_text) {
-        return setup::version(workspace.command(program(&folder, "st"))).map(Found::There);
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted_text)
+        // Not one whose Python is gone.
+        && let Ok(version) = setup::version(workspace.command(program(&folder, "st")))
+    {
+        return Ok(Found::There(version));
     }
     make_environment(workspace, &folder)?;
     let mut pip = workspace.command(program(&folder, "python"));
@@ -90,8 +93,9 @@ pub(crate) fn part(workspace: &Workspace, report: &mut Report, built: &Result<()
 fn check(workspace: &Workspace, long: bool) -> Result<()> {
     for (with_token, relay_open) in [(true, false), (false, true)] {
         let scratch = Scratch::new()?;
+        let st = program(&environment(workspace)?, "st");
         let server = Serving::start(workspace, scratch.path(), relay_open)?;
-        let mut schemathesis = schemathesis_at(workspace, &server.address, long)?;
+        let mut schemathesis = schemathesis_at(workspace, &st, &server.address, long);
         // Where it may leave files.
         schemathesis.current_dir(scratch.path());
         if with_token {
@@ -104,9 +108,9 @@ fn check(workspace: &Workspace, long: bool) -> Result<()> {
     Ok(())
 }
 
-fn schemathesis_at(workspace: &Workspace, address: &str, long: bool) -> Result<Command> {
+fn schemathesis_at(workspace: &Workspace, st: &Path, address: &str, long: bool) -> Command {
     let ours = workspace.root().join(FOLDER);
-    let mut schemathesis = workspace.command(program(&environment(workspace)?, "st"));
+    let mut schemathesis = workspace.command(st);
     schemathesis.arg("--config-file").arg(ours.join("schemathesis.toml"));
     schemathesis.env("SCHEMATHESIS_HOOKS", ours.join("hooks.py"));
     schemathesis.args(["run", &format!("http://{address}/openapi.json"), "--no-color"]);
@@ -116,7 +120,7 @@ fn schemathesis_at(workspace: &Workspace, address: &str, long: bool) -> Result<C
         true => ["--max-examples=500"].as_slice(),
         false => ["--max-examples=30", "--seed=20261120"].as_slice(),
     });
-    Ok(schemathesis)
+    schemathesis
 }
 
 /// A server with a new database.

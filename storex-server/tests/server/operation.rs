@@ -150,6 +150,7 @@ async fn the_document_names_what_the_router_has_and_nothing_else() {
     for (path, operations) in paths {
         let concrete = path
             .replace("{id}", &"0f".repeat(16))
+            .replace("{blob}", &format!("sha256-{}-9", "0f".repeat(32)))
             .replace("{maker}", &device_text(PHONE))
             .replace("{number}", "7")
             .replace("{page}", "0")

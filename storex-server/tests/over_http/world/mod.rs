@@ -210,9 +210,15 @@ pub async fn assert_in_step(devices: &[&Device]) {
 
 /// Everything that a log holds.
 pub async fn everything(log: &dyn SharedSyncLog) -> Vec<SealedTransaction> {
-    let page = log.read(storex_sync::Device::NOBODY, &Cursor::default(), usize::MAX).await.unwrap();
-    assert!(!page.more);
-    page.transactions
+    let (mut all, mut after) = (Vec::new(), Cursor::default());
+    loop {
+        let page = log.read(storex_sync::Device::NOBODY, &after, usize::MAX).await.unwrap();
+        all.extend(page.transactions);
+        if !page.more {
+            return all;
+        }
+        after = page.cursor;
+    }
 }
 
 /// Waits until that is so, and tells how long it took.

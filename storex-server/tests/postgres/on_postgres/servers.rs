@@ -454,7 +454,10 @@ fn r1_and_r16_what_is_not_committed_while_somebody_asks_is_delivered() {
 
 /// Until somebody waits for such a lock.
 async fn waits(client: &tokio_postgres::Client, condition: &str) {
-    let waiting = format!("SELECT count(*) FROM pg_locks WHERE NOT granted AND {condition}");
+    let waiting = format!(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND {condition}
+            AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())"
+    );
     let waits =
         async { while client.query_one(&waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {} };
     soon(waits).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use storex_sync::http::{device_text, id_text, wire};
-use storex_sync::{Cursor, LogRequest, SealedTransaction};
+use storex_sync::{BlobRef, Cursor, LogRequest, SealedTransaction};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -57,6 +57,10 @@ pub async fn routes(site: &Site) -> Vec<Route> {
     routes
 }
 
+/// The name of a blob that has a chunk 7, whose contents nobody knows.
+const BLOB: &str =
+    "sha256-5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e-8388608";
+
 /// What Ada's names are, and what stands for them in a path.
 #[derive(Debug, Clone)]
 pub struct Names {
@@ -72,6 +76,7 @@ impl Names {
             "number" => "7".to_owned(),
             "page" | "wait" => "0".to_owned(),
             "name" => id_text(KEY),
+            "blob" => BLOB.to_owned(),
             "room" => self.room.clone(),
             "after" => self.place.clone(),
             "limit" => "1000".to_owned(),
@@ -146,11 +151,20 @@ pub async fn fill(site: &Site) -> Names {
     for path in [page, format!("/v1/keys/{}", id_text(KEY))] {
         assert_eq!(site.ask("PUT", &path).token(ADA).body(SECRET).send().await.status, 204);
     }
+    let blob = BlobRef::of(SECRET);
+    let chunk = site.ask("PUT", &chunk_path(&blob)).token(ADA).body(SECRET).send().await;
+    assert_eq!(chunk.status, 204, "{chunk:?}");
+    let path = format!("/v1/blobs/{blob}?device={}", device_text(LAPTOP));
+    assert_eq!(site.ask("POST", &path).token(ADA).send().await.status, 204);
     let form =
         json!({"maker": device_text(LAPTOP), "number": "7", "pages": 1, "place": names.place});
     let published = site.ask("POST", "/v1/snapshots").token(ADA).json(&form).send().await;
     assert_eq!(published.json(), json!({"published": true}));
     names
+}
+
+fn chunk_path(blob: &BlobRef) -> String {
+    format!("/v1/blobs/{blob}/chunks/0?device={}", device_text(LAPTOP))
 }
 
 /// Everything that Ada can see.
@@ -166,6 +180,7 @@ pub async fn seen(site: &Site) -> String {
         "/v1/keys",
         &page,
         &key,
+        &chunk_path(&BlobRef::of(SECRET)),
     ] {
         let answer = site.get(ADA, path).await;
         assert_eq!(answer.status, 200, "{path}: {answer:?}");

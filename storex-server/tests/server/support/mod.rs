@@ -67,7 +67,13 @@ impl Site {
     pub async fn over(store: Arc<dyn Store>) -> Self {
         let runtime = Arc::new(ManualRuntime::new());
         let many = 1_000_000;
-        let limits = Limits { requests_per_second: many, burst: many, ..Limits::default() };
+        let limits = Limits {
+            requests_per_second: many,
+            burst: many,
+            blob_requests_per_second: many,
+            blob_burst: many,
+            ..Limits::default()
+        };
         let server = Server::new(store, Arc::new(tokens())).runtime(runtime.clone());
         let server = server.config(Config { limits, ..Config::default() });
         Self::run(server, runtime, Arc::default()).await

@@ -1,7 +1,9 @@
 //! The network of these tests does what it is told.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
+use storex_core::{Runtime as _, TokioRuntime};
 use storex_e2e::block_on;
 use storex_e2e::fault_proxy::{Cut, FaultProxy, Passed, Towards};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -94,8 +96,13 @@ fn what_is_stalled_arrives_afterwards_or_is_lost() {
         let (mut device, mut server) = connection(&listener, &network).await;
         network.stall(true);
         device.write_all(b"later").await.unwrap();
-        network.stall(false);
         let mut arrived = [0; 5];
+        tokio::select! {
+            biased;
+            came = server.read(&mut arrived) => panic!("{came:?}"),
+            () = TokioRuntime.sleep(Duration::from_millis(100)) => {}
+        }
+        network.stall(false);
         server.read_exact(&mut arrived).await.unwrap();
         assert_eq!(&arrived, b"later");
         network.stall(true);

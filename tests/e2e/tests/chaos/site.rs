@@ -12,8 +12,8 @@ use storex_sync::KeyRing;
 
 use super::{agreed, device, server};
 
-/// How long it may take until all are in step, in seconds: a few, on a machine that has nothing else to do.
-const SOON: u64 = 30;
+/// How long it may take until all are in step, in seconds: a few, on a machine that has nothing else to do, which this one may have.
+const SOON: u64 = 120;
 
 /// Where the server keeps everything.
 #[derive(Debug)]
