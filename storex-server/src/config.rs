@@ -97,8 +97,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// The most bytes of bodies that may be in memory at once; what is beyond is asked to come again. Default: 256 MiB.
     pub bodies_bytes: usize,
-    /// The most bytes of answers that may be in memory at once, from before they are read until they were taken; what is beyond waits, for
-    /// as long as a request may take. Default: 256 MiB.
+    /// The most bytes of answers that may be in memory at once, from before they are read until they were taken, and four times what they may be of one user; what is
+    /// beyond waits, for as long as a request may take. Default: 256 MiB.
     pub answers_bytes: usize,
     /// How many bytes per second the other side has to take, in the long run, of what waits to be sent to it: [`Timeouts::write`] is how much
     /// longer it may take. Default: 8 KiB.

@@ -81,8 +81,7 @@ async fn answer(app: &App, request: Request, next: Next, reads: Reads) -> Respon
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return response;
     }
-    let counted = app.answers.count(compress(response, reads).await).await;
-    counted.unwrap_or_else(IntoResponse::into_response)
+    app.answers.count(compress(response, reads).await).await
 }
 
 /// The caller's name for the request, if it is harmless, or a new one.

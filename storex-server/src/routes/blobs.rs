@@ -110,7 +110,7 @@ async fn chunk(
     InPath(path): InPath<(String, String)>,
 ) -> Outcome<Response> {
     let (blob, number) = chunk_of_path(&path)?;
-    let room = app.answers.room(BLOB_CHUNK_LIMIT).await?;
+    let room = app.answers.reserve(&user, BLOB_CHUNK_LIMIT).await;
     Ok(room.of(octets(OCTETS, blobs.chunk(&blob, number).await?)))
 }
 

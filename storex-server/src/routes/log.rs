@@ -104,7 +104,7 @@ async fn exchange(
     let limit = limit.unwrap_or(page_bytes).min(page_bytes);
     let room = match request.read {
         // A page has one transaction at least.
-        Some(_) => Some(app.answers.room(limit.max(entry_bytes)).await?),
+        Some(_) => Some(app.answers.reserve(&caller.user, limit.max(entry_bytes)).await),
         None => None,
     };
     let page = log.exchange(&request, limit).await?;

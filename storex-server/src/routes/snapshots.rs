@@ -80,7 +80,7 @@ async fn page(
     let (id, page) = page_of_path(path)?;
     let log = caller.log(&app).await?;
     // It came as a body.
-    let room = app.answers.room(app.config.limits.body_bytes).await?;
+    let room = app.answers.reserve(&caller.user, app.config.limits.body_bytes).await;
     let bytes = of(&*log)?.page(id, page).await?;
     let gone = || Failure::new(Code::NoSuchPage, "the snapshot has no such page");
     Ok(room.of(octets(OCTETS, bytes.ok_or_else(gone)?)))

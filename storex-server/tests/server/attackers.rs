@@ -475,6 +475,22 @@ async fn all_answers_together_have_a_limit_and_what_is_beyond_waits() {
     assert!(next.body.len() > 16 << 20);
 }
 
+/// Who takes nothing of what they ask for hold up themselves.
+#[tokio::test]
+async fn one_user_has_a_part_of_the_room_for_answers_and_others_are_answered() {
+    let limits = Limits { entry_bytes: 16 << 20, answers_bytes: 64 << 20, ..Limits::default() };
+    let timeouts = Timeouts { write: Duration::from_secs(600), ..Timeouts::default() };
+    let site =
+        with_transaction_of(16 << 20, Config { limits, timeouts, ..Config::default() }).await;
+    let mut slow = Vec::new();
+    for _ in 0..4 {
+        slow.push(ask_for_pages(&site, 1).await);
+    }
+    site.runtime.asleep(Duration::from_secs(600), 1).await;
+    assert_eq!(site.read(BOB, PHONE, Cursor::default()).await.transactions, []);
+    drop(slow);
+}
+
 #[tokio::test]
 async fn only_so_many_connections_are_taken_and_the_others_wait() {
     let limits = Limits { connections: 2, ..Limits::default() };
