@@ -162,8 +162,9 @@ impl Side {
             Some(file) => {
                 let failed = |why: &str| format!("{}: {why}", file.display());
                 let text = std::fs::read_to_string(file).map_err(|it| failed(&it.to_string()))?;
-                // Lines `TOKEN USER`, as the server has them, would be one too.
-                let token = text.split_whitespace().next();
+                // Lines `TOKEN USER` with comments between, as the server has them, would be one too.
+                let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+                let token = lines.flat_map(str::split_whitespace).next();
                 Some(Token::new(token.ok_or_else(|| failed("there is no token in it"))?))
             }
             None => None,

@@ -58,8 +58,10 @@ impl Config {
         let Limits { requests_per_second, burst, connections, sockets, .. } = self.limits;
         let Limits { body_bytes, bodies_bytes, answers_bytes, min_write_rate, .. } = self.limits;
         let Limits { blob_requests_per_second, blob_burst, .. } = self.limits;
+        let Limits { header_bytes, transactions, .. } = self.limits;
         let rates = [requests_per_second, burst, blob_requests_per_second, blob_burst];
-        if rates.contains(&0) || connections == 0 || min_write_rate == 0 {
+        let sizes = [connections, header_bytes, transactions];
+        if rates.contains(&0) || sizes.contains(&0) || min_write_rate == 0 {
             return Err(ServerError::config("a limit of 0 lets nobody in"));
         }
         if bodies_bytes > MOST_PERMITS || body_bytes > bodies_bytes {
@@ -78,8 +80,9 @@ impl Config {
             let reason = format!("`connections` and `sockets` are at most {MOST_OPEN}");
             return Err(ServerError::config(reason));
         }
-        if self.timeouts.heartbeat.is_zero() {
-            return Err(ServerError::config("with a `heartbeat` of 0 every watch ends at once"));
+        let Timeouts { headers, body, request, write, heartbeat, .. } = self.timeouts;
+        if [headers, body, request, write, heartbeat].contains(&Duration::ZERO) {
+            return Err(ServerError::config("with a time-out of 0 everything ends at once"));
         }
         self.retention.check()?;
         if self.relay.rooms > MOST_ROOMS {

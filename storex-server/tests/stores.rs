@@ -6,15 +6,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use storex_conformance::store::StoreHarness;
 use storex_conformance::{CaseRuntime, WithNeighbours, store_conformance};
 use storex_core::{
-    Definition, FieldType, Registry, Runtime as _, Storage, Timestamp, TokioRuntime,
+    Backend, Batch, BatchOutcome, Capabilities, Definition, FieldType, Query, Record, Registry,
+    Runtime as _, Storage, Timestamp, TokioRuntime,
 };
 use storex_memory::MemoryBackend;
 use storex_server::{BackendStore, ServerError, SqliteStore, Store, User};
 use storex_sqlite::SqliteBackend;
 use storex_sync::{BlobRef, Cursor, Device, SealedTransaction};
+use tokio::sync::Semaphore;
 
 mod in_memory {
     use super::*;
@@ -238,6 +242,75 @@ async fn blobs_that_nobody_has_finished_are_dropped_and_no_others() {
     assert!(of_ada.has(&whole).await.unwrap());
     assert_eq!(of_bob.sent(&begun).await.unwrap(), 1);
     assert_eq!(store.drop_unfinished_blobs(later).await.unwrap(), 0);
+}
+
+/// A database whose writes wait for a permit each.
+#[derive(Debug)]
+struct Held {
+    inner: Arc<MemoryBackend>,
+    permits: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl Backend for Held {
+    fn name(&self) -> &'static str {
+        "held"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn open(&self, registry: Arc<Registry>) -> storex_core::Result<()> {
+        self.inner.open(registry).await
+    }
+
+    async fn find(&self, query: Query) -> storex_core::Result<Vec<Record>> {
+        self.inner.find(query).await
+    }
+
+    async fn count(&self, query: Query) -> storex_core::Result<u64> {
+        self.inner.count(query).await
+    }
+
+    async fn execute(&self, batch: Batch) -> storex_core::Result<BatchOutcome> {
+        self.permits.acquire().await.unwrap().forget();
+        self.inner.execute(batch).await
+    }
+
+    async fn flush(&self) -> storex_core::Result<()> {
+        self.inner.flush().await
+    }
+
+    async fn close(&self) -> storex_core::Result<()> {
+        self.inner.close().await
+    }
+}
+
+/// Whoever comes back with the last part of an old upload while the server clears up has sent it.
+#[tokio::test]
+async fn a_blob_that_is_finished_while_it_is_about_to_be_dropped_stays() {
+    let runtime = Arc::new(CaseRuntime::new(1));
+    let (inner, permits) = (Arc::new(MemoryBackend::new()), Arc::new(Semaphore::new(0)));
+    let device = BackendStore::open(Arc::clone(&inner), Arc::clone(&runtime) as _).await.unwrap();
+    let held = Held { inner, permits: Arc::clone(&permits) };
+    let clearing = BackendStore::open(held, Arc::clone(&runtime) as _).await.unwrap();
+    let (blobs, blob) = (device.blobs(&user("ada")).await.unwrap(), BlobRef::of(b"whole"));
+    // So many writes may pass before it is finished.
+    for passed in 0..3 {
+        blobs.put_chunk(&blob, 0, b"whole".to_vec()).await.unwrap();
+        runtime.sleep(Duration::from_secs(1)).await;
+        let mut dropping = Box::pin(clearing.drop_unfinished_blobs(runtime.now()));
+        permits.add_permits(passed);
+        assert!((&mut dropping).now_or_never().is_none(), "{passed}");
+        let finished = blobs.finish(&blob).await;
+        permits.add_permits(100);
+        dropping.await.unwrap();
+        assert_eq!(blobs.has(&blob).await.unwrap(), finished.is_ok(), "{passed}");
+        assert_eq!(finished.is_ok(), passed < 2, "{passed}");
+        permits.forget_permits(100);
+        blobs.remove(&blob).await.unwrap();
+    }
 }
 
 #[tokio::test]

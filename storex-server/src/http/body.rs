@@ -38,7 +38,7 @@ impl FromRequest<Arc<App>> for Octets {
 
 /// The same, for bodies that have a limit of their own.
 pub(crate) async fn read_octets(request: Request, app: &Arc<App>, limit: usize) -> Outcome<Octets> {
-    read(request, app, app.config.limits.body_bytes.min(limit)).await
+    read(request, app, limit).await
 }
 
 /// A body in JSON.

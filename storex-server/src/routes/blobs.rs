@@ -16,6 +16,7 @@ use crate::http::{
     Caller, Failure, InPath, InQuery, Json, OCTETS, Outcome, decimal, malformed, octets,
     read_octets,
 };
+use crate::user::User;
 
 const BLOB: &str = "/v1/blobs/{blob}";
 const CHUNK: &str = "/v1/blobs/{blob}/chunks/{number}";
@@ -54,7 +55,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// The blobs of who asks: there is no way to another's. What is asked for blobs is counted by itself.
-struct Blobs(Arc<dyn BlobStore>);
+struct Blobs(Arc<dyn BlobStore>, User);
 
 impl FromRequestParts<Arc<App>> for Blobs {
     type Rejection = Failure;
@@ -63,7 +64,7 @@ impl FromRequestParts<Arc<App>> for Blobs {
         let caller = Caller::for_blobs(parts, app).await?;
         let InQuery(BlobQuery { device }) = InQuery::from_request_parts(parts, app).await?;
         caller.admit(app, device.id).await?;
-        Ok(Self(app.store.blobs(&caller.user).await?))
+        Ok(Self(app.store.blobs(&caller.user).await?, caller.user))
     }
 }
 
@@ -80,7 +81,7 @@ fn chunk_of_path((name, number): &(String, String)) -> Outcome<(BlobRef, u64)> {
     }
 }
 
-async fn state(Blobs(blobs): Blobs, InPath(name): InPath<String>) -> Outcome<Json<BlobAnswer>> {
+async fn state(Blobs(blobs, _): Blobs, InPath(name): InPath<String>) -> Outcome<Json<BlobAnswer>> {
     let blob = blob(&name)?;
     let (whole, chunks) = (blobs.has(&blob).await?, blobs.sent(&blob).await?);
     Ok(Json(BlobAnswer { whole, chunks }))
@@ -88,7 +89,7 @@ async fn state(Blobs(blobs): Blobs, InPath(name): InPath<String>) -> Outcome<Jso
 
 async fn put_chunk(
     State(app): State<Arc<App>>,
-    Blobs(blobs): Blobs,
+    Blobs(blobs, _): Blobs,
     InPath(path): InPath<(String, String)>,
     request: Request,
 ) -> Outcome<StatusCode> {
@@ -106,7 +107,7 @@ async fn put_chunk(
 
 async fn chunk(
     State(app): State<Arc<App>>,
-    Blobs(blobs): Blobs,
+    Blobs(blobs, user): Blobs,
     InPath(path): InPath<(String, String)>,
 ) -> Outcome<Response> {
     let (blob, number) = chunk_of_path(&path)?;
@@ -114,12 +115,12 @@ async fn chunk(
     Ok(room.of(octets(OCTETS, blobs.chunk(&blob, number).await?)))
 }
 
-async fn finish(Blobs(blobs): Blobs, InPath(name): InPath<String>) -> Outcome<StatusCode> {
+async fn finish(Blobs(blobs, _): Blobs, InPath(name): InPath<String>) -> Outcome<StatusCode> {
     blobs.finish(&blob(&name)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn remove(Blobs(blobs): Blobs, InPath(name): InPath<String>) -> Outcome<StatusCode> {
+async fn remove(Blobs(blobs, _): Blobs, InPath(name): InPath<String>) -> Outcome<StatusCode> {
     blobs.remove(&blob(&name)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

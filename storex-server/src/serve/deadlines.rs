@@ -60,9 +60,14 @@ impl<S> Deadlines<S> {
             }
             Poll::Pending => {
                 let mut waiting = self.waiting.take().unwrap_or_else(|| self.wait());
-                let ended = Pin::new(&mut waiting.ends).poll(cx);
-                self.waiting = Some(waiting);
-                ended.map(|()| Err(io::ErrorKind::TimedOut.into()))
+                match Pin::new(&mut waiting.ends).poll(cx) {
+                    Poll::Pending => self.waiting = Some(waiting),
+                    Poll::Ready(()) => {
+                        self.left = Duration::ZERO;
+                        return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                    }
+                }
+                Poll::Pending
             }
         }
     }

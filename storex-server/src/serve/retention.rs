@@ -20,11 +20,14 @@ pub(super) fn start(app: &Arc<App>) {
     let runtime = Arc::clone(&app.runtime);
     runtime.spawn(Box::pin(async move {
         loop {
+            let once = async {
+                app.runtime.sleep(every).await;
+                trim_all(&app).await;
+                drop_unfinished_blobs(&app).await;
+            };
             tokio::select! {
-                () = app.runtime.sleep(every) => {
-                    trim_all(&app).await;
-                    drop_unfinished_blobs(&app).await;
-                }
+                () = once => {}
+                // What a store does may be given up anywhere.
                 () = app.sessions.stopped() => return,
             }
         }

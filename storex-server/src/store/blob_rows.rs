@@ -33,6 +33,9 @@ pub(super) fn definitions() -> [Definition; 2] {
     ]
 }
 
+/// When nobody sends anything, and what nobody waits for was touched.
+const GIVEN_UP: Timestamp = Timestamp(0);
+
 /// A blob of a user, by the texts that its rows have.
 #[derive(Debug, Clone)]
 pub(super) struct BlobKey {
@@ -105,11 +108,16 @@ impl BlobKey {
         [Step::Require { query: self.chunks(), count: chunks }, whole]
     }
 
-    /// It is not whole any more, and whoever clears up goes on with it.
-    pub(super) fn give_up(&self) -> Step {
-        let changes =
-            Changes::new().set("whole", false).set("touched", Value::Timestamp(Timestamp(0)));
-        Step::Update { collection: BLOBS.into(), filter: self.row(), changes }
+    /// If it is among these, it is not whole any more, and whoever clears up goes on with it.
+    pub(super) fn give_up(&self, among: Filter) -> Step {
+        let changes = Changes::new().set("whole", false).set("touched", Value::Timestamp(GIVEN_UP));
+        Step::Update { collection: BLOBS.into(), filter: self.row().and(among), changes }
+    }
+
+    /// Nobody has sent anything of it since it was given up.
+    pub(super) fn is_given_up(&self) -> Step {
+        let given_up = unfinished(Timestamp(GIVEN_UP.0 + 1));
+        Step::Require { query: Query::new(BLOBS).filter(self.row().and(given_up)), count: 1 }
     }
 
     pub(super) fn delete_chunks(&self, numbers: &[u64]) -> Step {
@@ -117,7 +125,7 @@ impl BlobKey {
         Step::Delete { collection: CHUNKS.into(), filter: Filter::Keys(keys) }
     }
 
-    /// Unless it has chunks again.
+    /// Unless it has chunks.
     pub(super) fn delete(&self) -> [Step; 2] {
         let emptied = Step::Require { query: self.chunks(), count: 0 };
         [emptied, Step::Delete { collection: BLOBS.into(), filter: self.row() }]
@@ -125,9 +133,13 @@ impl BlobKey {
 }
 
 /// Those that are not whole, and that nobody has sent anything of since then.
-pub(super) fn find_unfinished(before: Timestamp) -> Query {
-    let unfinished = field("whole").eq(false).and(field("touched").lt(Value::Timestamp(before)));
-    Query::new(BLOBS).filter(unfinished).select(["user", "blob"]).limit(100)
+pub(super) fn unfinished(before: Timestamp) -> Filter {
+    field("whole").eq(false).and(field("touched").lt(Value::Timestamp(before)))
+}
+
+/// Some of these.
+pub(super) fn find(among: Filter) -> Query {
+    Query::new(BLOBS).filter(among).select(["user", "blob"]).limit(100)
 }
 
 fn int(number: u64) -> Value {

@@ -1,10 +1,10 @@
 //! [`BackendBlobs`]: the blobs of a user in a storex database.
 
 use async_trait::async_trait;
-use storex_core::{Batch, Error, Step, Storage, Timestamp, Value};
+use storex_core::{Batch, Error, Filter, Step, Storage, Timestamp, Value};
 use storex_sync::{BlobRef, BlobStore, SyncError};
 
-use super::blob_rows::{BlobKey, find_unfinished};
+use super::blob_rows::{BlobKey, find, unfinished};
 use crate::user::User;
 
 type Result<T, E = SyncError> = std::result::Result<T, E>;
@@ -65,14 +65,17 @@ async fn numbers(storage: &Storage, key: &BlobKey) -> storex_core::Result<Vec<u6
     Ok(rows.iter().filter_map(number).collect())
 }
 
-/// Deletes a blob in steps. When it is broken off, [`drop_unfinished`] goes on.
-async fn delete(storage: &Storage, key: &BlobKey) -> storex_core::Result<()> {
-    storage.execute(of_steps([key.give_up()])).await?;
+/// Deletes a blob in steps, if it is among these. When it is broken off, [`drop_unfinished`] goes on; when somebody sends it again
+/// meanwhile, it is theirs. Tells whether it was deleted.
+async fn delete(storage: &Storage, key: &BlobKey, among: Filter) -> storex_core::Result<bool> {
+    storage.execute(of_steps([key.give_up(among)])).await?;
     for some in numbers(storage, key).await?.chunks(DELETED_AT_ONCE) {
-        storage.execute(of_steps([key.delete_chunks(some)])).await?;
+        if !is_met(storage, of_steps([key.is_given_up(), key.delete_chunks(some)])).await? {
+            return Ok(false);
+        }
     }
-    // Somebody may be sending it again.
-    is_met(storage, of_steps(key.delete())).await.map(drop)
+    let [is_empty, deleted] = key.delete();
+    is_met(storage, of_steps([key.is_given_up(), is_empty, deleted])).await
 }
 
 /// Deletes the blobs that nobody has finished; tells how many.
@@ -82,12 +85,12 @@ pub(super) async fn drop_unfinished(
 ) -> storex_core::Result<u64> {
     let mut dropped = 0;
     loop {
-        let rows = storage.find(find_unfinished(before)).await?;
+        let rows = storage.find(find(unfinished(before))).await?;
         let keys: Vec<BlobKey> = rows.iter().filter_map(BlobKey::read).collect();
         for key in &keys {
-            delete(storage, key).await?;
+            let is_deleted = delete(storage, key, unfinished(before)).await?;
+            dropped += u64::from(is_deleted);
         }
-        dropped += keys.len() as u64;
         if keys.is_empty() {
             return Ok(dropped);
         }
@@ -140,6 +143,9 @@ impl BlobStore for BackendBlobs {
     }
 
     async fn remove(&self, blob: &BlobRef) -> Result<()> {
-        delete(&self.storage, &self.key(blob)).await.map_err(failed(DELETING))
+        delete(&self.storage, &self.key(blob), Filter::All)
+            .await
+            .map(drop)
+            .map_err(failed(DELETING))
     }
 }

@@ -38,9 +38,9 @@ enum Means {
     /// Closing the file releases the lock.
     #[cfg(not(target_family = "wasm"))]
     File(#[allow(dead_code)] File),
-    /// Dropping it releases it.
+    /// Dropping it releases it, and the browser says when that is done.
     #[cfg(all(target_family = "wasm", feature = "web"))]
-    WebLock(#[allow(dead_code)] WebLock),
+    WebLock(WebLock, Ended),
 }
 
 impl Guard {
@@ -117,7 +117,7 @@ impl Held {
         lock: WebLock,
         ended: Ended,
     ) -> Arc<Self> {
-        let held = Arc::new(Self::new(Some(fence), Means::WebLock(lock)));
+        let held = Arc::new(Self::new(Some(fence), Means::WebLock(lock, ended.clone())));
         let weak = Arc::downgrade(&held);
         runtime.spawn(Box::pin(async move {
             if ended.is_stolen().await {
@@ -157,6 +157,12 @@ impl Held {
         match (std::mem::replace(&mut self.means, Means::SingleProcess), self.fence) {
             (Means::Lease(storage), Some(fence)) if !self.is_lost() => {
                 lease::release(&storage, fence).await
+            }
+            #[cfg(all(target_family = "wasm", feature = "web"))]
+            (Means::WebLock(lock, ended), _) => {
+                drop(lock);
+                ended.is_stolen().await;
+                Ok(())
             }
             _ => Ok(()),
         }

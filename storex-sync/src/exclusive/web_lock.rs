@@ -45,7 +45,7 @@ impl Drop for WebLock {
 }
 
 /// What the browser tells of a lock after it was granted.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Ended(Promise);
 
 impl Ended {

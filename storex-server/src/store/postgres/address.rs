@@ -89,7 +89,7 @@ fn of_words(address: &str) -> Result<Vec<Parameter>, String> {
             return Err("it is not of the form `name=value name=value`".to_owned());
         }
         skip_space(&mut rest);
-        let value = value(&mut rest).ok_or_else(|| format!("the value of `{name}` has no end"))?;
+        let value = value(&mut rest).ok_or_else(|| "a value has no end".to_owned())?;
         let quoted = value.replace('\\', "\\\\").replace('\'', "\\'");
         let text = format!("{name}='{quoted}' ");
         parameters.push(Parameter { name, value, text });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::future::join4;
+use futures_util::future::join5;
 use storex_core::Timestamp;
 use storex_sync::{BlobRef, BlobStore, SyncError};
 use tokio_postgres::types::ToSql;
@@ -38,11 +38,15 @@ const PUT: &str = "WITH blob AS (
     ON CONFLICT (account, name, number) DO UPDATE SET bytes = excluded.bytes
     RETURNING number";
 
-const FINISH: &str = "INSERT INTO storex.blob (account, name, whole, touched)
+/// Whoever deletes it meanwhile has its row locked: what is to be found whole is looked for behind that.
+const FINISH: &str = "WITH held AS MATERIALIZED (
+        SELECT FROM storex.blob WHERE account = $1 AND name = $2 FOR NO KEY UPDATE
+    )
+    INSERT INTO storex.blob (account, name, whole, touched)
     SELECT id, $2::text, true, $3::bigint FROM storex.account
     WHERE id = $1 AND $4::bigint = (
         SELECT count(*) FROM storex.blob_chunk WHERE account = $1 AND name = $2
-    )
+    ) AND ($4::bigint = 0 OR EXISTS (SELECT FROM held))
     ON CONFLICT (account, name) DO UPDATE SET whole = true
     RETURNING whole";
 
@@ -97,14 +101,17 @@ async fn delete(
 ) -> Result<()> {
     let [row, chunks] = session.prepare([row, DELETE_CHUNKS]).await?;
     let guard = session.guard();
-    let (begun, row, chunks, committed) = join4(
+    // However many chunks there are.
+    let (begun, patient, row, chunks, committed) = join5(
         session.begin(),
+        session.execute("SET LOCAL statement_timeout = 0"),
         session.query(&row, of_row),
         session.query(&chunks, of_row.get(..2).unwrap_or_default()),
         guard.commit(),
     )
     .await;
     begun?;
+    patient?;
     row?;
     chunks?;
     committed

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::future::select;
+use futures_util::future::{Either, select};
 use storex_core::Runtime;
 use storex_sync::http::{id_of_text, id_text};
 use tokio::sync::{broadcast, oneshot, watch};
@@ -40,6 +40,9 @@ const DURING: &str = "listening for news";
 /// How long is waited before the database is tried again.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Something in front of the database may take a connection and say nothing.
+const LONGEST_CONNECTING: Duration = Duration::from_secs(10);
 
 /// Tells all servers that something of this user is new.
 ///
@@ -204,8 +207,14 @@ impl Task {
         mut listening: impl FnMut(Vec<Row>),
     ) -> Result<()> {
         let failure = |error| Failure::new(DURING, &error);
-        let connecting = self.config.connect(self.tls.clone());
-        let (client, mut connection) = connecting.await.map_err(failure)?;
+        let connecting = pin!(self.config.connect(self.tls.clone()));
+        let (client, mut connection) =
+            match select(connecting, self.runtime.sleep(LONGEST_CONNECTING)).await {
+                Either::Left((connected, _)) => connected.map_err(failure)?,
+                Either::Right(_) => {
+                    return Err(Failure::passing(DURING, "no connection came about in time"));
+                }
+            };
         let mut begin = Some(Box::pin(begin(&client, lost_at)));
         loop {
             // The connection does nothing, not even for the command, but what it is polled for.

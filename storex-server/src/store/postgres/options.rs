@@ -14,6 +14,8 @@ use crate::error::Result;
 
 const READING: &str = "reading the address of the database";
 
+const NO_ADDRESS: &str = "it is not of the form `postgresql://user:password@host:port/name?option=value` or `host=.. user=.. password=.. dbname=..`, or has an option that is not known";
+
 /// Where a PostgreSQL database is, and how much of it one server takes.
 ///
 /// ```
@@ -51,7 +53,8 @@ impl PostgresOptions {
         let Address { driver, is_encrypted, root_certificates } =
             Address::parse(address).map_err(wrong)?;
         let mut database =
-            Config::from_str(&driver).map_err(|error| Failure::new(READING, &error))?;
+            // What the driver says may repeat a part of the password.
+            Config::from_str(&driver).map_err(|_| wrong(NO_ADDRESS.to_owned()))?;
         database.ssl_mode(if is_encrypted { SslMode::Require } else { SslMode::Disable });
         let roots = match root_certificates.as_deref() {
             None | Some("system") => None,
