@@ -21,7 +21,8 @@ const QUESTIONS: u32 = 3;
 
 /// What both directions have to say.
 const AFTER_HELP: &str = "\
-What is newer on the receiver stays, field by field, and deletions travel; of two rows that both are older than storex the \
+What was changed later through storex stays, field by field, and deletions travel. What other programs write into the file by SQL \
+of their own has no time of its own: it may be put back to what the other side has. Of two rows that both are older than storex the \
 sender's is taken. storex keeps tables of its own in the file (their names begin with _storex_: when each row was changed, \
 and by whom), and puts it into write-ahead mode. Otherwise the sender's rows are not touched, and of the receiver's \
 none but those that the sender has too.

@@ -1,5 +1,6 @@
 //! `storex serve`: its arguments, what it shows, how it ends.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -97,7 +98,9 @@ impl Serve {
     async fn run(self) -> Result<(), CliError> {
         let config = self.config()?;
         if self.print_config {
-            println!("{}", serde_json::to_string_pretty(&config).unwrap_or_default());
+            let text = serde_json::to_string_pretty(&config).unwrap_or_default();
+            // Whoever reads the beginning only has closed it.
+            let _ = writeln!(std::io::stdout(), "{text}");
             return Ok(());
         }
         let options = self.options(config)?;

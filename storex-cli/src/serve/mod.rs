@@ -5,8 +5,9 @@ mod objects;
 mod open;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use storex_server::{Config, Server, TlsFiles};
+use storex_server::{Config, Server, Store, TlsFiles};
 use tokio::net::TcpListener;
 
 use crate::error::{CliError, During as _, Result};
@@ -84,23 +85,33 @@ pub async fn run(
     until: impl Future<Output = ()>,
 ) -> Result<()> {
     tokio::pin!(until);
-    let (server, listener, at) = tokio::select! {
+    let Prepared { store, server, listener, at } = tokio::select! {
         biased;
         // What is opened may be away, and is waited for.
         () = &mut until => return Ok(()),
         prepared = prepare(options) => prepared?,
     };
     listening(at);
-    server.serve(listener, until).await.during("serving")
+    let served = server.serve(listener, until).await.during("serving");
+    // Else the end of what was written is in a file of its own beside the database.
+    let closed = store.close().await.during("closing the database");
+    served.and(closed)
 }
 
-async fn prepare(options: Options) -> Result<(Server, TcpListener, Listening)> {
+struct Prepared {
+    store: Arc<dyn Store>,
+    server: Server,
+    listener: TcpListener,
+    at: Listening,
+}
+
+async fn prepare(options: Options) -> Result<Prepared> {
     let mut store = open::store(&options.database).await?;
     if let Some(address) = &options.objects {
         store = objects::open(address).await?.beside(store);
     }
     let verifier = open::verifier(&options.access).await?;
-    let mut server = Server::new(store, verifier).config(options.config);
+    let mut server = Server::new(Arc::clone(&store), verifier).config(options.config);
     if let Some((certificates, key)) = &options.tls {
         server = server.tls(TlsFiles::open(certificates, key).during("reading the certificates")?);
     }
@@ -110,7 +121,7 @@ async fn prepare(options: Options) -> Result<(Server, TcpListener, Listening)> {
         let (listener, address) = listen(address).await?;
         (server, metrics) = (server.metrics_on(listener), Some(address));
     }
-    Ok((server, listener, Listening { devices, metrics }))
+    Ok(Prepared { store, server, listener, at: Listening { devices, metrics } })
 }
 
 async fn listen(address: &str) -> Result<(TcpListener, std::net::SocketAddr)> {

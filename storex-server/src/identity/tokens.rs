@@ -143,7 +143,11 @@ impl TokenFile {
 fn read([file]: &[PathBuf; 1]) -> Result<Arc<Tokens>> {
     let text = std::fs::read_to_string(file)
         .map_err(|source| ServerError::Io { during: "reading the tokens", source })?;
-    Tokens::parse(&text).map(Arc::new)
+    let tokens = Tokens::parse(&text)?;
+    if tokens.by_hash.is_empty() {
+        tracing::warn!(file = %file.display(), "there is no token in it: nobody may come");
+    }
+    Ok(Arc::new(tokens))
 }
 
 #[async_trait]

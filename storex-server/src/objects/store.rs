@@ -63,4 +63,8 @@ impl Store for BesideObjects {
     async fn ready(&self) -> Result<()> {
         self.store.ready().await
     }
+
+    async fn close(&self) -> Result<()> {
+        self.store.close().await
+    }
 }

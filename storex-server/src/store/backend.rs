@@ -214,4 +214,8 @@ impl Store for BackendStore {
         let asked = self.storage.find(nobody).await;
         asked.map(drop).map_err(failed_while("asking whether the database is there"))
     }
+
+    async fn close(&self) -> Result<()> {
+        Self::close(self).await
+    }
 }

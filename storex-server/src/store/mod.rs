@@ -93,6 +93,14 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`ServerError::Store`](crate::ServerError::Store).
     async fn ready(&self) -> Result<()>;
+
+    /// Finishes what is being written and closes what is open, when no server uses it any more. This default has nothing to close.
+    ///
+    /// # Errors
+    /// [`ServerError::Store`](crate::ServerError::Store).
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What a server knows of a device.

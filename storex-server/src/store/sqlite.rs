@@ -140,4 +140,8 @@ impl Store for SqliteStore {
     async fn ready(&self) -> Result<()> {
         self.store.ready().await
     }
+
+    async fn close(&self) -> Result<()> {
+        self.store.close().await
+    }
 }
