@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use storex_core::ErrorKind;
 use storex_sync::SyncError;
 
@@ -40,7 +40,7 @@ pub async fn who_waits_gets_it_when_it_is_released(h: ExclusiveHarness) {
         assert!(!guard.is_lost());
         guard.release().await.unwrap();
     };
-    let (acquired, ()) = futures_util::join!(other.acquire(SOON), released);
+    let (acquired, ()) = join(other.acquire(SOON), released).await;
     assert!(acquired.is_ok(), "{acquired:?}");
 }
 
