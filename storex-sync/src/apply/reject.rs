@@ -262,10 +262,7 @@ impl Unsent {
             return Err(SyncError::corrupt("the log", "a row has the wrong types"));
         };
         let (transaction, empty) = match is_state(payload) {
-            true => {
-                let header = StatePage::decode(payload)?.header;
-                (None, Transaction { header, ..Transaction::default() }.without_entries())
-            }
+            true => (None, StatePage::decode(payload)?.without_objects()),
             false => {
                 let transaction = Transaction::decode_own(payload, registry)?;
                 let empty = transaction.without_entries();

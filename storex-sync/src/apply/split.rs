@@ -25,26 +25,35 @@ pub(super) fn split(
             Err(SyncError::Protocol { during: "sending", reason })
         }
         1 => aside(refused, page, unsent, meta),
-        _ => Ok((halve(page, head), PutAside::Done(Vec::new()))),
+        _ => Ok((halve(page, &unsent[1..], head)?, PutAside::Done(Vec::new()))),
     }
 }
 
-/// The first half stays in its place, and the other one is logged behind everything.
-fn halve(page: StatePage, mut head: Head) -> Vec<Step> {
+/// The first half stays in its place, and the other one is logged behind everything. Being the hindmost page now, that one tells what
+/// its author had seen: whoever has it has all the others.
+fn halve(page: StatePage, behind: &[Unsent], mut head: Head) -> Result<Vec<Step>> {
     let (first, mut second) = page.halves();
     second.header.sequence = head.next;
     second.header.hlc = head.hlc;
     head.next += 1;
-    let rows =
-        [&first, &second].map(|page| row(page.header.sequence, page.encode(), page.objects()));
-    vec![
-        Step::create_or(LOG, rows.to_vec(), OnConflict::Replace),
+    let mut pages = vec![first];
+    for one in behind.iter().filter(|it| it.transaction.is_none()) {
+        let mut other = StatePage::decode(&one.payload)?;
+        if !other.header.seen.is_empty() {
+            second.header.seen = std::mem::take(&mut other.header.seen);
+            pages.push(other);
+        }
+    }
+    pages.push(second);
+    let rows = pages.iter().map(|it| row(it.header.sequence, it.encode(), it.objects())).collect();
+    Ok(vec![
+        Step::create_or(LOG, rows, OnConflict::Replace),
         write_meta(vec![(HEAD, head.encode())]),
-    ]
+    ])
 }
 
 /// Puts the only object of the page aside, as a write of it. Whoever gets the rest of the state has not got it, so it does not say any more
-/// what its author had seen.
+/// what its author had seen. Where that is told is always here: in the page itself or behind it.
 fn aside(
     refused: &Refused,
     page: StatePage,
