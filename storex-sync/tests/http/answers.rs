@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use storex_sync::http::{HttpClient, HttpSharedLog, StaticToken, Token};
+use storex_sync::http::{Credentials, HttpClient, HttpSharedLog, StaticToken, Token};
 use storex_sync::{Cursor, LogRequest, Recovery, SharedSyncLog, SyncError};
 use tokio::time::{sleep, timeout};
 
@@ -100,6 +100,41 @@ async fn c66_what_one_request_is_told_holds_for_the_others() {
     server.answers(429, &[PROBLEM], r#"{"code": "too_many_rooms", "retry_after_ms": 5000}"#);
     assert!(is_left(log.client().open_room().await.unwrap_err(), SECOND * 5));
     log.register(ME).await.unwrap();
+}
+
+/// Two requests that were under way together: whichever answer comes last, the server is left alone until both have passed.
+#[tokio::test(start_paused = true)]
+async fn c66_a_shorter_rest_does_not_end_a_longer_one() {
+    let limited = |wait| format!(r#"{{"code": "rate_limited", "retry_after_ms": {wait}}}"#);
+    for (first, last) in [(5000, 100), (100, 5000)] {
+        let server = FakeServer::new(&shared_log());
+        let log = server.log_of(Arc::new(Slow));
+        server.answers(429, &[PROBLEM], &limited(first));
+        server.answers(429, &[PROBLEM], &limited(last));
+        let (one, other) = tokio::join!(log.register(ME), log.register(OTHER));
+        assert!(one.is_err() && other.is_err());
+        assert_eq!(server.requests().len(), 2, "both were under way");
+        sleep(SECOND * 4).await;
+        log.register(ME).await.unwrap_err();
+        sleep(SECOND * 2).await;
+        log.register(ME).await.unwrap();
+    }
+}
+
+/// A token that takes a while.
+#[derive(Debug)]
+struct Slow;
+
+#[async_trait::async_trait]
+impl Credentials for Slow {
+    async fn token(&self) -> storex_sync::Result<Token> {
+        sleep(SECOND / 10).await;
+        Ok(Token::new("slow"))
+    }
+
+    async fn refresh(&self, _: &Token) -> storex_sync::Result<Token> {
+        self.token().await
+    }
 }
 
 #[tokio::test(start_paused = true)]
