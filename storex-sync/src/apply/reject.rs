@@ -41,6 +41,8 @@ pub struct Refused {
     pub write: WriteId,
     /// Why.
     pub reason: String,
+    /// Whether its size is why.
+    pub is_too_large: bool,
 }
 
 /// What came of it.

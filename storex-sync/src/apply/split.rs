@@ -1,4 +1,4 @@
-//! Pages of the state that the shared log refuses: they are halved until what it takes is sent, and the object that it does not take is
+//! Pages of the state that the shared log refuses for their size: they are halved until what it takes is sent, and the object that it does not take is
 //! put aside.
 
 use storex_core::{OnConflict, Record, Step, Value};
@@ -9,6 +9,7 @@ use crate::log::LOG;
 use crate::meta::{HEAD, Head, meta_row, write_meta};
 use crate::rejected::{REJECTED, Rejected};
 use crate::state::{PROGRESS, Progress, StatePage};
+use crate::writes::WriteId;
 
 /// The first of what is to be sent is a page of the state, which was refused.
 pub(super) fn split(
@@ -18,6 +19,12 @@ pub(super) fn split(
     meta: &[Record],
 ) -> Result<(Vec<Step>, PutAside)> {
     let Some(first) = unsent.first() else { return Ok((Vec::new(), PutAside::Done(Vec::new()))) };
+    if !refused.is_too_large {
+        // Its parts would be refused as well, one by one: somebody has to look.
+        let Refused { write: WriteId { device, sequence }, .. } = *refused;
+        let reason = refused.reason.clone();
+        return Err(SyncError::Rejected { device, sequence, reason, is_too_large: false });
+    }
     let page = StatePage::decode(&first.payload)?;
     match page.objects() {
         0 => {

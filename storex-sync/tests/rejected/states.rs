@@ -3,7 +3,7 @@
 use serde_json::json;
 use storex_core::{Batch, Changes, Definition, FieldType, Filter, Registry, Step};
 use storex_sync::engine::{Action, Next, Round};
-use storex_sync::{Hlc, Stamp, rejected};
+use storex_sync::{Hlc, Stamp, SyncError, WriteId, rejected};
 
 use crate::support::{Device, assert_in_step, count, log_of, pump, settle};
 use crate::{Guarded, in_step_without, refuse_last, reversible, two};
@@ -194,6 +194,26 @@ async fn c59_a_page_that_was_put_aside_claims_nothing_of_its_author() {
     // What is older than sync has the first reading that there is.
     let oldest = Stamp { hlc: Hlc(1), device: refused.write.device };
     assert!(!says_it_has(&c, oldest).await, "it lacks one of them");
+}
+
+/// A page that is refused for another reason than its size is not tried in parts: somebody has to look.
+#[tokio::test(start_paused = true)]
+async fn c59_a_state_that_is_refused_as_such_is_not_put_aside_piece_by_piece() {
+    let (a, b, log) = two().await;
+    let c = Device::new(3).await;
+    let sync = a.join(&log).await;
+    let last = sync.last_write().await.unwrap().unwrap();
+    sync.send_state().await.unwrap();
+    for sequence in 1..100 {
+        log.refuse(WriteId { sequence: last.sequence + sequence, ..last });
+    }
+    let error = sync.sync_once().await.unwrap_err();
+    let SyncError::Rejected { reason, .. } = error.cause() else { panic!("{error}") };
+    assert_eq!((reason.as_str(), rejected(&a.storage).await.unwrap()), ("not yours", Vec::new()));
+    // Once it is taken, it goes on.
+    log.take_all();
+    settle(&[&a, &b, &c], &log).await;
+    assert_in_step(&[&a, &b, &c]).await;
 }
 
 /// A device with a single collection: the last page of its state has objects.
