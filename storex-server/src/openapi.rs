@@ -156,7 +156,7 @@ fn schemas() -> Value {
             &[("code", json!({"type": "string"})), ("message", json!({"type": "string"}))],
             &[
                 ("device", reference("Device")), ("sequence", reference("Count")), ("expected", reference("Count")),
-                ("found", reference("Count")), ("limit", reference("Count")), ("retry_after_ms", reference("Count")),
+                ("found", reference("Count")), ("limit", reference("Count")), ("is_too_large", json!({"type": "boolean"})), ("retry_after_ms", reference("Count")),
             ],
         ),
     });

@@ -227,6 +227,8 @@ pub enum SyncError {
         sequence: u64,
         /// What the log says.
         reason: String,
+        /// Whether its size is why, so that its parts may be taken one by one.
+        is_too_large: bool,
     },
     /// This database knows no such write.
     #[error("transaction {sequence} of device {device} is not known to this database")]

@@ -157,9 +157,9 @@ impl Sync {
                 Ok(Outcome::Exchanged(page))
             }
             Err(SyncError::Forked { sequence, .. }) if sends => Ok(Outcome::Forked(sequence)),
-            Err(SyncError::Rejected { device, sequence, reason }) if sends => {
+            Err(SyncError::Rejected { device, sequence, reason, is_too_large }) if sends => {
                 let write = WriteId { device, sequence };
-                Ok(Outcome::Refused(Refused { write, reason }))
+                Ok(Outcome::Refused(Refused { write, reason, is_too_large }))
             }
             // It does not have what it had confirmed: it was put back to an older state.
             Err(SyncError::Gap { .. }) if sends => Ok(Outcome::LogReplaced),

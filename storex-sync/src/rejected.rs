@@ -162,7 +162,7 @@ impl Sync {
     pub(crate) async fn rejection(&self, write: WriteId) -> Result<SyncError> {
         let WriteId { device, sequence } = write;
         let reason = self.rejected_one(write).await?.reason;
-        Ok(SyncError::Rejected { device, sequence, reason })
+        Ok(SyncError::Rejected { device, sequence, reason, is_too_large: false })
     }
 
     pub(crate) async fn rejected_one(&self, write: WriteId) -> Result<Rejected> {

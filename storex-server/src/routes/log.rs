@@ -139,7 +139,8 @@ async fn refuse_long(app: &App, log: &dyn SharedSyncLog, request: &LogRequest) -
         log.acknowledge(request.device, cursor).await?;
     }
     let reason = format!("it has {} bytes, and at most {most} are taken", long.payload.len());
-    Err(SyncError::Rejected { device: long.device, sequence: long.sequence, reason }.into())
+    let (device, sequence) = (long.device, long.sequence);
+    Err(SyncError::Rejected { device, sequence, reason, is_too_large: true }.into())
 }
 
 async fn members(State(app): State<Arc<App>>, caller: Caller) -> Outcome<Json<Vec<ListedMember>>> {

@@ -67,7 +67,7 @@ async fn c60_over_http_the_one_of_three_that_is_refused_is_named_and_the_others_
     on_a.await_synced(writes[2]).await.unwrap();
     let refused = on_a.await_synced(writes[1]).await.unwrap_err();
     let is_named = |error: &SyncError| {
-        matches!(error.cause(), SyncError::Rejected { device, sequence, reason }
+        matches!(error.cause(), SyncError::Rejected { device, sequence, reason, .. }
             if (*device, *sequence) == (writes[1].device, writes[1].sequence) && reason.contains("2000"))
     };
     assert!(is_named(&refused), "{refused:?}");

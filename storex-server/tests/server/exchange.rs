@@ -109,7 +109,7 @@ async fn a_transaction_that_is_too_long_is_refused_for_good_after_what_is_in_fro
     let answer = site.exchange(ADA, &request).await;
     assert_eq!(answer.status, 422);
     match error_of(&answer) {
-        SyncError::Rejected { device: PHONE, sequence: 2, reason } => {
+        SyncError::Rejected { device: PHONE, sequence: 2, reason, is_too_large: true } => {
             assert!(reason.contains("15 bytes"), "{reason}");
         }
         other => panic!("{other}"),

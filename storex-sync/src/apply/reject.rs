@@ -41,6 +41,8 @@ pub struct Refused {
     pub write: WriteId,
     /// Why.
     pub reason: String,
+    /// Whether its size is why.
+    pub is_too_large: bool,
 }
 
 /// What came of it.
@@ -262,10 +264,7 @@ impl Unsent {
             return Err(SyncError::corrupt("the log", "a row has the wrong types"));
         };
         let (transaction, empty) = match is_state(payload) {
-            true => {
-                let header = StatePage::decode(payload)?.header;
-                (None, Transaction { header, ..Transaction::default() }.without_entries())
-            }
+            true => (None, StatePage::decode(payload)?.without_objects()),
             false => {
                 let transaction = Transaction::decode_own(payload, registry)?;
                 let empty = transaction.without_entries();

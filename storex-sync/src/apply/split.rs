@@ -1,4 +1,4 @@
-//! Pages of the state that the shared log refuses: they are halved until what it takes is sent, and the object that it does not take is
+//! Pages of the state that the shared log refuses for their size: they are halved until what it takes is sent, and the object that it does not take is
 //! put aside.
 
 use storex_core::{OnConflict, Record, Step, Value};
@@ -9,6 +9,7 @@ use crate::log::LOG;
 use crate::meta::{HEAD, Head, meta_row, write_meta};
 use crate::rejected::{REJECTED, Rejected};
 use crate::state::{PROGRESS, Progress, StatePage};
+use crate::writes::WriteId;
 
 /// The first of what is to be sent is a page of the state, which was refused.
 pub(super) fn split(
@@ -18,6 +19,12 @@ pub(super) fn split(
     meta: &[Record],
 ) -> Result<(Vec<Step>, PutAside)> {
     let Some(first) = unsent.first() else { return Ok((Vec::new(), PutAside::Done(Vec::new()))) };
+    if !refused.is_too_large {
+        // Its parts would be refused as well, one by one: somebody has to look.
+        let Refused { write: WriteId { device, sequence }, .. } = *refused;
+        let reason = refused.reason.clone();
+        return Err(SyncError::Rejected { device, sequence, reason, is_too_large: false });
+    }
     let page = StatePage::decode(&first.payload)?;
     match page.objects() {
         0 => {
@@ -25,26 +32,35 @@ pub(super) fn split(
             Err(SyncError::Protocol { during: "sending", reason })
         }
         1 => aside(refused, page, unsent, meta),
-        _ => Ok((halve(page, head), PutAside::Done(Vec::new()))),
+        _ => Ok((halve(page, &unsent[1..], head)?, PutAside::Done(Vec::new()))),
     }
 }
 
-/// The first half stays in its place, and the other one is logged behind everything.
-fn halve(page: StatePage, mut head: Head) -> Vec<Step> {
+/// The first half stays in its place, and the other one is logged behind everything. Being the hindmost page now, that one tells what
+/// its author had seen: whoever has it has all the others.
+fn halve(page: StatePage, behind: &[Unsent], mut head: Head) -> Result<Vec<Step>> {
     let (first, mut second) = page.halves();
     second.header.sequence = head.next;
     second.header.hlc = head.hlc;
     head.next += 1;
-    let rows =
-        [&first, &second].map(|page| row(page.header.sequence, page.encode(), page.objects()));
-    vec![
-        Step::create_or(LOG, rows.to_vec(), OnConflict::Replace),
+    let mut pages = vec![first];
+    for one in behind.iter().filter(|it| it.transaction.is_none()) {
+        let mut other = StatePage::decode(&one.payload)?;
+        if !other.header.seen.is_empty() {
+            second.header.seen = std::mem::take(&mut other.header.seen);
+            pages.push(other);
+        }
+    }
+    pages.push(second);
+    let rows = pages.iter().map(|it| row(it.header.sequence, it.encode(), it.objects())).collect();
+    Ok(vec![
+        Step::create_or(LOG, rows, OnConflict::Replace),
         write_meta(vec![(HEAD, head.encode())]),
-    ]
+    ])
 }
 
 /// Puts the only object of the page aside, as a write of it. Whoever gets the rest of the state has not got it, so it does not say any more
-/// what its author had seen.
+/// what its author had seen. Where that is told is always here: in the page itself or behind it.
 fn aside(
     refused: &Refused,
     page: StatePage,

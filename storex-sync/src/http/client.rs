@@ -220,11 +220,7 @@ impl HttpClient {
     /// Refuses what the server would refuse, as it wants to be left alone.
     fn leave_alone(&self) -> Result<()> {
         let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((since, wait)) = *rest else { return Ok(()) };
-        // A clock that was set back says nothing of how long that was ago.
-        let passed = u64::try_from(self.runtime.now().0.saturating_sub(since.0));
-        let left =
-            passed.map_or(Duration::ZERO, |it| wait.saturating_sub(Duration::from_millis(it)));
+        let left = self.left_of(*rest);
         if left.is_zero() {
             *rest = None;
             return Ok(());
@@ -232,13 +228,24 @@ impl HttpClient {
         Err(SyncError::RateLimited { retry_after: left })
     }
 
+    /// How long the server still wants to be left alone.
+    fn left_of(&self, rest: Option<(Timestamp, Duration)>) -> Duration {
+        let Some((since, wait)) = rest else { return Duration::ZERO };
+        // A clock that was set back says nothing of how long that was ago.
+        let passed = u64::try_from(self.runtime.now().0.saturating_sub(since.0));
+        passed.map_or(Duration::ZERO, |it| wait.saturating_sub(Duration::from_millis(it)))
+    }
+
     fn note_rest(&self, refusal: &Refusal) {
         // That there are too many rooms concerns nothing else.
         if let SyncError::RateLimited { retry_after } = refusal.error
             && refusal.code != Some(Code::TooManyRooms)
         {
-            let rest = Some((self.runtime.now(), retry_after));
-            *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = rest;
+            let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+            // Another request may have been told to wait for longer.
+            if retry_after > self.left_of(*rest) {
+                *rest = Some((self.runtime.now(), retry_after));
+            }
         }
     }
 

@@ -110,7 +110,8 @@ fn refused(part: &[SealedTransaction], error: SyncError) -> SyncError {
             let most = at_most(limit);
             let reason =
                 format!("it needs {bytes} bytes, which is more than the server takes{most}");
-            SyncError::Rejected { device: *device, sequence: *sequence, reason }
+            let (device, sequence) = (*device, *sequence);
+            SyncError::Rejected { device, sequence, reason, is_too_large: true }
         }
         (_, error) => error,
     }

@@ -52,6 +52,9 @@ pub struct Problem {
     /// The most bytes that a body may have ([`Code::BodyTooLarge`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
+    /// Whether its size is why a transaction is refused ([`Code::Rejected`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_too_large: bool,
     /// How many milliseconds the server wants to be left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
@@ -126,7 +129,7 @@ codes! {
     BelowFloor 410
     /// The body is larger than the server takes: `limit`.
     BodyTooLarge 413
-    /// A transaction is refused for good: `device`, `sequence`, and why in `message`.
+    /// A transaction is refused for good: `device`, `sequence`, `is_too_large`, and why in `message`.
     Rejected 422
     /// Too many requests: `retry_after_ms`.
     RateLimited 429
@@ -182,9 +185,10 @@ impl Problem {
             SyncError::BelowFloor { reader } => {
                 Self { device: Some(*reader), ..Self::new(Code::BelowFloor, message()) }
             }
-            SyncError::Rejected { device, sequence, reason } => Self {
+            SyncError::Rejected { device, sequence, reason, is_too_large } => Self {
                 device: Some(*device),
                 sequence: Some(*sequence),
+                is_too_large: *is_too_large,
                 ..Self::new(Code::Rejected, reason.as_str())
             },
             SyncError::RateLimited { retry_after } => Self {
@@ -214,7 +218,8 @@ impl Problem {
     #[must_use]
     pub fn into_error(self, during: &'static str) -> SyncError {
         let wait = self.retry_after().map(|it| it.min(LONGEST_RETRY_AFTER));
-        let Self { code, message, device, sequence, expected, found, limit, .. } = self;
+        let Self { code, message, device, sequence, expected, found, limit, is_too_large, .. } =
+            self;
         match (code, device, sequence, expected, found) {
             (Code::Forked, Some(device), Some(sequence), ..) => {
                 SyncError::Forked { device, sequence }
@@ -223,7 +228,7 @@ impl Problem {
                 SyncError::Gap { device, expected, found }
             }
             (Code::Rejected, Some(device), Some(sequence), ..) => {
-                SyncError::Rejected { device, sequence, reason: message }
+                SyncError::Rejected { device, sequence, reason: message, is_too_large }
             }
             (Code::BelowFloor, Some(reader), ..) => SyncError::BelowFloor { reader },
             (Code::LogReplaced, ..) => SyncError::LogReplaced,

@@ -79,7 +79,7 @@ rebuilt!(SyncError {
     17 ParkingFull { most }
     18 CannotUndo { conflict, reason }
     19 Disconnected { reason }
-    20 Rejected { device, sequence, reason }
+    20 Rejected { device, sequence, reason, is_too_large }
     21 NoBlobs {}
     22 BlobMissing { blob }
     23 BlobNotSent { blob }

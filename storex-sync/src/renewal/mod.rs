@@ -326,7 +326,9 @@ impl Renewing {
         }
         sort_clock_records(&mut records);
         self.note(before.new);
-        let first = transactions.first().map(|it| Hlc(it.header.hlc.0.saturating_sub(1)));
+        // What stands in the place of a page of the state has no reading.
+        let first = transactions.iter().map(|it| it.header.hlc).find(|it| *it > Hlc::ZERO);
+        let first = first.map(|it| Hlc(it.0.saturating_sub(1)));
         let seen = first.unwrap_or(before.head.hlc);
         // Numbers are others then.
         let mut steps = vec![drop_log(), forget_all()];

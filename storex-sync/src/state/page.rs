@@ -132,6 +132,12 @@ impl StatePage {
         (self, second)
     }
 
+    /// What is left of it where it is not sent: its number. Without a reading, as whoever gets it has nothing of its author by that.
+    pub(crate) fn without_objects(self) -> Transaction {
+        let header = Header { hlc: Hlc::ZERO, seen: Vec::new(), ..self.header };
+        Transaction { header, ..Transaction::default() }
+    }
+
     /// As a transaction of nobody's, under the checksum of its objects: the same ones are there once, whoever tells of them and
     /// whatever else is known there.
     pub(crate) fn sealed_as_nobodys(mut self) -> Result<SealedTransaction> {

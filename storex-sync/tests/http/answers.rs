@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use storex_sync::http::{HttpBlobStore, HttpClient, HttpSharedLog, StaticToken, Token};
+use storex_sync::http::{
+    Credentials, HttpBlobStore, HttpClient, HttpSharedLog, StaticToken, Token,
+};
 use storex_sync::{
     BlobRef, BlobStore as _, Cursor, LogRequest, Recovery, SharedSyncLog, SyncError,
 };
@@ -118,6 +120,41 @@ async fn c66_what_requests_for_blobs_are_told_holds_for_blobs() {
         assert_eq!(server.requests().len(), requests);
     }
     log.register(ME).await.unwrap();
+}
+
+/// Two requests that were under way together: whichever answer comes last, the server is left alone until both have passed.
+#[tokio::test(start_paused = true)]
+async fn c66_a_shorter_rest_does_not_end_a_longer_one() {
+    let limited = |wait| format!(r#"{{"code": "rate_limited", "retry_after_ms": {wait}}}"#);
+    for (first, last) in [(5000, 100), (100, 5000)] {
+        let server = FakeServer::new(&shared_log());
+        let log = server.log_of(Arc::new(Slow));
+        server.answers(429, &[PROBLEM], &limited(first));
+        server.answers(429, &[PROBLEM], &limited(last));
+        let (one, other) = tokio::join!(log.register(ME), log.register(OTHER));
+        assert!(one.is_err() && other.is_err());
+        assert_eq!(server.requests().len(), 2, "both were under way");
+        sleep(SECOND * 4).await;
+        log.register(ME).await.unwrap_err();
+        sleep(SECOND * 2).await;
+        log.register(ME).await.unwrap();
+    }
+}
+
+/// A token that takes a while.
+#[derive(Debug)]
+struct Slow;
+
+#[async_trait::async_trait]
+impl Credentials for Slow {
+    async fn token(&self) -> storex_sync::Result<Token> {
+        sleep(SECOND / 10).await;
+        Ok(Token::new("slow"))
+    }
+
+    async fn refresh(&self, _: &Token) -> storex_sync::Result<Token> {
+        self.token().await
+    }
 }
 
 #[tokio::test(start_paused = true)]

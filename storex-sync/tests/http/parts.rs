@@ -30,7 +30,8 @@ async fn a_transaction_that_is_too_large_by_itself_is_refused_for_good() {
         let mut append: Vec<_> = (1..=before).map(|n| sealed(ME, n, 100)).collect();
         append.push(sealed(ME, before + 1, 4000));
         let refused = log.append(&append).await.unwrap_err();
-        let SyncError::Rejected { device: ME, sequence, reason } = refused else {
+        let SyncError::Rejected { device: ME, sequence, reason, is_too_large: true } = refused
+        else {
             panic!("{refused:?}")
         };
         assert_eq!(sequence, before + 1);

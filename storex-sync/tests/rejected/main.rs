@@ -47,6 +47,15 @@ impl Guarded {
     fn refuse(&self, write: WriteId) {
         self.refused.lock().unwrap().insert(write);
     }
+
+    fn take_all(&self) {
+        self.refused.lock().unwrap().clear();
+    }
+}
+
+fn refusal(write: WriteId, reason: &str, is_too_large: bool) -> SyncError {
+    let WriteId { device, sequence } = write;
+    SyncError::Rejected { device, sequence, reason: reason.into(), is_too_large }
 }
 
 #[async_trait::async_trait]
@@ -61,12 +70,10 @@ impl SharedSyncLog for Guarded {
             let decoded = storex_sync::Transaction::decode(payload);
             let empty = decoded.is_ok_and(|it| it.entries.is_empty());
             if self.refused.lock().unwrap().contains(&write) && !empty {
-                let (device, sequence) = (*device, *sequence);
-                return Err(SyncError::Rejected { device, sequence, reason: "not yours".into() });
+                return Err(refusal(write, "not yours", false));
             }
             if payload.len() > *self.most.lock().unwrap() {
-                let (device, sequence) = (*device, *sequence);
-                return Err(SyncError::Rejected { device, sequence, reason: "too large".into() });
+                return Err(refusal(write, "too large", true));
             }
         }
         self.inner.append(all).await
@@ -367,7 +374,9 @@ async fn c59_who_waits_for_it_and_who_watches_are_told() {
     let refused = refuse_last(&a, &log).await;
     sync.resume().await.unwrap();
     let error = sync.await_synced(refused).await.unwrap_err();
-    let SyncError::Rejected { device, sequence, reason } = error.cause() else { panic!("{error}") };
+    let SyncError::Rejected { device, sequence, reason, .. } = error.cause() else {
+        panic!("{error}")
+    };
     assert_eq!(
         (*device, *sequence, reason.as_str()),
         (refused.device, refused.sequence, "not yours")

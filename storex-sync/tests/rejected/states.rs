@@ -1,11 +1,11 @@
 //! Whole objects that come or go beside the writes: initial syncs, and the state that is sent again.
 
 use serde_json::json;
-use storex_core::{Batch, Changes, Filter, Step};
+use storex_core::{Batch, Changes, Definition, FieldType, Filter, Registry, Step};
 use storex_sync::engine::{Action, Next, Round};
-use storex_sync::rejected;
+use storex_sync::{Hlc, Stamp, SyncError, WriteId, rejected};
 
-use crate::support::{Device, assert_in_step, count, pump, settle};
+use crate::support::{Device, assert_in_step, count, log_of, pump, settle};
 use crate::{Guarded, in_step_without, refuse_last, reversible, two};
 
 /// What an initial sync brings is there when the write that hides it is taken back.
@@ -153,6 +153,83 @@ async fn c59_a_state_that_lacks_an_object_hands_over_nothing() {
     settle(&[&a, &b, &c], &other).await;
     assert_in_step(&[&a, &b, &c]).await;
     assert_eq!(c.title("large").await.as_deref(), Some("updated"));
+}
+
+/// The claim of what was seen goes behind all the pieces of a page, also when the one in front of it is halved again.
+#[tokio::test(start_paused = true)]
+async fn c59_a_page_that_is_halved_twice_claims_nothing_of_what_is_put_aside() {
+    let log = Guarded::new();
+    let (a, b) = (noting(1).await, noting(2).await);
+    for id in ["1", "2", "3", "4"] {
+        b.create("note", json!({"id": id, "title": "of B", "body": body(id == "2")})).await;
+    }
+    let created = log_of(&b).await.last().unwrap().stamp(0);
+    settle(&[&b, &a], &log).await;
+    let other = Guarded::new();
+    other.take_at_most(1000);
+    let report = a.join(&other).await.sync_once().await.unwrap();
+    assert_eq!(report.rejected.len(), 1, "{:?}", report.rejected);
+    let c = noting(3).await;
+    c.sync(&other).await;
+    assert_eq!(count(&c, "note").await, 3);
+    assert!(!says_it_has(&c, created).await, "it lacks one of them");
+}
+
+/// What a page leaves behind whose only object was put aside says nothing of what its author had before sync.
+#[tokio::test(start_paused = true)]
+async fn c59_a_page_that_was_put_aside_claims_nothing_of_its_author() {
+    let old = |id: &str| json!({"id": id, "title": "old", "body": body(id == "1")});
+    let (a, log) = (Device::with_old_notes(1, &["1", "2"].map(old)).await, Guarded::new());
+    let b = Device::new(2).await;
+    b.note("3", "sets the clock of A").await;
+    settle(&[&b, &a], &log).await;
+    log.take_at_most(1000);
+    let sync = a.join(&log).await;
+    sync.send_state().await.unwrap();
+    let report = sync.sync_once().await.unwrap();
+    let [refused] = report.rejected.as_slice() else { panic!("{:?}", report.rejected) };
+    let c = Device::new(3).await;
+    c.sync(&log).await;
+    assert_eq!(count(&c, "note").await, 2);
+    // What is older than sync has the first reading that there is.
+    let oldest = Stamp { hlc: Hlc(1), device: refused.write.device };
+    assert!(!says_it_has(&c, oldest).await, "it lacks one of them");
+}
+
+/// A page that is refused for another reason than its size is not tried in parts: somebody has to look.
+#[tokio::test(start_paused = true)]
+async fn c59_a_state_that_is_refused_as_such_is_not_put_aside_piece_by_piece() {
+    let (a, b, log) = two().await;
+    let c = Device::new(3).await;
+    let sync = a.join(&log).await;
+    let last = sync.last_write().await.unwrap().unwrap();
+    sync.send_state().await.unwrap();
+    for sequence in 1..100 {
+        log.refuse(WriteId { sequence: last.sequence + sequence, ..last });
+    }
+    let error = sync.sync_once().await.unwrap_err();
+    let SyncError::Rejected { reason, .. } = error.cause() else { panic!("{error}") };
+    assert_eq!((reason.as_str(), rejected(&a.storage).await.unwrap()), ("not yours", Vec::new()));
+    // Once it is taken, it goes on.
+    log.take_all();
+    settle(&[&a, &b, &c], &log).await;
+    assert_in_step(&[&a, &b, &c]).await;
+}
+
+/// A device with a single collection: the last page of its state has objects.
+async fn noting(seed: u64) -> Device {
+    let note = Definition::new("note").field("title", FieldType::String);
+    Device::with(seed, Registry::builder().collection(note.optional("body", FieldType::Text))).await
+}
+
+fn body(is_large: bool) -> String {
+    "x".repeat(if is_large { 5000 } else { 50 })
+}
+
+/// Whether the next write of the device says that it has seen this one.
+async fn says_it_has(device: &Device, stamp: Stamp) -> bool {
+    device.note("next", "of its own").await;
+    log_of(device).await.last().unwrap().had_seen(stamp)
 }
 
 /// Two objects that have exchanged a unique value have it back.

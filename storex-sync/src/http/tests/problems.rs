@@ -16,6 +16,10 @@ fn travelled(error: &SyncError) -> SyncError {
     problem.into_error("exchanging")
 }
 
+fn rejected(is_too_large: bool) -> SyncError {
+    SyncError::Rejected { device: A, sequence: 7, reason: "it says why".to_owned(), is_too_large }
+}
+
 #[test]
 fn the_errors_of_a_log_come_out_as_they_went_in() {
     let second = Duration::from_secs(1);
@@ -24,7 +28,8 @@ fn the_errors_of_a_log_come_out_as_they_went_in() {
         SyncError::Gap { device: B, expected: 7, found: u64::MAX },
         SyncError::LogReplaced,
         SyncError::BelowFloor { reader: B },
-        SyncError::Rejected { device: A, sequence: 7, reason: "it is too large".to_owned() },
+        rejected(true),
+        rejected(false),
         SyncError::RateLimited { retry_after: second },
         SyncError::Unauthorized { reason: "the token has expired".to_owned() },
         SyncError::NoSnapshots,

@@ -198,7 +198,7 @@ fn message() -> impl Strategy<Value = Json> {
             "number": number.to_string(), "pages": number, "transactions": number, "droppable": number, "behind": number,
             "registered_at": 7, "last_seen": 8, "revoked": false, "lacks_beginning": true, "published": true, "changed": false,
             "name": "phone", "room": "1234", "token": "secret", "news": true, "code": "gap", "message": "", "sequence": number,
-            "expected": number, "found": number, "limit": number, "retry_after_ms": number,
+            "expected": number, "found": number, "limit": number, "retry_after_ms": number, "is_too_large": true,
         })
     })
 }

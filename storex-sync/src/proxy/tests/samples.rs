@@ -322,7 +322,7 @@ pub(super) fn errors() -> Vec<SyncError> {
         SyncError::ParkingFull { most: 3 },
         SyncError::CannotUndo { conflict: 4, reason: reason() },
         SyncError::Disconnected { reason: reason() },
-        SyncError::Rejected { device, sequence: 3, reason: "too large".to_owned() },
+        SyncError::Rejected { device, sequence: 3, reason: reason(), is_too_large: true },
         SyncError::NoBlobs,
         SyncError::BlobMissing { blob: BlobRef::of(b"") },
         SyncError::BlobNotSent { blob: BlobRef::of(b"a blob") },
