@@ -124,6 +124,12 @@ impl BlobKey {
     }
 }
 
+/// Some of a user, whole or not.
+pub(super) fn find_some(user: &User) -> Query {
+    let of_user = field("user").eq(user.as_str());
+    Query::new(BLOBS).filter(of_user).select(["user", "blob"]).limit(100)
+}
+
 /// Those that are not whole, and that nobody has sent anything of since then.
 pub(super) fn find_unfinished(before: Timestamp) -> Query {
     let unfinished = field("whole").eq(false).and(field("touched").lt(Value::Timestamp(before)));

@@ -1,10 +1,10 @@
 //! [`BackendBlobs`]: the blobs of a user in a storex database.
 
 use async_trait::async_trait;
-use storex_core::{Batch, Error, Step, Storage, Timestamp, Value};
+use storex_core::{Batch, Error, Query, Step, Storage, Timestamp, Value};
 use storex_sync::{BlobRef, BlobStore, SyncError};
 
-use super::blob_rows::{BlobKey, find_unfinished};
+use super::blob_rows::{BlobKey, find_some, find_unfinished};
 use crate::user::User;
 
 type Result<T, E = SyncError> = std::result::Result<T, E>;
@@ -80,16 +80,26 @@ pub(super) async fn drop_unfinished(
     storage: &Storage,
     before: Timestamp,
 ) -> storex_core::Result<u64> {
-    let mut dropped = 0;
+    delete_all(storage, find_unfinished(before)).await
+}
+
+/// Deletes the blobs of a user. When it is broken off, there are fewer the next time.
+pub(super) async fn remove_all(storage: &Storage, user: &User) -> storex_core::Result<()> {
+    delete_all(storage, find_some(user)).await.map(drop)
+}
+
+/// Deletes those that a query finds some of, until it finds none.
+async fn delete_all(storage: &Storage, some: Query) -> storex_core::Result<u64> {
+    let mut deleted = 0;
     loop {
-        let rows = storage.find(find_unfinished(before)).await?;
+        let rows = storage.find(some.clone()).await?;
         let keys: Vec<BlobKey> = rows.iter().filter_map(BlobKey::read).collect();
         for key in &keys {
             delete(storage, key).await?;
         }
-        dropped += keys.len() as u64;
+        deleted += keys.len() as u64;
         if keys.is_empty() {
-            return Ok(dropped);
+            return Ok(deleted);
         }
     }
 }
