@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -342,4 +343,141 @@ async fn it_says_when_it_does_not_answer() {
     store.store().close().await.unwrap();
     assert!(store.ready().await.is_err());
     assert!(store.devices(&user("ada")).await.is_err());
+}
+
+/// What a user has whom nobody else may lose anything with: a log, blobs and devices, one of them shut out.
+async fn settle(store: &dyn Store, name: &str) {
+    let name = user(name);
+    let transaction = |sequence| SealedTransaction { device: PHONE, sequence, payload: vec![7; 9] };
+    let log = store.log(&name).await.unwrap();
+    log.append(&(1..=5).map(transaction).collect::<Vec<_>>()).await.unwrap();
+    let blobs = store.blobs(&name).await.unwrap();
+    blobs.put_chunk(&whole(), 0, b"whole".to_vec()).await.unwrap();
+    blobs.finish(&whole()).await.unwrap();
+    blobs.put_chunk(&begun(), 0, vec![7; 1 << 20]).await.unwrap();
+    store.note_device(&name, PHONE.id, Some("phone"), Timestamp(1)).await.unwrap();
+    store.revoke(&name, [2; 16], Timestamp(2)).await.unwrap();
+}
+
+fn whole() -> BlobRef {
+    BlobRef::of(b"whole")
+}
+
+fn begun() -> BlobRef {
+    BlobRef::of(&vec![7; (1 << 20) + 1])
+}
+
+/// How many transactions, chunks and devices a user has.
+async fn kept(store: &dyn Store, name: &str) -> [usize; 3] {
+    let name = user(name);
+    let log = store.log(&name).await.unwrap();
+    let page = log.read(Device::NOBODY, &Cursor::default(), 1 << 20).await.unwrap();
+    let blobs = store.blobs(&name).await.unwrap();
+    let chunks = blobs.sent(&whole()).await.unwrap() + blobs.sent(&begun()).await.unwrap();
+    assert_eq!(blobs.has(&whole()).await.unwrap(), chunks == 2);
+    [page.transactions.len(), chunks as usize, store.devices(&name).await.unwrap().len()]
+}
+
+#[tokio::test]
+async fn a_user_who_is_removed_leaves_nothing_behind_and_the_others_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    for name in ["ada", "ada2"] {
+        settle(&store, name).await;
+    }
+    store.remove_user(&user("ada")).await.unwrap();
+    store.remove_user(&user("ada")).await.unwrap();
+    store.remove_user(&user("nobody")).await.unwrap();
+    assert_eq!(store.store().logs().names(None, 10).await.unwrap(), ["ada2"]);
+    assert_eq!(kept(&store, "ada").await, [0, 0, 0]);
+    assert_eq!(kept(&store, "ada2").await, [5, 2, 2]);
+    settle(&store, "ada").await;
+    assert_eq!(kept(&store, "ada").await, [5, 2, 2]);
+    store.close().await.unwrap();
+}
+
+/// A database that takes so many batches, and then the program that writes is gone.
+#[derive(Debug)]
+struct Ending {
+    inner: MemoryBackend,
+    left: AtomicU64,
+}
+
+#[async_trait]
+impl Backend for Ending {
+    fn name(&self) -> &'static str {
+        "ending"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn open(&self, registry: Arc<Registry>) -> storex_core::Result<()> {
+        self.inner.open(registry).await
+    }
+
+    async fn find(&self, query: Query) -> storex_core::Result<Vec<Record>> {
+        self.inner.find(query).await
+    }
+
+    async fn count(&self, query: Query) -> storex_core::Result<u64> {
+        self.inner.count(query).await
+    }
+
+    async fn execute(&self, batch: Batch) -> storex_core::Result<BatchOutcome> {
+        let goes_on = |left: u64| Some(left.saturating_sub(u64::from(left < u64::MAX)));
+        if self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, goes_on) == Ok(0) {
+            std::future::pending::<()>().await;
+        }
+        self.inner.execute(batch).await
+    }
+
+    async fn flush(&self) -> storex_core::Result<()> {
+        self.inner.flush().await
+    }
+
+    async fn close(&self) -> storex_core::Result<()> {
+        self.inner.close().await
+    }
+}
+
+/// How many transactions there are of all users.
+async fn transactions(backend: &Arc<Ending>) -> u64 {
+    let registry = Registry::builder().collections(BackendStore::collections()).build().unwrap();
+    let runtime = Arc::new(CaseRuntime::new(2));
+    let storage = Storage::builder(Arc::clone(backend), registry, runtime).open().await.unwrap();
+    storage.count(Query::new("shared_transaction")).await.unwrap()
+}
+
+/// After any of its batches.
+#[tokio::test]
+async fn the_removal_of_a_user_that_was_cut_short_goes_on_when_it_is_called_again() {
+    for batches in 0.. {
+        let backend = Arc::new(Ending { inner: MemoryBackend::new(), left: u64::MAX.into() });
+        let runtime = Arc::new(CaseRuntime::new(1));
+        let store = BackendStore::open(Arc::clone(&backend), runtime.clone()).await.unwrap();
+        for name in ["ada", "ada2"] {
+            settle(&store, name).await;
+        }
+        backend.left.store(batches, Ordering::SeqCst);
+        let ada = user("ada");
+        let is_done = tokio::select! {
+            biased;
+            removed = store.remove_user(&ada) => removed.is_ok(),
+            () = std::future::ready(()) => false,
+        };
+        backend.left.store(u64::MAX, Ordering::SeqCst);
+        let store = BackendStore::open(Arc::clone(&backend), runtime).await.unwrap();
+        // What is left of the log is gone already.
+        let left = if batches == 0 { 10 } else { 5 };
+        assert_eq!(transactions(&backend).await, left, "{batches}");
+        store.remove_user(&ada).await.unwrap();
+        assert_eq!(kept(&store, "ada").await, [0, 0, 0], "{batches}");
+        assert_eq!(kept(&store, "ada2").await, [5, 2, 2], "{batches}");
+        if is_done {
+            assert!(batches > 5, "{batches}");
+            break;
+        }
+    }
 }

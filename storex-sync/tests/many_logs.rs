@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
 use storex_core::{
-    Backend, Batch, BatchOutcome, Capabilities, Definition, Error, FieldType, Query, Record,
-    Registry, Result, StepOutcome, Storage, Value,
+    Backend, Batch, BatchOutcome, Capabilities, Changes, Definition, Error, FieldType, Filter,
+    Query, Record, Registry, Result, Step, StepOutcome, Storage, Value,
 };
 use storex_memory::{MemoryBackend, TestRuntime};
 use storex_sync::{
@@ -26,6 +26,8 @@ struct Counting {
     reads: AtomicU64,
     /// The bytes of transactions among it.
     loaded: AtomicU64,
+    /// The most of them that one read has loaded.
+    most_loaded: AtomicU64,
     /// The most objects that one batch has deleted.
     most_deleted: AtomicU64,
     /// After so many batches the program that writes is gone.
@@ -35,7 +37,8 @@ struct Counting {
 impl Default for Counting {
     fn default() -> Self {
         let (inner, batches) = (MemoryBackend::new(), u64::MAX.into());
-        Self { inner, reads: 0.into(), loaded: 0.into(), most_deleted: 0.into(), batches }
+        let [reads, loaded, most_loaded, most_deleted] = [0; 4].map(AtomicU64::new);
+        Self { inner, reads, loaded, most_loaded, most_deleted, batches }
     }
 }
 
@@ -59,7 +62,9 @@ impl Backend for Counting {
         let values = found.iter().flat_map(Record::values);
         // All the others are shorter.
         let loaded = values.filter_map(Value::as_bytes).map(<[u8]>::len).filter(|len| *len > 32);
-        self.loaded.fetch_add(loaded.sum::<usize>() as u64, Ordering::SeqCst);
+        let loaded = loaded.sum::<usize>() as u64;
+        self.loaded.fetch_add(loaded, Ordering::SeqCst);
+        self.most_loaded.fetch_max(loaded, Ordering::SeqCst);
         Ok(found)
     }
 
@@ -287,6 +292,45 @@ async fn a_removal_that_is_cut_short_is_finished_by_whoever_comes() {
     }
 }
 
+/// The database under the logs.
+async fn storage(backend: &Arc<Counting>) -> Storage {
+    let registry = Registry::builder().collections(BackendSharedLogs::collections());
+    let (registry, runtime) = (registry.build().unwrap(), Arc::new(TestRuntime::new(2)));
+    Storage::builder(Arc::clone(backend), registry, runtime).open().await.unwrap()
+}
+
+/// Nobody may ever come to a log of that name again.
+#[tokio::test]
+async fn a_removal_that_was_cut_short_is_not_listed_and_is_finished_at_the_next_opening() {
+    for batches in 1..5 {
+        let backend = Arc::new(Counting::default());
+        let runtime = Arc::new(TestRuntime::new(1));
+        let logs = BackendSharedLogs::open(Arc::clone(&backend), runtime.clone()).await.unwrap();
+        for name in ["ada", "bob"] {
+            let log = logs.log(name);
+            log.append(&(1..=1500).map(transaction).collect::<Vec<_>>()).await.unwrap();
+            let id = SnapshotId { maker: device(1), number: 1 };
+            log.snapshots().unwrap().put_page(id, 0, b"a page").await.unwrap();
+        }
+        let of_bob = read(&logs.log("bob")).await;
+        backend.batches.store(batches, Ordering::SeqCst);
+        assert!(polled(&mut Box::pin(logs.remove("ada"))).is_none());
+        backend.batches.store(u64::MAX, Ordering::SeqCst);
+        assert_eq!(logs.names(None, 10).await.unwrap(), ["bob"], "{batches}");
+        assert_eq!(logs.names(None, 1).await.unwrap(), ["bob"], "{batches}");
+        backend.most_deleted.store(0, Ordering::SeqCst);
+        let logs = BackendSharedLogs::open(Arc::clone(&backend), runtime).await.unwrap();
+        assert!(backend.most_deleted.load(Ordering::SeqCst) <= 1000, "{batches}");
+        let storage = storage(&backend).await;
+        for (collection, left) in
+            [("shared_transaction", 1500), ("shared_snapshot_page", 1), ("shared_log", 1)]
+        {
+            assert_eq!(storage.count(Query::new(collection)).await.unwrap(), left, "{batches}");
+        }
+        assert_eq!(read(&logs.log("bob")).await, of_bob);
+    }
+}
+
 /// There will be no news from where they are, and reading tells them why.
 #[tokio::test]
 async fn who_waits_at_a_log_that_is_removed_is_told_and_its_neighbours_are_not() {
@@ -421,6 +465,47 @@ async fn no_more_is_loaded_to_be_compared_than_was_sent() {
     log.append(&[there[129].clone(), of_bytes(131, 5)]).await.unwrap();
     let page = log.read(device(2), &Cursor::default(), usize::MAX).await.unwrap();
     assert_eq!(page.transactions.len(), 131);
+}
+
+/// Rows of an older version tell no size, and any of them may be large.
+#[tokio::test]
+async fn what_is_of_an_unknown_size_is_loaded_alone() {
+    let backend = Arc::new(Counting::default());
+    let logs = BackendSharedLogs::over(&storage(&backend).await).unwrap();
+    let log = logs.log("ada");
+    let large = 100_000;
+    let there: Vec<_> = (1..=70).map(|at| of_bytes(at, large)).collect();
+    log.append(&there).await.unwrap();
+    let forget = Step::Update {
+        collection: "shared_transaction".into(),
+        filter: Filter::All,
+        changes: Changes::new().set("bytes", Value::Null),
+    };
+    storage(&backend).await.execute(Batch::new().step(forget)).await.unwrap();
+    // What is small and another one is told from what is there by looking at one of them.
+    let before = backend.loaded.load(Ordering::SeqCst);
+    let sent: Vec<_> = (1..=70).map(|at| of_bytes(at, 33)).collect();
+    let forked = log.append(&sent).await.unwrap_err();
+    assert!(matches!(forked, SyncError::Forked { sequence: 1, .. }), "{forked}");
+    assert_eq!(backend.loaded.load(Ordering::SeqCst) - before, large as u64);
+    // The same again, with something new, and with something else at its end.
+    log.append(&there).await.unwrap();
+    log.append(&[&there[60..], &[of_bytes(71, large)]].concat()).await.unwrap();
+    let mut another = there.clone();
+    another[69].payload[50_000] ^= 1;
+    let forked = log.append(&another).await.unwrap_err();
+    assert!(matches!(forked, SyncError::Forked { sequence: 70, .. }), "{forked}");
+    let (mut cursor, mut count) = (Cursor::default(), 0);
+    loop {
+        let page = log.read(device(2), &cursor, 250_000).await.unwrap();
+        assert!((1..=2).contains(&page.transactions.len()));
+        (cursor, count) = (page.cursor, count + page.transactions.len());
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(count, 71);
+    assert_eq!(backend.most_loaded.load(Ordering::SeqCst), large as u64);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use storex_core::{
 use storex_sync::{BackendSharedLogs, BlobStore, SharedSyncLog};
 
 use super::blob_rows;
-use super::blobs::{BackendBlobs, drop_unfinished};
+use super::blobs::{BackendBlobs, drop_unfinished, remove_all};
 use super::rows::{self, DEVICES, DeviceRow};
 use super::{DeviceId, DeviceInfo, Store};
 use crate::error::{Result, ServerError};
@@ -61,13 +61,39 @@ impl BackendStore {
         let registry = registry.map_err(failed)?;
         let storage = Storage::builder(backend, registry, runtime).open().await.map_err(failed)?;
         let logs = BackendSharedLogs::over(&storage)?;
+        logs.finish_removals().await?;
         Ok(Self { storage, logs })
     }
 
-    /// The logs, by the names of the users: to list them, or to remove that of a user who has gone.
+    /// The logs, by the names of the users: to list them. What a user who has gone leaves behind is removed by
+    /// [`remove_user`](Self::remove_user).
     #[must_use]
     pub fn logs(&self) -> &BackendSharedLogs {
         &self.logs
+    }
+
+    /// Removes everything of a user: the log with its snapshot and keys, the blobs, the devices. One of whom nothing is there is passed over.
+    ///
+    /// First see to it that no token of this user is accepted any more, and that none is connected: a device that comes again makes a new
+    /// log, and those that were shut out are not known any more. What `Objects` keeps of the user stays there.
+    ///
+    /// It is deleted in pieces, so that others write meanwhile. Dropped while it waits, some of it is left; called again, it goes on.
+    ///
+    /// # Errors
+    /// [`ServerError::Log`], [`ServerError::Store`]; some of it may be left then: call it again.
+    pub async fn remove_user(&self, user: &User) -> Result<()> {
+        let failed = failed_while("removing a user");
+        self.logs.remove(user.as_str()).await?;
+        remove_all(&self.storage, user).await.map_err(failed)?;
+        // Last: until then whoever was shut out stays so.
+        loop {
+            let found = self.storage.find(rows::find_some(user)).await.map_err(failed)?;
+            if found.is_empty() {
+                return Ok(());
+            }
+            let delete = Batch::new().step(rows::delete(&found));
+            self.storage.execute(delete).await.map_err(failed)?;
+        }
     }
 
     /// Closes the database.

@@ -132,6 +132,11 @@ impl BlobKey {
     }
 }
 
+/// Those of a user, whole or not.
+pub(super) fn of_user(user: &User) -> Filter {
+    field("user").eq(user.as_str())
+}
+
 /// Those that are not whole, and that nobody has sent anything of since then.
 pub(super) fn unfinished(before: Timestamp) -> Filter {
     field("whole").eq(false).and(field("touched").lt(Value::Timestamp(before)))

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use storex_core::{Batch, Error, Filter, Step, Storage, Timestamp, Value};
 use storex_sync::{BlobRef, BlobStore, SyncError};
 
-use super::blob_rows::{BlobKey, find, unfinished};
+use super::blob_rows::{BlobKey, find, of_user, unfinished};
 use crate::user::User;
 
 type Result<T, E = SyncError> = std::result::Result<T, E>;
@@ -83,16 +83,26 @@ pub(super) async fn drop_unfinished(
     storage: &Storage,
     before: Timestamp,
 ) -> storex_core::Result<u64> {
-    let mut dropped = 0;
+    delete_all(storage, unfinished(before)).await
+}
+
+/// Deletes the blobs of a user. When it is broken off, there are fewer the next time.
+pub(super) async fn remove_all(storage: &Storage, user: &User) -> storex_core::Result<()> {
+    delete_all(storage, of_user(user)).await.map(drop)
+}
+
+/// Deletes these, until there are none.
+async fn delete_all(storage: &Storage, among: Filter) -> storex_core::Result<u64> {
+    let mut deleted = 0;
     loop {
-        let rows = storage.find(find(unfinished(before))).await?;
+        let rows = storage.find(find(among.clone())).await?;
         let keys: Vec<BlobKey> = rows.iter().filter_map(BlobKey::read).collect();
         for key in &keys {
-            let is_deleted = delete(storage, key, unfinished(before)).await?;
-            dropped += u64::from(is_deleted);
+            let is_deleted = delete(storage, key, among.clone()).await?;
+            deleted += u64::from(is_deleted);
         }
         if keys.is_empty() {
-            return Ok(dropped);
+            return Ok(deleted);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The directory of devices as rows of a storex database.
 
 use storex_core::{
-    Definition, Direction, FieldType, Filter, Key, Query, Record, Timestamp, Value, field,
+    Definition, Direction, FieldType, Filter, Key, Query, Record, Step, Timestamp, Value, field,
 };
 
 use super::{DeviceId, DeviceInfo};
@@ -70,6 +70,18 @@ fn timestamp(value: &Value) -> Option<Timestamp> {
 pub(super) fn find(user: &User, device: DeviceId) -> Query {
     let key = Key::compound([Value::from(user.as_str()), Value::Bytes(device.to_vec())]);
     Query::new(DEVICES).filter(Filter::Keys(vec![key]))
+}
+
+/// The keys of some of them.
+pub(super) fn find_some(user: &User) -> Query {
+    let of_user = field("user").eq(user.as_str());
+    Query::new(DEVICES).filter(of_user).select(["user", "device"]).limit(1000)
+}
+
+/// Deletes those with the keys that were found.
+pub(super) fn delete(found: &[Record]) -> Step {
+    let keys = found.iter().map(|row| Key::compound(row.values().iter().cloned()));
+    Step::Delete { collection: DEVICES.into(), filter: Filter::Keys(keys.collect()) }
 }
 
 /// In the order in which they came.

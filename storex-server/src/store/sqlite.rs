@@ -65,6 +65,14 @@ impl SqliteStore {
         &self.store
     }
 
+    /// Removes everything of a user, as [`BackendStore::remove_user`] does.
+    ///
+    /// # Errors
+    /// [`ServerError::Log`], [`ServerError::Store`]; some of it may be left then: call it again.
+    pub async fn remove_user(&self, user: &User) -> Result<()> {
+        self.store.remove_user(user).await
+    }
+
     /// Copies everything, as it is at one moment, into a file that is not there yet, while the server goes on. It is on the
     /// disk when this returns, and may be opened in the place of the original.
     ///

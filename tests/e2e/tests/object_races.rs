@@ -129,3 +129,48 @@ async fn what_is_published_while_it_is_cleared_away_is_whole_or_not_published() 
         }
     }
 }
+
+/// A program that clears away what another one of its device publishes dies in the middle of that: whoever publishes once more hears whether it
+/// is the log's, and the next snapshot takes the place of what is left.
+#[tokio::test]
+async fn publishing_comes_to_an_end_when_the_one_who_clears_away_is_gone() {
+    let [old, new, next] = [5, 6, 7].map(|number| SnapshotId { maker: device(1), number });
+    let mut not_told = 0;
+    for (publishes, dies) in (0..REQUESTS).flat_map(|n| (0..REQUESTS).map(move |m| (n, m))) {
+        let Site { store, log, places: [_, place] } = site().await;
+        put(&log, old).await;
+        let (gone, is_gone) = tokio::sync::oneshot::channel();
+        let (other, at, after) = (Arc::clone(&log), place.clone(), store.clone());
+        // The other one publishes after so many requests; after so many more this one makes none any longer.
+        store.after(publishes, async move {
+            publish(&other, old, &at).await;
+            after.after(dies, async move {
+                let _ = gone.send(());
+                std::future::pending::<()>().await;
+            });
+        });
+        tokio::select! {
+            biased;
+            () = put(&log, new) => {}
+            told = is_gone => told.unwrap(),
+        }
+        store.forget();
+        let case = format!("{publishes}, {dies}");
+        let snapshot = Snapshot { id: old, pages: PAGES, place: place.clone() };
+        let snapshots = log.snapshots().unwrap();
+        let again = snapshots.publish(&snapshot).await;
+        let is_published = again.unwrap_or_else(|error| panic!("{case}: {error}"));
+        if is_published {
+            assert_eq!(published(&log).await, Some(old), "{case}");
+        } else if published(&log).await == Some(old) {
+            // It stays of use until there is another one.
+            not_told += 1;
+        }
+        put(&log, next).await;
+        assert!(publish(&log, next, &place).await, "{case}");
+        assert_eq!(published(&log).await, Some(next), "{case}");
+        put(&log, old).await;
+        assert!(publish(&log, old, &place).await, "nothing is left of it: {case}");
+    }
+    assert!(not_told > 0, "nobody died between the two");
+}

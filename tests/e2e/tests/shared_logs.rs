@@ -125,6 +125,161 @@ mod one_of_many_in_a_sqlite_file {
     }
 }
 
+/// Databases that were made before a row told how large its transaction is.
+mod from_before_there_were_sizes {
+    use super::*;
+    use storex_core::{Batch, Definition, FieldType, Record, Registry, Step, Storage, Value};
+    use storex_memory::MemoryBackend;
+    use storex_sqlite::SqliteBackend;
+    use storex_sync::{BackendSharedLogs, Cursor, Device, SealedTransaction, SyncError};
+
+    const LIMIT: usize = 250_000;
+
+    fn device(n: u8) -> Device {
+        Device { id: [n; 16], incarnation: 0 }
+    }
+
+    fn of_bytes(sequence: u64, bytes: usize) -> SealedTransaction {
+        SealedTransaction { device: device(1), sequence, payload: vec![sequence as u8; bytes] }
+    }
+
+    /// Small ones, and those of which two fit into a page.
+    fn transactions() -> Vec<SealedTransaction> {
+        (1..=90).map(|at| of_bytes(at, if at % 9 == 0 { 100_000 } else { 33 })).collect()
+    }
+
+    /// As they were, of what an append writes.
+    fn former() -> Registry {
+        let transactions = Definition::new("shared_transaction")
+            .field("log", FieldType::String)
+            .field("position", FieldType::Int)
+            .field("device", FieldType::Binary)
+            .field("incarnation", FieldType::Int)
+            .field("sequence", FieldType::Int)
+            .field("transaction", FieldType::Blob)
+            .primary_key(["log", "position"])
+            .unique(["log", "device", "incarnation", "sequence"]);
+        let devices = Definition::new("shared_device")
+            .field("log", FieldType::String)
+            .field("device", FieldType::Binary)
+            .field("incarnation", FieldType::Int)
+            .field("last_sequence", FieldType::Int)
+            .field("acknowledged", FieldType::Int)
+            .field("member", FieldType::Boolean)
+            .field("floor", FieldType::Int)
+            .primary_key(["log", "device", "incarnation"]);
+        let identities = Definition::new("shared_log")
+            .field("name", FieldType::String)
+            .field("id", FieldType::Binary)
+            .primary_key(["name"]);
+        let all = [transactions, devices, identities];
+        Registry::builder().collections(all).build().unwrap()
+    }
+
+    /// Writes the log `ada`; `size`: what stands in front of a transaction.
+    async fn fill(storage: &Storage, size: Option<Value>) {
+        let device = || Value::Bytes(device(1).id.to_vec());
+        let rows =
+            transactions().into_iter().map(|SealedTransaction { sequence, payload, .. }| {
+                let at = || Value::Int(sequence as i64);
+                let before = [Value::from("ada"), at(), device(), Value::Int(0), at()];
+                Record::new(
+                    before.into_iter().chain(size.clone()).chain([Value::Bytes(payload)]).collect(),
+                )
+            });
+        let (last, zero) = (Value::Int(transactions().len() as i64), || Value::Int(0));
+        let author =
+            vec![Value::from("ada"), device(), zero(), last, zero(), Value::Bool(false), zero()];
+        let identity = vec![Value::from("ada"), Value::Bytes(vec![9; 16])];
+        let written = Batch::new()
+            .step(Step::create("shared_transaction", rows.collect()))
+            .step(Step::create("shared_device", vec![Record::new(author)]))
+            .step(Step::create("shared_log", vec![Record::new(identity)]));
+        storage.execute(written).await.unwrap();
+    }
+
+    /// Everything, in pages that are no longer than they may be; and its end.
+    async fn read(log: &impl SharedSyncLog) -> (Vec<SealedTransaction>, Cursor) {
+        let (mut cursor, mut found) = (Cursor::default(), Vec::new());
+        loop {
+            let page = log.read(device(2), &cursor, LIMIT).await.unwrap();
+            let bytes: usize = page.transactions.iter().map(|it| it.payload.len()).sum();
+            assert!(bytes <= LIMIT, "{bytes}");
+            (cursor, _) = (page.cursor, found.extend(page.transactions));
+            if !page.more {
+                return (found, cursor);
+            }
+        }
+    }
+
+    async fn works(logs: BackendSharedLogs) {
+        let (log, mut all) = (logs.log("ada"), transactions());
+        assert_eq!(read(&log).await.0, all);
+        let page = log.read(device(2), &Cursor::at(8), 10).await.unwrap();
+        assert_eq!((page.transactions.len(), page.more), (1, true), "it is larger than a page");
+        // What comes again is compared with what is there.
+        log.append(&all).await.unwrap();
+        for (at, another) in [(8, of_bytes(9, 33)), (16, of_bytes(17, 33)), (89, of_bytes(90, 33))]
+        {
+            let mut sent = all.clone();
+            sent[at].payload = another.payload;
+            sent[at].payload[0] ^= 1;
+            let forked = log.append(&sent).await.unwrap_err();
+            let expected = at as u64 + 1;
+            assert!(
+                matches!(forked, SyncError::Forked { sequence, .. } if sequence == expected),
+                "{forked}"
+            );
+        }
+        // Behind it comes what tells its size.
+        all.extend((91..=100).map(|at| of_bytes(at, if at % 2 == 0 { 100_000 } else { 0 })));
+        log.append(&all[80..]).await.unwrap();
+        log.append(&all).await.unwrap();
+        let (found, end) = read(&log).await;
+        assert_eq!(found, all);
+        log.acknowledge(device(2), &Cursor::at(50)).await.unwrap();
+        assert_eq!(log.trim().await.unwrap().transactions, 50);
+        log.append(&all).await.unwrap();
+        let new = log.read(device(3), &Cursor::default(), LIMIT).await;
+        assert!(matches!(new, Err(SyncError::BelowFloor { .. })), "{new:?}");
+        log.acknowledge(device(2), &end).await.unwrap();
+        assert_eq!(log.trim().await.unwrap().transactions, 49);
+        log.append(&[of_bytes(101, 5)]).await.unwrap();
+        let page = log.read(device(2), &end, LIMIT).await.unwrap();
+        assert_eq!(page.transactions, [of_bytes(101, 5)]);
+        assert_eq!(logs.names(None, 10).await.unwrap(), ["ada"]);
+        logs.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_sqlite_file_is_brought_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, runtime) = (folder.path().join("logs.db"), Arc::new(TokioRuntime));
+        let backend = SqliteBackend::open(&path).unwrap();
+        let storage = Storage::builder(backend, former(), runtime.clone()).open().await.unwrap();
+        fill(&storage, None).await;
+        storage.close().await.unwrap();
+        let backend = SqliteBackend::open(&path).unwrap();
+        works(BackendSharedLogs::open(backend, runtime).await.unwrap()).await;
+        // Where a file that is made now has it in front of the transaction.
+        let file = rusqlite::Connection::open(&path).unwrap();
+        let last = "SELECT name FROM pragma_table_info('shared_transaction') ORDER BY cid DESC";
+        let last: String = file.query_row(last, [], |row| row.get(0)).unwrap();
+        assert_eq!(last, "bytes");
+    }
+
+    /// Nothing outlives a program there; a storage of others may have brought such rows along.
+    #[tokio::test]
+    async fn rows_without_sizes_in_memory() {
+        let registry = Registry::builder().collections(BackendSharedLogs::collections());
+        let (registry, runtime) = (registry.build().unwrap(), Arc::new(TokioRuntime));
+        let storage = Storage::builder(MemoryBackend::new(), registry, runtime).open().await;
+        let storage = storage.unwrap();
+        fill(&storage, Some(Value::Null)).await;
+        works(BackendSharedLogs::over(&storage).unwrap()).await;
+    }
+}
+
 mod c51_in_a_folder {
     use super::*;
     use storex_sync::ObjectSharedLog;

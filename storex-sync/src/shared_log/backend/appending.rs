@@ -100,48 +100,60 @@ impl BackendSharedLog {
     }
 
     /// Looks at what is held, which stays as it is and needs no transaction. No more of it is loaded than was sent: what is of another
-    /// size is another transaction.
+    /// size is another transaction, and a row of an older version, whose size is not known before it is there, is loaded alone.
     async fn compare(&self, device: Device, repeated: &[SealedTransaction]) -> Result<Compared> {
-        let mut same = HashMap::new();
-        for now in repeated.chunks(AHEAD) {
-            let (Some(first), Some(last)) = (now.first(), now.last()) else { break };
-            let held = |end: u64| {
-                let held = written_by(&self.name, device)
-                    .and(field("sequence").gte(int(first.sequence)))
-                    .and(field("sequence").lte(int(end)));
-                Query::new(TRANSACTIONS).filter(held).order_by("sequence", Direction::Ascending)
-            };
-            let sent = |sequence: u64| {
-                let at = usize::try_from(sequence.checked_sub(first.sequence)?).ok()?;
-                now.get(at)
-            };
-            let sizes = self.storage.find(sized_by("sequence", held(last.sequence))).await;
-            let (mut end, mut another) = (None, None);
-            for row in &sizes.during(APPENDING)? {
-                let (sequence, size) = size(row)?;
-                let is_as_long =
-                    |sent: &SealedTransaction| size.is_none_or(|size| size == sent.payload.len());
-                if !sent(sequence).is_some_and(is_as_long) {
-                    another = Some(sequence);
-                    break;
-                }
-                end = Some(sequence);
-            }
-            if let Some(end) = end {
-                for row in self.storage.find(held(end)).await.during(APPENDING)? {
+        let mut compared = Compared { count: repeated.len(), same: HashMap::new() };
+        for sent in repeated.chunks(AHEAD) {
+            let (Some(first), Some(last)) = (sent.first(), sent.last()) else { break };
+            let held = self.held(device, first.sequence, last.sequence);
+            let sizes = self.storage.find(sized_by("sequence", held)).await.during(APPENDING)?;
+            let sizes = sizes.iter().map(size).collect::<Result<Vec<_>>>()?;
+            let mut ahead = sizes.as_slice();
+            while let Some((next, _)) = ahead.first() {
+                let (now, rest) = ahead.split_at(loadable(ahead, sent));
+                let Some((end, _)) = now.last() else {
+                    compared.same.insert(*next, false);
+                    return Ok(compared);
+                };
+                let rows = self.storage.find(self.held(device, *next, *end)).await;
+                for row in rows.during(APPENDING)? {
                     let there = read_transaction(row)?;
-                    let is_same =
-                        sent(there.sequence).is_some_and(|it| it.payload == there.payload);
-                    same.insert(there.sequence, is_same);
+                    let is_same = sent_as(sent, there.sequence)
+                        .is_some_and(|sent| sent.payload == there.payload);
+                    compared.same.insert(there.sequence, is_same);
+                    if !is_same {
+                        // Nothing is appended, so what is behind it need not be looked at.
+                        return Ok(compared);
+                    }
                 }
-            }
-            if let Some(sequence) = another {
-                // Nothing is appended, so what is behind it need not be looked at.
-                same.insert(sequence, false);
-                break;
+                ahead = rest;
             }
         }
-        Ok(Compared { count: repeated.len(), same })
+        Ok(compared)
+    }
+
+    /// What a device wrote, between two numbers.
+    fn held(&self, device: Device, from: u64, to: u64) -> Query {
+        let numbered = field("sequence").gte(int(from)).and(field("sequence").lte(int(to)));
+        let held = written_by(&self.name, device).and(numbered);
+        Query::new(TRANSACTIONS).filter(held).order_by("sequence", Direction::Ascending)
+    }
+}
+
+/// What was sent under a number; the numbers follow each other.
+fn sent_as(sent: &[SealedTransaction], sequence: u64) -> Option<&SealedTransaction> {
+    sent.get(usize::try_from(sequence.checked_sub(sent.first()?.sequence)?).ok()?)
+}
+
+/// How many of the rows that follow are loaded at once: those that are as long as what was sent, or one whose size is not known. None: the
+/// next one is another transaction.
+fn loadable(ahead: &[(u64, Option<usize>)], sent: &[SealedTransaction]) -> usize {
+    let is_as_long = |(sequence, size): &&(u64, Option<usize>)| {
+        size.is_some() && *size == sent_as(sent, *sequence).map(|sent| sent.payload.len())
+    };
+    match ahead.first() {
+        Some((_, None)) => 1,
+        _ => ahead.iter().take_while(is_as_long).count(),
     }
 }
 

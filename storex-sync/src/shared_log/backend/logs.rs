@@ -3,12 +3,17 @@
 use std::sync::Arc;
 
 use storex_core::{
-    Backend, Definition, Direction, Error, Name, Query, Registry, Runtime, Storage, Value, field,
+    Backend, Definition, Direction, Error, Filter, Name, Query, Registry, Runtime, Storage, Value,
+    field,
 };
 
 use super::BackendSharedLog;
+use super::removing::removed;
 use super::rows::{IDENTITY, collections, wrong};
 use crate::error::{During, Result};
+
+/// How many removals are looked for at once.
+const LISTED_AT_ONCE: u64 = 100;
 
 /// Many shared logs, each with a name, in one storex database: those of a server's users, say.
 ///
@@ -63,14 +68,16 @@ pub struct BackendSharedLogs {
 impl BackendSharedLogs {
     /// The collections that the logs are in, for a registry of your own.
     ///
-    /// They are of version 1, and their names begin with `shared_`. A change of them comes with a new version, and with migrations that you
-    /// are told of.
+    /// They are of version 1, and their names begin with `shared_`. What is added to them is optional and needs nothing of you: a database of
+    /// before gets it when it is opened. (In a SQLite file such a column stands behind the others, the transactions among them, so that
+    /// reading sizes ahead takes longer there than in one that is made now.) Any other change comes with a new version, and with migrations
+    /// that you are told of.
     #[must_use]
     pub fn collections() -> Vec<Definition> {
         collections()
     }
 
-    /// Opens the logs in a database of their own.
+    /// Opens the logs in a database of their own, and [finishes removals](Self::finish_removals) that were cut short.
     ///
     /// # Errors
     /// [`SyncError::Storage`](crate::SyncError::Storage): what the backend refuses with. A database in which storex kept a single log
@@ -79,10 +86,13 @@ impl BackendSharedLogs {
         let during = "opening the shared logs";
         let registry = Registry::builder().collections(collections()).build().during(during)?;
         let storage = Storage::builder(backend, registry, runtime).open().await.during(during)?;
-        Ok(Self { storage })
+        let logs = Self { storage };
+        logs.finish_removals().await?;
+        Ok(logs)
     }
 
-    /// The logs in a storage whose registry has [their collections](Self::collections), beside others.
+    /// The logs in a storage whose registry has [their collections](Self::collections), beside others. Nothing is read yet: call
+    /// [`finish_removals`](Self::finish_removals) once.
     ///
     /// # Errors
     /// [`SyncError::Storage`](crate::SyncError::Storage) with [`Error::UnknownCollection`] where one is missing, and with
@@ -98,17 +108,23 @@ impl BackendSharedLogs {
         BackendSharedLog { storage: self.storage.clone(), name: name.into() }
     }
 
-    /// The names of the logs that were made, in the order of their bytes: those that follow `after`, up to so many.
+    /// The names of the logs that were made, in the order of their bytes: those that follow `after`, up to so many. One that is being removed
+    /// is not among them.
     ///
     /// # Errors
     /// [`SyncError::Storage`](crate::SyncError::Storage).
     pub async fn names(&self, after: Option<&str>, limit: u64) -> Result<Vec<String>> {
-        let query = Query::new(IDENTITY).order_by("name", Direction::Ascending).limit(limit);
-        let query = match after {
-            Some(after) => query.filter(field("name").gt(after)),
-            None => query,
+        let there = removed().negate();
+        let filter = match after {
+            Some(after) => there.and(field("name").gt(after)),
+            None => there,
         };
-        let rows = self.storage.find(query.select(["name"])).await;
+        self.names_of(filter, limit).await
+    }
+
+    async fn names_of(&self, filter: Filter, limit: u64) -> Result<Vec<String>> {
+        let query = Query::new(IDENTITY).filter(filter).order_by("name", Direction::Ascending);
+        let rows = self.storage.find(query.limit(limit).select(["name"])).await;
         let name = |value: Option<Value>| match value {
             Some(Value::Text(name)) => Ok(name),
             _ => Err(wrong()),
@@ -121,12 +137,29 @@ impl BackendSharedLogs {
     /// ([`SyncError::LogReplaced`](crate::SyncError::LogReplaced)). One that was never made is passed over.
     ///
     /// For everybody it is gone at once; what was in it is deleted in pieces, so that others write meanwhile. Dropped while it waits, the
-    /// removal is finished by whoever removes it again, or comes to the log of this name.
+    /// removal is finished by whoever removes it again, comes to the log of this name, or [opens](Self::open) the logs.
     ///
     /// # Errors
     /// [`SyncError::Storage`](crate::SyncError::Storage); it is whole then, or gone and not yet deleted.
     pub async fn remove(&self, name: &str) -> Result<()> {
         self.log(name).remove().await
+    }
+
+    /// Deletes what is left of logs whose removal was cut short, in pieces. It looks at the names of all logs, and may be dropped while it waits,
+    /// and called again.
+    ///
+    /// # Errors
+    /// [`SyncError::Storage`](crate::SyncError::Storage).
+    pub async fn finish_removals(&self) -> Result<()> {
+        loop {
+            let names = self.names_of(removed(), LISTED_AT_ONCE).await?;
+            if names.is_empty() {
+                return Ok(());
+            }
+            for name in names {
+                self.log(name).finish_removal().await?;
+            }
+        }
     }
 
     /// Closes the database.

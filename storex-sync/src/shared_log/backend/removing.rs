@@ -2,7 +2,7 @@
 //!
 //! First, in one transaction, the log loses its identity and everything that makes it a log: who its members are, its snapshot, its keys. Then
 //! its transactions and pages go in pieces, so that nobody waits for long. A log without its identity is not looked into: whoever comes to it
-//! (also where whoever has removed it was cut short) finishes the removal first, and finds a new log.
+//! (also where whoever has removed it was cut short) finishes the removal first, and finds a new log. So does whoever opens the logs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +26,11 @@ const PAGES_AT_ONCE: u64 = 20;
 /// Whether the row says that a log of this name is being removed.
 pub(super) fn is_removed(identity: &[Record]) -> bool {
     identity.first().is_some_and(|row| row.get(1).as_bytes().is_some_and(<[u8]>::is_empty))
+}
+
+/// The rows that say so.
+pub(super) fn removed() -> Filter {
+    field("id").eq(Value::Bytes(Vec::new()))
 }
 
 /// Refuses to write into a log that is being removed.

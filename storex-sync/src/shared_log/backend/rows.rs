@@ -16,6 +16,9 @@ pub(super) const KEYS: &str = "shared_key";
 
 /// Everything begins with the name of the log that it is in. What may be large is of type [`FieldType::Blob`]: SQLite then keeps it in a
 /// table in which large rows cost least.
+///
+/// What was added later, to a version that stays, is optional: it is null in the rows of before. In a SQLite file of before it stands behind
+/// all other columns.
 pub(super) fn collections() -> Vec<Definition> {
     vec![
         Definition::new(TRANSACTIONS)
@@ -24,7 +27,8 @@ pub(super) fn collections() -> Vec<Definition> {
             .field("device", FieldType::Binary)
             .field("incarnation", FieldType::Int)
             .field("sequence", FieldType::Int)
-            // Of the transaction, in front of it so that it is found without it. Null: an older version has written the row.
+            // Of the transaction, in front of it so that it is found without it. Added later: see above. There SQLite walks over the pages of
+            // the transaction to find it, and loads none of it into memory.
             .optional("bytes", FieldType::Int)
             .field("transaction", FieldType::Blob)
             .primary_key(["log", "position"])

@@ -7,6 +7,10 @@
 //! What was not published may be published at the moment at which it is dropped. So who drops it says so first and then looks whether
 //! there is a manifest, and who publishes it writes the manifest first and then looks whether somebody drops it: one of the two, at least,
 //! sees the other, and leaves it.
+//!
+//! Who drops may die between the two, and its mark then stays at a snapshot that is published. Nobody can tell whether it is dead or still about
+//! to delete pages, as it may have looked before the manifest was there. So the mark is not taken away and nobody waits for that: the snapshot is
+//! offered to readers as long as it is whole, its maker is told that it does not count, and the next one drops it together with the mark.
 
 use async_trait::async_trait;
 
@@ -16,7 +20,7 @@ use super::segment::{Manifest, write_manifest};
 use super::store::Objects;
 use super::trimming::count_droppable;
 use super::vector::Vector;
-use crate::error::{Result, SyncError};
+use crate::error::Result;
 use crate::shared_log::{Snapshot, SnapshotId, Snapshots, Usage};
 
 const WRITING: &str = "writing a snapshot into the shared log";
@@ -133,8 +137,7 @@ impl Snapshots for ObjectSharedLog {
         }
         let is_new = !there.manifest;
         if !is_new && there.given_up {
-            let reason = "another program of this device looks at the snapshot".to_owned();
-            return Err(SyncError::Transport { during: WRITING, reason });
+            return Ok(false);
         }
         if is_new && !self.show(*id, &manifest).await? {
             return Ok(false);
