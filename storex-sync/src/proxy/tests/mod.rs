@@ -153,7 +153,7 @@ fn errors_that_applications_match_upon_are_rebuilt() {
     });
     assert_eq!(
         rebuilt.count(),
-        41,
+        44,
         "all but those that say in words of their own what was going on"
     );
     for error in storage_errors() {
