@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use storex_core::{OnConflict, Record, Registry, Runtime, Step, StepOutcome, Trace, Value};
+use storex_core::{OnConflict, Record, Registry, Runtime, Step, StepOutcome, Trace};
 
 use crate::before::{BEFORE, Before, Witness};
 use crate::clock::Clock;
@@ -18,7 +18,7 @@ use crate::touched::{Touched, touched};
 use crate::transaction::Header;
 
 use crate::clock_rows::{ClockRows, clock_key, clock_record, clocks_at, sort_clock_records};
-use crate::log::{CLOCK, LOG, refusal};
+use crate::log::{CLOCK, LOG, log_row, refusal};
 use crate::numbers::AllNumbers;
 
 /// Writes the log of one transaction. Its functions are continuations: they may be called again.
@@ -187,10 +187,7 @@ impl LogWriter {
             let records = before.iter().map(|it| it.record(&mut devices)).collect();
             steps.push(Step::create_or(BEFORE, records, OnConflict::Replace));
         }
-        let count = i64::try_from(entries).unwrap_or(i64::MAX);
-        let sequence = i64::try_from(head.next).unwrap_or(i64::MAX);
-        let row = vec![Value::Int(sequence), Value::Bytes(payload), Value::Int(count)];
-        steps.push(Step::create(LOG, vec![Record::new(row)]));
+        steps.push(Step::create(LOG, vec![log_row(head.next, payload, entries)]));
         head.next += 1;
         head.hlc = hlc.plus(entries.saturating_sub(1) as u64);
         let leaves = leaves.then(|| leave(&*self.runtime));

@@ -20,7 +20,7 @@ use crate::error::{Result, SyncError};
 use crate::exclusive::HOLDER;
 use crate::failure::Failure;
 use crate::key_code;
-use crate::log::{CLOCK, LOG};
+use crate::log::{CLOCK, LOG, log_row};
 use crate::meta::{DEVICES, Devices, HEAD, Head, Numbers, meta_row, read_meta, write_meta};
 use crate::refused::{Fate, Named, object_of};
 use crate::rejected::{REJECTED, Rejected};
@@ -58,7 +58,6 @@ pub(crate) enum PutAside {
 pub(super) struct Unsent {
     pub(super) sequence: u64,
     pub(super) payload: Vec<u8>,
-    entries: Value,
     /// With the names of today. `None`: a page of the state.
     pub(super) transaction: Option<Transaction>,
     /// What is left of it where it is not sent.
@@ -271,13 +270,7 @@ impl Unsent {
                 (Some(transaction), empty)
             }
         };
-        Ok(Self {
-            empty,
-            sequence,
-            payload: payload.to_vec(),
-            entries: row.get(2).clone(),
-            transaction,
-        })
+        Ok(Self { empty, sequence, payload: payload.to_vec(), transaction })
     }
 }
 
@@ -324,16 +317,12 @@ fn rejected(
 /// The rows of the log that are others now. What is refused leaves its number behind, and so does a page of the state, which is sent
 /// again from its beginning.
 fn logged(unsent: &[Unsent], fate: &Fate) -> Vec<Record> {
-    let row = |sequence: u64, payload: Vec<u8>, entries: Value| {
-        let sequence = Value::Int(i64::try_from(sequence).unwrap_or(i64::MAX));
-        Record::new(vec![sequence, Value::Bytes(payload), entries])
-    };
     let emptied = unsent.iter().enumerate().filter_map(|(at, it)| {
         let goes = it.transaction.is_none() || fate.refused.contains(&at);
-        goes.then(|| row(it.sequence, it.empty.encode(), Value::Int(0)))
+        goes.then(|| log_row(it.sequence, it.empty.encode(), 0))
     });
     let corrected = fate.corrected.iter().map(|(at, transaction)| {
-        row(unsent[*at].sequence, transaction.encode(), unsent[*at].entries.clone())
+        log_row(unsent[*at].sequence, transaction.encode(), transaction.entries.len())
     });
     emptied.chain(corrected).collect()
 }

@@ -1,11 +1,11 @@
-//! Pages of the state that the shared log refuses for their size: they are halved until what it takes is sent, and the object that it does not take is
-//! put aside.
+//! Pages of the state that the shared log refuses for their size: they are halved until what it takes is sent, and the object that it does not
+//! take is put aside.
 
-use storex_core::{OnConflict, Record, Step, Value};
+use storex_core::{OnConflict, Record, Step};
 
 use super::reject::{PutAside, Refused, Unsent};
 use crate::error::{Result, SyncError};
-use crate::log::LOG;
+use crate::log::{LOG, log_row};
 use crate::meta::{HEAD, Head, meta_row, write_meta};
 use crate::rejected::{REJECTED, Rejected};
 use crate::state::{PROGRESS, Progress, StatePage};
@@ -52,7 +52,8 @@ fn halve(page: StatePage, behind: &[Unsent], mut head: Head) -> Result<Vec<Step>
         }
     }
     pages.push(second);
-    let rows = pages.iter().map(|it| row(it.header.sequence, it.encode(), it.objects())).collect();
+    let rows =
+        pages.iter().map(|it| log_row(it.header.sequence, it.encode(), it.objects())).collect();
     Ok(vec![
         Step::create_or(LOG, rows, OnConflict::Replace),
         write_meta(vec![(HEAD, head.encode())]),
@@ -78,10 +79,10 @@ fn aside(
     for (at, one) in unsent.iter().enumerate().filter(|(_, one)| one.transaction.is_none()) {
         let mut other = StatePage::decode(&one.payload)?;
         if at == 0 {
-            rows.push(row(one.sequence, one.empty.encode(), 0));
+            rows.push(log_row(one.sequence, one.empty.encode(), 0));
         } else if !other.header.seen.is_empty() {
             other.header.seen.clear();
-            rows.push(row(one.sequence, other.encode(), other.objects()));
+            rows.push(log_row(one.sequence, other.encode(), other.objects()));
         }
     }
     let mut steps = vec![
@@ -93,9 +94,4 @@ fn aside(
         steps.push(write_meta(vec![(PROGRESS, progress.encode())]));
     }
     Ok((steps, PutAside::Done(vec![rejected])))
-}
-
-fn row(sequence: u64, payload: Vec<u8>, entries: usize) -> Record {
-    let int = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
-    Record::new(vec![int(sequence), Value::Bytes(payload), int(entries as u64)])
 }

@@ -17,7 +17,7 @@ mod middleware;
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use storex_core::Name;
+use storex_core::{Name, Record, Value};
 
 pub(crate) use self::middleware::refusal;
 use crate::hooks::SyncHooks;
@@ -33,6 +33,12 @@ use crate::strategy::Strategy;
 pub(crate) const LOG: &str = "_storex_log";
 /// One clock per object.
 pub(crate) const CLOCK: &str = "_storex_clock";
+
+/// A row of [`LOG`].
+pub(crate) fn log_row(sequence: u64, payload: Vec<u8>, entries: usize) -> Record {
+    let int = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
+    Record::new(vec![int(sequence), Value::Bytes(payload), int(entries as u64)])
+}
 
 /// Logs every write of the application in the same transaction: what was created, exactly the rows that an update or
 /// delete touched, the result of every increment, whatever batch or continuation they came from.

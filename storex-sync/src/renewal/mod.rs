@@ -19,7 +19,7 @@ mod tests;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use storex_core::{
-    Batch, Direction, Filter, OnConflict, Query, Record, Registry, Step, Timestamp, Trace, Value,
+    Batch, Direction, Filter, OnConflict, Query, Record, Registry, Step, Timestamp, Trace,
 };
 
 use crate::apply::Replica;
@@ -32,7 +32,7 @@ use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
 use crate::initial::resume::begin_anew;
 use crate::key_code;
-use crate::log::{CLOCK, LOG};
+use crate::log::{CLOCK, LOG, log_row};
 use crate::meta::{DEVICES, Devices, HEAD, Head, OFFERED, meta_row, read_meta, write_meta};
 use crate::numbers::AllNumbers;
 use crate::outbox::offered;
@@ -367,11 +367,7 @@ impl Renewing {
         for (sequence, transaction) in (1..).zip(transactions) {
             let mut transaction = transaction.clone();
             moved.transaction(&mut transaction, sequence, |it, n| self.object(it, n));
-            rows.push(Record::new(vec![
-                Value::Int(i64::try_from(sequence).unwrap_or(i64::MAX)),
-                Value::Bytes(transaction.encode()),
-                Value::Int(i64::try_from(transaction.entries.len()).unwrap_or(i64::MAX)),
-            ]));
+            rows.push(log_row(sequence, transaction.encode(), transaction.entries.len()));
         }
         rows
     }

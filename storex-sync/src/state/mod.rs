@@ -27,7 +27,7 @@ use crate::error::{Result, SyncError};
 use crate::exclusive::{Fence, HOLDER};
 use crate::failure::Failure;
 use crate::key_code;
-use crate::log::{CLOCK, LOG};
+use crate::log::{CLOCK, LOG, log_row};
 use crate::meta::{DEVICES, Devices, HEAD, Head, META, Numbers, meta_row, read_meta, write_meta};
 use crate::numbers::AllNumbers;
 use crate::scope::{BACKFILL, DOUBTS, Lacks, Marker, SCOPES};
@@ -257,12 +257,7 @@ impl Logging {
         let entries = page.living.len() + page.deleted.len();
         if entries > 0 || !page.header.seen.is_empty() {
             page.header.hlc = head.hlc;
-            let row = vec![
-                Value::Int(i64::try_from(head.next).unwrap_or(i64::MAX)),
-                Value::Bytes(page.encode()),
-                Value::Int(i64::try_from(entries).unwrap_or(i64::MAX)),
-            ];
-            steps.push(Step::create(LOG, vec![Record::new(row)]));
+            steps.push(Step::create(LOG, vec![log_row(head.next, page.encode(), entries)]));
             head.next += 1;
             meta.push((HEAD, head.encode()));
         }
