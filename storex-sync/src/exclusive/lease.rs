@@ -152,6 +152,7 @@ pub(super) async fn take(
 }
 
 /// Takes the row, for as long as something else protects it: whoever else has it does not any more.
+#[cfg(any(not(target_family = "wasm"), feature = "web"))]
 pub(super) async fn take_protected(storage: &Lane, holder: HolderId) -> Result<Fence> {
     decide(storage, move |row| {
         let fence = Fence::next(row, holder);
