@@ -50,7 +50,9 @@ export class Server {
     const child = spawn(program('STOREX_PROGRAM', 'storex'), args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
     this.#child = child;
     // A scenario that hangs is not waited for.
-    process.once('exit', () => child.kill('SIGKILL'));
+    const end = () => child.kill('SIGKILL');
+    process.once('exit', end);
+    child.once('exit', () => process.off('exit', end));
     await new Promise((listening, failed) => {
       child.once('error', failed);
       child.once('exit', code => failed(new Error(`the server has ended with ${code}:\n${this.log.join('\n')}`)));

@@ -120,7 +120,7 @@ impl Held {
         let held = Arc::new(Self::new(Some(fence), Means::WebLock(lock, ended.clone())));
         let weak = Arc::downgrade(&held);
         runtime.spawn(Box::pin(async move {
-            if ended.is_stolen().await {
+            if ended.was_stolen().await {
                 lose(&weak);
             }
         }));
@@ -161,7 +161,7 @@ impl Held {
             #[cfg(all(target_family = "wasm", feature = "web"))]
             (Means::WebLock(lock, ended), _) => {
                 drop(lock);
-                ended.is_stolen().await;
+                ended.was_stolen().await;
                 Ok(())
             }
             _ => Ok(()),

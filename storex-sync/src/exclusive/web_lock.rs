@@ -50,7 +50,7 @@ pub(super) struct Ended(Promise);
 
 impl Ended {
     /// Completes when the lock is not held any more; `true`: another has stolen it.
-    pub(super) async fn is_stolen(self) -> bool {
+    pub(super) async fn was_stolen(self) -> bool {
         JsFuture::from(self.0).await.is_err()
     }
 }
