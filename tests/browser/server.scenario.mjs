@@ -67,10 +67,10 @@ class Site {
     await this.server.configure({ limits, timeouts: { heartbeat: 1 } });
     await this.#letIn();
     await this.server.start();
-    // All devices come by it.
-    this.network = await Network.to(this.server.url);
 
     this.native = new NativeDevices();
+    // All devices come by it.
+    this.network = await Network.to(this.server.url, this.native);
     this.one = (...call) => this.native.call(['one', ...call]);
     this.two = (...call) => this.native.call(['two', ...call]);
     await this.#openNative('one');
@@ -268,7 +268,7 @@ class Site {
     const healed = performance.now();
     await this.#same();
     const took = Math.round(performance.now() - healed);
-    const { cut, refused } = this.network;
+    const { cut, refused } = await this.network.passed();
     console.log(`  ${cut} connections cut, ${refused} refused, the server killed ${kills} times (seed ${seed}): the same ${took} ms after it`);
     assert.ok(took < HEALED, `the same only ${took} ms after the network was whole again`);
   }
@@ -358,7 +358,6 @@ class Site {
 
   async end() {
     await this.native?.end();
-    await this.network?.close();
     await this.server.kill();
   }
 }

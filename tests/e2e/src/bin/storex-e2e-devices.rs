@@ -1,8 +1,10 @@
-//! Native devices at a server, for the scenarios of a browser: each on a SQLite file, kept in step by continuous sync.
+//! Native devices at a server, for the scenarios of a browser: each on a SQLite file, kept in step by continuous sync. And the network
+//! between all devices and the server, which breaks when it is told to.
 //!
 //! Lines come in on standard input, each a call: `{"id": 1, "call": ["NAME", "METHOD", ARGUMENT..]}`. `open` makes the device of that
 //! name: its arguments are the file, the address of the server and a token. The other methods are those of the devices of a page
-//! (`tests/browser/src/device.rs` and `server.rs`).
+//! (`tests/browser/src/device.rs` and `server.rs`). What is called by the name `network` is the network's: `begin` makes one to the server at
+//! an address, and tells where it is reached; the others are those of [`FaultProxy`].
 //!
 //! When a call is through, a line answers it: `{"id": 1, "result": ..}` or `{"id": 1, "error": "why"}`. Before that there may be
 //! `{"id": 1, "told": ..}`. Calls do not wait for each other.
@@ -21,6 +23,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
 use storex_core::{AutoPk, Direction, Query, Storage, TokioRuntime};
+use storex_e2e::fault_proxy::{Cut, FaultProxy, Towards};
 use storex_sqlite::SqliteBackend;
 use storex_sync::http::{
     HttpClient, HttpSharedLog, NativeTransport, RoomCode, StaticToken, Token, id_of_text, id_text,
@@ -51,11 +54,16 @@ struct Device {
     continuous: OnceLock<ContinuousSync>,
 }
 
-type Devices = Mutex<BTreeMap<String, Arc<Device>>>;
+/// What this process has.
+#[derive(Debug, Default)]
+struct All {
+    devices: Mutex<BTreeMap<String, Arc<Device>>>,
+    network: OnceLock<FaultProxy>,
+}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let devices = Arc::<Devices>::default();
+    let all = Arc::<All>::default();
     let (tell, mut lines) = mpsc::unbounded_channel();
     // Standard input can be waited for by a thread only.
     std::thread::spawn(move || {
@@ -67,11 +75,11 @@ async fn main() {
     });
     // Whoever has started it ends it by closing the pipe, or by ending.
     while let Some(line) = lines.recv().await {
-        let devices = Arc::clone(&devices);
+        let all = Arc::clone(&all);
         #[allow(clippy::disallowed_methods)] // a program of its own, on a real clock
         tokio::spawn(async move {
             match serde_json::from_str::<Line>(&line) {
-                Ok(Line { id, call }) => match run(&devices, id, &call).await {
+                Ok(Line { id, call }) => match run(&all, id, &call).await {
                     Ok(result) => say(&json!({ "id": id, "result": result })),
                     Err(error) => say(&json!({ "id": id, "error": shown(&*error) })),
                 },
@@ -99,10 +107,13 @@ fn argument<T: DeserializeOwned>(call: &[Json], at: usize) -> Result<T> {
     serde_json::from_value(argument).map_err(|why| format!("argument {at} of a call: {why}").into())
 }
 
-async fn run(devices: &Devices, id: u64, call: &[Json]) -> Result<Json> {
+async fn run(all: &All, id: u64, call: &[Json]) -> Result<Json> {
     let (name, method): (String, String) = (argument(call, 0)?, argument(call, 1)?);
     let call = call.get(2..).unwrap_or_default();
-    let lock = || devices.lock().unwrap_or_else(PoisonError::into_inner);
+    if name == "network" {
+        return of_network(&all.network, &method, call);
+    }
+    let lock = || all.devices.lock().unwrap_or_else(PoisonError::into_inner);
     if method == "open" {
         let (file, address, token) = (argument(call, 0)?, argument(call, 1)?, argument(call, 2)?);
         let device = Device::open(file, address, token).await?;
@@ -115,6 +126,32 @@ async fn run(devices: &Devices, id: u64, call: &[Json]) -> Result<Json> {
         "connect" => device.connect(&name).await,
         method => device.run(id, method, call).await,
     }
+}
+
+fn of_network(network: &OnceLock<FaultProxy>, method: &str, call: &[Json]) -> Result<Json> {
+    if method == "begin" {
+        let server = argument(call, 0)?;
+        return Ok(network.get_or_init(|| FaultProxy::start(server)).address().to_string().into());
+    }
+    let network = network.get().ok_or("there is no network")?;
+    match method {
+        "cut_one" => network.cut_one(argument(call, 0)?, Cut::Reset),
+        "cut_all" => network.cut_all(Cut::Reset),
+        "cut_within" => {
+            for towards in [Towards::Server, Towards::Device] {
+                network.cut_within(towards, argument(call, 0)?);
+            }
+        }
+        "refuse" => network.refuse(argument(call, 0)?),
+        "stall" => network.stall(argument(call, 0)?),
+        "heal" => network.heal(),
+        "passed" => {
+            let passed = network.passed();
+            return Ok(json!({ "cut": passed.cut, "refused": passed.refused }));
+        }
+        _ => return Err(format!("a network has no {method}").into()),
+    }
+    Ok(Json::Null)
 }
 
 impl Device {
