@@ -8,7 +8,7 @@ use super::transport::Response;
 use crate::error::SyncError;
 
 /// The longest that something between is left alone: it may be another one by then, in another network.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+const LONGEST_OF_SOMEBODY_ELSE: Duration = Duration::from_secs(300);
 
 /// An answer that is none of success, or no answer.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ fn of_somebody_else(answer: &Response, call: &Call) -> SyncError {
         }
         (413, _) => SyncError::BodyTooLarge { bytes: call.bytes(), limit: None },
         (429 | 503, Some(wait)) => {
-            SyncError::RateLimited { retry_after: wait.min(LONGEST_RETRY_AFTER) }
+            SyncError::RateLimited { retry_after: wait.min(LONGEST_OF_SOMEBODY_ELSE) }
         }
         (429, None) => SyncError::RateLimited { retry_after: Duration::from_secs(5) },
         (300..=399, _) => {

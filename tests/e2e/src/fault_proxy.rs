@@ -232,8 +232,10 @@ impl Network {
         &self,
         mut from: ReadHalf<'_>,
         mut to: WriteHalf<'_>,
-        left: &AtomicU64,
+        line: &Line,
+        towards: Towards,
     ) -> std::io::Result<End> {
+        let left = &line.left[towards as usize];
         let mut weather = self.weather.subscribe();
         let mut buffer = [0; 8192];
         loop {
@@ -244,6 +246,10 @@ impl Network {
             let delay = weather.borrow().delay;
             if !delay.is_zero() {
                 TokioRuntime.sleep(delay).await;
+            }
+            // What was kept back when the connection was cut is lost, though the network is well again by now.
+            if let Some(cut) = *line.cut.borrow() {
+                return Ok(End::Cut(cut));
             }
             if read == 0 {
                 to.shutdown().await?;
@@ -273,8 +279,8 @@ impl Network {
         let mut cuts = line.cut.subscribe();
         let (from_device, to_device) = device.split();
         let (from_server, to_server) = server.split();
-        let up = self.pass(from_device, to_server, &line.left[Towards::Server as usize]);
-        let down = self.pass(from_server, to_device, &line.left[Towards::Device as usize]);
+        let up = self.pass(from_device, to_server, line, Towards::Server);
+        let down = self.pass(from_server, to_device, line, Towards::Device);
         tokio::pin!(up, down);
         let both = async {
             let (end, upwards) = tokio::select! {
