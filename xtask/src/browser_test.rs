@@ -9,7 +9,7 @@ use storex_postgres_cluster::ADDRESS;
 use crate::report::Report;
 use crate::run::{self, Result, Workspace};
 use crate::scratch::Scratch;
-use crate::{bench, browser, lint, node, postgres, wasm, wasm_test};
+use crate::{browser, node, postgres, test, wasm, wasm_test};
 
 /// The module that the pages of `tests/browser` import as `/pkg/storex_browser.js`.
 const SCENARIOS: &str = "storex-browser";
@@ -80,14 +80,8 @@ struct Built {
 impl Built {
     fn new(workspace: &Workspace) -> Result<Self> {
         let (_, package) = module(workspace, SCENARIOS, "release", "browser")?;
-        // A test is among it so that the libraries are those of the tests, with their features: all of them are built already then.
-        let mut build = workspace.cargo(["build", "--workspace", "--exclude", bench::PACKAGE]);
-        build.args(lint::FEATURES).args(["--test", "serve"]);
-        for (program, _) in PROGRAMS {
-            build.args(["--bin", program]);
-        }
-        run::check(build)?;
-        Ok(Self { package, programs: wasm::target_folder(workspace)?.join("debug") })
+        let programs = test::programs(workspace, PROGRAMS.map(|(program, _)| program))?;
+        Ok(Self { package, programs })
     }
 
     /// All of them, or those of these names; `database`: the PostgreSQL that the server is to be on.

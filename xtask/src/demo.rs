@@ -5,13 +5,12 @@ use std::process::ExitCode;
 
 use crate::run::{self, Result, Workspace};
 
-/// Cargo's arguments up to the demo's own.
-pub(crate) const COMMAND: [&str; 7] =
-    ["run", "--package", "storex-cli", "--bin", "storex", "--", "demo"];
+/// The command.
+pub(crate) const PROGRAM: &str = "storex";
 
 pub(crate) fn demo(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> {
-    let [run, rest @ ..] = COMMAND;
-    let mut demo = workspace.cargo_here([run, "--release"].into_iter().chain(rest.iter().copied()));
+    let run = ["run", "--release", "--package", "storex-cli", "--bin", PROGRAM, "--", "demo"];
+    let mut demo = workspace.cargo_here(run);
     demo.args(args);
     run::hand_over(demo)
 }

@@ -1,12 +1,13 @@
 //! `cargo xtask test`: everything that CI asks of a change.
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use storex_postgres_cluster::{ADDRESS, Cluster};
 
 use crate::report::Report;
 use crate::run::{self, Result, Workspace};
-use crate::{bench, browser_test, demo, examples, lint, postgres, schemathesis, setup};
+use crate::{bench, browser_test, demo, examples, lint, postgres, schemathesis, setup, wasm};
 
 pub(crate) fn test(workspace: &Workspace, long: bool) -> ExitCode {
     let mut report = Report::new();
@@ -39,21 +40,30 @@ pub(crate) fn test(workspace: &Workspace, long: bool) -> ExitCode {
         set_long(&mut doc_tests, long);
         run::check(doc_tests)
     });
-    // In front of what builds the same program with fewer features.
     schemathesis::part(workspace, &mut report, &built, long);
     match examples::packages(workspace) {
         Err(why) => report.part::<()>("examples", &Err(why), |()| Ok(())),
         Ok(packages) => {
+            let mut folder = PathBuf::new();
+            report.part("build examples", &built, |_| {
+                folder = programs(workspace, packages.iter().map(String::as_str))?;
+                Ok(())
+            });
+            let built = report.last();
             for package in packages {
                 report.part(&format!("example {package}"), &built, |_| {
-                    run::check(workspace.cargo(["run", "--package", &package]))
+                    // With the features that it names itself, as for whoever copies it.
+                    run::check(workspace.cargo(["check", "--package", &package]))?;
+                    run::check(workspace.command(folder.join(&package)))
                 });
             }
         }
     }
     // As it was built for the tests: to optimize everything once more takes longer than all that the demo does.
     report.part("demo", &built, |_| {
-        run::check(workspace.cargo(demo::COMMAND.iter().chain(&["--json"])))
+        let mut demo = workspace.command(programs(workspace, [demo::PROGRAM])?.join(demo::PROGRAM));
+        demo.args(["demo", "--json"]);
+        run::check(demo)
     });
     browser_test::parts(workspace, &mut report, long);
     report.finish()
@@ -68,6 +78,21 @@ fn hand_over(tests: &mut Command, database: &Result<Cluster>) {
         Ok(database) => tests.env(ADDRESS, database.address()),
         Err(_) => tests.args(["--", "--skip", "on_postgres::"]),
     };
+}
+
+/// Builds these programs, and tells in which folder they are. A test is among it so that the libraries are those of the tests, with their
+/// features: all of them are built already then.
+pub(crate) fn programs<'a>(
+    workspace: &Workspace,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Result<PathBuf> {
+    let mut build = workspace.cargo(["build", "--test", "serve"]);
+    build.args(TESTED).args(lint::FEATURES);
+    for name in names {
+        build.args(["--bin", name]);
+    }
+    run::check(build)?;
+    Ok(wasm::target_folder(workspace)?.join("debug"))
 }
 
 fn tests(workspace: &Workspace, long: bool) -> Command {

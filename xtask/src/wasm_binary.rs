@@ -17,7 +17,9 @@ pub(crate) struct Binary {
 /// Builds the tests of all these packages at once, so that they share what they are built of.
 pub(crate) fn build(workspace: &Workspace, packages: &[&str]) -> Result<Vec<Binary>> {
     let args = ["--tests", "--no-run", "--message-format=json-render-diagnostics"];
-    let build = wasm::cargo_for(workspace, "test", packages, &args);
+    let mut build = wasm::cargo_for(workspace, "test", packages, &args);
+    // Nobody debugs them, and what a debugger reads is six sevenths of a module, which the runner reads, binds and serves anew in each context.
+    build.env("CARGO_PROFILE_DEV_DEBUG", "false");
     let mut binaries = Vec::new();
     run::lines(build, |line| binaries.extend(binary(line)))?;
     Ok(binaries)

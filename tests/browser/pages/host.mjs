@@ -5,8 +5,12 @@ import init, { ask, ask_for_devices, Device, open_version, stop_at } from '/pkg/
 await init();
 const devices = new Map();
 
-/** Calls a method of a device; `open` makes it. Objects go in and come out as JSON. */
+/** Calls a method of a device; `open` and `openLike` make it. Objects go in and come out as JSON. */
 export async function run(name, method, ...args) {
+  if (method === 'openLike') {
+    devices.set(name, await Device.open_like(name, ...args.map(encoded)));
+    return null;
+  }
   if (method === 'open') {
     const [database = name, { newer = false, strict = false, version } = {}] = args;
     devices.set(name, await (version ? open_version(database, version) : Device.open(database, newer, strict)));

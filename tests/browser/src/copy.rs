@@ -36,21 +36,22 @@ pub async fn copy(database: String, exported: String) -> Result<String> {
     let storage = open(&database, collections).await?;
     let mut read = Vec::new();
     for collection in collections {
-        let rows =
-            storage.find(Query::new(text(&collection["name"])?).limit(u64::MAX)).await.to_js()?;
         let mut collection = collection.clone();
-        collection["rows"] = rows
-            .iter()
-            .map(|row| row.values().iter().map(shown).collect())
-            .collect::<Vec<Json>>()
-            .into();
+        collection["rows"] = rows(&storage, text(&collection["name"])?).await?;
         read.push(collection);
     }
     storage.close().await.to_js()?;
     Ok(json!({ "collections": read }).to_string())
 }
 
-async fn open(database: &str, collections: &[Json]) -> Result<Storage> {
+/// All that is in a collection, in the order of the keys.
+pub(crate) async fn rows(storage: &Storage, collection: &str) -> Result<Json> {
+    let rows = storage.find(Query::new(collection).limit(u64::MAX)).await.to_js()?;
+    Ok(rows.iter().map(|row| row.values().iter().map(shown).collect::<Json>()).collect())
+}
+
+/// A database with the collections of an exported one.
+pub(crate) async fn open(database: &str, collections: &[Json]) -> Result<Storage> {
     let definitions = collections.iter().map(definition).collect::<Result<Vec<_>>>()?;
     let registry = Registry::builder().collections(definitions).build().to_js()?;
     Storage::builder(IndexedDbBackend::open(database).to_js()?, registry, Arc::new(WebRuntime))

@@ -6,6 +6,7 @@
 #![cfg(target_family = "wasm")]
 #![allow(clippy::arc_with_non_send_sync)] // a browser has one thread
 
+mod adopted;
 mod audit;
 mod bench;
 mod copy;

@@ -190,7 +190,7 @@ impl Device {
         server.ok_or_else(|| JsError::new("this device is connected to no server"))
     }
 
-    fn continuous(&self) -> Result<Arc<ContinuousSync>> {
+    pub(crate) fn continuous(&self) -> Result<Arc<ContinuousSync>> {
         let continuous = self.continuous.borrow().clone();
         continuous.ok_or_else(|| JsError::new("this device is not kept in step"))
     }

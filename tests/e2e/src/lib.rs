@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // all of it is test code: what fails panics
 
 pub mod audit;
+pub mod chinook;
 pub mod disk;
+pub mod exported;
 pub mod fault_proxy;
 pub mod interrupted;
 pub mod migration;

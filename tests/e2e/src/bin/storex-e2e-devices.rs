@@ -2,9 +2,11 @@
 //! between all devices and the server, which breaks when it is told to.
 //!
 //! Lines come in on standard input, each a call: `{"id": 1, "call": ["NAME", "METHOD", ARGUMENT..]}`. `open` makes the device of that
-//! name: its arguments are the file, the address of the server and a token. The other methods are those of the devices of a page
-//! (`tests/browser/src/device.rs` and `server.rs`). What is called by the name `network` is the network's: `begin` makes one to the server at
-//! an address, and tells where it is reached; the others are those of [`FaultProxy`].
+//! name: its arguments are the file, the address of the server and a token. `adopt` does the same on a database of another program: its
+//! tables are the collections. The other methods are those of the devices of a page (`tests/browser/src/device.rs`, `server.rs` and
+//! `adopted.rs`), and `plain`, which is what SQLite itself finds in the file. What is called by the name `network` is the network's: `begin`
+//! makes one to the server at an address, and tells where it is reached; the others are those of [`FaultProxy`]. `["chinook", "bring", FILE]`
+//! puts that database there, and tells whether it is the one of that name or was made here.
 //!
 //! When a call is through, a line answers it: `{"id": 1, "result": ..}` or `{"id": 1, "error": "why"}`. Before that there may be
 //! `{"id": 1, "told": ..}`. Calls do not wait for each other.
@@ -16,21 +18,24 @@ mod schema;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use rusqlite::{Connection, OpenFlags};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
-use storex_core::{AutoPk, Direction, Query, Storage, TokioRuntime};
+use storex_core::{AutoPk, Direction, Query, Registry, Storage, TokioRuntime};
 use storex_e2e::fault_proxy::{Cut, FaultProxy, Towards};
-use storex_sqlite::SqliteBackend;
+use storex_e2e::{chinook, exported};
+use storex_sqlite::{SqliteBackend, adopt};
 use storex_sync::http::{
     HttpClient, HttpSharedLog, NativeTransport, RoomCode, StaticToken, Token, id_of_text, id_text,
 };
 use storex_sync::{
     Channel, ContinuousSync, DeviceKey, HeartbeatChannel, InitialSync, Pairing, SecureChannel,
-    Sync, SyncLog,
+    Sync, SyncHandle as _, SyncLog,
 };
 use tokio::sync::mpsc;
 
@@ -48,6 +53,7 @@ struct Line {
 
 #[derive(Debug)]
 struct Device {
+    file: PathBuf,
     storage: Storage,
     client: HttpClient,
     /// Set once it is connected.
@@ -113,10 +119,17 @@ async fn run(all: &All, id: u64, call: &[Json]) -> Result<Json> {
     if name == "network" {
         return of_network(&all.network, &method, call);
     }
+    if name == "chinook" && method == "bring" {
+        return Ok(chinook::bring(&argument::<PathBuf>(call, 0)?)?.into());
+    }
     let lock = || all.devices.lock().unwrap_or_else(PoisonError::into_inner);
-    if method == "open" {
-        let (file, address, token) = (argument(call, 0)?, argument(call, 1)?, argument(call, 2)?);
-        let device = Device::open(file, address, token).await?;
+    if method == "open" || method == "adopt" {
+        let file: PathBuf = argument(call, 0)?;
+        let registry = match method.as_str() {
+            "open" => schema::registry(false)?,
+            _ => Registry::builder().collections(adopt(&file)?.definitions).build()?,
+        };
+        let device = Device::open(file, registry, argument(call, 1)?, argument(call, 2)?).await?;
         lock().insert(name, Arc::new(device));
         return Ok(Json::Null);
     }
@@ -156,14 +169,18 @@ fn of_network(network: &OnceLock<FaultProxy>, method: &str, call: &[Json]) -> Re
 
 impl Device {
     /// Opens the file; the token is for the server at the address.
-    async fn open(file: String, address: String, token: String) -> Result<Self> {
+    async fn open(
+        file: PathBuf,
+        registry: Registry,
+        address: String,
+        token: String,
+    ) -> Result<Self> {
         let runtime = Arc::new(TokioRuntime);
-        let backend = SqliteBackend::open(file)?;
-        let storage = Storage::builder(backend, schema::registry(false)?, runtime.clone());
+        let storage = Storage::builder(SqliteBackend::open(&file)?, registry, runtime.clone());
         let storage = storage.middleware(AutoPk::new()).middleware(SyncLog::new()).open().await?;
         let client = HttpClient::new(Arc::new(NativeTransport::new()?), &address, runtime)?;
         let client = client.credentials(Arc::new(StaticToken(Token::new(token))));
-        Ok(Self { storage, client, continuous: OnceLock::new() })
+        Ok(Self { file, storage, client, continuous: OnceLock::new() })
     }
 
     /// Joins the log of the server and keeps in step with it from now on.
@@ -190,13 +207,25 @@ impl Device {
                 let changed = collection.update(&argument(call, 1)?, &argument(call, 2)?).await?;
                 Ok(changed.len().into())
             }
+            "delete" => {
+                let collection = self.storage.dynamic(&argument::<String>(call, 0)?)?;
+                Ok(collection.delete(&argument(call, 1)?).await?.len().into())
+            }
             "has" => self.has(argument(call, 0)?, argument(call, 1)?, argument(call, 2)?).await,
             "in_step" => {
                 let mut status = self.continuous()?.status();
                 status.wait_for(|status| status.in_step && status.unsent == 0).await?;
                 Ok(Json::Null)
             }
+            "status" => {
+                let status = self.continuous()?.status().borrow().clone();
+                let (unsent, parked, rejected) = (status.unsent, status.parked, status.rejected);
+                Ok(json!({ "unsent": unsent, "parked": parked, "rejected": rejected }))
+            }
+            "digest" => Ok(self.continuous()?.digest().await?.to_string().into()),
             "dump" => self.dump().await,
+            "exported" => Ok(exported::exported(&self.storage).await?),
+            "plain" => Ok(plain(&self.file)?),
             "devices" => self.devices().await,
             "device_id" => Ok(id_text(self.continuous()?.sync().device().await?.id).into()),
             "revoke" => {
@@ -267,4 +296,28 @@ impl Device {
         channel.close().await?;
         Ok(json!({ "objects": report.total() }))
     }
+}
+
+/// What SQLite itself finds in a file, without anything of storex: the tables and indices, the rows by the first fields, and what is wrong.
+fn plain(file: &Path) -> rusqlite::Result<Json> {
+    let sqlite = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let texts = |sql: &str| -> rusqlite::Result<Vec<String>> {
+        sqlite.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
+    };
+    let own =
+        "FROM sqlite_schema WHERE name NOT LIKE '\\_storex\\_%' ESCAPE '\\' AND sql IS NOT NULL";
+    let mut rows = Map::new();
+    for table in texts(&format!("SELECT name {own} AND type = 'table'"))? {
+        let mut all = sqlite.prepare(&format!("SELECT * FROM \"{table}\" ORDER BY 1, 2"))?;
+        let columns = all.column_count();
+        let of_row = |row: &rusqlite::Row<'_>| -> rusqlite::Result<Json> {
+            (0..columns).map(|at| Ok(exported::plain_value(row.get_ref(at)?))).collect()
+        };
+        let found = all.query_map([], of_row)?.collect::<rusqlite::Result<Vec<Json>>>()?;
+        rows.insert(table, found.into());
+    }
+    let schema = texts(&format!("SELECT sql {own} ORDER BY type, name"))?;
+    let integrity = texts("PRAGMA integrity_check")?;
+    let dangling = texts("SELECT \"table\" FROM pragma_foreign_key_check")?;
+    Ok(json!({ "schema": schema, "integrity": integrity, "dangling": dangling, "rows": rows }))
 }

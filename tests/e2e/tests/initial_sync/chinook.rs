@@ -15,10 +15,8 @@ use storex_sync::SyncLog;
 use crate::writers::beside;
 use crate::{assert_in_step, both_ways, exchange, one_way};
 
-/// Beside the repository.
 fn chinook() -> Option<PathBuf> {
-    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    let found = above.map(|it| it.join("shared/data/chinook.sqlite")).find(|it| it.exists());
+    let found = storex_e2e::chinook::found();
     if found.is_none() {
         not_run("an initial sync of Chinook", "shared/data/chinook.sqlite is not there");
     }
