@@ -157,6 +157,8 @@ mod state;
 mod strategy;
 mod sync;
 #[cfg(any(all(test, not(target_family = "wasm")), all(target_family = "wasm", feature = "web")))]
+// For the tests on native targets, of what needs no browser.
+#[cfg_attr(not(target_family = "wasm"), allow(dead_code, unreachable_pub))]
 mod tabs;
 mod tombstones;
 mod touched;

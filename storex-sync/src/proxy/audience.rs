@@ -15,14 +15,40 @@ pub(crate) struct Audience(Arc<Mutex<Option<Told>>>);
 /// By what they are told; gone when nothing more is told.
 struct Told {
     status: watch::Sender<SyncStatus>,
+    /// What its own engine does, also while another one syncs.
+    own: watch::Sender<SyncStatus>,
+    /// What the one does that syncs while its own stands by.
+    heard: Option<SyncStatus>,
     events: broadcast::Sender<SyncEvent>,
+}
+
+impl Told {
+    fn tell(&self) {
+        let own = self.own.borrow().clone();
+        let heard = self.heard.clone().filter(|_| own.phase == Phase::StandingBy);
+        let now = heard.unwrap_or(own);
+        self.status.send_if_modified(|known| {
+            let changed = *known != now;
+            *known = now;
+            changed
+        });
+    }
+
+    fn change(&self, how: impl FnOnce(&mut SyncStatus)) {
+        self.own.send_modify(how);
+        self.tell();
+    }
 }
 
 impl Default for Audience {
     fn default() -> Self {
-        let status = watch::Sender::new(SyncStatus::default());
-        let events = broadcast::Sender::new(EVENTS_KEPT);
-        Self(Arc::new(Mutex::new(Some(Told { status, events }))))
+        let told = Told {
+            status: watch::Sender::new(SyncStatus::default()),
+            own: watch::Sender::new(SyncStatus::default()),
+            heard: None,
+            events: broadcast::Sender::new(EVENTS_KEPT),
+        };
+        Self(Arc::new(Mutex::new(Some(told))))
     }
 }
 
@@ -38,18 +64,27 @@ impl Audience {
         &self,
     ) -> Option<(watch::Receiver<SyncStatus>, broadcast::Receiver<SyncEvent>)> {
         let told = self.locked();
-        let Told { status, events } = told.as_ref()?;
+        let Told { status, events, .. } = told.as_ref()?;
         Some((status.subscribe(), events.subscribe()))
     }
 
     pub(crate) fn status(&self, now: SyncStatus) {
+        self.tell(|told| told.change(|known| *known = now));
+    }
+
+    /// What the one does that syncs, for as long as the own one stands by.
+    #[cfg(any(test, all(target_family = "wasm", feature = "web")))]
+    pub(crate) fn heard(&self, now: SyncStatus) {
         self.tell(|told| {
-            told.status.send_if_modified(|known| {
-                let changed = *known != now;
-                *known = now;
-                changed
-            });
+            told.heard = Some(now);
+            told.tell();
         });
+    }
+
+    /// What its own engine does, whatever the others are told; `None` when nothing more is told.
+    #[cfg(any(test, all(target_family = "wasm", feature = "web")))]
+    pub(crate) fn own(&self) -> Option<watch::Receiver<SyncStatus>> {
+        self.locked().as_ref().map(|told| told.own.subscribe())
     }
 
     pub(crate) fn event(&self, event: SyncEvent) {
@@ -59,13 +94,14 @@ impl Audience {
 
     /// What it is doing is not known.
     pub(crate) fn in_doubt(&self) {
-        self.tell(|told| told.status.send_modify(|known| known.in_step = false));
+        self.tell(|told| told.change(|known| known.in_step = false));
     }
 
     /// The connection is lost. There may be another one.
     pub(crate) fn lost(&self) {
         self.tell(|told| {
-            told.status.send_modify(|status| {
+            told.heard = None;
+            told.change(|status| {
                 status.phase = Phase::Disconnected;
                 status.in_step = false;
                 status.next_attempt = None;
@@ -83,7 +119,7 @@ impl Audience {
     /// It is not used any more.
     #[cfg(any(test, all(target_family = "wasm", feature = "web")))]
     pub(crate) fn stop(&self) {
-        self.tell(|told| told.status.send_modify(|status| status.phase = Phase::Stopped));
+        self.tell(|told| told.change(|status| status.phase = Phase::Stopped));
         self.end();
     }
 
@@ -93,8 +129,8 @@ impl Audience {
         self.locked().is_none()
     }
 
-    fn tell(&self, how: impl FnOnce(&Told)) {
-        if let Some(told) = &*self.locked() {
+    fn tell(&self, how: impl FnOnce(&mut Told)) {
+        if let Some(told) = &mut *self.locked() {
             how(told);
         }
     }

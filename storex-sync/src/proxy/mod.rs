@@ -21,6 +21,10 @@ mod tests;
 
 #[cfg(any(test, all(target_family = "wasm", feature = "web")))]
 pub(crate) use self::audience::Audience;
+#[cfg(any(test, all(target_family = "wasm", feature = "web")))]
+pub(crate) use self::code::decode;
+#[cfg(all(target_family = "wasm", feature = "web"))]
+pub(crate) use self::code::encode;
 pub use self::host::SyncHost;
 #[cfg(any(test, all(target_family = "wasm", feature = "web")))]
 pub(crate) use self::pump::Pace;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use storex_core::{MaybeSend, MaybeSync, Runtime};
-use tokio::sync::watch;
+use storex_core::{BoxFuture, MaybeSend, MaybeSync, Runtime};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::SyncPlace;
 use crate::error::{Result, describe};
@@ -25,7 +25,21 @@ const FAREWELL: Duration = Duration::from_secs(10);
 pub(super) trait Connect: MaybeSend + MaybeSync + 'static {
     /// Connects; after a connection that was lost, again. Those who are told of the sync are told by the new connection.
     async fn connect(&mut self, audience: &Audience) -> Result<Connection>;
+
+    /// What is done beside it, for as long as somebody holds the handle; it carries out what is asked of other tabs.
+    fn beside(
+        &self,
+        audience: &Audience,
+        current: &watch::Sender<Current>,
+        pokes: mpsc::UnboundedReceiver<Poke>,
+    ) -> BoxFuture<'static, ()> {
+        let _ = (audience, current, pokes);
+        Box::pin(std::future::pending())
+    }
 }
+
+/// Has the tab sync whose engine does, and gets the answer; dropped where there is none.
+pub(super) type Poke = oneshot::Sender<Vec<u8>>;
 
 /// The sync as it is reached now.
 #[derive(Debug, Clone)]
@@ -51,12 +65,13 @@ pub(super) struct Keeper<C> {
 
 impl<C: Connect> Keeper<C> {
     /// Until nobody holds the handle any more.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self, pokes: mpsc::UnboundedReceiver<Poke>) {
         let current = self.current.clone();
+        let beside = self.connect.beside(&self.audience, &current, pokes);
         tokio::select! {
             biased;
             () = current.closed() => {}
-            () = self.keep() => current.closed().await,
+            () = self.keep_beside(beside) => {}
         }
         let Connection { sync, .. } = current.borrow().connection.clone();
         tokio::select! {
@@ -64,6 +79,15 @@ impl<C: Connect> Keeper<C> {
             () = sync.stop() => {}
             () = self.runtime.sleep(FAREWELL) => {}
         }
+    }
+
+    /// For ever.
+    async fn keep_beside(&mut self, beside: BoxFuture<'static, ()>) {
+        let keeping = async {
+            self.keep().await;
+            std::future::pending::<()>().await;
+        };
+        tokio::join!(keeping, beside);
     }
 
     /// Until it is stopped.

@@ -22,6 +22,8 @@ mod places;
 #[cfg(target_family = "wasm")]
 mod port;
 #[cfg(target_family = "wasm")]
+mod radio;
+#[cfg(target_family = "wasm")]
 mod serve;
 mod tab_sync;
 #[cfg(test)]

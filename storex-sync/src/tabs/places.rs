@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use storex_core::Runtime;
+use storex_core::{BoxFuture, Runtime};
+use tokio::sync::{mpsc, watch};
 
 use super::SyncPlace;
 use super::generation::{advance, catch_up};
 use super::hosted::Hosted;
-use super::keeper::{Connect, Connection};
+use super::keeper::{Connect, Connection, Current, Poke};
 use super::link::{Lacking, Link};
 use super::name::WorkerName;
+use super::radio::Radio;
 use super::worker::Worker;
 use crate::channel::{Channel, MemoryChannel};
 use crate::error::{Result, SyncError, describe};
@@ -62,6 +64,19 @@ impl Connect for Places {
             }
         }
         Err(SyncError::NotStarted { reason: reasons.join("; ") })
+    }
+
+    fn beside(
+        &self,
+        audience: &Audience,
+        current: &watch::Sender<Current>,
+        pokes: mpsc::UnboundedReceiver<Poke>,
+    ) -> BoxFuture<'static, ()> {
+        let runtime = Arc::clone(&self.runtime);
+        match Radio::new(&self.name.database, runtime, audience.clone(), current.clone()) {
+            Some(radio) => radio.run(pokes),
+            None => Box::pin(std::future::pending()),
+        }
     }
 }
 

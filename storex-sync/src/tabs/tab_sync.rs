@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use storex_core::{Runtime, Value};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::SyncPlace;
-use super::keeper::{Connect, Current, Keeper};
+use super::keeper::{Connect, Current, Keeper, Poke};
 use crate::apply::Applied;
 use crate::compact::Compacted;
 use crate::continuous::SyncEvents;
@@ -19,7 +19,8 @@ use crate::error::{Result, SyncError};
 use crate::handle::SyncHandle;
 use crate::journal::{ConflictId, ConflictQuery, NotedConflict};
 use crate::parked::Parked;
-use crate::proxy::{Audience, RemoteSync};
+use crate::proxy::{Audience, RemoteSync, decode};
+use crate::recovery::Recovery;
 use crate::rejected::Rejected;
 use crate::report::SyncReport;
 use crate::stamp::Device;
@@ -74,6 +75,8 @@ struct Inner {
     /// The keeper ends when it is dropped.
     current: watch::Receiver<Current>,
     audience: Audience,
+    /// To the tab that syncs, while the engine of this one stands by.
+    pokes: mpsc::UnboundedSender<Poke>,
 }
 
 impl fmt::Debug for TabSync {
@@ -95,8 +98,9 @@ impl TabSync {
             audience: audience.clone(),
             current: sender,
         };
-        runtime.spawn(Box::pin(keeper.run()));
-        Ok(Self { inner: Arc::new(Inner { runtime, status, events, current, audience }) })
+        let (pokes, poked) = mpsc::unbounded_channel();
+        runtime.spawn(Box::pin(keeper.run(poked)));
+        Ok(Self { inner: Arc::new(Inner { runtime, status, events, current, audience, pokes }) })
     }
 
     /// Where sync runs for this tab, or ran last.
@@ -123,6 +127,19 @@ impl TabSync {
         })
     }
 
+    /// Has the tab do it whose engine syncs; `None` where it cannot be asked, or does not answer.
+    async fn sync_elsewhere(&self) -> Option<Option<Result<SyncReport>>> {
+        let (poke, answer) = oneshot::channel();
+        self.inner.pokes.send(poke).ok()?;
+        let answer = tokio::select! {
+            biased;
+            answer = answer => answer.ok()?,
+            () = self.inner.runtime.sleep(CALL_PATIENCE) => return None,
+        };
+        let report: Result<Option<SyncReport>> = decode(&answer).ok()?;
+        Some(report.transpose())
+    }
+
     /// What has ended is not followed by another one: it says itself what becomes of a call.
     fn is_usable(&self, current: &Current) -> bool {
         let is_lost = || current.lost.is_some() || current.connection.sync.is_lost();
@@ -142,9 +159,15 @@ impl SyncHandle for TabSync {
     }
 
     async fn sync_now(&self) -> Option<Result<SyncReport>> {
-        match self.remote().await {
-            Ok(sync) => sync.sync_now().await,
-            Err(error) => Some(Err(error)),
+        let report = match self.remote().await {
+            Ok(sync) => sync.sync_now().await?,
+            Err(error) => return Some(Err(error)),
+        };
+        match report {
+            Err(error) if matches!(error.recovery(), Recovery::StandBy) => {
+                self.sync_elsewhere().await.unwrap_or(Some(Err(error)))
+            }
+            report => Some(report),
         }
     }
 

@@ -162,6 +162,7 @@ async fn c43_nobody_waits_for_ever_where_there_is_no_sync_to_be_had() {
     let workers = Workers::new(&[IN_SHARED]).await;
     let sync = workers.connected().await;
     workers.end().await;
+    comes_to(&mut sync.status(), Phase::Disconnected).await;
     let begin = Instant::now();
     let error = sync.unsent().await.unwrap_err();
     assert_eq!(begin.elapsed(), SECOND * 30);
@@ -208,6 +209,29 @@ async fn c42_the_last_clone_ends_the_use_of_it() {
     let host = workers.host.lock().await.take().unwrap();
     timeout(SECOND, host.ended()).await.expect("nobody uses it any more");
     assert_eq!(host.clients(), 0);
+}
+
+#[test]
+fn c70_a_tab_that_stands_by_shows_what_the_one_that_syncs_does() {
+    let audience = Audience::default();
+    let (status, _events) = audience.listen().unwrap();
+    let shown = || (status.borrow().phase, status.borrow().rounds);
+    let of = |phase, rounds| SyncStatus { phase, rounds, ..SyncStatus::default() };
+    audience.heard(of(Phase::Sending, 7));
+    assert_eq!(shown(), (Phase::Waiting, 0), "it syncs itself");
+    audience.status(of(Phase::StandingBy, 1));
+    assert_eq!(shown(), (Phase::Sending, 7));
+    audience.heard(of(Phase::Waiting, 8));
+    assert_eq!(shown(), (Phase::Waiting, 8));
+    assert_eq!(audience.own().unwrap().borrow().phase, Phase::StandingBy);
+
+    audience.status(of(Phase::Receiving, 2));
+    assert_eq!(shown(), (Phase::Receiving, 2), "it has taken over");
+    audience.status(of(Phase::StandingBy, 3));
+    audience.lost();
+    assert_eq!(shown().0, Phase::Disconnected);
+    audience.status(of(Phase::StandingBy, 3));
+    assert_eq!(shown().0, Phase::StandingBy, "what was heard before is stale");
 }
 
 /// A host whose start is counted, slow, and fails when it is the `failing`-th.

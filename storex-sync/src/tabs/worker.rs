@@ -1,5 +1,8 @@
 //! [`Worker`]: a worker of the browser's, and the way to it.
 
+use std::cell::RefCell;
+
+use js_sys::Function;
 use tokio::sync::watch;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
@@ -17,8 +20,9 @@ pub(super) struct Worker {
     kind: Kind,
     /// What went wrong with it.
     error: watch::Receiver<Option<String>>,
-    /// What the browser calls.
+    /// What the browser calls, of each object that stands for the worker.
     on_error: Closure<dyn FnMut(Event)>,
+    heard: RefCell<Vec<EventTarget>>,
 }
 
 enum Kind {
@@ -29,15 +33,19 @@ enum Kind {
 impl Worker {
     pub(super) fn shared(url: &str, name: &str) -> Self {
         let (error, on_error) = listener();
-        Self { url: url.to_owned(), options: options(name), kind: Kind::Shared, error, on_error }
+        let (url, options, heard) = (url.to_owned(), options(name), RefCell::default());
+        Self { url, options, kind: Kind::Shared, error, on_error, heard }
     }
 
     pub(super) fn dedicated(url: &str, name: &str) -> Result<Self, JsValue> {
         let (error, on_error) = listener();
         let options = options(name);
         let worker = web_sys::Worker::new_with_options(url, &options)?;
-        listen(&worker, &on_error)?;
-        Ok(Self { url: url.to_owned(), options, kind: Kind::Dedicated(worker), error, on_error })
+        let (url, heard) = (url.to_owned(), RefCell::default());
+        let kind = Kind::Dedicated(worker.clone());
+        let made = Self { url, options, kind, error, on_error, heard };
+        made.listen(worker.into())?;
+        Ok(made)
     }
 
     /// A new port to it. One that it was not told of, as its script was not there yet, is never answered.
@@ -46,8 +54,9 @@ impl Worker {
             Kind::Shared => {
                 let worker =
                     web_sys::SharedWorker::new_with_worker_options(&self.url, &self.options)?;
-                listen(&worker, &self.on_error)?;
-                Ok(worker.port())
+                let port = worker.port();
+                self.listen(worker.into())?;
+                Ok(port)
             }
             Kind::Dedicated(worker) => {
                 let ports = MessageChannel::new()?;
@@ -56,6 +65,16 @@ impl Worker {
                 Ok(ports.port1())
             }
         }
+    }
+
+    fn listen(&self, worker: EventTarget) -> Result<(), JsValue> {
+        worker.add_event_listener_with_callback("error", self.listener())?;
+        self.heard.borrow_mut().push(worker);
+        Ok(())
+    }
+
+    fn listener(&self) -> &Function {
+        self.on_error.as_ref().unchecked_ref()
     }
 
     /// What the browser says is wrong with it. Cancel-safe.
@@ -73,6 +92,10 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        for worker in self.heard.borrow().iter() {
+            // What is listened to can be listened to no more.
+            let _ = worker.remove_event_listener_with_callback("error", self.listener());
+        }
         if let Kind::Dedicated(worker) = &self.kind {
             worker.terminate();
         }
@@ -95,8 +118,4 @@ fn listener() -> (watch::Receiver<Option<String>>, Closure<dyn FnMut(Event)>) {
         tell.send_replace(Some(reason));
     });
     (error, on_error)
-}
-
-fn listen(worker: &EventTarget, on_error: &Closure<dyn FnMut(Event)>) -> Result<(), JsValue> {
-    worker.add_event_listener_with_callback("error", on_error.as_ref().unchecked_ref())
 }
