@@ -14,18 +14,18 @@ use crate::stamp::{Device, Hlc, Stamp};
 pub(super) const WHAT: &str = "a message between a program and its sync";
 
 /// What has a form in bytes.
-pub(super) trait Wire: Sized {
+pub(crate) trait Wire: Sized {
     fn write(&self, packer: &mut Packer);
     fn read(unpacker: &mut Unpacker<'_>) -> Result<Self>;
 }
 
-pub(super) fn encode(value: &impl Wire) -> Vec<u8> {
+pub(crate) fn encode(value: &impl Wire) -> Vec<u8> {
     let mut packer = Packer::default();
     value.write(&mut packer);
     packer.out
 }
 
-pub(super) fn decode<T: Wire>(bytes: &[u8]) -> Result<T> {
+pub(crate) fn decode<T: Wire>(bytes: &[u8]) -> Result<T> {
     let mut unpacker = Unpacker::new(bytes, WHAT);
     let value = T::read(&mut unpacker)?;
     unpacker.end()?;
