@@ -28,7 +28,9 @@ use crate::write::{Writing, unknown_step};
 
 /// Keeps collections in an IndexedDB database of the browser.
 ///
-/// Several tabs and workers may use one database at the same time.
+/// Several tabs and workers may use one database at the same time. Each is told what the others commit, a few milliseconds
+/// later ([`Storage::changes`](storex_core::Storage::changes)): over a `BroadcastChannel`, or by a count in the database
+/// where the browser has none.
 ///
 /// ```no_run
 /// # fn main() -> storex_core::Result<()> {
@@ -178,8 +180,10 @@ impl Backend for IndexedDbBackend {
             news: RefCell::new(news),
         };
         if running.news.borrow().is_none() {
-            // Others notice by it that somebody is here who needs it.
-            running.begin_to_count().await?;
+            // Others notice by it that somebody is here who needs it; if it cannot be written now, by the first commit.
+            if let Err(error) = running.begin_to_count().await {
+                tracing::debug!(%error, "commits are not counted yet");
+            }
         }
         *self.running.borrow_mut() = Some(Rc::new(running));
         Ok(())

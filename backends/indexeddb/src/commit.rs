@@ -29,7 +29,7 @@ impl Running {
             }
         }
         if let Some(told) = told {
-            told.is_over(committed.is_ok());
+            told.end(committed.is_ok());
         }
         committed
     }

@@ -124,7 +124,7 @@ pub(crate) struct Commit {
 
 impl Commit {
     /// Tells what became of it.
-    pub(crate) fn is_over(self, committed: bool) {
+    pub(crate) fn end(self, committed: bool) {
         let told = if committed { self.told } else { message::given_up(self.number) };
         post(&self.channel, &told);
     }
