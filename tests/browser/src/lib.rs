@@ -12,6 +12,7 @@ mod copy;
 mod device;
 mod dexie;
 mod error;
+mod live;
 mod log_fold;
 mod quota;
 mod schema;
