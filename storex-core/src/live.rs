@@ -79,8 +79,9 @@ impl Storage {
     ///
     /// - The query is read again only when a change can affect its result, and given only when the result is another one.
     ///   Several changes in a row are one result.
-    /// - Changes by sync count, and so do those of other processes on the same database where the backend can tell
-    ///   ([`Backend::data_version`](crate::Backend::data_version)); they are noticed after 100 ms.
+    /// - Changes by sync count, and so do those of other tabs and processes on the same database: at once where the backend
+    ///   hears of them ([`Backend::tell_changes`](crate::Backend::tell_changes)), else after 100 ms where it can be asked
+    ///   ([`Backend::data_version`](crate::Backend::data_version)).
     ///
     /// ```
     /// # use std::sync::Arc;

@@ -13,6 +13,7 @@ mod copy;
 mod device;
 mod dexie;
 mod error;
+mod live;
 mod log_fold;
 mod quota;
 mod schema;
