@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Network } from './network.mjs';
 import { NativeDevices, Server } from './programs.mjs';
+import { random } from './random.mjs';
 import { openTab, until } from './tab.mjs';
 
 /** An edit is on the other devices within this, in milliseconds. Single ones may be late where the machine has too much to do. */
@@ -399,16 +400,6 @@ function live(what, took) {
   const [median, slowest] = [took[Math.floor(took.length / 2)], took.at(-1)].map(Math.round);
   console.log(`  ${took.length} ${what}: ${median} ms, at most ${slowest} ms`);
   assert.ok(median < LIVE, `${what}: ${median} ms`);
-}
-
-/** Numbers from 0 to 1, the same for the same seed (mulberry32). */
-function random(seed) {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let bits = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    bits = (bits + Math.imul(bits ^ (bits >>> 7), 61 | bits)) ^ bits;
-    return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 function deferred() {
