@@ -34,7 +34,7 @@ const [LEAST, MOST] = [2, 5];
  * Half of the writes are shown by a tab within the first of these, 99 of a hundred within the second, and all within the third, in milliseconds.
  * The first is what is promised; where the machine has too much to do, some are late.
  */
-const [SOON, LATE, NEVER] = [200, 1000, 5000];
+const [SOON, LATE, NEVER] = [200, 2000, 10_000];
 
 /** The pause between two writes of a tab, how long a lease lasts, and after what silence a worker is replaced, in milliseconds. */
 const [PAUSE, LEASE, PATIENCE] = [150, 2000, 3000];
@@ -226,7 +226,7 @@ class Site {
   /** Somebody goes on with what one that has gone was doing. */
   async #takenOver(since, fits) {
     const next = () => this.exchanges.all.find(({ who, began }) => began >= since && fits(who));
-    await until('there are exchanges again', () => next(), 30);
+    await until('there are exchanges again', () => next(), 60);
     this.#takeovers.push(next().began - since);
   }
 
