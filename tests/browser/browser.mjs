@@ -38,14 +38,14 @@ export async function profile() {
  *
  * `problems` grows with every exception that nobody caught, in a page or a worker; `console` keeps the
  * last lines that pages and shared workers printed. Without a `folder` (see `profile`) the profile is fresh,
- * and removed by `close`.
+ * and removed by `close`. `args` are what the browser is told besides.
  *
- * @param {{ folder?: string }} [options]
+ * @param {{ folder?: string, args?: string[] }} [options]
  */
-export async function launch({ folder } = {}) {
+export async function launch({ folder, args = [] } = {}) {
   const own = folder ? undefined : await profile();
   try {
-    const browser = await start(folder ?? own.folder);
+    const browser = await start(folder ?? own.folder, args);
     const problems = [];
     const lines = [];
     watch(browser, why => problems.push(why), line => lines.push(line) > KEPT_LINES && lines.shift());
@@ -60,11 +60,11 @@ export async function launch({ folder } = {}) {
   }
 }
 
-async function start(folder) {
+async function start(folder, more) {
   const settings = await readFile(new URL('../../webdriver.json', import.meta.url), 'utf8');
   return puppeteer.launch({
     executablePath: executable(),
-    args: JSON.parse(settings)['goog:chromeOptions'].args,
+    args: [...JSON.parse(settings)['goog:chromeOptions'].args, ...more],
     userDataDir: folder,
     // What the browser leaves behind in the temporary folder goes with the profile.
     env: { ...process.env, TMPDIR: folder },

@@ -9,12 +9,14 @@
 mod adopted;
 mod audit;
 mod bench;
+mod chaos;
 mod copy;
 mod device;
 mod dexie;
 mod error;
 mod live;
 mod log_fold;
+mod log_summary;
 mod quota;
 mod schema;
 mod server;
@@ -25,6 +27,7 @@ mod upgrade;
 mod writer;
 
 pub use bench::Bench;
+pub use chaos::serve_chaos;
 pub use copy::copy;
 pub use device::Device;
 pub use dexie::open_adopted;

@@ -58,6 +58,14 @@ pub(crate) struct TabUse {
     events: Rc<Cell<u32>>,
 }
 
+impl TabUse {
+    pub(crate) fn of(sync: TabSync) -> Self {
+        let (events, count) = (Rc::new(Cell::new(0)), sync.events());
+        WebRuntime.spawn(Box::pin(counted(count, Rc::clone(&events))));
+        Self { sync, events }
+    }
+}
+
 /// In the script of a worker: serves the tabs. `tell` is told when an exchange begins and ends.
 ///
 /// # Errors
@@ -108,9 +116,7 @@ impl Device {
             builder = builder.here(move || start(settings.clone(), tell.clone()));
         }
         let sync = builder.connect().await.to_js()?;
-        let (events, count) = (Rc::new(Cell::new(0)), sync.events());
-        WebRuntime.spawn(Box::pin(counted(count, Rc::clone(&events))));
-        *self.tabs.borrow_mut() = Some(TabUse { sync, events });
+        *self.tabs.borrow_mut() = Some(TabUse::of(sync));
         Ok(())
     }
 
