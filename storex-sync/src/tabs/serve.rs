@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use js_sys::Reflect;
@@ -17,6 +18,7 @@ use super::port::{self, Port, Said};
 use crate::channel::{Channel, MessagePortChannel};
 use crate::continuous::ContinuousSync;
 use crate::driver::or_never;
+use crate::engine::status::{Phase, SyncStatus};
 use crate::error::{Result, SyncError, describe};
 use crate::exclusive::Exclusive;
 use crate::exclusive::web_lock::{self, LockManager};
@@ -73,7 +75,8 @@ where
     if let (Some(locks), Some(name)) = (&locks, &name) {
         runtime.spawn(Box::pin(show(locks.clone(), name.clone())));
     }
-    let hosted = Hosted::new(Replacing { start, locks: locks.clone(), name });
+    let hosted =
+        Hosted::new(Replacing { start, locks: locks.clone(), name, runtime: Arc::clone(&runtime) });
     let server = Rc::new(Server { runtime, locks, hosted });
     let on_port = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
         let is_ours =
@@ -194,38 +197,68 @@ impl Channel for TabChannel {
     }
 }
 
-/// Starts the sync, and takes the right to sync away from a worker that this one takes the place of.
+/// Starts the sync, and takes the right to sync away from workers that this one takes the place of.
 struct Replacing<F> {
     start: F,
     locks: Option<LockManager>,
     name: Option<WorkerName>,
+    runtime: Arc<dyn Runtime>,
 }
 
 impl<F: Starting> Starting for Replacing<F> {
     fn start(&self) -> BoxFuture<'_, Started> {
         Box::pin(async {
             let sync = self.start.start().await?;
-            if let (Some(locks), Some(name)) = (&self.locks, &self.name) {
-                // Without it this one stands by until the other is closed.
-                if let Err(error) = take_over(locks, name, &sync).await {
-                    tracing::warn!(error = %describe(&error), "the lock of a worker that hangs stays");
-                }
+            let lock = sync.sync().lock().and_then(Exclusive::web_lock);
+            if let (Some(locks), Some(name), Some((_, lock))) = (&self.locks, &self.name, lock) {
+                let (locks, lock) = (locks.clone(), lock.to_owned());
+                let former = Former { locks, lock, name: name.clone() };
+                let runtime = Arc::clone(&self.runtime);
+                self.runtime.spawn(Box::pin(former.keep_from(sync.status(), runtime)));
             }
             Ok(sync)
         })
     }
 }
 
-/// That there is a later generation means that a tab has found the one before hanging. What it comes to when it goes on, the fencing token
-/// says: it has lost the lock, and writes nothing.
-async fn take_over(locks: &LockManager, name: &WorkerName, sync: &ContinuousSync) -> Result<()> {
-    let Some((_, lock)) = sync.sync().lock().and_then(Exclusive::web_lock) else { return Ok(()) };
-    let holders = web_lock::holders(locks).await?;
-    let is_former = |held: &str| name.generation_of(held).is_some_and(|it| it < name.generation);
-    let former = |context: &str| holders.iter().any(|(held, by)| by == context && is_former(held));
-    if holders.iter().any(|(held, by)| held == lock && former(by)) {
-        tracing::warn!(lock, "the worker that holds it hangs: it is taken away");
-        web_lock::take_away(locks, lock).await?;
+/// How often a worker that stands by looks who keeps it from syncing.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The workers before this one. That there is a later generation means that a tab has found the one before hanging. What it comes to when it
+/// goes on, the fencing token says: it has lost the lock, and writes nothing.
+struct Former {
+    locks: LockManager,
+    lock: String,
+    name: WorkerName,
+}
+
+impl Former {
+    /// Keeps them from holding up this one's sync, until that ends. Once is not enough: one that was slow and no more takes the lock
+    /// back as soon as it is free, and may hang then.
+    async fn keep_from(self, mut status: watch::Receiver<SyncStatus>, runtime: Arc<dyn Runtime>) {
+        loop {
+            // Without it this one stands by until the other is closed.
+            if let Err(error) = self.take_over().await {
+                tracing::warn!(error = %describe(&error), "the lock of a worker that hangs stays");
+            }
+            runtime.sleep(LOOK).await;
+            if status.wait_for(|status| status.phase == Phase::StandingBy).await.is_err() {
+                return;
+            }
+        }
     }
-    Ok(())
+
+    async fn take_over(&self) -> Result<()> {
+        let Self { locks, lock, name } = self;
+        let holders = web_lock::holders(locks).await?;
+        let is_former =
+            |held: &str| name.generation_of(held).is_some_and(|it| it < name.generation);
+        let former =
+            |context: &str| holders.iter().any(|(held, by)| by == context && is_former(held));
+        if holders.iter().any(|(held, by)| held == lock && former(by)) {
+            tracing::warn!(lock, "the worker that holds it hangs: it is taken away");
+            web_lock::take_away(locks, lock).await?;
+        }
+        Ok(())
+    }
 }
