@@ -182,6 +182,8 @@ pub use channel::WebSocketChannel;
 #[cfg(all(feature = "zstd", not(target_family = "wasm")))]
 pub use channel::ZstdChannel;
 pub use channel::{Channel, HeartbeatChannel, MemoryChannel};
+#[cfg(all(feature = "webrtc", target_family = "wasm"))]
+pub use channel::{RtcChannel, RtcConfig};
 pub use clock::Clock;
 pub use compact::{Compacted, Compaction};
 pub use continuous::{ContinuousSync, ContinuousSyncBuilder, SyncEvents};
