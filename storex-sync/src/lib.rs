@@ -76,6 +76,8 @@
 
 mod ahead;
 mod apply;
+#[cfg(all(feature = "web", target_family = "wasm"))]
+mod awake;
 mod before;
 mod blobs;
 mod brief;
@@ -164,6 +166,8 @@ mod weight;
 mod writes;
 
 pub use apply::{Applied, Cause, Resolution, Ruling};
+#[cfg(all(feature = "web", target_family = "wasm"))]
+pub use awake::page_awake;
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use blobs::ObjectBlobStore;
 pub use blobs::{
