@@ -73,6 +73,7 @@ pub struct ContinuousSyncBuilder {
     sync: Sync,
     config: Config,
     online: Option<watch::Receiver<bool>>,
+    awake: Option<watch::Receiver<bool>>,
 }
 
 impl ContinuousSyncBuilder {
@@ -121,15 +122,29 @@ impl ContinuousSyncBuilder {
         self
     }
 
+    /// Whether this program runs, as far as the system tells it: a page that is frozen does not, for an hour or for ever. Without this
+    /// it always does, and so it does when the sender is gone. In a browser `page_awake` (feature `web`) gives it.
+    ///
+    /// - `false`: everything is let go of at once. An exchange is broken off in the middle, which loses nothing, and another program may
+    ///   make it; the lock is released. Whoever waits for an exchange waits on.
+    /// - `true`, also where it was so before: an exchange is made now, and a lock is asked for again. Say it whenever something may have
+    ///   been missed: the page is looked at again, the laptop has slept.
+    #[must_use]
+    pub fn awake(mut self, awake: watch::Receiver<bool>) -> Self {
+        self.awake = Some(awake);
+        self
+    }
+
     /// Starts, on the storage's runtime.
     #[must_use]
     pub fn start(self) -> ContinuousSync {
-        let Self { sync, config, online } = self;
+        let Self { sync, config, online, awake } = self;
         let (sender, commands) = mpsc::unbounded_channel();
         let (publisher, status) = watch::channel(SyncStatus::default());
         let (teller, events) = broadcast::channel(EVENTS_KEPT);
         let (fails, failure) = watch::channel(None);
-        let wires = Wires { commands, online, status: publisher, events: teller, failure: fails };
+        let wires =
+            Wires { commands, online, awake, status: publisher, events: teller, failure: fails };
         sync.replica.storage.runtime().spawn(Box::pin(run(sync.clone(), config, wires)));
         ContinuousSync { sync, commands: sender, status, events, failure }
     }
@@ -145,7 +160,7 @@ impl ContinuousSync {
     /// Begins one with choices of your own.
     #[must_use]
     pub fn builder(sync: Sync) -> ContinuousSyncBuilder {
-        ContinuousSyncBuilder { sync, config: Config::default(), online: None }
+        ContinuousSyncBuilder { sync, config: Config::default(), online: None, awake: None }
     }
 
     /// What is kept in step.

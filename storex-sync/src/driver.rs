@@ -37,6 +37,7 @@ pub(crate) enum Command {
 pub(crate) struct Wires {
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     pub(crate) online: Option<watch::Receiver<bool>>,
+    pub(crate) awake: Option<watch::Receiver<bool>>,
     pub(crate) status: watch::Sender<SyncStatus>,
     pub(crate) events: broadcast::Sender<SyncEvent>,
     /// Why the last exchange failed.
@@ -118,10 +119,16 @@ struct Timers {
 
 impl Driver {
     async fn run(mut self) {
-        // What is not known to be off-line is on-line.
-        let online = self.wires.online.as_mut().is_none_or(|online| *online.borrow_and_update());
+        // What is not known to be off-line is on-line, and what is not known to sleep is awake.
+        let known = |signal: &mut Option<watch::Receiver<bool>>| {
+            signal.as_mut().is_none_or(|signal| *signal.borrow_and_update())
+        };
+        let (online, awake) = (known(&mut self.wires.online), known(&mut self.wires.awake));
         let mut next = Some(Event::Started);
         if !online && !self.step(Event::Online(false)).await {
+            return;
+        }
+        if !awake && !self.step(Event::Awake(false)).await {
             return;
         }
         loop {
@@ -141,7 +148,8 @@ impl Driver {
             biased;
             command = wires.commands.recv(), if !*dropped => self.command(command),
             change = next_change(changes) => self.change(change),
-            online = next_online(&mut wires.online) => Some(Event::Online(online)),
+            online = next_told(&mut wires.online) => Some(Event::Online(online)),
+            awake = next_told(&mut wires.awake) => Some(Event::Awake(awake)),
             Done { event, turn } = or_never(doing) => {
                 self.turn = turn;
                 Some(event)
@@ -263,6 +271,10 @@ impl Driver {
             let change = tokio::select! {
                 biased;
                 change = next_change(&mut self.changes) => change,
+                awake = next_told(&mut self.wires.awake) => {
+                    effects.extend(self.engine.step(self.runtime.now(), Event::Awake(awake)));
+                    if awake { continue } else { return effects }
+                }
                 written = &mut writing => {
                     if let Err(error) = written {
                         tracing::debug!(error = %describe(&error), "the status is not remembered");
@@ -299,6 +311,7 @@ impl Driver {
                 let sync = self.sync.clone();
                 self.compacting = Some(Box::pin(async move { sync.compact_in_step().await }));
             }
+            Effect::BreakOff => (self.doing, self.turn) = (None, None),
             Effect::StopCompacting => self.compacting = None,
             Effect::Arm(timer, after) => self.arm(timer, Some(after)),
             Effect::Disarm(timer) => self.arm(timer, None),
@@ -427,8 +440,8 @@ async fn next_change(changes: &mut Option<ChangeStream>) -> Option<ChangeEvent> 
     }
 }
 
-/// A signal that nobody can give any more stays at "on-line".
-async fn next_online(signal: &mut Option<watch::Receiver<bool>>) -> bool {
+/// A signal that nobody can give any more stays at "on-line", or "awake".
+async fn next_told(signal: &mut Option<watch::Receiver<bool>>) -> bool {
     let Some(receiver) = signal else { return pending().await };
     match receiver.changed().await {
         Ok(()) => *receiver.borrow_and_update(),

@@ -37,6 +37,14 @@ pub enum SyncError {
         /// What the transport says.
         reason: String,
     },
+    /// No direct connection to the other device comes about, and it knows that too. What the two were signalling over goes on: use that.
+    #[error(
+        "there is no direct connection to the other device: {reason}; go on over the channel that it was signalled over"
+    )]
+    NotDirect {
+        /// What was in the way, here or there.
+        reason: String,
+    },
     /// The other side closed the channel before the exchange was complete.
     #[error("the other side closed the channel while {during}")]
     Closed {
@@ -411,7 +419,10 @@ impl SyncError {
             Self::WrongPassphrase | Self::FormerPassphrase => ErrorKind::Invalid,
             Self::NotAuthentic { .. } => ErrorKind::Corrupt,
             Self::HasKeys | Self::RivalKeys | Self::KeyExists { .. } => ErrorKind::Conflict,
-            Self::Transport { .. } | Self::LockFile { .. } | Self::WebLock { .. } => ErrorKind::Io,
+            Self::Transport { .. }
+            | Self::NotDirect { .. }
+            | Self::LockFile { .. }
+            | Self::WebLock { .. } => ErrorKind::Io,
             Self::HeldElsewhere | Self::LeaseLost => ErrorKind::Busy,
             Self::Closed { .. } => ErrorKind::Closed,
             Self::Protocol { .. } => ErrorKind::Other,

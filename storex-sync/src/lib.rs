@@ -76,6 +76,8 @@
 
 mod ahead;
 mod apply;
+#[cfg(all(feature = "web", target_family = "wasm"))]
+mod awake;
 mod before;
 mod blobs;
 mod brief;
@@ -168,6 +170,8 @@ mod weight;
 mod writes;
 
 pub use apply::{Applied, Cause, Resolution, Ruling};
+#[cfg(all(feature = "web", target_family = "wasm"))]
+pub use awake::page_awake;
 #[cfg(all(feature = "object-store", not(target_family = "wasm")))]
 pub use blobs::ObjectBlobStore;
 pub use blobs::{
@@ -186,6 +190,8 @@ pub use channel::WebSocketChannel;
 #[cfg(all(feature = "zstd", not(target_family = "wasm")))]
 pub use channel::ZstdChannel;
 pub use channel::{Channel, HeartbeatChannel, MemoryChannel};
+#[cfg(all(feature = "webrtc", target_family = "wasm"))]
+pub use channel::{RtcChannel, RtcConfig};
 pub use clock::Clock;
 pub use compact::{Compacted, Compaction};
 pub use continuous::{ContinuousSync, ContinuousSyncBuilder, SyncEvents};

@@ -26,6 +26,7 @@ enum Happens {
     Lack(bool),
     News,
     Online(bool),
+    Awake(bool),
     SyncNow,
     Pause(bool),
     /// Another instance does, which nobody tells.
@@ -65,6 +66,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => any::<bool>().prop_map(Happens::Lack),
         1 => Just(Happens::News),
         2 => any::<bool>().prop_map(Happens::Online),
+        2 => any::<bool>().prop_map(Happens::Awake),
         2 => Just(Happens::SyncNow),
         1 => any::<bool>().prop_map(Happens::Pause),
         1 => any::<bool>().prop_map(Happens::PauseElsewhere),
@@ -105,6 +107,7 @@ struct World {
     paused: bool,
     /// What the engine was told.
     online: bool,
+    awake: bool,
     login: bool,
     /// There was a login since the exchange began.
     logged_in: bool,
@@ -141,6 +144,7 @@ impl World {
             told_lack: false,
             paused: false,
             online: true,
+            awake: true,
             login: false,
             logged_in: false,
             hold_until: 0,
@@ -173,6 +177,7 @@ impl World {
             Effect::Perform(action) => {
                 assert!(!self.is_busy(), "two things at once");
                 if action == Action::ReadPlace {
+                    assert!(self.awake, "an exchange in its sleep");
                     assert!(self.online, "an exchange without a connection");
                     assert!(!self.login, "an exchange without a login");
                     self.logged_in = false;
@@ -182,7 +187,7 @@ impl World {
             }
             Effect::Acknowledge => {
                 assert!(!self.is_busy(), "two things at once");
-                assert!(self.online && !self.login && self.now >= self.hold_until);
+                assert!(self.awake && self.online && !self.login && self.now >= self.hold_until);
                 self.acknowledging = true;
             }
             Effect::RoundOver { went_through } => self.failed = !went_through,
@@ -199,6 +204,10 @@ impl World {
                 }
             }
             Effect::Remember(_) | Effect::Tell(_) => {}
+            Effect::BreakOff => {
+                assert!(!self.awake && self.is_busy(), "nothing is broken off");
+                (self.looking, self.acknowledging, self.action) = (false, false, None);
+            }
             Effect::Compact => {
                 assert!(!self.compacting, "twice at once");
                 assert!(self.online && !self.login && self.now >= self.hold_until);
@@ -223,7 +232,9 @@ impl World {
         let status = self.engine.status();
         let busy = self.is_busy();
         assert_eq!(self.engine.is_busy(), busy);
-        let may = self.online && !self.login && self.now >= self.hold_until && !self.stopped;
+        let asks = self.online && !self.login && self.now >= self.hold_until;
+        let may = self.awake && asks && !self.stopped;
+        assert!(self.awake || self.action.is_none(), "it goes on in its sleep");
         assert!(!self.compacting || may, "it is compacted where nothing may be asked of the log");
         if self.stopped {
             assert_eq!((status.phase, busy), (Phase::Stopped, false));
@@ -231,12 +242,12 @@ impl World {
         }
         if status.in_step {
             assert_eq!((self.unsent, self.failed), (0, false), "in step with something to send");
-            assert!(self.online && !self.login && !self.failed);
+            assert!(self.awake && self.online && !self.login && !self.failed);
             assert!(!self.told_lack, "in step with something missing");
         }
         assert_eq!(status.missing.is_empty(), status.missing_since.is_none());
         let awake = busy || !self.timers.is_empty();
-        let free = self.online && !self.login && !self.paused;
+        let free = self.awake && self.online && !self.login && !self.paused;
         let automatic = self.triggers.local_change || self.triggers.timer;
         let trying = status.failures > 0 || status.phase == Phase::StandingBy;
         let pending = (self.unsent > 0 && automatic) || trying;
@@ -244,7 +255,8 @@ impl World {
         if free && pending && status.phase != Phase::Paused {
             assert!(awake, "asleep with something to do: {:?}", self.engine);
         }
-        assert!(self.waiting.is_empty() || awake, "somebody waits and is forgotten");
+        let forgotten = !self.waiting.is_empty() && self.awake && !awake;
+        assert!(!forgotten, "somebody waits and is forgotten");
     }
 
     fn happens(&mut self, happens: Happens) {
@@ -259,6 +271,10 @@ impl World {
             Happens::Online(online) => {
                 self.online = online;
                 self.tell(Event::Online(online));
+            }
+            Happens::Awake(awake) => {
+                self.awake = awake;
+                self.tell(Event::Awake(awake));
             }
             Happens::SyncNow => {
                 self.callers += 1;
@@ -412,6 +428,7 @@ impl World {
     fn heal(&mut self) {
         self.happens(Happens::Lack(false));
         self.happens(Happens::LoggedIn);
+        self.happens(Happens::Awake(true));
         self.happens(Happens::Online(true));
         self.happens(Happens::Pause(false));
         for _ in 0..500 {

@@ -22,6 +22,9 @@ struct Context {
 /// does depends on no context.
 const STOCK: &str = "behind_the_stock";
 
+/// Browsers have WebRTC in pages. That it is missing elsewhere is a suite of its own.
+const WEB_RTC: &str = "web_rtc";
+
 /// What needs nothing of the browser runs in one context; what does, in all.
 const CONTEXTS: [Context; 3] = [
     Context {
@@ -36,7 +39,7 @@ const CONTEXTS: [Context; 3] = [
         variable: "WASM_BINDGEN_USE_DEDICATED_WORKER",
         packages: &["storex-indexeddb", "storex-browser"],
         skipped: &[STOCK],
-        suites_skipped: &[],
+        suites_skipped: &[WEB_RTC],
     },
     Context {
         part: "wasm tests in a shared worker",
@@ -45,7 +48,7 @@ const CONTEXTS: [Context; 3] = [
         skipped: &[STOCK],
         // The database is the same in every worker. What a shared worker does otherwise (it outlives its pages) is in the
         // other suites and in the scenarios.
-        suites_skipped: &["conformance"],
+        suites_skipped: &["conformance", WEB_RTC],
     },
 ];
 
@@ -74,10 +77,7 @@ pub(crate) fn parts(workspace: &Workspace, report: &mut Report, tools: &Result<F
                 println!("run in a page only: {}", skipped.join(", "));
             }
             if !suites_skipped.is_empty() {
-                println!(
-                    "run in a page and a dedicated worker only: {}",
-                    suites_skipped.join(", ")
-                );
+                println!("suites that are left out here: {}", suites_skipped.join(", "));
             }
             let wanted = |it: &&Binary| !suites_skipped.iter().any(|suite| it.is(suite));
             let wanted: Vec<&Binary> = binaries.iter().filter(wanted).collect();

@@ -35,6 +35,8 @@ impl Ended {
             | ErrorKind::NotConnected
             | ErrorKind::UnexpectedEof
             | ErrorKind::WriteZero => Self::Cut,
+            // As streams over another protocol say it: TLS, a data channel.
+            ErrorKind::InvalidData => Self::Rubbish(error.to_string()),
             _ => Self::Failed(error.to_string()),
         }
     }

@@ -17,6 +17,8 @@ mod own;
 mod pieces;
 #[cfg(feature = "http")]
 mod relay;
+#[cfg(feature = "webrtc")]
+mod rtc;
 #[cfg(feature = "stream")]
 mod stream;
 #[cfg(all(feature = "websocket", not(target_family = "wasm")))]
@@ -30,6 +32,8 @@ pub use memory::MemoryChannel;
 pub use message_port::MessagePortChannel;
 #[cfg(feature = "http")]
 pub use relay::RelayChannel;
+#[cfg(all(feature = "webrtc", target_family = "wasm"))]
+pub use rtc::{RtcChannel, RtcConfig};
 #[cfg(feature = "stream")]
 pub use stream::StreamChannel;
 #[cfg(all(feature = "websocket", not(target_family = "wasm")))]
@@ -80,6 +84,23 @@ pub trait Channel: fmt::Debug + MaybeSend + MaybeSync + 'static {
     /// [`SyncError::Transport`](crate::SyncError::Transport), [`SyncError::Closed`](crate::SyncError::Closed) when the other side was gone
     /// before; otherwise those of [`send`](Self::send), but for a frame that is too large.
     async fn close(&mut self) -> Result<()>;
+}
+
+/// Whichever channel it is.
+#[cfg_attr(not(target_family = "wasm"), async_trait)]
+#[cfg_attr(target_family = "wasm", async_trait(?Send))]
+impl Channel for Box<dyn Channel> {
+    async fn send(&mut self, frame: Vec<u8>) -> Result<()> {
+        (**self).send(frame).await
+    }
+
+    async fn recv(&mut self) -> Result<Option<Vec<u8>>> {
+        (**self).recv().await
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        (**self).close().await
+    }
 }
 
 /// The bytes of a frame, at most, unless a channel is told otherwise: far more than a page of an initial sync, far less than

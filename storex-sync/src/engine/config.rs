@@ -17,7 +17,8 @@ pub struct Triggers {
     pub local_change: bool,
     /// Word from the shared log that there is something, where it can give it.
     pub remote_news: bool,
-    /// A connection after there was none.
+    /// A connection after there was none; and that this program is awake again, or looked at again
+    /// ([`ContinuousSyncBuilder::awake`](crate::ContinuousSyncBuilder::awake)).
     pub online: bool,
 }
 

@@ -27,6 +27,8 @@ pub enum Event {
     News,
     /// There is a connection (`true`), or there is none any more.
     Online(bool),
+    /// This program is woken, or was away for a while (`true`); or it is put to sleep, and nobody knows when it goes on.
+    Awake(bool),
     /// Somebody wants an exchange now, and waits for it.
     SyncNow(Caller),
     /// Sync was paused.
@@ -64,6 +66,8 @@ pub enum Effect {
     Acknowledge,
     /// Compact the shared log, beside everything else; answered by [`Event::Compacted`].
     Compact,
+    /// Give up what is under way of a look or an exchange, without an answer, and let others make theirs at once.
+    BreakOff,
     /// Give up compacting the shared log, without an answer.
     StopCompacting,
     /// Start a timer, in place of one of the same kind; answered by [`Event::Fired`].

@@ -15,7 +15,7 @@ use crate::report::SyncReport;
 
 impl Engine {
     pub(super) fn begin(&mut self, now: Timestamp) {
-        if self.stopping || self.obstacles.refusal(now).is_some() {
+        if self.stopping || self.obstacles.forbid(now) {
             return;
         }
         (self.due, self.news, self.logged_in) = (false, false, false);

@@ -15,9 +15,9 @@
 //!
 //! It keeps to this, whatever happens in whatever order:
 //! - **It does not fall asleep.** Where something is to be sent and nothing forbids it, an exchange is under way or a timer runs.
-//! - One exchange at a time, and none while there is no connection, while it is paused, before a login that is needed, or
-//!   before the shared log takes requests again.
-//! - Everybody who waits is answered.
+//! - One exchange at a time, and none while the program sleeps, while there is no connection, while it is paused, before a login that is
+//!   needed, or before the shared log takes requests again.
+//! - Everybody who waits is answered, when the program is awake.
 //! - It does not say "in step" while something is to be sent or missing, or after a failure.
 
 mod action;
@@ -191,6 +191,8 @@ impl Engine {
             Event::Changed => self.changed = true,
             Event::News => self.news |= self.config.triggers.remote_news,
             Event::Online(online) => self.online(online),
+            Event::Awake(true) => self.wake(),
+            Event::Awake(false) => self.fall_asleep(),
             Event::SyncNow(caller) => {
                 self.callers.push(caller);
                 self.due = true;
@@ -257,6 +259,32 @@ impl Engine {
         }
     }
 
+    /// Also where it did not sleep: it was out of sight, or its timers stood still.
+    fn wake(&mut self) {
+        self.obstacles.asleep = false;
+        self.due |= self.config.triggers.online;
+        self.pace.quicken();
+    }
+
+    /// What is under way might go on in an hour, or never. It is given up as by a crash: what was sent is passed over when it is sent
+    /// again, and what was not committed is received again.
+    fn fall_asleep(&mut self) {
+        self.obstacles.asleep = true;
+        match std::mem::replace(&mut self.activity, Activity::Idle) {
+            Activity::Stopped => return self.activity = Activity::Stopped,
+            Activity::Idle => return,
+            Activity::Exchanging(_, callers) => {
+                self.callers.splice(0..0, callers);
+                self.status.progress = None;
+                (self.due, self.reached) = (true, false);
+            }
+            // Whatever it would have seen is looked for again.
+            Activity::Looking(_) => self.changed = true,
+            Activity::Acknowledging => self.untold = true,
+        }
+        self.effects.push(Effect::BreakOff);
+    }
+
     fn look(&mut self, after: After) {
         self.unseen |= std::mem::take(&mut self.changed);
         self.pause_told = false;
@@ -298,7 +326,7 @@ impl Engine {
     /// After an exchange that had nothing to do: then this device is at the end of the shared log, and nobody is kept waiting.
     fn compact_when_due(&mut self, now: Timestamp) {
         let calm = self.idle && self.status.unsent == 0 && self.status.failures == 0;
-        let free = !self.stopping && !self.standing_by && self.obstacles.refusal(now).is_none();
+        let free = !self.stopping && !self.standing_by && !self.obstacles.forbid(now);
         if !calm || !free || !self.tidying.is_due(now) {
             return;
         }

@@ -10,6 +10,7 @@ use crate::error::SyncError;
 /// What forbids requests.
 #[derive(Debug, Default)]
 pub(crate) struct Obstacles {
+    pub(crate) asleep: bool,
     pub(crate) offline: bool,
     pub(crate) paused: bool,
     pub(crate) login: Option<Arc<SyncError>>,
@@ -18,7 +19,13 @@ pub(crate) struct Obstacles {
 }
 
 impl Obstacles {
-    /// Why no request may be made, if so.
+    /// Whether no request may be made.
+    pub(crate) fn forbid(&self, now: Timestamp) -> bool {
+        self.asleep || self.refusal(now).is_some()
+    }
+
+    /// What is answered to whoever asks for an exchange, if none may be made. While this program sleeps nobody asks; whoever did waits
+    /// until it is awake.
     pub(crate) fn refusal(&self, now: Timestamp) -> Option<Arc<SyncError>> {
         if self.offline {
             return Some(Arc::new(SyncError::Offline));

@@ -10,12 +10,16 @@ impl Engine {
     pub(super) fn settle(&mut self, now: Timestamp) {
         let (refusal, pausing) = (self.obstacles.refusal(now), std::mem::take(&mut self.pausing));
         if self.stopping {
-            if refusal.is_none() && self.acknowledge() {
+            if !self.obstacles.forbid(now) && self.acknowledge() {
                 return;
             }
             self.activity = Activity::Stopped;
             self.effects.push(Effect::Stopped);
             return;
+        }
+        if self.obstacles.asleep {
+            self.disarm(Timer::Round);
+            return self.disarm(Timer::Gather);
         }
         if let Some(refusal) = refusal {
             if !self.callers.is_empty() {

@@ -81,7 +81,8 @@ pub enum Phase {
         /// When it is tried again, by the wall clock.
         until: Timestamp,
     },
-    /// Another program syncs this database ([`Exclusive`](crate::Exclusive)); this one takes over when that one is gone.
+    /// Another program syncs this database ([`Exclusive`](crate::Exclusive)); this one takes over when that one is gone. Or this one sleeps
+    /// ([`ContinuousSyncBuilder::awake`](crate::ContinuousSyncBuilder::awake)), so that another may sync it.
     StandingBy,
     /// It was stopped.
     Stopped,

@@ -9,7 +9,7 @@ use super::{Activity, Engine, later};
 impl Engine {
     pub(super) fn tell_status(&mut self, now: Timestamp) {
         self.tell_next_attempt(now);
-        let refused = self.obstacles.refusal(now).is_some();
+        let refused = self.obstacles.forbid(now);
         self.status.in_step = self.reached
             && !refused
             && !self.stopping
@@ -25,6 +25,7 @@ impl Engine {
             (Activity::Exchanging(..) | Activity::Looking(_) | Activity::Acknowledging, _) => {
                 self.status.phase
             }
+            _ if self.obstacles.asleep => Phase::StandingBy,
             _ if self.obstacles.offline => Phase::Offline,
             _ if self.obstacles.paused => Phase::Paused,
             _ if self.obstacles.login.is_some() => Phase::NeedsLogin,

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod awake;
 mod failures;
 #[cfg(feature = "object-store")]
 mod missing;
