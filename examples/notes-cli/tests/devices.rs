@@ -12,7 +12,7 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
-use notes::Notes;
+use notes::{Note, Notes};
 use serde_json::Value as Json;
 use storex_core::TokioRuntime;
 use storex_sqlite::SqliteBackend;
@@ -37,10 +37,10 @@ impl Site {
         Self { folder, server, laptop, phone }
     }
 
-    /// One whose second machine has joined by the passphrase.
+    /// One whose second machine is in the account, too.
     fn joined() -> Self {
         let site = Self::start();
-        assert_eq!(site.phone.run(["unlock"]).code, Some(0));
+        pair(&site.laptop, &site.phone);
         site
     }
 }
@@ -50,6 +50,13 @@ fn shown(laptop: &Machine) -> (Running, String) {
     let inviting = laptop.start(["add-device"]);
     let code = inviting.next()["code"].as_str().unwrap().to_owned();
     (inviting, code)
+}
+
+/// Another machine joins.
+fn pair(laptop: &Machine, other: &Machine) {
+    let (inviting, code) = shown(laptop);
+    other.run(["pair", &code]).json();
+    assert!(inviting.end().success());
 }
 
 fn holds(path: &Path, word: &str) -> bool {
@@ -170,11 +177,9 @@ fn whoever_is_killed_while_it_receives_has_everything_after_the_next_exchange() 
     };
     runtime.block_on(async {
         let notes = open(&laptop.database).await;
-        let writes =
-            (0..600).map(|number| notes.create(format!("Note {number}"), "x".repeat(4096)));
-        for write in writes {
-            write.await.unwrap();
-        }
+        let note = notes.create("Note", "x".repeat(4096)).await.unwrap();
+        let more = vec![Note { id: String::new(), ..note }; 599];
+        notes.storage().collection::<Note>().unwrap().create_many(&more).await.unwrap();
         notes.storage().close().await.unwrap();
     });
     laptop.sync();
@@ -231,7 +236,7 @@ fn what_lost_where_two_wrote_at_once_is_listed_and_put_back_everywhere() {
 fn a_device_that_was_shut_out_gets_nothing_and_the_others_are_asked_for_the_new_passphrase() {
     let Site { folder, server, mut laptop, phone } = Site::joined();
     let mut tablet = Machine::new(folder.path(), "tablet", server.address);
-    assert_eq!(tablet.run(["unlock"]).code, Some(0));
+    pair(&laptop, &tablet);
     for machine in [&laptop, &phone, &tablet] {
         machine.sync();
     }
