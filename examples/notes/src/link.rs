@@ -234,19 +234,24 @@ impl Link {
     pub async fn revoke(&self, device: [u8; 16], passphrase: Passphrase) -> Result<()> {
         self.client.revoke(device).await?;
         self.log.rotate(&Access::by(passphrase)).await?;
-        self.settle_keys().await
+        self.settle_keys().await?;
+        Ok(())
     }
 
-    /// Keeps the keys that were found in the log, and learns those that another program or tab has kept. [`start`](Self::start) sees to it
-    /// after each exchange.
+    /// Keeps the keys that were found in the log, and learns those that another program or tab has kept; true when there was something to
+    /// learn, so that an exchange may go better now. [`start`](Self::start) sees to it after each exchange; an application does while
+    /// exchanges fail for want of keys ([`SyncError::UnknownKey`]).
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn settle_keys(&self) -> Result<()> {
+    pub async fn settle_keys(&self) -> Result<bool> {
+        let before = self.log.key_ring().to_bytes();
         if let Some((_, kept)) = self.notes.kept().await? {
             self.log.learn(kept);
         }
-        self.notes.keep(&self.account, &self.log.key_ring()).await
+        let keys = self.log.key_ring();
+        self.notes.keep(&self.account, &keys).await?;
+        Ok(*keys.to_bytes() != *before)
     }
 
     /// Keeps the account and the keys, with those that were here before.
