@@ -49,11 +49,12 @@ pub(crate) fn site(workspace: &Workspace) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The script that tells the service worker what to keep. What it keeps for others is neither that nor itself, nor types for editors.
+/// The script that tells the service worker what to keep: all but itself, which the browser keeps, and types, which are for editors.
 fn build_script(files: &BTreeMap<String, Vec<u8>>) -> String {
     let mut hasher = DefaultHasher::new();
     files.hash(&mut hasher);
     let kept = files.keys().filter(|name| !name.ends_with(".ts") && *name != "sw.js");
+    let kept = kept.map(String::as_str).chain([BUILD]);
     let kept: Vec<String> = kept.map(|name| format!("'{name}'")).collect();
     format!(
         "self.BUILD = {{ version: '{:016x}', files: [{}] }};\n",
@@ -96,7 +97,7 @@ mod tests {
             let files = [("sw.js", "x"), ("style.css", style), ("types.d.ts", "y")];
             build_script(&files.map(|(name, it)| (name.to_owned(), it.into())).into())
         };
-        assert!(site("a").ends_with("files: ['style.css'] };\n"), "{}", site("a"));
+        assert!(site("a").ends_with("files: ['style.css', 'build.js'] };\n"), "{}", site("a"));
         assert_eq!(site("a"), site("a"));
         assert_ne!(site("a"), site("b"));
     }

@@ -9,7 +9,7 @@ if ('serviceWorker' in navigator) {
 
 try {
   await init();
-  await start();
+  await start(self.BUILD.version);
 } catch (why) {
   document.getElementById('app').textContent = `Notes cannot start: ${why?.message ?? why}`;
   throw why;

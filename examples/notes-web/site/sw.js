@@ -1,6 +1,6 @@
 // The service worker: all files of one build, so that the application starts without network.
 //
-// `build.js` is made with the build: the names of its files, and a version that is another one as soon as any of them is. A browser looks
+// `build.js` is made with the build: the names of all files, and a version that is another one as soon as any of them is. A browser looks
 // whether this file or that one has changed. A new build is fetched whole, beside the one in use, and takes over when the last tab of that
 // one is closed: no tab ever has files of two builds.
 

@@ -50,6 +50,7 @@ pub(crate) struct Toast {
 #[derive(Clone, Copy)]
 pub(crate) struct App {
     notes: Signal<Notes>,
+    version: Signal<String>,
     /// The account; without one it is the first run.
     pub(crate) running: Signal<Option<Running>>,
     /// The notes that have the words of the search.
@@ -74,9 +75,10 @@ pub(crate) struct App {
 
 impl App {
     /// To be called where the page is rendered.
-    pub(crate) fn new(notes: Notes, running: Option<Running>) -> Self {
+    pub(crate) fn new(notes: Notes, version: String, running: Option<Running>) -> Self {
         let app = Self {
             notes: create_signal(notes),
+            version: create_signal(version),
             running: create_signal(None),
             found: create_signal(Vec::new()),
             is_read: create_signal(false),
@@ -104,6 +106,11 @@ impl App {
 
     pub(crate) fn notes(self) -> Notes {
         self.notes.get_clone_untracked()
+    }
+
+    /// That of the build.
+    pub(crate) fn version(self) -> String {
+        self.version.get_clone_untracked()
     }
 
     /// The page is that of this account from now on.

@@ -99,8 +99,8 @@ fn begin(app: App, link: impl AsyncFnOnce(App) -> notes::Result<Link> + 'static)
         // Keys that are made of a passphrase hold up the page: what it shows is shown first.
         WebRuntime.sleep(words::MOMENT).await;
         match link(app).await {
-            Ok(link) => enter(app, engine::run(&app.notes(), link).await),
-            Err(error) => match engine::resume(&app.notes()).await {
+            Ok(link) => enter(app, engine::run(link, &app.version()).await),
+            Err(error) => match engine::resume(&app.notes(), &app.version()).await {
                 Ok(Some(running)) => enter(app, Ok(running)),
                 _ => app.joining.set(Joining::Failed(words::error(&error))),
             },
@@ -125,8 +125,14 @@ pub(crate) fn invite(app: App) {
     on_cleanup(move || drop(open));
     app.joining.set(Joining::Busy);
     spawn_local(async move {
+        let link = running.link;
+        let invite = async {
+            // The worker has the newest ones.
+            link.settle_keys().await?;
+            link.invite(move |event| tell(app, event)).await
+        };
         let invited = tokio::select! {
-            invited = running.link.invite(move |event| tell(app, event)) => invited,
+            invited = invite => invited,
             _ = closed => return app.joining.set(Joining::Idle),
         };
         app.joining.set(match invited {

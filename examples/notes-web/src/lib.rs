@@ -8,7 +8,7 @@
 //!   joining.rs   the first run, and inviting another device
 //!   quarrels.rs  conflicts, and what becomes of them
 //!     │
-//!   engine.rs    the sync
+//!   engine.rs    the database, and the sync in a worker that all tabs share
 //!   notes        the crate that the notes in a terminal are made of, too
 //! ```
 //!
@@ -29,16 +29,24 @@ mod words;
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Opens the notes and shows them, in place of what is in the element `app`.
+/// Opens the notes and shows them, in place of what is in the element `app`. `version`: of the build.
 ///
 /// # Errors
 /// When the database cannot be opened, or the page has no such element.
 #[wasm_bindgen]
-pub async fn start() -> Result<(), JsError> {
+pub async fn start(version: String) -> Result<(), JsError> {
+    page::print_panics();
     let notes = engine::open_notes().await?;
-    let running = engine::resume(&notes).await?;
+    let running = engine::resume(&notes, &version).await?;
     let element = page::element("app").ok_or_else(|| JsError::new("there is no element `app`"))?;
     element.set_inner_html("");
-    sycamore::render_to(move || views::whole(app::App::new(notes, running)), &element);
+    sycamore::render_to(move || views::whole(app::App::new(notes, version, running)), &element);
     Ok(())
+}
+
+/// In the script of the worker: keeps the notes in step, for all tabs.
+#[wasm_bindgen]
+pub fn serve() {
+    page::print_panics();
+    engine::serve();
 }

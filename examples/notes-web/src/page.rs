@@ -108,3 +108,8 @@ pub(crate) fn focus_on(element: &HtmlElement) {
 pub(crate) fn focused() -> Option<Element> {
     document()?.active_element()
 }
+
+/// Without this the console says of a panic that something unreachable was reached.
+pub(crate) fn print_panics() {
+    std::panic::set_hook(Box::new(|info| web_sys::console::error_1(&info.to_string().into())));
+}
