@@ -61,6 +61,8 @@ mod guide {
     mod simulator {}
     #[doc = include_str!("../../docs/guide/syncing.md")]
     mod syncing {}
+    #[doc = include_str!("../../docs/guide/tabs.md")]
+    mod tabs {}
     #[doc = include_str!("../../docs/guide/transactions.md")]
     mod transactions {}
 }

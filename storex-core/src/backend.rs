@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use crate::aggregate::{Aggregation, Aggregator};
 use crate::batch::Batch;
+use crate::change_set::ChangeSink;
 use crate::error::{Error, Result};
 use crate::maybe::{MaybeSend, MaybeSync};
 use crate::operation::CustomOperation;
@@ -122,6 +123,15 @@ pub trait Backend: fmt::Debug + MaybeSend + MaybeSync + 'static {
         Ok(None)
     }
 
+    /// Tells here, from now on, what others commit to the same database: soon after each commit, and only then. What it
+    /// commits itself, the storage tells. It is called when the backend was opened, and holds for each time that it is
+    /// opened again.
+    ///
+    /// By default nothing is told: a backend that does not hear of others can be asked, by [`Backend::data_version`].
+    fn tell_changes(&self, to: ChangeSink) {
+        let _ = to;
+    }
+
     /// What is here now, to be read while others write.
     ///
     /// # Errors
@@ -188,6 +198,10 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     async fn data_version(&self) -> Result<Option<u64>> {
         (**self).data_version().await
+    }
+
+    fn tell_changes(&self, to: ChangeSink) {
+        (**self).tell_changes(to);
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>> {

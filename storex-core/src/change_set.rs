@@ -1,6 +1,6 @@
 //! [`ChangeSet`]: what was changed, told after the commit and only then.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::{broadcast, watch as news};
 
@@ -107,12 +107,16 @@ impl Feed {
         if self.has_listeners()
             && let Some(set) = ChangeSet::of(registry, origin, outcome)
         {
-            self.waiters.changed(&set);
-            self.send(ChangeEvent::Changed(set));
+            self.tell(set);
         }
     }
 
-    /// Another process has written.
+    fn tell(&self, set: ChangeSet) {
+        self.waiters.changed(&set);
+        self.send(ChangeEvent::Changed(set));
+    }
+
+    /// Somebody else has written.
     pub(crate) fn elsewhere(&self) {
         self.waiters.elsewhere();
         self.send(ChangeEvent::Elsewhere);
@@ -154,6 +158,38 @@ impl Feed {
     }
 }
 
+/// Where a backend tells what others have committed to its database; see [`Backend::tell_changes`](crate::Backend::tell_changes).
+/// It does not hold the storage, and may outlive it.
+#[derive(Debug, Clone)]
+pub struct ChangeSink(Weak<Feed>);
+
+impl ChangeSink {
+    pub(crate) fn new(feed: &Arc<Feed>) -> Self {
+        Self(Arc::downgrade(feed))
+    }
+
+    /// Whether somebody listens: what nobody hears need not be unpacked. Who begins to listen later reads afterwards, and
+    /// needs nothing that was told before.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
+        self.0.upgrade().is_some_and(|feed| feed.has_listeners())
+    }
+
+    /// Somebody else has committed this: the keys as the objects have them in the database.
+    pub fn changed(&self, set: ChangeSet) {
+        if let Some(feed) = self.0.upgrade() {
+            feed.tell(set);
+        }
+    }
+
+    /// Somebody else has committed something, or perhaps has, and nobody knows what.
+    pub fn elsewhere(&self) {
+        if let Some(feed) = self.0.upgrade() {
+            feed.elsewhere();
+        }
+    }
+}
+
 /// Receives what happens to a storage; see [`Storage::changes`](crate::Storage::changes).
 #[derive(Debug)]
 pub struct Changes {
@@ -165,9 +201,10 @@ pub struct Changes {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ChangeEvent {
-    /// A batch was committed.
+    /// A batch was committed: by this storage, or by another tab or worker where the backend hears of them.
     Changed(ChangeSet),
-    /// Another process has written to the database, and nobody knows what: read again what matters.
+    /// Another process, tab or worker has written to the database, or perhaps has, and nobody knows what: read again what
+    /// matters.
     Elsewhere,
     /// The receiver was too slow and has missed so many events: read again what matters.
     Missed(u64),
@@ -181,7 +218,7 @@ impl Changes {
     /// The next event; `None` when the storage is closed or gone. Cancel-safe.
     ///
     /// While somebody waits here, the storage looks ten times a second whether another process has written, where the
-    /// backend can tell that ([`Backend::data_version`](crate::Backend::data_version)).
+    /// backend can only be asked for that ([`Backend::data_version`](crate::Backend::data_version)).
     pub async fn next(&mut self) -> Option<ChangeEvent> {
         watch::start(&self.storage);
         match self.receiver.recv().await {

@@ -105,7 +105,9 @@ pub use apply::{apply_changes, increment};
 pub use auto_pk::{AutoPk, CustomKeys, KeyGenerator};
 pub use backend::{Backend, Capabilities};
 pub use batch::{Batch, Continuation, Create, Link, OnConflict, Origin, Step};
-pub use change_set::{ChangeEvent, ChangeKind, ChangeSet, Changes as ChangeStream, ObjectChange};
+pub use change_set::{
+    ChangeEvent, ChangeKind, ChangeSet, ChangeSink, Changes as ChangeStream, ObjectChange,
+};
 pub use changes::{Change, Changes};
 pub use dynamic::DynamicCollection;
 pub use error::{Error, ErrorKind, Result, Source};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use crate::aggregate::Aggregation;
 use crate::backend::Backend;
 use crate::batch::{Batch, Origin};
-use crate::change_set::{Changes, Feed};
+use crate::change_set::{ChangeSink, Changes, Feed};
 use crate::dynamic::DynamicCollection;
 use crate::error::Result;
 use crate::key_news::KeyNews;
@@ -151,6 +151,8 @@ impl StorageBuilder {
                 return Err(error);
             }
         };
+        let feed = Arc::new(Feed::new());
+        self.backend.tell_changes(ChangeSink::new(&feed));
         Ok(Storage {
             inner: Arc::new(Inner {
                 backend: self.backend,
@@ -159,7 +161,7 @@ impl StorageBuilder {
                 middleware: self.middleware,
                 operations,
                 extensions: Extensions::of(&modules),
-                feed: Arc::new(Feed::new()),
+                feed,
                 watch,
                 lifecycle: Lifecycle::default(),
             }),

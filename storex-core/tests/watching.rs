@@ -1,15 +1,15 @@
-//! Writes by other processes: they are noticed while somebody listens, and nobody looks otherwise.
+//! Writes by others: they are noticed while somebody listens, and nobody looks otherwise; or the backend tells of them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // these are tests
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
 use storex_core::{
-    Backend, Batch, BatchOutcome, Capabilities, ChangeEvent, Definition, FieldType, Query, Record,
-    Registry, Result, Storage,
+    Backend, Batch, BatchOutcome, Capabilities, ChangeEvent, ChangeKind, ChangeSet, ChangeSink,
+    Definition, FieldType, Key, ObjectChange, Origin, Query, Record, Registry, Result, Storage,
 };
 use storex_memory::{MemoryBackend, TestRuntime};
 
@@ -19,6 +19,7 @@ struct Shared {
     inner: MemoryBackend,
     version: AtomicU64,
     looks: AtomicU64,
+    sink: Mutex<Option<ChangeSink>>,
 }
 
 #[async_trait]
@@ -56,6 +57,10 @@ impl Backend for Shared {
         Ok(Some(self.version.load(Ordering::SeqCst)))
     }
 
+    fn tell_changes(&self, to: ChangeSink) {
+        *self.sink.lock().unwrap() = Some(to);
+    }
+
     async fn close(&self) -> Result<()> {
         self.inner.close().await
     }
@@ -70,6 +75,22 @@ impl Shared {
         );
         self.inner.execute(Batch::new().create("note", vec![record.unwrap()])).await.unwrap();
         self.version.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Somebody else creates an object, and the backend hears of it at once.
+    async fn write_and_tell(&self, registry: &Registry, id: &str) -> ChangeSet {
+        let version = self.version.load(Ordering::SeqCst);
+        self.write(registry, id).await;
+        self.version.store(version, Ordering::SeqCst);
+        let (collection, keys) = ("note".into(), vec![Key::from(id)]);
+        let changes = vec![ObjectChange { collection, kind: ChangeKind::Created, keys }];
+        let set = ChangeSet { origin: Origin::Sync, changes };
+        self.sink().changed(set.clone());
+        set
+    }
+
+    fn sink(&self) -> ChangeSink {
+        self.sink.lock().unwrap().clone().unwrap()
     }
 
     fn looks(&self) -> u64 {
@@ -214,4 +235,42 @@ async fn who_waits_for_keys_notices_other_processes_too() {
     let looks = shared.looks();
     pause(5000).await;
     assert_eq!(shared.looks(), looks, "nobody looks while nobody waits");
+}
+
+/// A shared backend passes it on.
+#[tokio::test(start_paused = true)]
+async fn c47_what_a_backend_hears_of_others_is_told_as_it_was() {
+    let (storage, shared) = open().await;
+    assert!(!shared.sink().is_heard());
+    let (mut first, mut second) = (storage.changes(), storage.changes());
+    let mut live = storage.live(Query::new("note"));
+    let mut news = [storage.key_news("note", "a").unwrap(), storage.key_news("note", "b").unwrap()];
+    assert_eq!(live.next().await.unwrap().unwrap().len(), 0);
+    assert!(shared.sink().is_heard());
+    let set = shared.write_and_tell(storage.registry(), "a").await;
+    for changes in [&mut first, &mut second] {
+        assert_eq!(within(0, changes.next()).await, Some(Some(ChangeEvent::Changed(set.clone()))));
+    }
+    assert_eq!(within(0, live.next()).await.unwrap().unwrap().unwrap().len(), 1);
+    assert_eq!(within(0, news[0].next()).await, Some(Some(())));
+    assert_eq!(within(1000, news[1].next()).await, None, "it waits for another key");
+    shared.sink().elsewhere();
+    assert_eq!(within(0, first.next()).await, Some(Some(ChangeEvent::Elsewhere)));
+    assert_eq!(within(0, news[1].next()).await, Some(Some(())));
+    // Nobody listens any more, and then nobody is there.
+    drop((first, second, live, news));
+    assert!(!shared.sink().is_heard());
+    drop(storage);
+    shared.sink().changed(set);
+    shared.sink().elsewhere();
+}
+
+#[tokio::test(start_paused = true)]
+async fn c47_a_closed_storage_is_told_nothing() {
+    let (storage, shared) = open().await;
+    let mut changes = storage.changes();
+    storage.close().await.unwrap();
+    shared.sink().elsewhere();
+    assert!(!shared.sink().is_heard());
+    assert_eq!(changes.next().await, None);
 }

@@ -271,6 +271,12 @@ pub enum SyncError {
         /// What happened to it.
         reason: String,
     },
+    /// Sync of a tab (`TabSync`) could be started in no place that there is for it.
+    #[error("sync could not be started anywhere: {reason}")]
+    NotStarted {
+        /// What went wrong, for each place.
+        reason: String,
+    },
     /// What went wrong in the place where sync runs ([`RemoteSync`](crate::RemoteSync)), where it cannot be rebuilt here with all that it
     /// held. Its class, its message and the messages of its causes are as they were; see [`SyncError::storage_error`].
     #[error("{message}")]
@@ -424,6 +430,7 @@ impl SyncError {
             Self::Timeout { .. } => ErrorKind::Io,
             Self::RateLimited { .. } | Self::Offline | Self::Paused => ErrorKind::Busy,
             Self::Unauthorized { .. }
+            | Self::NotStarted { .. }
             | Self::PairingRefused { .. }
             | Self::PairingCodeSpent { .. } => ErrorKind::Other,
             Self::Stopped | Self::Cancelled | Self::Disconnected { .. } => ErrorKind::Closed,

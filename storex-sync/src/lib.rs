@@ -156,6 +156,8 @@ mod stamp;
 mod state;
 mod strategy;
 mod sync;
+#[cfg(any(all(test, not(target_family = "wasm")), all(target_family = "wasm", feature = "web")))]
+mod tabs;
 mod tombstones;
 mod touched;
 mod transaction;
@@ -234,5 +236,7 @@ pub use shared_log::{
 pub use stamp::{Device, Hlc, Stamp};
 pub use strategy::{Joins, Strategy};
 pub use sync::{Sync, Turn};
+#[cfg(all(feature = "web", target_family = "wasm"))]
+pub use tabs::{SyncPlace, TabSync, TabSyncBuilder, serve_tabs};
 pub use transaction::{Entry, EntryKind, EntryValue, Header, Shape, Transaction};
 pub use writes::{WriteId, WriteState};

@@ -211,6 +211,12 @@ impl Sync {
         self
     }
 
+    /// What lets one program at a time sync, if there is such.
+    #[cfg(all(target_family = "wasm", feature = "web"))]
+    pub(crate) fn lock(&self) -> Option<&Exclusive> {
+        self.exclusive.as_ref()
+    }
+
     /// Waits until the exchange that is going on here is over, and takes no account of other programs. What is done then
     /// must be harmless beside theirs.
     pub(crate) async fn turn_beside_others(&self) -> Turn {

@@ -7,16 +7,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use storex_core::{
-    Aggregation, Backend, Batch, BatchOutcome, BatchRun, Capabilities, Error, ErrorKind, Plan,
-    Query, Record, Registry, Result, Step, StoredSchema,
+    Aggregation, Backend, Batch, BatchOutcome, BatchRun, Capabilities, ChangeSet, ChangeSink,
+    Error, ErrorKind, Plan, Query, Record, Registry, Result, Step, StoredSchema,
 };
 
 use crate::aggregate;
 use crate::config::{Config, Durability, IndexedDbBuilder};
 use crate::connect::{self, Opened, connect};
+use crate::counter::Counter;
 use crate::error::{self, BACKEND};
 use crate::identity::{self, DatabaseId, OWN};
 use crate::layout::{self, Store, Stores};
+use crate::news::{Audience, News};
 use crate::raw::{
     self, Closed, Connection, DatabaseInfo, DeleteError, DomError, Mode, Transaction,
 };
@@ -37,6 +39,7 @@ use crate::write::{Writing, unknown_step};
 /// ```
 pub struct IndexedDbBackend {
     config: Config,
+    audience: Audience,
     running: RefCell<Option<Rc<Running>>>,
 }
 
@@ -55,7 +58,7 @@ impl fmt::Debug for IndexedDbBackend {
 }
 
 /// What there is between `open` and `close`.
-struct Running {
+pub(crate) struct Running {
     config: Config,
     target: Target,
     identity: DatabaseId,
@@ -63,6 +66,9 @@ struct Running {
     /// Whether the storage was closed: no other connection is opened then.
     closed: Cell<bool>,
     connection: RefCell<Rc<Connection>>,
+    /// `None`: there is no way to other tabs, or it is closed.
+    pub(crate) news: RefCell<Option<News>>,
+    pub(crate) counter: Counter,
 }
 
 impl IndexedDbBackend {
@@ -89,7 +95,7 @@ impl IndexedDbBackend {
                 "no name",
             ));
         }
-        Ok(Self { config, running: RefCell::new(None) })
+        Ok(Self { config, audience: Audience::default(), running: RefCell::new(None) })
     }
 
     /// The database's name.
@@ -159,6 +165,8 @@ impl Backend for IndexedDbBackend {
         let target = self.target(registry);
         let Opened { connection, identity, made } =
             connect(&self.config, &target, self.config.expected).await?;
+        let Config { name, runtime, .. } = &self.config;
+        let news = News::open(name, &target.stores, &self.audience, runtime);
         let running = Running {
             config: self.config.clone(),
             target,
@@ -166,7 +174,13 @@ impl Backend for IndexedDbBackend {
             made,
             closed: Cell::new(false),
             connection: RefCell::new(Rc::new(connection)),
+            counter: Counter::default(),
+            news: RefCell::new(news),
         };
+        if running.news.borrow().is_none() {
+            // Others notice by it that somebody is here who needs it.
+            running.begin_to_count().await?;
+        }
         *self.running.borrow_mut() = Some(Rc::new(running));
         Ok(())
     }
@@ -220,13 +234,16 @@ impl Backend for IndexedDbBackend {
 
     async fn execute(&self, batch: Batch) -> Result<BatchOutcome> {
         let running = self.running()?;
-        let mode = mode(&batch);
+        let (mode, origin) = (mode(&batch), batch.origin);
         let mut run = BatchRun::new(Arc::clone(&running.target.registry), batch);
         let stores = running.stores_of(&run);
         if stores.is_empty() {
             return without_transaction(run);
         }
-        let names: Vec<&str> = stores.iter().map(|store| &*store.name).collect();
+        let mut names: Vec<&str> = stores.iter().map(|store| &*store.name).collect();
+        let is_news = stores.iter().any(|store| !store.collection.is_reserved());
+        let counts = running.counter.counts() && is_news && mode == Mode::ReadWrite;
+        names.extend(counts.then_some(OWN));
         let transaction = running.begin(&names, mode, "execute a batch").await?;
         tracing::trace!(target: "storex::step", step = "indexeddb.begun");
         let ran = Writing::new(&transaction, running.stores()).run(&mut run).await;
@@ -236,12 +253,11 @@ impl Backend for IndexedDbBackend {
             return Err(error);
         }
         tracing::trace!(target: "storex::step", step = "indexeddb.before_commit");
-        transaction
-            .commit()
-            .await
-            .map_err(|source| error::failed("commit a batch", None, source))?;
-        tracing::trace!(target: "storex::step", step = "indexeddb.after_commit");
-        Ok(run.finish())
+        let outcome = run.finish();
+        let set = ChangeSet::of(&running.target.registry, origin, &outcome);
+        let committed = running.commit(transaction, set, counts).await;
+        committed.map_err(|source| error::failed("commit a batch", None, source))?;
+        Ok(outcome)
     }
 
     async fn flush(&self) -> Result<()> {
@@ -254,6 +270,14 @@ impl Backend for IndexedDbBackend {
         transaction.commit().await.map_err(failed)
     }
 
+    async fn data_version(&self) -> Result<Option<u64>> {
+        self.running()?.counted_by_others().await.map(Some)
+    }
+
+    fn tell_changes(&self, to: ChangeSink) {
+        *self.audience.borrow_mut() = Some(to);
+    }
+
     async fn close(&self) -> Result<()> {
         let running = self.running.borrow_mut().take();
         if let Some(running) = running {
@@ -261,6 +285,7 @@ impl Backend for IndexedDbBackend {
             let connection = Rc::clone(&running.connection.borrow());
             running.settle(&connection).await;
             connection.close();
+            running.news.take();
         }
         Ok(())
     }
@@ -277,7 +302,7 @@ impl Running {
     }
 
     /// Begins a transaction of the configured durability.
-    async fn begin(
+    pub(crate) async fn begin(
         &self,
         stores: &[&str],
         mode: Mode,

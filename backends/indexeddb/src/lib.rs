@@ -39,8 +39,10 @@
 mod adopt;
 mod aggregate;
 mod backend;
+mod commit;
 mod config;
 mod connect;
+mod counter;
 mod error;
 mod identity;
 mod json;
@@ -48,6 +50,7 @@ mod layout;
 mod migrate;
 mod multi;
 mod native;
+mod news;
 mod order_code;
 mod path;
 mod persistence;

@@ -122,6 +122,15 @@ impl Notes {
         Ok(self.collection()?.delete_one(id).await?)
     }
 
+    /// Writes a note that was removed again, as it was.
+    ///
+    /// # Errors
+    /// Those of the database; nothing was written then.
+    pub async fn restore(&self, note: &Note) -> Result<()> {
+        self.collection()?.create(note).await?;
+        Ok(())
+    }
+
     fn collection(&self) -> Result<TypedCollection<Note>> {
         Ok(self.storage.collection()?)
     }

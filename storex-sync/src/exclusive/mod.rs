@@ -5,7 +5,7 @@ mod file;
 mod guard;
 mod lease;
 #[cfg(all(target_family = "wasm", feature = "web"))]
-mod web_lock;
+pub(crate) mod web_lock;
 
 pub use guard::Guard;
 pub use lease::LeaseTimes;
@@ -153,6 +153,15 @@ impl Exclusive {
         let name = |lane: &Lane| lane.name().unwrap_or_default().to_owned();
         let (lock, lane) = (name(&self.inner.storage), name(lane));
         if lock == lane { Ok(()) } else { Err(SyncError::LockOfAnotherLane { lock, lane }) }
+    }
+
+    /// Where it is a Web Lock: the browser's locks and its name.
+    #[cfg(all(target_family = "wasm", feature = "web"))]
+    pub(crate) fn web_lock(&self) -> Option<(&web_lock::LockManager, &str)> {
+        match &self.inner.means {
+            Means::WebLock { locks, name } => Some((locks, name)),
+            _ => None,
+        }
     }
 
     async fn noted(storage: Lane, means: Means) -> Result<Self> {

@@ -1,6 +1,6 @@
 //! A Web Lock, which the browser releases when the page or worker that holds it is gone.
 
-use js_sys::{Function, Object, Promise, Reflect};
+use js_sys::{Array, Function, Object, Promise, Reflect};
 use tokio::sync::oneshot;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -13,7 +13,7 @@ use crate::error::{Result, SyncError};
 extern "C" {
     /// `navigator.locks`, which web-sys has only among what is not stable yet.
     #[derive(Debug, Clone)]
-    pub(super) type LockManager;
+    pub(crate) type LockManager;
 
     #[wasm_bindgen(method, catch)]
     fn request(
@@ -22,10 +22,13 @@ extern "C" {
         options: &JsValue,
         granted: &JsValue,
     ) -> std::result::Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn query(this: &LockManager) -> std::result::Result<Promise, JsValue>;
 }
 
 /// The locks of this origin; `None` where the browser has none (it is too old, or the address is not secure).
-pub(super) fn manager() -> Option<LockManager> {
+pub(crate) fn manager() -> Option<LockManager> {
     let get = |of: &JsValue, name: &str| Reflect::get(of, &name.into()).ok();
     let locks = get(&get(&js_sys::global(), "navigator")?, "locks")?;
     locks.is_object().then(|| locks.unchecked_into())
@@ -33,7 +36,7 @@ pub(super) fn manager() -> Option<LockManager> {
 
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
-pub(super) struct WebLock {
+pub(crate) struct WebLock {
     release: Function,
 }
 
@@ -46,26 +49,74 @@ impl Drop for WebLock {
 
 /// What the browser tells of a lock after it was granted.
 #[derive(Debug, Clone)]
-pub(super) struct Ended(Promise);
+pub(crate) struct Ended(Promise);
 
 impl Ended {
     /// Completes when the lock is not held any more; `true`: another has stolen it.
-    pub(super) async fn was_stolen(self) -> bool {
+    pub(crate) async fn was_stolen(self) -> bool {
         JsFuture::from(self.0).await.is_err()
+    }
+}
+
+/// How a lock is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    IfFree,
+    Waiting,
+    Stealing,
+}
+
+impl How {
+    fn option(self) -> Option<&'static str> {
+        match self {
+            Self::IfFree => Some("ifAvailable"),
+            Self::Waiting => None,
+            Self::Stealing => Some("steal"),
+        }
     }
 }
 
 /// Takes the lock of this name; `None`: somebody else has it.
 ///
 /// Cancel-safe: a lock that is granted to a caller who went away is released at once.
-pub(super) async fn lock(locks: &LockManager, name: &str) -> Result<Option<(WebLock, Ended)>> {
-    let failed = |error: JsValue| SyncError::WebLock {
+pub(crate) async fn lock(locks: &LockManager, name: &str) -> Result<Option<(WebLock, Ended)>> {
+    ask(locks, name, How::IfFree).await
+}
+
+/// Completes when nobody has the lock of this name any more. Cancel-safe.
+pub(crate) async fn until_free(locks: &LockManager, name: &str) -> Result<()> {
+    ask(locks, name, How::Waiting).await.map(drop)
+}
+
+/// Takes the lock of this name away from whoever has it, who learns of it. Nobody has it then.
+pub(crate) async fn take_away(locks: &LockManager, name: &str) -> Result<()> {
+    ask(locks, name, How::Stealing).await.map(drop)
+}
+
+/// Who holds locks now: the names of the locks, and to each the browser's name for the page or worker.
+pub(crate) async fn holders(locks: &LockManager) -> Result<Vec<(String, String)>> {
+    let failed = |error| failed("*", &error);
+    let known = JsFuture::from(locks.query().map_err(failed)?).await.map_err(failed)?;
+    let held: Array = Reflect::get(&known, &"held".into()).map_err(failed)?.unchecked_into();
+    let text = |of: &JsValue, name: &str| Reflect::get(of, &name.into()).ok()?.as_string();
+    Ok(held
+        .iter()
+        .filter_map(|lock| Some((text(&lock, "name")?, text(&lock, "clientId")?)))
+        .collect())
+}
+
+fn failed(name: &str, error: &JsValue) -> SyncError {
+    SyncError::WebLock {
         name: name.to_owned(),
         reason: error.dyn_ref::<js_sys::Error>().map_or_else(
             || format!("{error:?}"),
             |error| format!("{}: {}", String::from(error.name()), String::from(error.message())),
         ),
-    };
+    }
+}
+
+async fn ask(locks: &LockManager, name: &str, how: How) -> Result<Option<(WebLock, Ended)>> {
+    let failed = |error: JsValue| failed(name, &error);
     let (tell, told) = oneshot::channel();
     let granted = Closure::once_into_js(move |lock: JsValue| {
         if lock.is_null() {
@@ -80,7 +131,9 @@ pub(super) async fn lock(locks: &LockManager, name: &str) -> Result<Option<(WebL
         held.into()
     });
     let options = Object::new();
-    Reflect::set(&options, &"ifAvailable".into(), &JsValue::TRUE).map_err(failed)?;
+    if let Some(option) = how.option() {
+        Reflect::set(&options, &option.into(), &JsValue::TRUE).map_err(failed)?;
+    }
     let ended = locks.request(name, &options, &granted).map_err(failed)?;
     let refused = async {
         match JsFuture::from(ended.clone()).await {

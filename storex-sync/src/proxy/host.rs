@@ -127,6 +127,12 @@ impl SyncHost {
         self.shared.sync.stop().await;
     }
 
+    /// Whether it has ended, or ends, since nobody is left for whom it runs: a client that comes now would find it stopped.
+    #[cfg(any(test, all(target_family = "wasm", feature = "web")))]
+    pub(crate) fn is_over(&self) -> bool {
+        self.shared.is_over() || self.shared.sync.status().has_changed().is_err()
+    }
+
     /// Returns when the sync has ended, for whatever reason. Cancel-safe.
     pub async fn ended(&self) {
         let mut status = self.shared.sync.status();

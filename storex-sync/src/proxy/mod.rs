@@ -7,6 +7,7 @@
 //!   RemoteSync ══════ Channel ══════╝
 //! ```
 
+mod audience;
 mod client;
 mod code;
 mod data;
@@ -18,7 +19,11 @@ mod remote;
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(test, all(target_family = "wasm", feature = "web")))]
+pub(crate) use self::audience::Audience;
 pub use self::host::SyncHost;
+#[cfg(any(test, all(target_family = "wasm", feature = "web")))]
+pub(crate) use self::pump::Pace;
 pub use self::remote::RemoteSync;
 
 /// Frames of a client that are under way, not taken in by the host yet. A channel takes at least so many frames that

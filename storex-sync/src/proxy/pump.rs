@@ -5,19 +5,30 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use storex_core::{BoxFuture, Runtime};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use super::WINDOW;
+use super::audience::Audience;
 use super::code::{Bytes, decode, encode};
 use super::message::{Message, Request, ToClient, ToHost};
-use super::remote::PATIENCE;
 use crate::channel::Channel;
 use crate::driver::or_never;
-use crate::engine::status::{Phase, SyncEvent, SyncStatus};
 use crate::error::{Result, SyncError, describe};
 
-/// How often the host is asked for a sign of life while nothing else is.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long a client waits for signs of life.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// How often the host is asked for one while nothing else is asked.
+    pub(crate) heartbeat: Duration,
+    /// How long it may give none before it counts as gone.
+    pub(crate) patience: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { heartbeat: Duration::from_secs(5), patience: Duration::from_secs(20) }
+    }
+}
 
 /// Messages to a frame, at most.
 const MOST_TOGETHER: usize = 64;
@@ -31,19 +42,13 @@ pub(super) enum Command {
     GiveUp { id: u64 },
 }
 
-/// To whom it tells what sync is doing.
-pub(super) struct Told {
-    pub(super) status: watch::Sender<SyncStatus>,
-    pub(super) events: broadcast::Sender<SyncEvent>,
-}
-
 pub(super) struct Pump {
     channel: Box<dyn Channel>,
     runtime: Arc<dyn Runtime>,
     /// `None` when nobody holds the proxy any more.
     commands: Option<mpsc::UnboundedReceiver<Command>>,
-    /// `None` when sync has ended.
-    told: Option<Told>,
+    audience: Audience,
+    pace: Pace,
     /// Why the connection has ended.
     lost: Arc<OnceLock<String>>,
     waiting: HashMap<u64, oneshot::Sender<Vec<u8>>>,
@@ -69,14 +74,16 @@ impl Pump {
         channel: Box<dyn Channel>,
         runtime: Arc<dyn Runtime>,
         commands: mpsc::UnboundedReceiver<Command>,
-        told: Told,
+        audience: Audience,
+        pace: Pace,
         lost: Arc<OnceLock<String>>,
     ) -> Self {
         Self {
             channel,
             runtime,
             commands: Some(commands),
-            told: Some(told),
+            audience,
+            pace,
             lost,
             waiting: HashMap::new(),
             outgoing: VecDeque::new(),
@@ -121,7 +128,7 @@ impl Pump {
                     // Who listens to the status yet learns that it was stopped.
                     self.outgoing.push_back(Request::Stop {}.ask(FAREWELL));
                 }
-                Next::OutOfTime => return Err(out_of_time()),
+                Next::OutOfTime => return Err(out_of_time(self.pace)),
                 Next::Heartbeat => self.asks_for_life = self.untaken == 0,
             }
         }
@@ -130,19 +137,20 @@ impl Pump {
     /// Sends what may be sent: never so much that it would have to wait, see [`WINDOW`]. A channel that makes it wait all the
     /// same gives no sign of life.
     async fn send(&mut self) -> Result<()> {
+        let pace = self.pace;
         while self.untaken < WINDOW && (self.asks_for_life || !self.outgoing.is_empty()) {
             let together = self.outgoing.len().min(MOST_TOGETHER);
             let messages: Vec<Bytes> = self.outgoing.drain(..together).collect();
             self.asks_for_life = false;
-            let deadline = self.deadline.get_or_insert_with(|| self.runtime.sleep(PATIENCE));
+            let deadline = self.deadline.get_or_insert_with(|| self.runtime.sleep(pace.patience));
             tokio::select! {
                 biased;
                 sent = self.channel.send(encode(&messages)) => sent?,
-                () = deadline => return Err(out_of_time()),
+                () = deadline => return Err(out_of_time(pace)),
             }
             self.untaken += 1;
         }
-        self.heartbeat.get_or_insert_with(|| self.runtime.sleep(HEARTBEAT));
+        self.heartbeat.get_or_insert_with(|| self.runtime.sleep(pace.heartbeat));
         Ok(())
     }
 
@@ -186,7 +194,7 @@ impl Pump {
             }
             Some(ToClient::Status { status }) => self.status(&status.0),
             Some(ToClient::Event { event }) => self.event(&event.0),
-            Some(ToClient::Ended) => self.ended(),
+            Some(ToClient::Ended) => self.audience.end(),
             Some(ToClient::Welcome { .. } | ToClient::Refused { .. }) => {
                 let reason = "it greets twice".to_owned();
                 return Err(SyncError::Protocol { during: "asking it", reason });
@@ -194,7 +202,7 @@ impl Pump {
             None => tracing::debug!("the place where sync runs says what is not known here"),
         }
         // Whatever it says is a sign of life.
-        self.deadline = (self.untaken > 0).then(|| self.runtime.sleep(PATIENCE));
+        self.deadline = (self.untaken > 0).then(|| self.runtime.sleep(self.pace.patience));
         Ok(false)
     }
 
@@ -206,35 +214,20 @@ impl Pump {
         Ok(())
     }
 
-    fn status(&mut self, bytes: &[u8]) {
-        let Some(Told { status, .. }) = &self.told else { return };
+    fn status(&self, bytes: &[u8]) {
         match decode(bytes) {
-            Ok(now) => {
-                status.send_if_modified(|known| {
-                    let changed = *known != now;
-                    *known = now;
-                    changed
-                });
-            }
+            Ok(now) => self.audience.status(now),
             Err(error) => {
                 // Of a later version, perhaps.
                 tracing::debug!(error = %describe(&error), "a status cannot be read");
-                status.send_modify(|known| known.in_step = false);
+                self.audience.in_doubt();
             }
         }
     }
 
-    /// Nothing follows that could say that it is not in step any more.
-    fn ended(&mut self) {
-        let Some(Told { status, .. }) = self.told.take() else { return };
-        status.send_if_modified(|known| std::mem::take(&mut known.in_step));
-    }
-
-    fn event(&mut self, bytes: &[u8]) {
-        let Some(Told { events, .. }) = &self.told else { return };
+    fn event(&self, bytes: &[u8]) {
         match decode(bytes) {
-            // Nobody listening is fine.
-            Ok(event) => drop(events.send(event)),
+            Ok(event) => self.audience.event(event),
             // Of a later version, perhaps.
             Err(error) => tracing::debug!(error = %describe(&error), "an event cannot be read"),
         }
@@ -245,19 +238,12 @@ impl Drop for Pump {
     /// Also of one whose task was dropped, with its runtime. Those who wait are let go after it.
     fn drop(&mut self) {
         let _ = self.lost.set("its task is gone".to_owned());
-        if let Some(Told { status, .. }) = self.told.take() {
-            status.send_modify(|status| {
-                status.phase = Phase::Disconnected;
-                status.in_step = false;
-                status.next_attempt = None;
-                status.progress = None;
-            });
-        }
+        self.audience.lost();
     }
 }
 
-fn out_of_time() -> SyncError {
-    SyncError::Timeout { during: "asking for a sign of life", after: PATIENCE }
+fn out_of_time(pace: Pace) -> SyncError {
+    SyncError::Timeout { during: "asking for a sign of life", after: pace.patience }
 }
 
 async fn next_command(commands: &mut Option<mpsc::UnboundedReceiver<Command>>) -> Option<Command> {

@@ -2,19 +2,19 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use storex_core::{Runtime, Value};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::audience::Audience;
 use super::code::{Wire, decode, encode};
 use super::message::{Hello, Message, Request, ToClient, VERSION};
-use super::pump::{Command, Pump, Told};
+use super::pump::{Command, Pace, Pump};
 use crate::apply::Applied;
 use crate::channel::Channel;
 use crate::compact::Compacted;
-use crate::continuous::{EVENTS_KEPT, SyncEvents};
+use crate::continuous::SyncEvents;
 use crate::deadline::in_time;
 use crate::digest::Digest;
 use crate::engine::status::{SyncEvent, SyncStatus};
@@ -26,9 +26,6 @@ use crate::rejected::Rejected;
 use crate::report::SyncReport;
 use crate::stamp::Device;
 use crate::writes::{WriteId, WriteState};
-
-/// How long a host may give no sign of life before it counts as gone.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 const GREETING: &str = "greeting the place where sync runs";
 
@@ -108,16 +105,39 @@ impl RemoteSync {
     /// [`SyncError::Timeout`] when nobody answers, [`SyncError::Protocol`] when the other side speaks another version or
     /// something else, [`SyncError::Closed`], and those of the channel.
     pub async fn connect(channel: impl Channel, runtime: Arc<dyn Runtime>) -> Result<Self> {
+        Self::connect_for(&Audience::default(), channel, runtime, Pace::default()).await
+    }
+
+    /// As `connect`, for those who are told already; at another pace.
+    pub(crate) async fn connect_for(
+        audience: &Audience,
+        channel: impl Channel,
+        runtime: Arc<dyn Runtime>,
+        pace: Pace,
+    ) -> Result<Self> {
         let mut channel: Box<dyn Channel> = Box::new(channel);
-        let status = in_time(&*runtime, PATIENCE, GREETING, greet(&mut *channel)).await?;
+        let now = in_time(&*runtime, pace.patience, GREETING, greet(&mut *channel)).await?;
+        audience.status(now);
+        let (status, events) = audience.listen().ok_or(SyncError::Stopped)?;
         let (commands, receiver) = mpsc::unbounded_channel();
-        let (publisher, status) = watch::channel(status);
-        let (teller, events) = broadcast::channel(EVENTS_KEPT);
         let lost = Arc::new(OnceLock::new());
-        let told = Told { status: publisher, events: teller };
-        let pump = Pump::new(channel, Arc::clone(&runtime), receiver, told, Arc::clone(&lost));
+        let (audience, known) = (audience.clone(), Arc::clone(&lost));
+        let pump = Pump::new(channel, Arc::clone(&runtime), receiver, audience, pace, known);
         runtime.spawn(Box::pin(pump.run()));
         Ok(Self { commands, status, events, lost, last: AtomicU64::new(0) })
+    }
+
+    /// Completes when the connection is lost, or was closed after a `stop` that nobody waits for. Cancel-safe.
+    #[cfg(any(test, all(target_family = "wasm", feature = "web")))]
+    pub(crate) async fn until_lost(&self) -> String {
+        self.commands.closed().await;
+        self.why_lost()
+    }
+
+    /// Whether the connection is lost.
+    #[cfg(any(test, all(target_family = "wasm", feature = "web")))]
+    pub(crate) fn is_lost(&self) -> bool {
+        self.commands.is_closed()
     }
 
     async fn call<T: Wire>(&self, request: Request) -> Result<T> {
@@ -132,8 +152,11 @@ impl RemoteSync {
     }
 
     fn lost(&self) -> SyncError {
-        let reason = self.lost.get().cloned().unwrap_or_else(|| "its task is gone".to_owned());
-        SyncError::Disconnected { reason }
+        SyncError::Disconnected { reason: self.why_lost() }
+    }
+
+    fn why_lost(&self) -> String {
+        self.lost.get().cloned().unwrap_or_else(|| "its task is gone".to_owned())
     }
 }
 

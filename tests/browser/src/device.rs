@@ -24,6 +24,7 @@ use crate::error::{Result, ToJs};
 use crate::schema::registry;
 use crate::server::AtServer;
 use crate::steps::MarkEnd;
+use crate::tabs::TabUse;
 use crate::writer;
 
 /// A storage on IndexedDB with a sync log. JSON goes in and out as text.
@@ -34,6 +35,7 @@ pub struct Device {
     pub(crate) sync: RefCell<Option<Sync>>,
     pub(crate) continuous: RefCell<Option<Arc<ContinuousSync>>>,
     pub(crate) server: RefCell<Option<AtServer>>,
+    pub(crate) tabs: RefCell<Option<TabUse>>,
 }
 
 #[wasm_bindgen]
@@ -262,8 +264,8 @@ impl Device {
     }
 
     pub(crate) fn over(storage: Storage) -> Self {
-        let (sync, continuous, server) = Default::default();
-        Self { storage, sync, continuous, server }
+        let (sync, continuous, server, tabs) = Default::default();
+        Self { storage, sync, continuous, server, tabs }
     }
 
     pub(crate) fn joined(&self) -> Result<Sync> {

@@ -1,0 +1,105 @@
+//! [`Audience`]: those who are told what a sync does that runs in another place.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{broadcast, watch};
+
+use crate::continuous::EVENTS_KEPT;
+use crate::engine::status::{Phase, SyncEvent, SyncStatus};
+
+/// Those who listen to status and events, over as many connections as there are, one after the other.
+#[derive(Clone)]
+pub(crate) struct Audience(Arc<Mutex<Option<Told>>>);
+
+/// By what they are told; gone when nothing more is told.
+struct Told {
+    status: watch::Sender<SyncStatus>,
+    events: broadcast::Sender<SyncEvent>,
+}
+
+impl Default for Audience {
+    fn default() -> Self {
+        let status = watch::Sender::new(SyncStatus::default());
+        let events = broadcast::Sender::new(EVENTS_KEPT);
+        Self(Arc::new(Mutex::new(Some(Told { status, events }))))
+    }
+}
+
+impl fmt::Debug for Audience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Audience")
+    }
+}
+
+impl Audience {
+    /// What is told from now on; `None` when nothing more is.
+    pub(crate) fn listen(
+        &self,
+    ) -> Option<(watch::Receiver<SyncStatus>, broadcast::Receiver<SyncEvent>)> {
+        let told = self.locked();
+        let Told { status, events } = told.as_ref()?;
+        Some((status.subscribe(), events.subscribe()))
+    }
+
+    pub(crate) fn status(&self, now: SyncStatus) {
+        self.tell(|told| {
+            told.status.send_if_modified(|known| {
+                let changed = *known != now;
+                *known = now;
+                changed
+            });
+        });
+    }
+
+    pub(crate) fn event(&self, event: SyncEvent) {
+        // Nobody listening is fine.
+        self.tell(|told| drop(told.events.send(event)));
+    }
+
+    /// What it is doing is not known.
+    pub(crate) fn in_doubt(&self) {
+        self.tell(|told| told.status.send_modify(|known| known.in_step = false));
+    }
+
+    /// The connection is lost. There may be another one.
+    pub(crate) fn lost(&self) {
+        self.tell(|told| {
+            told.status.send_modify(|status| {
+                status.phase = Phase::Disconnected;
+                status.in_step = false;
+                status.next_attempt = None;
+                status.progress = None;
+            });
+        });
+    }
+
+    /// Nothing follows that could say that it is not in step any more.
+    pub(crate) fn end(&self) {
+        let Some(Told { status, .. }) = self.locked().take() else { return };
+        status.send_if_modified(|known| std::mem::take(&mut known.in_step));
+    }
+
+    /// It is not used any more.
+    #[cfg(any(test, all(target_family = "wasm", feature = "web")))]
+    pub(crate) fn stop(&self) {
+        self.tell(|told| told.status.send_modify(|status| status.phase = Phase::Stopped));
+        self.end();
+    }
+
+    /// Whether nothing more is told.
+    #[cfg(any(test, all(target_family = "wasm", feature = "web")))]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.locked().is_none()
+    }
+
+    fn tell(&self, how: impl FnOnce(&Told)) {
+        if let Some(told) = &*self.locked() {
+            how(told);
+        }
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, Option<Told>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,137 @@
+//! [`Link`]: the way from a tab to a worker that has answered.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use storex_core::Runtime;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::MessageChannel;
+
+use super::port::{self, Port, Said};
+use super::worker::Worker;
+use crate::channel::MessagePortChannel;
+
+/// How long to wait for the first answer before a worker is asked once more; twice as long each time.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// How long an application's sync may take to start.
+const START: Duration = Duration::from_secs(60);
+
+/// How often a worker is asked for a sign of life while sync is being started.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+pub(super) struct Link {
+    port: Port,
+    /// Ended with the link, if it is a dedicated one.
+    _worker: Worker,
+    runtime: Arc<dyn Runtime>,
+}
+
+/// Why there is no link.
+pub(super) enum Lacking {
+    /// The browser says so, or the worker.
+    Failed(String),
+    /// Nobody has answered in that time.
+    Silent(Duration),
+}
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(reason) => f.write_str(reason),
+            Self::Silent(time) => write!(f, "it does not answer within {} s", time.as_secs_f64()),
+        }
+    }
+}
+
+impl Link {
+    /// Comes to a worker whose script may not be loaded yet. Who connects before that is heard by nobody, so it is tried again and again.
+    pub(super) async fn open(
+        worker: Worker,
+        runtime: Arc<dyn Runtime>,
+        within: Duration,
+    ) -> Result<Self, (Worker, Lacking)> {
+        let asked = tokio::select! {
+            biased;
+            port = greeted(&worker, &*runtime) => port.map_err(|error| Lacking::Failed(text(&error))),
+            reason = worker.failed() => Err(Lacking::Failed(reason)),
+            () = runtime.sleep(within) => Err(Lacking::Silent(within)),
+        };
+        match asked {
+            Ok(port) => Ok(Self { port, _worker: worker, runtime }),
+            Err(lacking) => Err((worker, lacking)),
+        }
+    }
+
+    /// Whether it gives a sign of life.
+    pub(super) async fn answers(&mut self, within: Duration) -> bool {
+        if self.port.say(port::HELLO).is_err() {
+            return false;
+        }
+        tokio::select! {
+            biased;
+            () = here(&mut self.port) => true,
+            () = self.runtime.sleep(within) => false,
+        }
+    }
+
+    /// A channel over which the worker serves this tab, until nobody holds a lock any more. The sync may have to be started first.
+    pub(super) async fn attach(
+        &mut self,
+        lock: &str,
+        patience: Duration,
+    ) -> Result<MessagePortChannel, Lacking> {
+        let failed = |error: JsValue| Lacking::Failed(text(&error));
+        let ports = MessageChannel::new().map_err(failed)?;
+        self.port.hand(port::ATTACH, lock, &ports.port2()).map_err(failed)?;
+        let (mut start, mut ask) = (self.runtime.sleep(START), self.runtime.sleep(HEARTBEAT));
+        let mut silent = self.runtime.sleep(patience);
+        loop {
+            tokio::select! {
+                biased;
+                Said { what, with, .. } = self.port.hear() => match what.as_str() {
+                    port::ATTACHED => return Ok(MessagePortChannel::new(ports.port1())),
+                    port::FAILED => return Err(Lacking::Failed(with)),
+                    _ => silent = self.runtime.sleep(patience),
+                },
+                () = &mut ask => {
+                    self.port.say(port::HELLO).map_err(failed)?;
+                    ask = self.runtime.sleep(HEARTBEAT);
+                }
+                () = &mut silent => return Err(Lacking::Silent(patience)),
+                () = &mut start => {
+                    let reason = format!("it has not started within {} s", START.as_secs());
+                    return Err(Lacking::Failed(reason));
+                }
+            }
+        }
+    }
+}
+
+/// A port on which the worker has answered.
+async fn greeted(worker: &Worker, runtime: &dyn Runtime) -> Result<Port, JsValue> {
+    let mut wait = FIRST_WAIT;
+    loop {
+        let mut port = Port::new(worker.port()?);
+        port.say(port::HELLO)?;
+        tokio::select! {
+            biased;
+            () = here(&mut port) => return Ok(port),
+            () = runtime.sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
+        }
+    }
+}
+
+async fn here(port: &mut Port) {
+    while port.hear().await.what != port::HERE {}
+}
+
+/// What JavaScript says of an error.
+pub(super) fn text(error: &JsValue) -> String {
+    match error.dyn_ref::<js_sys::Error>() {
+        Some(error) => format!("{}: {}", String::from(error.name()), String::from(error.message())),
+        None => format!("{error:?}"),
+    }
+}

@@ -1,0 +1,200 @@
+//! [`Places`]: where sync may run for a tab, the best one first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use storex_core::Runtime;
+
+use super::SyncPlace;
+use super::generation::{advance, catch_up};
+use super::hosted::Hosted;
+use super::keeper::{Connect, Connection};
+use super::link::{Lacking, Link};
+use super::name::WorkerName;
+use super::worker::Worker;
+use crate::channel::{Channel, MemoryChannel};
+use crate::error::{Result, SyncError, describe};
+use crate::exclusive::web_lock::{self, WebLock};
+use crate::hex::Hex;
+use crate::proxy::{Audience, Pace, RemoteSync};
+
+/// How often a worker is asked for a sign of life.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// How long a script may take to be loaded.
+const LOADING: Duration = Duration::from_secs(30);
+
+/// How many workers that hang are replaced in a row, before it is tried in another place.
+const MOST_REPLACED: usize = 3;
+
+pub(super) struct Places {
+    pub(super) runtime: Arc<dyn Runtime>,
+    pub(super) name: WorkerName,
+    pub(super) script: Option<String>,
+    pub(super) here: Option<Hosted>,
+    pub(super) patience: Duration,
+    /// By this the workers know that the tab is there.
+    pub(super) lock: Option<(String, WebLock)>,
+    pub(super) link: Option<(SyncPlace, Link)>,
+}
+
+/// Why it is not to be had in a place.
+type Reason = String;
+
+#[async_trait(?Send)]
+impl Connect for Places {
+    async fn connect(&mut self, audience: &Audience) -> Result<Connection> {
+        self.show().await;
+        let mut reasons = Vec::new();
+        for place in [SyncPlace::SharedWorker, SyncPlace::Worker, SyncPlace::Tab] {
+            let connected = match place {
+                SyncPlace::SharedWorker => self.in_shared_worker(audience).await,
+                SyncPlace::Worker => self.in_worker(audience).await,
+                SyncPlace::Tab => self.in_tab(audience).await,
+            };
+            match connected {
+                Ok(sync) => return Ok(Connection { sync: Arc::new(sync), place }),
+                Err(reason) => {
+                    tracing::info!(%place, reason, "sync is not to be had there");
+                    reasons.push(format!("{place}: {reason}"));
+                }
+            }
+        }
+        Err(SyncError::NotStarted { reason: reasons.join("; ") })
+    }
+}
+
+impl Places {
+    /// Shows for as long as this lives that the tab is there.
+    async fn show(&mut self) {
+        let (None, Some(locks)) = (&self.lock, web_lock::manager()) else { return };
+        let mut drawn = [0; 16];
+        self.runtime.fill_random(&mut drawn);
+        let name = format!("storex-tab:{}", Hex(&drawn));
+        match web_lock::lock(&locks, &name).await {
+            Ok(Some((lock, _))) => self.lock = Some((name, lock)),
+            Ok(None) => tracing::warn!("two tabs have drawn the same number"),
+            Err(error) => tracing::warn!(error = %describe(&error), "the browser keeps no lock"),
+        }
+    }
+
+    async fn in_shared_worker(&mut self, audience: &Audience) -> Result<RemoteSync, Reason> {
+        let script = self.script.clone().ok_or_else(no_script)?;
+        let former = self.name.generation;
+        catch_up(&mut self.name);
+        if former != self.name.generation {
+            // Another tab has found that it hangs.
+            self.link = None;
+        }
+        for _ in 0..MOST_REPLACED {
+            let link = match self.link_to(SyncPlace::SharedWorker).await {
+                Some(link) => Ok(link),
+                None => self.open_shared(&script).await,
+            };
+            match self.attach(link, SyncPlace::SharedWorker, audience).await {
+                Err(Lacking::Silent(_)) => {
+                    tracing::warn!(
+                        name = self.name.to_text(),
+                        "a worker hangs: another takes its place"
+                    );
+                    advance(&mut self.name);
+                }
+                Err(Lacking::Failed(reason)) => return Err(reason),
+                Ok(sync) => return Ok(sync),
+            }
+        }
+        Err("one after the other hangs".to_owned())
+    }
+
+    /// One that is silent hangs, if it was there; it may as well not be loaded yet.
+    async fn open_shared(&self, script: &str) -> Result<Link, Lacking> {
+        let name = self.name.to_text();
+        let worker = Worker::shared(script, &name);
+        let runtime = || Arc::clone(&self.runtime);
+        match Link::open(worker, runtime(), self.patience.min(LOADING)).await {
+            Err((worker, Lacking::Silent(_))) if !is_shown(&name).await => {
+                let left = LOADING.saturating_sub(self.patience);
+                let opened = Link::open(worker, runtime(), left).await;
+                opened.map_err(|(_, lacking)| failed(lacking))
+            }
+            opened => opened.map_err(|(_, lacking)| lacking),
+        }
+    }
+
+    async fn in_worker(&mut self, audience: &Audience) -> Result<RemoteSync, Reason> {
+        let script = self.script.clone().ok_or_else(no_script)?;
+        let link = match self.link_to(SyncPlace::Worker).await {
+            Some(link) => Ok(link),
+            None => {
+                let worker = Worker::dedicated(&script, &self.name.to_text());
+                let worker = worker.map_err(|error| super::link::text(&error))?;
+                let opened = Link::open(worker, Arc::clone(&self.runtime), LOADING).await;
+                opened.map_err(|(_, lacking)| lacking)
+            }
+        };
+        let attached = self.attach(link, SyncPlace::Worker, audience).await;
+        attached.map_err(|lacking| lacking.to_string())
+    }
+
+    async fn in_tab(&self, audience: &Audience) -> Result<RemoteSync, Reason> {
+        let here = self.here.as_ref().ok_or("no function was given that starts it here")?;
+        let (tab, host) = MemoryChannel::pair();
+        here.serve(host).await.map_err(|error| describe(&*error))?;
+        self.greet(tab, audience).await.map_err(|error| describe(&error))
+    }
+
+    /// The link of a connection that is lost, if the worker behind it is well: both may have slept, say. One that gives no sign of life
+    /// hangs.
+    async fn link_to(&mut self, place: SyncPlace) -> Option<Link> {
+        let (at, mut link) = self.link.take()?;
+        if at != place {
+            self.link = Some((at, link));
+            return None;
+        }
+        if link.answers(self.patience / 2).await {
+            return Some(link);
+        }
+        if place == SyncPlace::SharedWorker {
+            tracing::warn!(name = self.name.to_text(), "a worker hangs: another takes its place");
+            advance(&mut self.name);
+        }
+        None
+    }
+
+    async fn attach(
+        &mut self,
+        link: Result<Link, Lacking>,
+        place: SyncPlace,
+        audience: &Audience,
+    ) -> Result<RemoteSync, Lacking> {
+        let mut link = link?;
+        let lock = self.lock.as_ref().map(|(name, _)| name.as_str());
+        let channel = link.attach(lock.unwrap_or_default(), self.patience).await?;
+        let greeted = self.greet(channel, audience).await;
+        let sync = greeted.map_err(|error| Lacking::Failed(describe(&error)))?;
+        self.link = Some((place, link));
+        Ok(sync)
+    }
+
+    async fn greet(&self, channel: impl Channel, audience: &Audience) -> Result<RemoteSync> {
+        let pace = Pace { heartbeat: HEARTBEAT, patience: self.patience / 2 };
+        RemoteSync::connect_for(audience, channel, Arc::clone(&self.runtime), pace).await
+    }
+}
+
+/// Whether a worker of this name is there, and has got as far as to serve tabs.
+async fn is_shown(name: &str) -> bool {
+    let Some(locks) = web_lock::manager() else { return false };
+    let holders = web_lock::holders(&locks).await.unwrap_or_default();
+    holders.iter().any(|(held, _)| held == name)
+}
+
+fn no_script() -> Reason {
+    "no script of a worker was named".to_owned()
+}
+
+/// It does not hang, but cannot be had.
+fn failed(lacking: Lacking) -> Lacking {
+    Lacking::Failed(lacking.to_string())
+}

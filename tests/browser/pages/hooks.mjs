@@ -1,0 +1,37 @@
+// What the scenario does to a page or worker: takes away what the browser has, hears of exchanges, hangs it.
+
+const Broadcast = BroadcastChannel;
+const exchanges = new Broadcast('exchanges');
+const me = crypto.randomUUID();
+
+/** Says that an exchange begins or ends. */
+export function tell(what) {
+  exchanges.postMessage({ what, by: me, at: performance.timeOrigin + performance.now() });
+}
+
+/** Calls back with all that is said of exchanges elsewhere. */
+export function hear(listen) {
+  new Broadcast('exchanges').onmessage = ({ data }) => listen(data);
+}
+
+/** Takes away what this browser is to lack: names of globals, and `locks`. */
+export function lack(names) {
+  for (const name of names) {
+    if (name === 'locks') Object.defineProperty(navigator, 'locks', { value: undefined });
+    else delete globalThis[name];
+  }
+}
+
+/** Hangs when it is told to, until a moment. */
+export function mayHang() {
+  new Broadcast('hang').onmessage = ({ data: { name, until } }) => {
+    if (!globalThis.name.includes(name)) return;
+    exchanges.postMessage({ what: 'hangs', by: me, at: Date.now() });
+    while (Date.now() < until);
+  };
+}
+
+/** Has those hang whose name includes this one. */
+export function hang(name, until) {
+  new Broadcast('hang').postMessage({ name, until });
+}

@@ -1,0 +1,26 @@
+// A tab whose sync is that of all tabs.
+
+import { hang, hear, lack, tell } from './hooks.mjs';
+import { run } from './host.mjs';
+
+const exchanges = [];
+const without = new URLSearchParams(location.search).get('without');
+hear(said => exchanges.push(said));
+lack(without ? without.split(',') : []);
+
+globalThis.run = run;
+globalThis.hang = hang;
+
+/** Opens a device with the sync of all tabs; `settings` see src/tabs.rs. */
+globalThis.openTab = async (name, { worker = true, ...settings }) => {
+  const { database, newer = false } = settings;
+  const there = JSON.stringify({ ...settings, without: without ? without.split(',') : [] });
+  const { script = worker ? `sync-worker.mjs?settings=${encodeURIComponent(there)}` : undefined } = settings;
+  await run(name, 'open', database, { newer });
+  await run(name, 'use_tabs', { ...settings, script }, tell);
+};
+
+/** What was said of exchanges elsewhere. */
+globalThis.said = () => exchanges;
+
+globalThis.ready = true;

@@ -1,0 +1,230 @@
+// One sync for all tabs of a database: in a shared worker, in a worker of each tab, in the tabs themselves.
+
+import assert from 'node:assert/strict';
+import { openTab as openPage, until } from './tab.mjs';
+
+/** What the browser lacks, and where sync is to be then. */
+const BROWSERS = [
+  { without: [], place: 'shared worker' },
+  { without: ['SharedWorker'], place: 'worker' },
+  { without: ['SharedWorker', 'Worker'], place: 'tab' },
+  { without: ['locks'], place: 'shared worker' },
+  { without: ['BroadcastChannel'], place: 'shared worker' },
+  { without: ['SharedWorker', 'locks'], place: 'worker' },
+  { without: ['SharedWorker', 'BroadcastChannel'], place: 'worker' },
+  { without: ['SharedWorker', 'Worker', 'locks', 'BroadcastChannel'], place: 'tab' },
+];
+
+export default async function (context) {
+  for (const lacking of BROWSERS) {
+    try {
+      await keepsInStep(context, lacking);
+    } catch (why) {
+      throw new Error(`without ${lacking.without.join(', ') || 'nothing'}: ${why.stack ?? why}`);
+    }
+  }
+  await fallsBack(context);
+  await hangs(context);
+  await twoVersions(context);
+}
+
+let databases = 0;
+
+/** Settings of a database that nobody else has. */
+function fresh(more = {}) {
+  databases += 1;
+  return { database: `tabs-${databases}`, log: `tabs-log-${databases}`, version: '1', here: true, ...more };
+}
+
+/** A tab of the application, as `pages/tabs.mjs` makes it. */
+async function tab({ browser, url }, settings, without = []) {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(120_000);
+  await page.goto(`${url}/pages/${settings.page ?? 'tabs.html'}?without=${without}`);
+  await page.waitForFunction('globalThis.ready');
+  const call = (name, ...args) => page.evaluate((name, args) => globalThis[name](...args), name, args);
+  const run = (...args) => call('run', 'device', ...args);
+  await call('openTab', 'device', settings);
+  const ask = async name => {
+    const { answer, error } = await run('tab_ask', name);
+    if (error !== undefined) throw new Error(`${name}: ${error}`);
+    return answer;
+  };
+  const write = title => run('create', 'member', { team: 1, size: 1, title, stars: 0 });
+  const status = () => run('tab_status');
+  return { page, call, run, ask, write, status, close: () => page.close() };
+}
+
+/** A device elsewhere, with a database of its own, on the same log. */
+async function distant({ browser, url }, { database, log }) {
+  const page = await openPage(browser, url);
+  const run = (...args) => page.run('far', ...args);
+  await page.run('far', 'open', `${database}-far`);
+  await run('join', log);
+  const titles = async () => {
+    await run('sync_once');
+    return titlesOf(await run('dump'));
+  };
+  const write = async title => {
+    await run('create', 'member', { team: 2, size: 1, title, stars: 0 });
+    await run('sync_once');
+  };
+  return { titles, write, close: () => page.close() };
+}
+
+function titlesOf({ member }) {
+  return member.map(({ title }) => title).sort();
+}
+
+/** How long it takes, in milliseconds, until a condition holds. */
+async function measured(what, condition, seconds) {
+  const begin = Date.now();
+  await until(what, condition, seconds);
+  return Date.now() - begin;
+}
+
+/** What is true of sync wherever it runs: the core of the suite of continuous sync. */
+async function keepsInStep(context, { without, place }) {
+  const settings = fresh();
+  const far = await distant(context, settings);
+  const [a, b] = [await tab(context, settings, without), await tab(context, settings, without)];
+  assert.deepEqual([(await a.status()).place, (await b.status()).place], [place, place]);
+
+  // A write in any tab goes out, and whoever wrote it learns of it.
+  for (const [it, title] of [[a, 'by a'], [b, 'by b']]) {
+    await it.write(title);
+    assert.equal(await it.ask('synced'), true);
+  }
+  assert.deepEqual(await far.titles(), ['by a', 'by b']);
+  // What others write is in all tabs.
+  await far.write('far away');
+  for (const it of [a, b]) {
+    await until('it is there', async () => titlesOf(await it.run('dump')).length === 3);
+    await until('it is in step', async () => (await it.status()).inStep);
+  }
+  for (const call of ['unsent', 'parked', 'rejected']) {
+    assert.deepEqual([await a.ask(call), await b.ask(call)], [0, 0], call);
+  }
+  assert.equal(await a.ask('digest'), await b.ask('digest'));
+  assert.equal(await a.ask('device'), await b.ask('device'));
+
+  // What one pauses is paused for all.
+  await b.ask('pause');
+  await until('it is paused', async () => (await a.status()).phase === 'Paused');
+  await a.write('while it was paused');
+  await assert.rejects(a.ask('sync_now'), /paused/);
+  assert.equal(await b.ask('unsent'), 1);
+  await a.ask('resume');
+  assert.equal(await a.ask('synced'), true);
+  await until('it goes on', async () => (await b.status()).phase === 'Waiting');
+
+  const exchanges = await a.call('said');
+  // When the first tab is closed, the second goes on.
+  await a.close();
+  await b.write('after the first tab');
+  const took = await measured('it is sent', async () => (await far.titles()).includes('after the first tab'), 15);
+  const limit = without.includes('locks') ? 10_000 : 5_000;
+  assert.ok(took < limit, `${took} ms until the other tab went on`);
+  console.log(`        without ${without.join(', ') || 'anything'}: goes on after ${took} ms`);
+  neverOverlap(exchanges);
+  await b.close();
+  await far.close();
+}
+
+/** Two exchanges of one database are never under way at once. */
+function neverOverlap(said) {
+  const under = new Map();
+  let most = 0;
+  const inOrder = said.filter(({ what }) => what !== 'hangs').sort((one, other) => one.at - other.at);
+  assert.ok(inOrder.length > 0, 'no exchange was heard of');
+  for (const { what, by } of inOrder) {
+    under.set(by, what === 'begins');
+    most = Math.max(most, [...under.values()].filter(Boolean).length);
+  }
+  assert.ok(most <= 1, `${most} exchanges at once`);
+}
+
+/** A script that cannot be loaded, or fails, is no reason to have no sync; and when all fails, one is told why. */
+async function fallsBack(context) {
+  const reasons = [
+    ['no script is named', { worker: false }],
+    ['the script is not there', { script: 'nowhere.mjs' }],
+    ['the script throws', { broken: true }],
+    ['a policy forbids workers', { page: 'tabs-without-workers.html' }],
+  ];
+  for (const [why, settings] of reasons) {
+    const it = await tab(context, fresh(settings));
+    assert.equal((await it.status()).place, 'tab', why);
+    await it.write('all the same');
+    assert.equal(await it.ask('synced'), true, why);
+    await it.close();
+  }
+  await assert.rejects(tab(context, fresh({ fails: true })), why => {
+    const said = /shared worker: it fails on purpose; worker: it fails on purpose; tab: it fails on purpose/;
+    return said.test(why.message);
+  });
+  // The scripts that throw do so uncaught.
+  const { problems } = context;
+  const expected = problems.filter(problem => problem.includes('broken on purpose'));
+  assert.ok(expected.length > 0);
+  for (const problem of expected) problems.splice(problems.indexOf(problem), 1);
+}
+
+/** A worker that hangs is replaced while its tabs are open, and nothing is lost, also when it comes to itself. */
+async function hangs(context) {
+  for (const without of [[], ['locks'], ['SharedWorker']]) {
+    const patience = 4000;
+    const settings = fresh({ patience });
+    const far = await distant(context, settings);
+    const [a, b] = [await tab(context, settings, without), await tab(context, settings, without)];
+    await a.write('before');
+    assert.equal(await a.ask('synced'), true);
+    const until20 = Date.now() + 20_000;
+    const begin = Date.now();
+    await a.call('hang', `${settings.database}@1#0`, until20);
+    await until('it hangs', async () => (await b.call('said')).some(({ what }) => what === 'hangs'));
+    // Both go on writing, and both notice.
+    await Promise.all([a.write('by a'), b.write('by b')]);
+    await until('the next one sends', async () => (await far.titles()).length === 3, 60);
+    const took = Date.now() - begin;
+    console.log(`        without ${without.join(', ') || 'anything'}: one that hangs is replaced after ${took} ms (patience ${patience} ms)`);
+    assert.ok(took < 18_000, `${took} ms until it was replaced`);
+    for (const it of [a, b]) {
+      await until('its status is right', async () => (await it.status()).inStep);
+      assert.equal(await it.ask('unsent'), 0);
+    }
+    // A tab that comes now finds the next one.
+    const c = await tab(context, settings, without);
+    await c.write('by c');
+    assert.equal(await c.ask('synced'), true);
+    await until('the first one comes to itself', () => Date.now() > until20 + 1000, 30);
+    await Promise.all([a.write('after it, by a'), c.write('after it, by c')]);
+    await until('both are sent', async () => (await far.titles()).length === 6);
+    await far.write('by another');
+    await until('all have it', async () => titlesOf(await b.run('dump')).length === 7);
+    neverOverlap(await b.call('said'));
+    for (const it of [a, b, c, far]) await it.close();
+  }
+}
+
+/** Tabs of two versions have two workers, of which one syncs at a time; the newer one's schema ends the sync of the older. */
+async function twoVersions(context) {
+  const settings = fresh();
+  const far = await distant(context, settings);
+  const a = await tab(context, settings);
+  const b = await tab(context, { ...settings, version: '2' });
+  const workers = () => context.browser.targets().filter(target =>
+    target.type() === 'shared_worker' && decodeURIComponent(target.url()).includes(`"${settings.database}"`));
+  assert.equal(workers().length, 2);
+  await Promise.all([a.write('by a'), b.write('by b')]);
+  assert.deepEqual([await a.ask('synced'), await b.ask('synced')], [true, true]);
+  await until('both are sent', async () => (await far.titles()).length === 2);
+  neverOverlap(await b.call('said'));
+
+  const c = await tab(context, { ...settings, version: '3', newer: true });
+  for (const it of [a, b]) await until('it has ended', async () => (await it.status()).phase === 'Stopped');
+  await c.write('by c');
+  const took = await measured('the newest one syncs', async () => (await far.titles()).length === 3, 15);
+  console.log(`        a newer schema's worker syncs after ${took} ms`);
+  for (const it of [a, b, c, far]) await it.close();
+}
