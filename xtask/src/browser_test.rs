@@ -15,7 +15,7 @@ use crate::{bench, browser, lint, node, notes_web, postgres, wasm, wasm_test};
 const SCENARIOS: &str = "storex-browser";
 
 /// What scenarios start of the native side, and the variable that tells them where it is.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 5] = [
     // Prints what is in a SQLite database.
     ("storex-e2e-export", "STOREX_EXPORT"),
     // Devices at a server.
@@ -24,6 +24,8 @@ const PROGRAMS: [(&str, &str); 4] = [
     ("storex", "STOREX_PROGRAM"),
     // What serves the notes, and is their server.
     (notes_web::PACKAGE, "STOREX_NOTES_WEB"),
+    // The notes in a terminal.
+    ("notes", "STOREX_NOTES"),
 ];
 
 /// The variable that tells scenarios the folder of the notes as they are served.
