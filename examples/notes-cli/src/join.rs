@@ -13,7 +13,7 @@ use storex_sync::http::{RoomCode, id_text};
 
 use crate::device::{Device, ends, only};
 use crate::error::{CliError, Result};
-use crate::output::{Output, ago, bar, harmless, short};
+use crate::output::{Output, ago, bar, counted, harmless, short};
 use crate::secret;
 
 /// Where the account is. A device that is in it already knows.
@@ -140,7 +140,10 @@ impl Pair {
         Link::pair(&device.notes, device.transport()?, account, &code, tell).await?;
         bar.finish_and_clear();
         let notes = device.notes.query("")?.count().await?;
-        output.value(&json!({"notes": notes}), format!("Paired: {notes} notes are here."))
+        output.value(
+            &json!({"notes": notes}),
+            format!("Paired, with {} here.", counted(notes, "note")),
+        )
     }
 }
 

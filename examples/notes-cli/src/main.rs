@@ -27,7 +27,7 @@ use crate::write::{Edit, New};
 const INTERRUPTED: u8 = 130;
 
 const AFTER_HELP: &str = "\
-A note, a device or a conflict is named by the last characters of its id, as the lists show them.
+A note or a device is named by the last characters of its id, as the lists show them.
 
 Secrets are in no arguments, which others on this machine see: a token is in a file (--token-file) or in NOTES_TOKEN, a passphrase is typed, \
 piped in, or in NOTES_PASSPHRASE.

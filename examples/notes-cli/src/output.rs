@@ -50,6 +50,11 @@ pub(crate) fn short(id: &str) -> &str {
     id.char_indices().rev().nth(5).and_then(|(at, _)| id.get(at..)).unwrap_or(id)
 }
 
+/// So many of something.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// How long ago something was.
 pub(crate) fn ago(then: Timestamp, now: Timestamp) -> String {
     let seconds = now.0.saturating_sub(then.0) / 1000;

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::conflicts::losses;
 use crate::device::Device;
 use crate::error::{CliError, Result};
-use crate::output::{Output, ago};
+use crate::output::{Output, ago, counted};
 
 /// How long whoever only asks waits for the server.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -27,10 +27,10 @@ pub(crate) async fn sync(device: &Device, output: &Output) -> Result<()> {
     let report = sync.sync_now().await.unwrap_or(Err(SyncError::Stopped));
     let report = match report {
         Err(error) if matches!(error.cause(), SyncError::HeldElsewhere) => {
-            let sent = timeout(ELSEWHERE, all_sent(&sync)).await;
+            let sent = timeout(ELSEWHERE, all_sent(device, &sync)).await;
             sent.map_err(|_| CliError::from(error))??;
             return output
-                .text("`notes watch` keeps these notes in step, and has sent everything.");
+                .value(&json!({"watched": true}), "in step: `notes watch` has sent everything");
         }
         report => report?,
     };
@@ -39,7 +39,7 @@ pub(crate) async fn sync(device: &Device, output: &Output) -> Result<()> {
     let (sent, received) = (report.sent_entries, report.received.entries);
     output.value(
         &json!({"sent": sent, "received": received, "conflicts": report.received.conflicts.len()}),
-        format!("in step: {sent} changes sent, {received} received"),
+        format!("in step: {} sent, {received} received", counted(sent, "change")),
     )
 }
 
@@ -50,9 +50,9 @@ async fn manual(device: &Device, link: &notes::Link) -> Result<ContinuousSync> {
 }
 
 /// Returns when another program has sent everything.
-async fn all_sent(sync: &ContinuousSync) -> Result<()> {
+async fn all_sent(device: &Device, sync: &ContinuousSync) -> Result<()> {
     while sync.sync().unsent().await? > 0 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        device.notes.storage().runtime().sleep(Duration::from_millis(50)).await;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::device::{Device, interrupted};
 use crate::error::{CliError, Result};
-use crate::output::{Output, bar, harmless, short};
+use crate::output::{Output, bar, counted, harmless, short};
 use crate::status::describe;
 use crate::write::first_line;
 
@@ -113,10 +113,10 @@ fn print_difference(
     now: &BTreeMap<String, Note>,
 ) -> Result<()> {
     let Some(before) = before else {
-        let count = now.len();
+        let count = now.len() as u64;
         return output.value(
             &json!({"event": "watching", "notes": count}),
-            format!("watching {count} notes; Ctrl-C ends it"),
+            format!("watching {}; Ctrl-C ends it", counted(count, "note")),
         );
     };
     for (id, note) in now {
