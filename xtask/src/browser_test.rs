@@ -9,20 +9,27 @@ use storex_postgres_cluster::ADDRESS;
 use crate::report::Report;
 use crate::run::{self, Result, Workspace};
 use crate::scratch::Scratch;
-use crate::{browser, node, postgres, test, wasm, wasm_test};
+use crate::{browser, node, notes_web, postgres, test, wasm, wasm_test};
 
 /// The module that the pages of `tests/browser` import as `/pkg/storex_browser.js`.
 const SCENARIOS: &str = "storex-browser";
 
 /// What scenarios start of the native side, and the variable that tells them where it is.
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 5] = [
     // Prints what is in a SQLite database.
     ("storex-e2e-export", "STOREX_EXPORT"),
     // Devices at a server.
     ("storex-e2e-devices", "STOREX_DEVICES"),
     // The server.
     ("storex", "STOREX_PROGRAM"),
+    // What serves the notes, and is their server.
+    (notes_web::PACKAGE, "STOREX_NOTES_WEB"),
+    // The notes in a terminal.
+    ("notes", "STOREX_NOTES"),
 ];
+
+/// The variable that tells scenarios the folder of the notes as they are served.
+const NOTES_SITE: &str = "STOREX_NOTES_SITE";
 
 /// The one with a server, which runs on each of its databases.
 const WITH_SERVER: &str = "server";
@@ -74,14 +81,16 @@ pub(crate) fn parts(workspace: &Workspace, report: &mut Report, long: bool) {
 /// What scenarios load and start.
 struct Built {
     package: PathBuf,
+    notes_site: PathBuf,
     programs: PathBuf,
 }
 
 impl Built {
     fn new(workspace: &Workspace) -> Result<Self> {
         let (_, package) = module(workspace, SCENARIOS, "release", "browser")?;
+        let notes_site = notes_web::site(workspace)?;
         let programs = test::programs(workspace, PROGRAMS.map(|(program, _)| program))?;
-        Ok(Self { package, programs })
+        Ok(Self { package, notes_site, programs })
     }
 
     /// All of them, or those of these names; `database`: the PostgreSQL that the server is to be on.
@@ -96,7 +105,7 @@ impl Built {
         let scratch = Scratch::new()?;
         let mut node = workspace.command("node");
         node.arg(script("run.mjs")).arg("--pkg").arg(&self.package).env("TMPDIR", scratch.path());
-        node.args(long.then_some("--long")).args(names);
+        node.args(long.then_some("--long")).args(names).env(NOTES_SITE, &self.notes_site);
         for (program, variable) in PROGRAMS {
             node.env(variable, self.programs.join(program));
         }
@@ -127,7 +136,7 @@ fn size(workspace: &Workspace) -> Result<()> {
 }
 
 /// Builds a package and binds it: the module as compiled, and the folder that a page can load it from.
-fn module(
+pub(crate) fn module(
     workspace: &Workspace,
     package: &str,
     profile: &str,

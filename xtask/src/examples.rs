@@ -4,14 +4,15 @@ use std::fs;
 
 use crate::run::{Result, Workspace};
 
-/// The package names of the examples, in order.
+/// The package names of the examples that are programs of this machine, in order: not of what they share, and not of pages.
 pub(crate) fn packages(workspace: &Workspace) -> Result<Vec<String>> {
     let folder = workspace.root().join("examples");
     let cannot = |why| format!("cannot read {}: {why}", folder.display());
     let mut packages = Vec::new();
     for entry in fs::read_dir(&folder).map_err(cannot)? {
-        let path = entry.map_err(cannot)?.path().join("Cargo.toml");
-        if path.is_file() {
+        let example = entry.map_err(cannot)?.path();
+        let path = example.join("Cargo.toml");
+        if path.is_file() && example.join("src").join("main.rs").is_file() {
             let manifest = fs::read_to_string(&path)
                 .map_err(|why| format!("cannot read {}: {why}", path.display()))?;
             let name = package_name(&manifest);

@@ -12,6 +12,7 @@ mod examples;
 mod lint;
 mod machine_paths;
 mod node;
+mod notes_web;
 mod postgres;
 mod report;
 mod run;
@@ -37,6 +38,8 @@ usage: cargo xtask <command>
   test [--long]    lint, then every test, documentation example, example, the demo, `openapi`
                    and `browser`
   browser [--long] the tests in a browser: wasm tests, scenarios with real tabs, the size
+  notes-web [..]   build the notes for the browser (examples/notes-web) and serve them; --data FOLDER keeps
+                   what is written, --help tells the rest
   openapi [--long] the server's OpenAPI document alone: Schemathesis draws requests from it
   bench [args..]   run the benchmark suite with these arguments (--json for a machine);
                    `bench browser` runs the browser's, against Dexie
@@ -87,6 +90,7 @@ fn dispatch() -> Result<ExitCode> {
             only_flags(&rest, &["--long"])?;
             Ok(schemathesis::openapi(&workspace, !rest.is_empty()))
         }
+        Some("notes-web") => notes_web::serve(&workspace, &rest),
         Some("postgres") => postgres::with_postgres(&workspace, &rest),
         Some("bench") => bench::bench(&workspace, &rest),
         _ => Err(format!("no command `{}`; see `cargo xtask help`", command.display())),

@@ -1,0 +1,93 @@
+//! [`CliError`]: why the program ends with a message.
+
+use std::error::Error as _;
+use std::io;
+use std::path::PathBuf;
+
+use storex_sync::SyncError;
+use thiserror::Error;
+
+pub(crate) type Result<T, E = CliError> = std::result::Result<T, E>;
+
+/// Why the program ends with a message.
+#[derive(Debug, Error)]
+pub(crate) enum CliError {
+    #[error(transparent)]
+    Notes(#[from] notes::Error),
+    #[error("{} cannot be used", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("it cannot be printed")]
+    Output(#[from] io::Error),
+    #[error("{reason}")]
+    Asked { reason: String },
+    #[error("there is no {what} {id}")]
+    Missing { what: &'static str, id: String },
+    #[error("more than one {what} is meant by {id}: {ids}")]
+    Ambiguous { what: &'static str, id: String, ids: String },
+    /// It says nothing: the user knows.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl From<storex_core::Error> for CliError {
+    fn from(error: storex_core::Error) -> Self {
+        Self::Notes(error.into())
+    }
+}
+
+impl From<SyncError> for CliError {
+    fn from(error: SyncError) -> Self {
+        Self::Notes(error.into())
+    }
+}
+
+impl CliError {
+    /// What was asked for cannot be done.
+    pub(crate) fn asked(reason: impl Into<String>) -> Self {
+        Self::Asked { reason: reason.into() }
+    }
+
+    /// Whether nobody reads any more what is printed.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// In a line, with its causes, and what to do where that is a command of ours.
+    pub(crate) fn describe(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        match self {
+            Self::Notes(error) => text + hint(error),
+            _ => text,
+        }
+    }
+}
+
+/// What helps.
+pub(crate) fn hint(error: &notes::Error) -> &'static str {
+    let sync = match error {
+        notes::Error::NoAccount => return " (`notes init`, `notes pair`, `notes unlock`)",
+        notes::Error::Sync(error) => error.cause(),
+        _ => return "",
+    };
+    match sync {
+        SyncError::HasKeys => {
+            " (the account has a device already: `notes add-device` there, and `notes pair` here; or `notes unlock`)"
+        }
+        SyncError::NoKeys => " (`notes init` begins an account)",
+        SyncError::UnknownKey { .. } | SyncError::RivalKeys => {
+            " (`notes unlock` asks for the new passphrase)"
+        }
+        SyncError::PairingRefused { .. } => {
+            " (is the code on the other device's screen still this one?)"
+        }
+        SyncError::Unauthorized { .. } => " (is the token the server's? was this device shut out?)",
+        SyncError::HeldElsewhere => " (`notes watch`)",
+        _ => "",
+    }
+}

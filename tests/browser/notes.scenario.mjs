@@ -1,0 +1,208 @@
+// The notes of examples/notes-web as somebody has them: on a desktop in two tabs, and on a phone that is paired by a code; without a network, too.
+//
+// It leaves pictures of all of it in target/screenshots.
+
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { NotesServer, NotesTab, Pictures, shot } from './notes.mjs';
+
+const DESKTOP = { width: 1200, height: 780 };
+const PHONE = { width: 390, height: 844, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
+
+const NOTES = [
+  ['Reading list', 'The Left Hand of Darkness\nA Pattern Language\nThe Design of Everyday Things'],
+  ['Bread, second try', '500 g flour, 350 g water, 10 g salt, a spoon of starter.\nFold it four times, then overnight in the fridge.'],
+  ['Balcony', 'Tomatoes want more light. Basil beside them.\nWater in the evening.'],
+  ['Lisbon in May', 'Night train to Irun, then Porto.\nAsk Mira for the address of the place with the blue tiles.'],
+  ['Groceries', 'Milk, bread, lemons'],
+];
+
+export default async function ({ browser, root }) {
+  const folder = await mkdtemp(join(tmpdir(), 'storex-notes-'));
+  const server = new NotesServer(folder);
+  try {
+    await server.start();
+    const pictures = await Pictures.in(join(root, '../../target/screenshots'), browser);
+    const [home, pocket] = [await browser.createBrowserContext(), await browser.createBrowserContext()];
+    const desktop = await firstRun(home, server, pictures);
+    await writing(desktop, pictures);
+    const second = await secondTab(home, server, desktop, pictures);
+    const phone = await pairing(pocket, server, desktop, pictures);
+    await deleting(desktop, [second, phone]);
+    await offLine(server, desktop, second, phone, pictures);
+    await conflict(desktop, second, phone, pictures);
+  } finally {
+    await server.kill();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Somebody opens the link, and begins: a passphrase is shown once, and the page has the notes. */
+async function firstRun(context, server, pictures) {
+  const desktop = await NotesTab.open(context, server.link, 'the desktop', DESKTOP);
+  assert.ok(!desktop.page.url().includes('token'), 'the token stays in the address');
+  await pictures.take(desktop, 'first-run');
+  await desktop.fill('#name', 'Desktop');
+  await desktop.click('#fresh');
+  const passphrase = await desktop.text('#passphrase');
+  assert.match(passphrase, /^([0-9a-z]{4}-){4}[0-9a-z]{4}$/);
+  await pictures.take(desktop, 'first-run-passphrase');
+  await desktop.click('#noted');
+  await desktop.click('#go');
+  await desktop.page.waitForSelector('.page');
+  await desktop.inStep();
+  await desktop.says('.list', /No notes yet/);
+  return desktop;
+}
+
+async function writing(desktop, pictures) {
+  for (const [title, body] of NOTES) await desktop.write(title, body);
+  await desktop.inStep();
+  await desktop.says('#devices', /^1 device$/);
+  // Words anywhere, in any order.
+  await desktop.fill('#search', 'blue por');
+  await desktop.until('only one has these words', async () => (await desktop.titles()).join() === 'Lisbon in May');
+  await desktop.fill('#search', '');
+  await desktop.hasTitles(...NOTES.map(([title]) => title));
+  await desktop.openNote('Bread, second try');
+  await pictures.take(desktop, 'desktop');
+  await desktop.page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: 'dark' }]);
+  await pictures.take(desktop, 'dark');
+  await desktop.page.emulateMediaFeatures([]);
+}
+
+/** Another tab of the same browser: what is typed in one is in the other, in the list and in the editor. */
+async function secondTab(context, server, desktop, pictures) {
+  const second = await NotesTab.open(context, server.page, 'the second tab', DESKTOP);
+  await second.hasTitles(...NOTES.map(([title]) => title));
+  await second.openNote('Groceries');
+  await desktop.openNote('Groceries');
+  await desktop.page.bringToFront();
+  await desktop.fill('#body', 'Milk, bread, lemons, olives');
+  await second.until('the text follows', async () => await second.value('#body') === 'Milk, bread, lemons, olives');
+  await second.page.bringToFront();
+  await second.fill('#title', 'Groceries for Friday');
+  await desktop.until('the title follows', async () => await desktop.value('#title') === 'Groceries for Friday');
+  await desktop.hasTitles('Groceries for Friday');
+  await pictures.together([desktop, second], 'two-tabs');
+  return second;
+}
+
+/** A phone gets the key and all notes from the desktop, by a code. */
+async function pairing(context, server, desktop, pictures) {
+  const phone = await NotesTab.open(context, server.link, 'the phone', PHONE);
+  await pictures.take(phone, 'phone-first-run');
+  await phone.fill('#name', 'Phone');
+  await phone.click('#pair');
+  await desktop.page.bringToFront();
+  await desktop.click('#devices');
+  await desktop.press('Add a device');
+  await desktop.says('#code', /^\d{4,6}-\w{4}-\w{4}$/);
+  await pictures.take(desktop, 'add-a-device');
+  // A slip of the finger is found before anything is sent.
+  await phone.fill('#typed', '4821-0000-0000');
+  await phone.click('#go');
+  await phone.says('.problem', /code/);
+  await phone.fill('#typed', (await desktop.text('#code')).toLowerCase());
+  // Slow enough to be seen.
+  const slow = await phone.page.createCDPSession();
+  await slow.send('Emulation.setCPUThrottlingRate', { rate: 20 });
+  await phone.page.bringToFront();
+  await phone.click('#go');
+  const steps = await phone.page.waitForSelector('#steps');
+  let picture = await shot(phone.page);
+  while (!await phone.page.$('.page')) {
+    const next = await shot(phone.page);
+    if (await steps.evaluate(it => it.isConnected)) picture = next;
+  }
+  await slow.detach();
+  await pictures.keep(picture, 'pairing-progress');
+  await phone.hasTitles(...NOTES.slice(0, -1).map(([title]) => title), 'Groceries for Friday');
+  await phone.inStep();
+  await desktop.says('dialog', /has all your notes/);
+  await pictures.take(desktop, 'pairing-done');
+  await desktop.press('Close');
+  await desktop.says('#devices', /^2 devices$/);
+  await pictures.take(phone, 'phone-list');
+  await phone.openNote('Lisbon in May');
+  await pictures.take(phone, 'phone-note');
+  // Live, both ways.
+  await phone.fill('#body', 'Night train to Irun, then Porto. Two nights in Lisbon.');
+  await desktop.openNote('Lisbon in May');
+  await desktop.until('what the phone has typed is here', async () => /Two nights/.test(await desktop.value('#body')));
+  return phone;
+}
+
+/** What was deleted is gone everywhere, and back everywhere. */
+async function deleting(desktop, others) {
+  await desktop.page.bringToFront();
+  await desktop.openNote('Balcony');
+  await desktop.press('Delete');
+  for (const tab of others) await tab.until('it is gone', async () => !(await tab.titles()).includes('Balcony'));
+  await desktop.click('#undo');
+  for (const tab of [desktop, ...others]) await tab.hasTitles('Balcony');
+  await desktop.inStep();
+}
+
+/** The server is gone. Both devices write on, into the same note; and start again, without network. */
+async function offLine(server, desktop, second, phone, pictures) {
+  await desktop.page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
+  await phone.page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
+  await server.kill();
+  await phone.page.bringToFront();
+  await phone.openNote('Lisbon in May');
+  await phone.fill('#body', 'Fly to Porto, rent a car, be in Lisbon by noon.');
+  await phone.says('#unsent', /to send/);
+  await desktop.page.bringToFront();
+  await desktop.openNote('Lisbon in May');
+  await desktop.fill('#body', 'The night train, and a whole day in Porto. Book the place with the blue tiles.');
+  await desktop.says('#unsent', /to send/);
+  for (const tab of [desktop, phone]) {
+    await tab.reload();
+    await tab.openNote('Lisbon in May');
+    await tab.says('#unsent', /to send/);
+  }
+  assert.match(await desktop.value('#body'), /a whole day in Porto/);
+  assert.match(await phone.value('#body'), /rent a car/);
+  await second.until('the other tab has it', async () => (await second.titles()).includes('Lisbon in May'));
+  await desktop.page.setOfflineMode(true);
+  await desktop.says('#phase', /^(Off-line|No server|The server does not answer|In step by another tab)/);
+  await pictures.take(desktop, 'off-line');
+  await desktop.page.setOfflineMode(false);
+  await server.start();
+}
+
+/** Each of the two is told, compares, and takes the other one; and takes that back. */
+async function conflict(desktop, second, phone, pictures) {
+  const body = tab => tab.value('#body');
+  const agree = async (what, pattern) => {
+    for (const tab of [desktop, phone]) await tab.until(what, async () => pattern.test(await body(tab)));
+  };
+  for (const tab of [desktop, second, phone]) await tab.says('#conflicts', /^1 conflict$/);
+  const won = await body(desktop);
+  await phone.until('both have the same', async () => await body(phone) === won);
+  const other = /whole day/.test(won) ? /rent a car/ : /whole day/;
+  await desktop.page.bringToFront();
+  await desktop.click('#conflicts');
+  await desktop.says('.conflict', /Lisbon in May/);
+  await desktop.says('.version.won .text', new RegExp(won.slice(0, 12)));
+  await desktop.says('.version:not(.won) .text', other);
+  await desktop.says('.version:not(.won) .by', /Phone|Desktop/);
+  await pictures.take(desktop, 'conflict-view');
+  await phone.page.bringToFront();
+  await phone.click('#conflicts');
+  await phone.says('.version:not(.won) .text', other);
+  await pictures.take(phone, 'conflict-view-phone');
+  await phone.press('Close');
+
+  await desktop.page.bringToFront();
+  await desktop.press('Use this instead');
+  await agree('the other version is there', other);
+  await desktop.says('dialog', /No conflicts/);
+  await desktop.press('Close');
+  await pictures.take(desktop, 'conflict-undo');
+  await desktop.click('#undo');
+  await agree('what was there is there again', new RegExp(won.slice(0, 12)));
+}
