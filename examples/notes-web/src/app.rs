@@ -138,8 +138,9 @@ impl App {
         if page::now() - self.devices_at.get_untracked() < age {
             return;
         }
-        self.devices_at.set(page::now());
         if let Ok(mut devices) = running.link.client().devices().await {
+            // Before the first exchange the server knows none, which is no answer.
+            self.devices_at.set(if devices.is_empty() { 0.0 } else { page::now() });
             devices.sort_by_key(|it| (it.revoked, it.registered_at));
             self.devices.set(devices);
         }
