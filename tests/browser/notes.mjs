@@ -76,9 +76,18 @@ export class NotesTab {
     tab.page = await context.newPage();
     tab.page.setDefaultTimeout(60_000);
     await tab.page.setViewport(viewport);
+    await tab.colours('light');
     await tab.page.goto(address);
     await tab.page.waitForSelector('.welcome, .page');
     return tab;
+  }
+
+  /** `light` or `dark`; and nothing moves, so that pictures are of what is there in the end. */
+  colours(scheme) {
+    return this.page.emulateMediaFeatures([
+      { name: 'prefers-color-scheme', value: scheme },
+      { name: 'prefers-reduced-motion', value: 'reduce' },
+    ]);
   }
 
   /** Only in a tab that is in front a click is waited for to get through. */
@@ -116,7 +125,7 @@ export class NotesTab {
   }
 
   until(what, condition) {
-    return until(`${this.#name}: ${what}`, condition, Number(process.env.T ?? 60));
+    return until(`${this.#name}: ${what}`, condition, 60);
   }
 
   async says(selector, pattern) {
@@ -144,6 +153,8 @@ export class NotesTab {
   }
 
   async openNote(title) {
+    // On a phone it hides the list.
+    if (await this.value('#title') === title) return;
     await this.click(`::-p-xpath(//ul//button[.//span[normalize-space(.)="${title}"]])`);
     await this.until(`${title} is open`, async () => await this.value('#title') === title);
   }

@@ -71,9 +71,9 @@ async function writing(desktop, pictures) {
   await desktop.hasTitles(...NOTES.map(([title]) => title));
   await desktop.openNote('Bread, second try');
   await pictures.take(desktop, 'desktop');
-  await desktop.page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: 'dark' }]);
+  await desktop.colours('dark');
   await pictures.take(desktop, 'dark');
-  await desktop.page.emulateMediaFeatures([]);
+  await desktop.colours('light');
 }
 
 /** Another tab of the same browser: what is typed in one is in the other, in the list and in the editor. */
@@ -104,9 +104,9 @@ async function pairing(context, server, desktop, pictures) {
   await desktop.says('#code', /^\d{4,6}-\w{4}-\w{4}$/);
   await pictures.take(desktop, 'add-a-device');
   // A slip of the finger is found before anything is sent.
-  await phone.fill('#typed', '4821-0000-0000');
+  await phone.fill('#typed', '4821-UUUU-UUUU');
   await phone.click('#go');
-  await phone.says('.problem', /no such room/);
+  await phone.says('.problem', /no pairing code/);
   await phone.fill('#typed', (await desktop.text('#code')).toLowerCase());
   // Slow enough to be seen.
   const slow = await phone.page.createCDPSession();
@@ -124,6 +124,10 @@ async function pairing(context, server, desktop, pictures) {
   await phone.inStep();
   await desktop.says('dialog', /has all your notes/);
   await pictures.take(desktop, 'pairing-done');
+  await desktop.press('Close');
+  await desktop.click('#devices');
+  await desktop.says('.devices', /Phone/);
+  await pictures.take(desktop, 'devices');
   await desktop.press('Close');
   await desktop.says('#devices', /^2 devices$/);
   await pictures.take(phone, 'phone-list');
