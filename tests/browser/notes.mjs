@@ -76,23 +76,40 @@ export class NotesTab {
     tab.page = await context.newPage();
     tab.page.setDefaultTimeout(60_000);
     await tab.page.setViewport(viewport);
+    await tab.colours('light');
     await tab.page.goto(address);
     await tab.page.waitForSelector('.welcome, .page');
     return tab;
   }
 
-  click(selector) {
-    return this.page.locator(selector).click();
+  /** `light` or `dark`; and nothing moves, so that pictures are of what is there in the end. */
+  colours(scheme) {
+    return this.page.emulateMediaFeatures([
+      { name: 'prefers-color-scheme', value: scheme },
+      { name: 'prefers-reduced-motion', value: 'reduce' },
+    ]);
+  }
+
+  /** Only in a tab that is in front a click is waited for to get through. */
+  async click(selector) {
+    await this.page.bringToFront();
+    await this.page.locator(selector).click();
   }
 
   /** Clicks what says this. */
   press(text) {
-    return this.page.locator(`::-p-xpath(//button[contains(normalize-space(.), "${text}")])`).click();
+    return this.click(`::-p-xpath(//button[contains(normalize-space(.), "${text}")])`);
   }
 
   /** Types in place of what is there. */
   async fill(selector, text) {
-    await this.page.locator(selector).fill(text);
+    const field = await this.page.waitForSelector(selector);
+    await field.evaluate(it => {
+      it.focus();
+      it.select();
+    });
+    if (text) await this.page.keyboard.sendCharacter(text);
+    else await this.page.keyboard.press('Backspace');
   }
 
   text(selector) {
@@ -136,7 +153,9 @@ export class NotesTab {
   }
 
   async openNote(title) {
-    await this.page.locator(`::-p-xpath(//ul//button[.//span[normalize-space(.)="${title}"]])`).click();
+    // On a phone it hides the list.
+    if (await this.value('#title') === title) return;
+    await this.click(`::-p-xpath(//ul//button[.//span[normalize-space(.)="${title}"]])`);
     await this.until(`${title} is open`, async () => await this.value('#title') === title);
   }
 
@@ -168,6 +187,12 @@ export class Pictures {
 
   async keep(picture, name) {
     await writeFile(join(this.#folder, `${name}.png`), picture);
+  }
+
+  /** Whatever is open, each in a picture of its own. */
+  async ofAll(name) {
+    const pages = await Promise.all(this.#pages.browserContexts().map(context => context.pages()));
+    for (const [number, page] of pages.flat().entries()) await this.keep(await shot(page), `${name}-${number}`);
   }
 
   /** Several tabs in one picture, side by side. */

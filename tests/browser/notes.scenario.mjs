@@ -22,9 +22,9 @@ const NOTES = [
 export default async function ({ browser, root }) {
   const folder = await mkdtemp(join(tmpdir(), 'storex-notes-'));
   const server = new NotesServer(folder);
+  const pictures = await Pictures.in(join(root, '../../target/screenshots'), browser);
   try {
     await server.start();
-    const pictures = await Pictures.in(join(root, '../../target/screenshots'), browser);
     const [home, pocket] = [await browser.createBrowserContext(), await browser.createBrowserContext()];
     const desktop = await firstRun(home, server, pictures);
     await writing(desktop, pictures);
@@ -33,6 +33,9 @@ export default async function ({ browser, root }) {
     await deleting(desktop, [second, phone]);
     await offLine(server, desktop, second, phone, pictures);
     await conflict(desktop, second, phone, pictures);
+  } catch (why) {
+    await pictures.ofAll('failed');
+    throw why;
   } finally {
     await server.kill();
     await rm(folder, { recursive: true, force: true });
@@ -68,9 +71,9 @@ async function writing(desktop, pictures) {
   await desktop.hasTitles(...NOTES.map(([title]) => title));
   await desktop.openNote('Bread, second try');
   await pictures.take(desktop, 'desktop');
-  await desktop.page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: 'dark' }]);
+  await desktop.colours('dark');
   await pictures.take(desktop, 'dark');
-  await desktop.page.emulateMediaFeatures([]);
+  await desktop.colours('light');
 }
 
 /** Another tab of the same browser: what is typed in one is in the other, in the list and in the editor. */
@@ -96,20 +99,18 @@ async function pairing(context, server, desktop, pictures) {
   await pictures.take(phone, 'phone-first-run');
   await phone.fill('#name', 'Phone');
   await phone.click('#pair');
-  await desktop.page.bringToFront();
   await desktop.click('#devices');
   await desktop.press('Add a device');
   await desktop.says('#code', /^\d{4,6}-\w{4}-\w{4}$/);
   await pictures.take(desktop, 'add-a-device');
   // A slip of the finger is found before anything is sent.
-  await phone.fill('#typed', '4821-0000-0000');
+  await phone.fill('#typed', '4821-UUUU-UUUU');
   await phone.click('#go');
-  await phone.says('.problem', /code/);
+  await phone.says('.problem', /no pairing code/);
   await phone.fill('#typed', (await desktop.text('#code')).toLowerCase());
   // Slow enough to be seen.
   const slow = await phone.page.createCDPSession();
   await slow.send('Emulation.setCPUThrottlingRate', { rate: 20 });
-  await phone.page.bringToFront();
   await phone.click('#go');
   const steps = await phone.page.waitForSelector('#steps');
   let picture = await shot(phone.page);
@@ -124,6 +125,10 @@ async function pairing(context, server, desktop, pictures) {
   await desktop.says('dialog', /has all your notes/);
   await pictures.take(desktop, 'pairing-done');
   await desktop.press('Close');
+  await desktop.click('#devices');
+  await desktop.says('.devices', /Phone/);
+  await pictures.take(desktop, 'devices');
+  await desktop.press('Close');
   await desktop.says('#devices', /^2 devices$/);
   await pictures.take(phone, 'phone-list');
   await phone.openNote('Lisbon in May');
@@ -137,7 +142,6 @@ async function pairing(context, server, desktop, pictures) {
 
 /** What was deleted is gone everywhere, and back everywhere. */
 async function deleting(desktop, others) {
-  await desktop.page.bringToFront();
   await desktop.openNote('Balcony');
   await desktop.press('Delete');
   for (const tab of others) await tab.until('it is gone', async () => !(await tab.titles()).includes('Balcony'));
@@ -151,11 +155,9 @@ async function offLine(server, desktop, second, phone, pictures) {
   await desktop.page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
   await phone.page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
   await server.kill();
-  await phone.page.bringToFront();
   await phone.openNote('Lisbon in May');
   await phone.fill('#body', 'Fly to Porto, rent a car, be in Lisbon by noon.');
   await phone.says('#unsent', /to send/);
-  await desktop.page.bringToFront();
   await desktop.openNote('Lisbon in May');
   await desktop.fill('#body', 'The night train, and a whole day in Porto. Book the place with the blue tiles.');
   await desktop.says('#unsent', /to send/);
@@ -184,20 +186,17 @@ async function conflict(desktop, second, phone, pictures) {
   const won = await body(desktop);
   await phone.until('both have the same', async () => await body(phone) === won);
   const other = /whole day/.test(won) ? /rent a car/ : /whole day/;
-  await desktop.page.bringToFront();
   await desktop.click('#conflicts');
   await desktop.says('.conflict', /Lisbon in May/);
   await desktop.says('.version.won .text', new RegExp(won.slice(0, 12)));
   await desktop.says('.version:not(.won) .text', other);
   await desktop.says('.version:not(.won) .by', /Phone|Desktop/);
   await pictures.take(desktop, 'conflict-view');
-  await phone.page.bringToFront();
   await phone.click('#conflicts');
   await phone.says('.version:not(.won) .text', other);
   await pictures.take(phone, 'conflict-view-phone');
   await phone.press('Close');
 
-  await desktop.page.bringToFront();
   await desktop.press('Use this instead');
   await agree('the other version is there', other);
   await desktop.says('dialog', /No conflicts/);

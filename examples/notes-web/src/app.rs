@@ -138,8 +138,13 @@ impl App {
         if page::now() - self.devices_at.get_untracked() < age {
             return;
         }
+        // Also when it fails: it is not asked more often then.
         self.devices_at.set(page::now());
         if let Ok(mut devices) = running.link.client().devices().await {
+            // Before the first exchange the server knows none, which is no answer.
+            if devices.is_empty() {
+                self.devices_at.set(0.0);
+            }
             devices.sort_by_key(|it| (it.revoked, it.registered_at));
             self.devices.set(devices);
         }
@@ -181,6 +186,8 @@ impl App {
             loop {
                 WebRuntime.sleep(TICK).await;
                 self.now.set(page::now());
+                // Another device may have come in that has not written anything yet.
+                self.read_devices(DEVICES_AGE).await;
             }
         });
     }

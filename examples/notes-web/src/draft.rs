@@ -56,11 +56,9 @@ impl Draft {
         self.write(app);
         let (title, body) =
             note.as_ref().map(|it| (it.title.clone(), it.body.clone())).unwrap_or_default();
-        batch(move || {
-            self.title.set(title);
-            self.body.set(body);
-            self.saved.set(note);
-        });
+        self.title.set(title);
+        self.body.set(body);
+        self.saved.set(note);
     }
 
     /// Nothing in its place; what was typed is not written any more.
@@ -118,18 +116,16 @@ impl Draft {
             self.close();
             return app.say("This note was deleted elsewhere");
         };
-        batch(move || {
-            let follow = |field: Signal<String>, saved: &str, now: &str| {
-                if field.with_untracked(|it| it == saved) && saved != now {
-                    field.set(now.to_owned());
-                }
-            };
-            follow(self.title, &saved.title, &now.title);
-            follow(self.body, &saved.body, &now.body);
-            if saved != now {
-                self.saved.set(Some(now));
+        let follow = |field: Signal<String>, saved: &str, now: &str| {
+            if field.with_untracked(|it| it == saved) && saved != now {
+                field.set(now.to_owned());
             }
-        });
+        };
+        follow(self.title, &saved.title, &now.title);
+        follow(self.body, &saved.body, &now.body);
+        if saved != now {
+            self.saved.set(Some(now));
+        }
     }
 
     /// Follows what others write to the note, in other tabs and on other devices.

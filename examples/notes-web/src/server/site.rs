@@ -43,7 +43,7 @@ impl Site {
 
     /// How large the module is that a browser loads, compressed.
     pub(super) fn module_bytes(&self) -> std::io::Result<usize> {
-        let mut compressed = GzEncoder::new(Vec::new(), Compression::best());
+        let mut compressed = GzEncoder::new(Vec::new(), Compression::default());
         for (_, module) in self.0.iter().filter(|(path, _)| path.ends_with(".wasm")) {
             compressed.write_all(module)?;
         }

@@ -20,7 +20,7 @@ pub(super) fn dialog(app: App) -> View {
                 p(class="soft") { "Two devices have edited the same part of a note, and neither had seen the other's edit. The later one is in the note; nothing is lost." }
             }
         })
-        Keyed(list=open, view=move |quarrel| conflict(app, quarrel), key=|quarrel: &Quarrel| quarrel.noted.id)
+        Keyed(list=open, view=move |quarrel| conflict(app, quarrel), key=|quarrel: &Quarrel| (quarrel.noted.id, quarrel.name.clone()))
     };
     dialog::dialog(app, "Conflicts", content)
 }

@@ -14,7 +14,7 @@ pub(super) fn dialog(app: App) -> View {
     spawn_local(async move { app.read_devices(0.0).await });
     let content = view! {
         ul(class="devices") {
-            Keyed(list=app.devices, view=move |device| row(app, device), key=|device: &ListedDevice| device.id)
+            Keyed(list=app.devices, view=move |device| row(app, device), key=shown)
         }
         (if app.devices.with(Vec::is_empty) {
             view! { p(class="soft") { "The server, which knows them, was not reached yet." } }
@@ -26,6 +26,11 @@ pub(super) fn dialog(app: App) -> View {
         }
     };
     dialog::dialog(app, "Devices", content)
+}
+
+/// What a row is made of: it is made anew when any of it is another.
+fn shown(device: &ListedDevice) -> ([u8; 16], String, i64, bool) {
+    (device.id, device.name.clone(), device.last_seen, device.revoked)
 }
 
 fn row(app: App, device: ListedDevice) -> View {

@@ -26,11 +26,17 @@ pub(super) fn side(app: App) -> View {
                 )
             }
             ul(class="list", id="list", on:keydown=walk) {
-                Keyed(list=app.found, view=move |note| row(app, note), key=|note: &Note| note.id.clone())
+                Keyed(list=app.found, view=move |note| row(app, note), key=shown)
                 (nothing(app))
             }
         }
     }
+}
+
+/// What a row is made of: it is made anew when any of it is another.
+fn shown(note: &Note) -> (String, String, String, i64) {
+    let Note { id, title, body, updated_at, .. } = note.clone();
+    (id, title, body, updated_at.as_millis())
 }
 
 fn row(app: App, note: Note) -> View {
