@@ -9,7 +9,7 @@ use storex_postgres_cluster::ADDRESS;
 use crate::report::Report;
 use crate::run::{self, Result, Workspace};
 use crate::scratch::Scratch;
-use crate::{bench, browser, lint, node, postgres, wasm, wasm_test};
+use crate::{bench, browser, js, lint, node, postgres, wasm, wasm_test};
 
 /// The module that the pages of `tests/browser` import as `/pkg/storex_browser.js`.
 const SCENARIOS: &str = "storex-browser";
@@ -74,12 +74,15 @@ pub(crate) fn parts(workspace: &Workspace, report: &mut Report, long: bool) {
 /// What scenarios load and start.
 struct Built {
     package: PathBuf,
+    /// What JavaScript applications load.
+    js: PathBuf,
     programs: PathBuf,
 }
 
 impl Built {
     fn new(workspace: &Workspace) -> Result<Self> {
         let (_, package) = module(workspace, SCENARIOS, "release", "browser")?;
+        let js = js::package(workspace)?;
         // A test is among it so that the libraries are those of the tests, with their features: all of them are built already then.
         let mut build = workspace.cargo(["build", "--workspace", "--exclude", bench::PACKAGE]);
         build.args(lint::FEATURES).args(["--test", "serve"]);
@@ -87,7 +90,7 @@ impl Built {
             build.args(["--bin", program]);
         }
         run::check(build)?;
-        Ok(Self { package, programs: wasm::target_folder(workspace)?.join("debug") })
+        Ok(Self { package, js, programs: wasm::target_folder(workspace)?.join("debug") })
     }
 
     /// All of them, or those of these names; `database`: the PostgreSQL that the server is to be on.
@@ -103,6 +106,7 @@ impl Built {
         let mut node = workspace.command("node");
         node.arg(script("run.mjs")).arg("--pkg").arg(&self.package).env("TMPDIR", scratch.path());
         node.args(long.then_some("--long")).args(names);
+        node.env("STOREX_JS", &self.js);
         for (program, variable) in PROGRAMS {
             node.env(variable, self.programs.join(program));
         }
@@ -133,7 +137,7 @@ fn size(workspace: &Workspace) -> Result<()> {
 }
 
 /// Builds a package and binds it: the module as compiled, and the folder that a page can load it from.
-fn module(
+pub(crate) fn module(
     workspace: &Workspace,
     package: &str,
     profile: &str,
