@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { behaviour } from './js/behaviour.mjs';
 import { bundle, suite } from './js/suite.mjs';
+import { sync } from './js/sync.mjs';
 import { serve } from './serve.mjs';
 
 const source = fileURLToPath(new URL('../../bindings/js/', import.meta.url));
@@ -32,6 +33,7 @@ export default async function ({ browser }) {
     await bundle(source, built);
     await suite(context);
     await behaviour(context);
+    await sync(context);
   } finally {
     await site.close();
     await rm(built, { recursive: true, force: true });
