@@ -2,6 +2,7 @@
 
 import { storedBatch } from './batch.js';
 import { invalid, storexError, unsupported } from './errors.js';
+import { ended, hold } from './held.js';
 import { parseIdentifier } from './identifiers.js';
 import { findOptions, noOptions } from './options.js';
 import { shapesOf, writtenSchema } from './schema.js';
@@ -44,6 +45,7 @@ export class StorexBackend {
   #registry;
   #shapes = new Map();
   #opened; // a promise of the database
+  #letGo; // ends that the database is kept
   #operations = new Map();
 
   /**
@@ -82,12 +84,20 @@ export class StorexBackend {
     this.#shapes = shapesOf(this.#registry);
     const { dbName, durability, sync, onLost, wasm } = this.#options;
     const { Database } = await load(wasm);
-    return Database.open(dbName, writtenSchema(this.#registry), durability === 'strict', Boolean(sync), onLost ?? (() => {}));
+    const schema = writtenSchema(this.#registry);
+    const database = await Database.open(dbName, schema, durability === 'strict', Boolean(sync), onLost ?? (() => {}));
+    this.#letGo = hold(database);
+    return database;
   }
 
   /** The name of the database. */
   get dbName() {
     return this.#options.dbName;
+  }
+
+  /** Whether what is written is logged, for sync. */
+  get isLogged() {
+    return Boolean(this.#options.sync);
   }
 
   /** What is known of a collection. */
@@ -198,22 +208,22 @@ export class StorexBackend {
     const asked = findOptions(shape, where, options);
     const filter = await storedFilter(this.#shapes, shape, asked.where);
     let latest = 0;
-    let ended = false;
+    let isOver = false;
     const told = async ([error, text]) => {
       const mine = ++latest;
       try {
         if (error) throw error;
         const objects = await present(shape, this.#read(shape, text));
         // Field types may take their time: what is older than the last result is not shown after it.
-        if (mine === latest && !ended) callback(objects);
+        if (mine === latest && !isOver) callback(objects);
       } catch (why) {
         onError(why);
       }
     };
-    const subscription = database.live(collection, jsonText(filter), jsonText(asked.options), told);
+    const end = ended(database.live(collection, jsonText(filter), jsonText(asked.options), told));
     return () => {
-      ended = true;
-      subscription.stop();
+      isOver = true;
+      end();
     };
   }
 
@@ -225,15 +235,14 @@ export class StorexBackend {
    */
   async onChanges(callback) {
     const database = await this.database();
-    const subscription = database.changes(text => {
+    return ended(database.changes(text => {
       const event = JSON.parse(text);
       for (const change of event.changes ?? []) {
         const shape = this.shape(change.collection);
         change.pks = change.pks.map(key => keySeen(shape, revive(this.#shapes, shape, key)));
       }
       callback(event);
-    });
-    return () => subscription.stop();
+    }));
   }
 
   /** The schema is brought up to date when the database is opened. */
@@ -245,7 +254,9 @@ export class StorexBackend {
   async cleanup() {
     const opened = this.#opened;
     this.#opened = undefined;
-    await (await opened)?.close();
+    const database = await opened;
+    await database?.close();
+    this.#letGo?.();
   }
 
   /** Closes the database and deletes it, with everything in it. */

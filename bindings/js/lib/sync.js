@@ -2,6 +2,7 @@
 
 import { invalid } from './errors.js';
 import { keySeen } from './backend.js';
+import { ended, hold } from './held.js';
 import { revive } from './values.js';
 
 const MOMENTS = ['lastSuccess', 'lastErrorAt', 'nextAttempt'];
@@ -10,10 +11,12 @@ const MOMENTS = ['lastSuccess', 'lastErrorAt', 'nextAttempt'];
 export class Sync {
   #backend;
   #handle;
+  #letGo;
 
   constructor(backend, handle) {
     this.#backend = backend;
     this.#handle = handle;
+    this.#letGo = hold(handle);
   }
 
   /**
@@ -40,14 +43,12 @@ export class Sync {
 
   /** Calls back with the status, now and whenever it changes. @returns {() => void} ends it */
   subscribe(callback) {
-    const subscription = this.#handle.on_status(text => callback(readStatus(text)));
-    return () => subscription.stop();
+    return ended(this.#handle.on_status(text => callback(readStatus(text))));
   }
 
   /** Calls back with what has happened. @returns {() => void} ends it */
   onEvent(callback) {
-    const subscription = this.#handle.on_event(text => callback(JSON.parse(text)));
-    return () => subscription.stop();
+    return ended(this.#handle.on_event(text => callback(JSON.parse(text))));
   }
 
   /** Makes an exchange now. */
@@ -63,8 +64,10 @@ export class Sync {
     return this.#handle.resume();
   }
 
-  stop() {
-    return this.#handle.stop();
+  /** Ends after the exchange that is running. */
+  async stop() {
+    await this.#handle.stop();
+    this.#letGo();
   }
 
   /** After the phase "needs-login": `token` is asked again. */
@@ -164,6 +167,7 @@ export async function joinInitialSync(storage, { server, token, code, onEvent = 
 function backendOf(storage) {
   const backend = storage?.backend ?? storage;
   if (typeof backend?.database !== 'function') throw invalid('sync needs a StorexBackend, or a storage manager with one');
+  if (!backend.isLogged) throw invalid('nothing was logged that sync could send: make the backend with `sync: true`');
   return backend;
 }
 

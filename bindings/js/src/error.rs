@@ -75,6 +75,11 @@ pub(crate) fn invalid(text: &str) -> JsValue {
     made(text, ErrorKind::Invalid, false)
 }
 
+/// It has come to its end.
+pub(crate) fn closed(text: &str) -> JsValue {
+    made(text, ErrorKind::Closed, false)
+}
+
 fn made(text: &str, kind: ErrorKind, retryable: bool) -> JsValue {
     let error = js_sys::Error::new(text);
     error.set_name("StorexError");

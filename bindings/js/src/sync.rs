@@ -18,7 +18,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::credentials::JsTokens;
 use crate::database::Database;
-use crate::error::{Result, ToJs, invalid};
+use crate::error::{Result, ToJs, closed, invalid};
 use crate::telling::{Subscription, call, tell};
 
 /// How a device reaches its server.
@@ -157,7 +157,7 @@ impl SyncHandle {
     /// The exchange's; when it was stopped.
     pub async fn sync_now(&self) -> Result<String> {
         let exchanged = self.continuous.sync_now().await;
-        let report = exchanged.ok_or_else(|| invalid("sync was stopped"))?.to_js()?;
+        let report = exchanged.ok_or_else(|| closed("sync was stopped"))?.to_js()?;
         Ok(report_json(&report).to_string())
     }
 

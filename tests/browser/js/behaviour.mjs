@@ -118,6 +118,28 @@ export const BEHAVIOUR = {
     linked: true, kind: 'conflict', same: true, names: ['Ada', 'Cy'], addresses: ['c@x', 'b@x'], nested: 'c@x',
   })],
 
+  'options of finds': [async (open, kindOf) => {
+    const { manager, collection } = await open({
+      page: {
+        version: new Date(2026, 0, 1), fields: { title: { type: 'string' }, text: { type: 'text' }, n: { type: 'int' } }, indices: [{ field: 'text' }],
+      },
+    });
+    const pages = collection('page');
+    const { objects } = await pages.rawCreateObjects(['Ada', 'ada', 'Bob'].map((title, n) => ({ title, n, text: `${title} is not always easy` })));
+    const ns = async (where, options) => (await pages.findObjects(where, options)).map(it => it.n);
+    const streamed = [];
+    for await (const page of manager.backend.streamObjects('page')) streamed.push(page.n);
+    return [
+      objects.every(it => it.id.length === 36), await ns({}, { order: [['n', 'desc']], skip: 1, limit: 1 }),
+      await ns({}, { order: [['n', 'asc']], reverse: true }), await ns({}, { reverse: true }), await ns({ title: 'ADA' }, { ignoreCase: ['title'] }),
+      await pages.countObjects({ title: 'ADA' }, { ignoreCase: ['title'] }), await ns({ text: ['easy', 'bob'] }), await pages.findObject({ n: 2 }, { fields: ['title'] }),
+      streamed, await pages.findObject({ n: 9 }), await kindOf(pages.findObjects({}, { upsideDown: true })),
+      await kindOf(pages.rawCreateObjects([{ title: 'a', n: 9, text: 'b' }, { ...objects[0] }])), await pages.countObjects(),
+    ];
+  }, value => assert.deepEqual(value, [
+    true, [1], [2, 1, 0], [2, 1, 0], [0, 1], 2, [2], { title: 'Bob' }, [0, 1, 2], null, 'invalid', 'conflict', 3,
+  ])],
+
   'plug-ins add operations, and what nobody has is refused by name': [async (open, kindOf) => {
     const { manager } = await open({ thing: { version: new Date(2026, 0, 1), fields: { title: { type: 'string' } } } });
     manager.backend.use({
@@ -174,14 +196,10 @@ export const BEHAVIOUR = {
 export async function behaviour({ browser, url }) {
   const page = await openPage(browser, url);
   for (const [name, [run, check]] of Object.entries(BEHAVIOUR)) {
-    const value = await page.evaluate(`(${inPage})(${run})`).catch(why => {
-      throw new Error(`${name}: ${why.message}`);
-    });
     try {
-      check(value);
+      check(await page.evaluate(`(${inPage})(${run})`));
     } catch (why) {
-      why.message = `${name}: ${why.message}`;
-      throw why;
+      throw new Error(`${name}: ${why.message}`);
     }
   }
   await page.close();

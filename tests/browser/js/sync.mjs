@@ -23,6 +23,7 @@ export async function sync({ browser, url }) {
     await login(devices);
     await initialSync(devices);
     await encrypted(devices);
+    await forgotten(devices);
   } catch (why) {
     why.message += `\nthe server has logged:\n${server.log.join('\n')}`;
     throw why;
@@ -227,5 +228,26 @@ async function encrypted(devices) {
     globalThis.sync = await storex.Sync.start(manager, { server, token: 'the-token-of-cleo', keys: new Uint8Array(keys) });
   }, keys);
   await until('the secret on the other page', () => two.evaluate(async () => (await titles()).includes('a secret')));
+  await Promise.all([one, two].map(page => page.close()));
+}
+
+/** Sync goes on until it is stopped, although the page has forgotten it; and without a log there is none. */
+async function forgotten(devices) {
+  const [one, two] = [await devices.application(), await devices.application()];
+  await start(two, { token: 'the-token-of-bob' });
+  await one.evaluate(async () => {
+    await storex.Sync.start(manager, { server, token: 'the-token-of-bob' });
+  });
+  const session = await one.createCDPSession();
+  for (let n = 0; n < 3; n += 1) await session.send('HeapProfiler.collectGarbage');
+  await one.evaluate(() => notes.createObject({ title: 'sent by nobody', at: new Date() }));
+  await until('what was sent, on the other page', () => two.evaluate(async () => (await titles()).includes('sent by nobody')));
+  const refused = await one.evaluate(async () => {
+    const unlogged = new storex.StorageManager({ backend: new storex.StorexBackend({ dbName: 'unlogged' }) });
+    await unlogged.finishInitialization();
+    return storex.Sync.start(unlogged, { server, token: 'the-token-of-bob' }).catch(it => [it.kind, it.message]);
+  });
+  assert.equal(refused[0], 'invalid');
+  assert.match(refused[1], /`sync: true`/);
   await Promise.all([one, two].map(page => page.close()));
 }
