@@ -5,24 +5,10 @@
 // COMPILED.wasm is what cargo made, FOLDER what wasm-bindgen made of it. The size after each step is printed;
 // above the limit after gzip it is an error. The limit is of the wasm alone, the JavaScript beside it is shown.
 
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { gzipSync } from 'node:zlib';
-
-// Each is a feature that rustc uses by default. Not `--all-features`: Chromium refuses what that makes.
-const OPTIMIZE = [
-  '-Oz',
-  '--enable-bulk-memory',
-  '--enable-nontrapping-float-to-int',
-  '--enable-sign-ext',
-  '--enable-mutable-globals',
-  '--enable-multivalue',
-  '--enable-reference-types',
-];
+import { gzipped, kib, optimized, print } from './optimize.mjs';
 
 process.exitCode = main();
 
@@ -46,28 +32,4 @@ function main() {
   if (kib(zipped) <= limit) return 0;
   console.error(`${kib(zipped).toFixed(1)} KiB of wasm are more than the ${limit} KiB allowed`);
   return 1;
-}
-
-function optimized(from) {
-  const program = fileURLToPath(new URL('node_modules/binaryen/bin/wasm-opt', import.meta.url));
-  const folder = mkdtempSync(join(tmpdir(), 'storex-size-'));
-  try {
-    const to = join(folder, 'small.wasm');
-    execFileSync(process.execPath, [program, ...OPTIMIZE, from, '-o', to], { stdio: ['ignore', 'inherit', 'inherit'] });
-    return readFileSync(to);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-function gzipped(bytes) {
-  return gzipSync(bytes, { level: 9 });
-}
-
-function kib(bytes) {
-  return bytes.length / 1024;
-}
-
-function print(step, bytes) {
-  console.log(`${step.padEnd(24)}${kib(bytes).toFixed(1).padStart(9)} KiB`);
 }

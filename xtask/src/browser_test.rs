@@ -9,7 +9,7 @@ use storex_postgres_cluster::ADDRESS;
 use crate::report::Report;
 use crate::run::{self, Result, Workspace};
 use crate::scratch::Scratch;
-use crate::{browser, node, notes_web, postgres, test, wasm, wasm_test};
+use crate::{browser, js, node, notes_web, postgres, test, wasm, wasm_test};
 
 /// The module that the pages of `tests/browser` import as `/pkg/storex_browser.js`.
 const SCENARIOS: &str = "storex-browser";
@@ -81,6 +81,8 @@ pub(crate) fn parts(workspace: &Workspace, report: &mut Report, long: bool) {
 /// What scenarios load and start.
 struct Built {
     package: PathBuf,
+    /// What JavaScript applications load.
+    js: PathBuf,
     notes_site: PathBuf,
     programs: PathBuf,
 }
@@ -88,9 +90,10 @@ struct Built {
 impl Built {
     fn new(workspace: &Workspace) -> Result<Self> {
         let (_, package) = module(workspace, SCENARIOS, "release", "browser")?;
+        let js = js::package(workspace)?;
         let notes_site = notes_web::site(workspace)?;
         let programs = test::programs(workspace, PROGRAMS.map(|(program, _)| program))?;
-        Ok(Self { package, notes_site, programs })
+        Ok(Self { package, js, notes_site, programs })
     }
 
     /// All of them, or those of these names; `database`: the PostgreSQL that the server is to be on.
@@ -105,7 +108,8 @@ impl Built {
         let scratch = Scratch::new()?;
         let mut node = workspace.command("node");
         node.arg(script("run.mjs")).arg("--pkg").arg(&self.package).env("TMPDIR", scratch.path());
-        node.args(long.then_some("--long")).args(names).env(NOTES_SITE, &self.notes_site);
+        node.args(long.then_some("--long")).args(names);
+        node.env("STOREX_JS", &self.js).env(NOTES_SITE, &self.notes_site);
         for (program, variable) in PROGRAMS {
             node.env(variable, self.programs.join(program));
         }

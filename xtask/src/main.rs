@@ -9,6 +9,7 @@ mod browser;
 mod browser_test;
 mod demo;
 mod examples;
+mod js;
 mod lint;
 mod machine_paths;
 mod node;
@@ -40,6 +41,7 @@ usage: cargo xtask <command>
   browser [--long] the tests in a browser: wasm tests, scenarios with real tabs, the size
   notes-web [..]   build the notes for the browser (examples/notes-web) and serve them; --data FOLDER keeps
                    what is written, --help tells the rest
+  js               build the npm package of bindings/js into target/js-package
   openapi [--long] the server's OpenAPI document alone: Schemathesis draws requests from it
   bench [args..]   run the benchmark suite with these arguments (--json for a machine);
                    `bench browser` runs the browser's, against Dexie
@@ -86,6 +88,7 @@ fn dispatch() -> Result<ExitCode> {
             only_flags(&rest, &["--long"])?;
             Ok(browser_test::browser(&workspace, !rest.is_empty()))
         }
+        Some("js") => only_flags(&rest, &[]).and_then(|()| js::js(&workspace)),
         Some("openapi") => {
             only_flags(&rest, &["--long"])?;
             Ok(schemathesis::openapi(&workspace, !rest.is_empty()))

@@ -29,26 +29,43 @@ fn major(version: &str) -> Option<u32> {
     version.trim_start_matches('v').split('.').next()?.parse().ok()
 }
 
-/// The packages that `package-lock.json` names, exactly.
+/// The packages that each `package-lock.json` names, exactly.
 pub(crate) fn packages(workspace: &Workspace) -> Result<Found> {
     node(workspace)?;
-    let wanted = workspace.root().join(FOLDER).join("package-lock.json");
+    let mut installed = Vec::new();
+    for folder in [FOLDER, JS_FOLDER] {
+        if install(workspace, folder)? {
+            installed.push(format!("{folder}/node_modules"));
+        }
+    }
+    Ok(match installed.is_empty() {
+        true => Found::There(format!("{FOLDER}/node_modules, {JS_FOLDER}/node_modules")),
+        false => Found::Installed(installed.join(", ")),
+    })
+}
+
+/// Whether anything had to be installed in a folder.
+fn install(workspace: &Workspace, folder: &str) -> Result<bool> {
+    let wanted = workspace.root().join(folder).join("package-lock.json");
     let wanted = fs::read_to_string(&wanted)
         .map_err(|why| format!("cannot read {}: {why}", wanted.display()))?;
     // A copy of the lock file is put beside them last: it is there if all of them are.
-    let stamp = module(workspace, ".storex-lock.json");
+    let stamp = workspace.root().join(folder).join("node_modules/.storex-lock.json");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(Found::There(format!("{FOLDER}/node_modules")));
+        return Ok(false);
     }
     let mut npm = workspace.command("npm");
-    npm.args(["ci", "--prefix", FOLDER]);
+    npm.args(["ci", "--prefix", folder]);
     run::output(npm).map_err(|why| format!("no packages from npm: {why}"))?;
     fs::write(&stamp, wanted).map_err(|why| format!("cannot write {}: {why}", stamp.display()))?;
-    Ok(Found::Installed(format!("{FOLDER}/node_modules")))
+    Ok(true)
 }
 
 /// Where the scripts of the browser are, and the packages that they use.
 pub(crate) const FOLDER: &str = "tests/browser";
+
+/// Where the JavaScript face is, and the packages that its tests use.
+pub(crate) const JS_FOLDER: &str = "bindings/js";
 
 /// The absolute path of a file among the packages.
 pub(crate) fn module(workspace: &Workspace, file: &str) -> PathBuf {

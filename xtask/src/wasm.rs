@@ -10,19 +10,21 @@ use crate::setup::Found;
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// The crates that must work in a browser.
-const PACKAGES: [&str; 8] = [
+const PACKAGES: [&str; 9] = [
     "storex-core",
     "storex-sync",
     "storex-memory",
     "storex-indexeddb",
     "storex-browser",
+    "storex-js",
     "storex-size",
     "notes",
     "notes-web",
 ];
 
 /// Those of them that are for browsers alone: a native build sees nothing of them.
-pub(crate) const BROWSER_ONLY: [&str; 3] = ["storex-indexeddb", "storex-browser", "notes-web"];
+pub(crate) const BROWSER_ONLY: [&str; 4] =
+    ["storex-indexeddb", "storex-browser", "storex-js", "notes-web"];
 
 /// Has `wasm-toolchain.sh` make sure of the target's standard library.
 pub(crate) fn standard_library(workspace: &Workspace) -> Result<Found> {

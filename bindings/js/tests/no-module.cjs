@@ -1,0 +1,2 @@
+// What stands in for modules of Node.js in a page.
+module.exports = {};
