@@ -41,20 +41,20 @@ pub(crate) fn test(workspace: &Workspace, long: bool) -> ExitCode {
         run::check(doc_tests)
     });
     schemathesis::part(workspace, &mut report, &built, long);
-    match examples::packages(workspace) {
+    match examples::found(workspace) {
         Err(why) => report.part::<()>("examples", &Err(why), |()| Ok(())),
-        Ok(packages) => {
+        Ok(examples) => {
             let mut folder = PathBuf::new();
             report.part("build examples", &built, |_| {
-                folder = programs(workspace, packages.iter().map(String::as_str))?;
+                folder = programs(workspace, examples.iter().map(|it| it.program.as_str()))?;
                 Ok(())
             });
             let built = report.last();
-            for package in packages {
+            for examples::Example { package, program } in examples {
                 report.part(&format!("example {package}"), &built, |_| {
                     // With the features that it names itself, as for whoever copies it.
                     run::check(workspace.cargo(["check", "--package", &package]))?;
-                    run::check(workspace.command(folder.join(&package)))
+                    run::check(workspace.command(folder.join(&program)))
                 });
             }
         }

@@ -21,9 +21,11 @@ pub(super) struct Worker {
     /// What went wrong with it.
     error: watch::Receiver<Option<String>>,
     /// What the browser calls, of each object that stands for the worker.
-    on_error: Closure<dyn FnMut(Event)>,
+    on_error: OnError,
     heard: RefCell<Vec<EventTarget>>,
 }
+
+type OnError = Closure<dyn FnMut(Event)>;
 
 enum Kind {
     Shared,
@@ -109,7 +111,7 @@ fn options(name: &str) -> WorkerOptions {
     options
 }
 
-fn listener() -> (watch::Receiver<Option<String>>, Closure<dyn FnMut(Event)>) {
+fn listener() -> (watch::Receiver<Option<String>>, OnError) {
     let (tell, error) = watch::channel(None);
     let on_error = Closure::new(move |event: Event| {
         let message = event.dyn_ref::<ErrorEvent>().map(ErrorEvent::message);
