@@ -96,6 +96,14 @@ impl<C: Carrier> Connection<C> {
         }
         let ended = self.write_end().await;
         self.state = State::Closed;
+        if ended.is_err() {
+            // Whether the other side has closed may be known, and nobody has looked.
+            poll_fn(|cx| {
+                self.read_ahead(cx);
+                Poll::Ready(())
+            })
+            .await;
+        }
         match ended {
             // Both have closed, and the other side was quicker.
             Err(SyncError::Closed { .. }) if self.inbox.ended_in_order() => Ok(()),

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
-use storex_core::{Definition, FieldType, Registry, Source, Storage};
+use storex_core::{Definition, FieldType, Registry, Runtime as _, Source, Storage};
 use storex_memory::{MemoryBackend, TestRuntime};
 use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::hosted::{Hosted, Started};
 use super::keeper::{Connect, Connection};
@@ -91,7 +91,7 @@ impl Connect for Workers {
         let next = self.next.lock().await.pop();
         let nowhere = SyncError::NotStarted { reason: "no place is left".to_owned() };
         let (place, after) = next.ok_or(nowhere)?;
-        sleep(after).await;
+        runtime().sleep(after).await;
         let host = SyncHost::until_unused(self.database.start().await);
         let (here, there) = MemoryChannel::pair();
         host.serve(there);
@@ -146,7 +146,7 @@ async fn c44_what_was_not_answered_ends_retryably_and_what_is_asked_then_waits()
     sync.pause().await.unwrap();
     let begin = Instant::now();
     let (error, ()) = tokio::join!(sync.await_synced(write), async {
-        sleep(SECOND).await;
+        runtime().sleep(SECOND).await;
         workers.end().await;
     });
     let error = error.unwrap_err();
@@ -190,10 +190,10 @@ async fn c42_a_sync_that_was_stopped_is_not_looked_for_again() {
         sync.stop().await;
         assert_eq!(status.borrow().phase, Phase::Stopped);
         while timeout(SECOND, events.next()).await.expect("they have ended").is_some() {}
-        sleep(SECOND * 10).await;
+        runtime().sleep(SECOND * 10).await;
         assert!(sync.sync_now().await.is_none_or(|result| result.is_err()));
         let asked = workers.asked.load(SeqCst);
-        sleep(SECOND * 100).await;
+        runtime().sleep(SECOND * 100).await;
         assert_eq!((status.borrow().phase, workers.asked.load(SeqCst)), (Phase::Stopped, asked));
     }
 }
@@ -241,7 +241,7 @@ fn hosted(database: &Database, failing: usize) -> (Hosted, Arc<AtomicUsize>) {
     let start = move || {
         let (database, count) = (database.clone(), Arc::clone(&count));
         async move {
-            sleep(SECOND).await;
+            runtime().sleep(SECOND).await;
             let number = count.fetch_add(1, SeqCst) + 1;
             if number == failing {
                 return Started::Err(Source::from("no database"));
@@ -265,7 +265,7 @@ async fn c42_a_sync_is_started_with_its_first_client_and_ends_with_its_last() {
     let (one, other) = (one.unwrap(), other.unwrap());
     assert_eq!(started.load(SeqCst), 1);
     drop(one);
-    sleep(SECOND).await;
+    runtime().sleep(SECOND).await;
     other.sync_now().await.unwrap().unwrap();
 
     // The one that comes when the last is going finds one that runs.

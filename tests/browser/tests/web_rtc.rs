@@ -181,6 +181,19 @@ async fn a_connection_that_ends_without_a_word_was_cut() {
 }
 
 #[wasm_bindgen_test]
+async fn a_side_that_closes_after_the_other_has_closed_and_gone_has_closed_in_order() {
+    let (mut here, mut there) = connected().await;
+    here.send(vec![1]).await.unwrap();
+    here.close().await.unwrap();
+    drop(here);
+    assert_eq!(there.recv().await.unwrap(), Some(vec![1]));
+    // The browser tells of the end.
+    WebRuntime.sleep(Duration::from_millis(500)).await;
+    there.close().await.unwrap();
+    assert_eq!(there.recv().await.unwrap(), None);
+}
+
+#[wasm_bindgen_test]
 async fn a_side_that_closed_still_receives() {
     let (mut here, mut there) = connected().await;
     here.close().await.unwrap();
