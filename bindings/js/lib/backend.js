@@ -198,8 +198,8 @@ export class StorexBackend {
   }
 
   /**
-   * Calls back with the objects that the filter matches, now and whenever they have changed, in this tab or by sync. Nobody's middleware is
-   * asked. An error is given to `onError`; it goes on after one.
+   * Calls back with the objects that the filter matches, now and whenever they have changed: in this tab, in another one, or by sync.
+   * Nobody's middleware is asked. An error is given to `onError`; it goes on after one.
    *
    * @returns {Promise<() => void>} ends it
    */
@@ -228,8 +228,8 @@ export class StorexBackend {
   }
 
   /**
-   * Calls back after each commit: `{ origin: 'local' | 'sync', changes: [{ type, collection, pks }] }`, or `{ origin: 'elsewhere' }` where
-   * nobody knows what was changed.
+   * Calls back after each commit, of another tab too: `{ origin: 'local' | 'sync', changes: [{ type, collection, pks }] }`, or
+   * `{ origin: 'elsewhere' }` where nobody knows what was changed.
    *
    * @returns {Promise<() => void>} ends it
    */

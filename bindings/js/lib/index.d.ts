@@ -213,7 +213,7 @@ export class StorexBackend {
   deleteObjects(collection: string, where: Where, options?: DeleteManyOptions): Promise<number>;
   executeBatch(batch: BatchStep[]): Promise<BatchResult>;
   streamObjects<T = any>(collection: string): AsyncGenerator<T, void>;
-  /** Calls back with the objects that match, now and whenever they have changed. What it gives ends it. */
+  /** Calls back with the objects that match, now and whenever they have changed, here or in another tab. What it gives ends it. */
   liveQuery<T = any>(
     collection: string,
     where: Where,
@@ -221,7 +221,7 @@ export class StorexBackend {
     callback: (objects: T[]) => void,
     onError?: (error: unknown) => void,
   ): Promise<() => void>;
-  /** Calls back after each commit. What it gives ends it. */
+  /** Calls back after each commit, here or in another tab. What it gives ends it. */
   onChanges(callback: (event: ChangeEvent) => void): Promise<() => void>;
   migrate(options?: unknown): Promise<void>;
   /** Closes the database. */

@@ -166,30 +166,50 @@ export const BEHAVIOUR = {
     return [Number.isSafeInteger(object.number), found.length, found[0].number === object.number, found[0].title, found[0].note];
   }, value => assert.deepEqual(value, [true, 1, true, 'kept', null])],
 
-  'live queries and changes are told after the commit, until they are ended': [async open => {
+  'live queries and changes are told after the commit, until they are ended': [async (open, _, until) => {
     const { manager, collection } = await open({ thing: { version: new Date(2026, 0, 1), fields: { n: { type: 'int' } } } });
     const [results, events] = [[], []];
-    const until = async condition => {
-      while (!condition()) await new Promise(done => setTimeout(done, 5));
-    };
+    const told = () => [results, events.map(({ origin, changes = [] }) => [origin, ...changes.map(it => [it.type, it.collection, it.pks.length])])];
     const ends = [
       await manager.liveQuery('thing', { n: { $gte: 2 } }, { order: [['n', 'desc']] }, found => results.push(found.map(it => it.n))),
       await manager.onChanges(event => events.push(event)),
     ];
-    await until(() => results.length === 1);
+    await until(() => results.length >= 1, told);
     await collection('thing').createObject({ n: 2 });
-    await until(() => results.length === 2);
+    await until(() => results.length >= 2, told);
     await collection('thing').createObject({ n: 1 }); // is none of it
     await collection('thing').updateObjects({ n: 1 }, { n: { $inc: 5 } });
-    await until(() => results.length === 3);
+    await until(() => results.length >= 3 && events.length >= 3, told);
+    const counts = [];
+    await manager.liveQuery('thing', {}, {}, found => counts.push(found.length)); // goes on until the database is closed
+    await until(() => counts.length >= 1, () => counts);
     ends.forEach(end => end());
     await collection('thing').deleteObjects({});
-    await new Promise(done => setTimeout(done, 50));
-    return [results, events.map(({ origin, changes }) => [origin, ...changes.map(it => [it.type, it.collection, it.pks.length])])];
+    await until(() => counts.at(-1) === 0, () => counts);
+    return told();
   }, value => assert.deepEqual(value, [
     [[], [2], [6, 2]],
     [['local', ['create', 'thing', 1]], ['local', ['create', 'thing', 1]], ['local', ['modify', 'thing', 1]]],
   ])],
+
+  'what one tab commits is told in another': [async (open, _, until) => {
+    const collections = { thing: { version: new Date(2026, 0, 1), fields: { n: { type: 'int' } } } };
+    const here = await open(collections);
+    const there = await open(collections, here.manager.backend.dbName); // another tab, as far as the first one can tell
+    const [results, events] = [[], []];
+    const told = () => [results, events];
+    await there.manager.liveQuery('thing', {}, { order: [['n', 'asc']] }, found => results.push(found.map(it => it.n)));
+    await there.manager.onChanges(event => events.push(event));
+    await until(() => results.length >= 1, told);
+    const { object } = await here.collection('thing').createObject({ n: 1 });
+    await until(() => results.at(-1)?.length === 1 && events.some(it => it.changes), told);
+    // One without changes may come before it: of a commit that takes long.
+    const { origin, changes } = events.find(it => it.changes);
+    const [{ type, collection, pks }] = changes;
+    await here.collection('thing').deleteObjects({});
+    await until(() => results.at(-1).length === 0, told);
+    return [results, origin, type, collection, pks.length === 1 && pks[0] === object.id];
+  }, value => assert.deepEqual(value, [[[], [1], []], 'local', 'create', 'thing', true])],
 };
 
 /** Runs each of them in one page, each with a database of its own. */
@@ -205,7 +225,7 @@ export async function behaviour({ browser, url }) {
   await page.close();
 }
 
-/** What a case has at hand: a way to open databases, and the kind of the error of a promise. Runs in the page. */
+/** What a case has at hand: a way to open databases, the kind of the error of a promise, and a way to wait. Runs in the page. */
 async function inPage(run) {
   const opened = [];
   const open = async (collections, dbName = `case-${crypto.randomUUID()}`) => {
@@ -219,10 +239,21 @@ async function inPage(run) {
     () => 'no error',
     error => (error instanceof Error && error.name === 'StorexError' && error.retryable === false ? error.kind : `another error: ${error}`),
   );
+  const until = async (condition, told) => {
+    const deadline = performance.now() + 20_000;
+    while (!condition()) {
+      if (performance.now() > deadline) throw new Error(`nothing more is told than ${JSON.stringify(told())}`);
+      await new Promise(done => setTimeout(done, 5));
+    }
+  };
+  const within = (seconds, what, promise) => Promise.race([
+    promise,
+    new Promise((_, late) => setTimeout(() => late(new Error(`not within ${seconds} s: ${what}`)), seconds * 1000)),
+  ]);
   try {
-    return await run(open, kindOf);
+    return await within(60, 'the end of the case', run(open, kindOf, until));
   } finally {
-    for (const { backend } of opened) await backend.dropDatabase();
+    for (const { backend } of opened) await within(20, `the end of the database ${backend.dbName}`, backend.dropDatabase());
   }
 }
 

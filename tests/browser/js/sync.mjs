@@ -195,8 +195,9 @@ async function initialSync(devices) {
   const [one, two] = [await devices.application(), await devices.application()];
   await one.evaluate(() => notes.rawCreateObjects(Array.from({ length: 300 }, (_, n) => ({ title: `a${n}`, at: new Date() }))));
   await two.evaluate(() => notes.createObject({ title: 'b', at: new Date() }));
-  const code = await one.evaluate(() => new Promise(resolve => {
+  const code = await one.evaluate(() => new Promise((resolve, reject) => {
     globalThis.offered = storex.offerInitialSync(manager, { server, token: 'the-token-of-bob', onCode: resolve });
+    offered.catch(reject);
   }));
   assert.match(code, /^\d{4,6}-\w{4}-\w{4}$/);
   const joined = await two.evaluate(async code => {
