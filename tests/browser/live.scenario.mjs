@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { cpus, loadavg } from 'node:os';
+import { launch } from './browser.mjs';
 import { openTab, until } from './tab.mjs';
 
 /** Milliseconds. A machine that has more to do than it can takes longer for everything. */
@@ -9,9 +10,16 @@ const limit = () => 200 * Math.max(1, loadavg()[0] / cpus().length);
 const HOUR = 3_600_000;
 
 export default async function (context) {
+  // Each in a browser of its own: a shared worker that pages have left does not begin once more in one that is watched.
   for (const channels of [true, false]) {
-    await commitsAndSync(context, channels);
-    await beginsInTheMiddle(context, channels);
+    const { browser, problems, close } = await launch();
+    try {
+      await commitsAndSync({ ...context, browser }, channels);
+      await beginsInTheMiddle({ ...context, browser }, channels);
+    } finally {
+      await close();
+    }
+    context.problems.push(...problems);
   }
   await hungWriter(context);
   await unheard(context);
