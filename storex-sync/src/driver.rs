@@ -379,10 +379,15 @@ impl Driver {
                 | Phase::StandingBy
                 | Phase::Stopped
         );
-        if unused
-            && let Some(guard) = self.holds.take()
-            && let Err(error) = guard.release().await
-        {
+        if !unused {
+            return;
+        }
+        let Some(guard) = self.holds.take() else { return };
+        if phase == Phase::StandingBy {
+            // Put to sleep, it writes nothing any more: dropped, a lease is released when timers run, or ends by itself.
+            return drop(guard);
+        }
+        if let Err(error) = guard.release().await {
             tracing::debug!(error = %describe(&error), "the lease could not be released; it ends by itself");
         }
     }

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use storex_core::{Runtime, Timestamp};
 use tokio::sync::watch;
@@ -177,6 +178,8 @@ impl Drop for Held {
         }
         let (storage, runtime) = (storage.clone(), Arc::clone(storage.runtime()));
         runtime.spawn(Box::pin(async move {
+            // A page that is being frozen runs no timer any more. A transaction that it began now would stay open, and hold up all others.
+            storage.runtime().sleep(Duration::ZERO).await;
             if let Err(error) = lease::release(&storage, fence).await {
                 tracing::debug!(%error, "a lease could not be released; it ends by itself");
             }

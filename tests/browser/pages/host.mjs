@@ -42,6 +42,11 @@ export async function sendInRoom(name) {
   return JSON.parse(await devices.get(name).send_in_room(code => console.log(`told ${code}`)));
 }
 
+/** Calls a method of a device that opens a room, and says `told CODE` on the console. */
+export async function host(name, method, ...args) {
+  return JSON.parse(await devices.get(name)[method](code => console.log(`told ${code}`), ...args));
+}
+
 /** Single requests of the transport: see src/transport.rs. */
 export const requests = {
   ask: async (...args) => JSON.parse(await ask(...args)),

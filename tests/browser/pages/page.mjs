@@ -1,7 +1,7 @@
 // What scenarios call in a page: devices here, in a worker of this page, and in the worker that all pages share.
 
 import { contents, removeDatabase } from './contents.mjs';
-import { requests, run, sendInRoom, stopAt, write } from './host.mjs';
+import { host, requests, run, sendInRoom, stopAt, write } from './host.mjs';
 import { remote } from './remote.mjs';
 
 let worker;
@@ -11,6 +11,7 @@ globalThis.run = run;
 globalThis.write = write;
 globalThis.stopAt = stopAt;
 globalThis.sendInRoom = sendInRoom;
+globalThis.host = host;
 Object.assign(globalThis, requests);
 globalThis.contents = contents;
 globalThis.removeDatabase = removeDatabase;

@@ -11,8 +11,8 @@ use storex_sync::http::{
     id_text,
 };
 use storex_sync::{
-    Channel, ContinuousSync, DeviceKey, HeartbeatChannel, InitialSync, Pairing, SecureChannel,
-    Sync, SyncError, SyncStatus,
+    Channel, ContinuousSync, DeviceKey, HeartbeatChannel, InitialSync, Pairing, RelayChannel,
+    SecureChannel, Sync, SyncError, SyncStatus,
 };
 use tokio::sync::watch;
 use wasm_bindgen::JsError;
@@ -27,10 +27,10 @@ const RARELY: Duration = Duration::from_secs(3600);
 /// How a device reaches its server.
 #[derive(Debug, Clone)]
 pub(crate) struct AtServer {
-    client: HttpClient,
+    pub(crate) client: HttpClient,
     token: SharedToken,
     /// What the browser says of the connection.
-    online: watch::Receiver<bool>,
+    pub(crate) online: watch::Receiver<bool>,
 }
 
 /// A login that ends with its token.
@@ -153,17 +153,8 @@ impl Device {
     /// # Errors
     /// The room's, those of pairing, those of the initial sync.
     pub async fn send_in_room(&self, tell: js_sys::Function) -> Result<String> {
-        let (client, runtime) = (self.at_server()?.client, Arc::new(WebRuntime));
-        let mut pairing = Pairing::new(runtime.clone());
-        let room = client.open_room().await.to_js()?;
-        let mut joined = client.join_room(&room).await.to_js()?;
-        let shown = format!("{room}-{}", pairing.code());
-        // Whoever does not listen does not matter here.
-        let _ = tell.call1(&wasm_bindgen::JsValue::UNDEFINED, &shown.into());
-        joined.spoken_to().await;
-        let key = DeviceKey::generate(&*runtime);
-        let channel = pairing.accept(joined, &key).await.to_js()?;
-        let mut channel = HeartbeatChannel::new(channel, runtime);
+        let channel = self.host_room(&tell).await?;
+        let mut channel = HeartbeatChannel::new(channel, Arc::new(WebRuntime));
         let report = InitialSync::open(&self.storage).await.to_js()?.send(&mut channel).await;
         channel.close().await.to_js()?;
         Ok(summary(&report.to_js()?))
@@ -174,18 +165,39 @@ impl Device {
     /// # Errors
     /// As `send_in_room`.
     pub async fn receive_in_room(&self, typed: String) -> Result<String> {
-        let (client, runtime) = (self.at_server()?.client, Arc::new(WebRuntime));
-        let RoomCode { room, code } = typed.parse().to_js()?;
-        let joined = client.join_room(&room).await.to_js()?;
-        let key = DeviceKey::generate(&*runtime);
-        let channel = SecureChannel::pair(joined, &code, &key, runtime.clone()).await.to_js()?;
-        let mut channel = HeartbeatChannel::new(channel, runtime);
+        let channel = self.enter_room(&typed).await?;
+        let mut channel = HeartbeatChannel::new(channel, Arc::new(WebRuntime));
         let report = InitialSync::open(&self.storage).await.to_js()?.receive(&mut channel).await;
         channel.close().await.to_js()?;
         Ok(summary(&report.to_js()?))
     }
 
-    fn at_server(&self) -> Result<AtServer> {
+    /// Opens a room of the server and waits in it for a device, with which it is paired. `tell` gets what is to be typed there.
+    pub(crate) async fn host_room(
+        &self,
+        tell: &js_sys::Function,
+    ) -> Result<SecureChannel<RelayChannel>> {
+        let (client, runtime) = (self.at_server()?.client, Arc::new(WebRuntime));
+        let mut pairing = Pairing::new(runtime.clone());
+        let room = client.open_room().await.to_js()?;
+        let mut joined = client.join_room(&room).await.to_js()?;
+        let shown = format!("{room}-{}", pairing.code());
+        // Whoever does not listen does not matter here.
+        let _ = tell.call1(&wasm_bindgen::JsValue::UNDEFINED, &shown.into());
+        joined.spoken_to().await;
+        pairing.accept(joined, &DeviceKey::generate(&*runtime)).await.to_js()
+    }
+
+    /// Goes to the device that shows this.
+    pub(crate) async fn enter_room(&self, typed: &str) -> Result<SecureChannel<RelayChannel>> {
+        let (client, runtime) = (self.at_server()?.client, Arc::new(WebRuntime));
+        let RoomCode { room, code } = typed.parse().to_js()?;
+        let joined = client.join_room(&room).await.to_js()?;
+        let key = DeviceKey::generate(&*runtime);
+        SecureChannel::pair(joined, &code, &key, runtime.clone()).await.to_js()
+    }
+
+    pub(crate) fn at_server(&self) -> Result<AtServer> {
         let server = self.server.borrow().clone();
         server.ok_or_else(|| JsError::new("this device is connected to no server"))
     }

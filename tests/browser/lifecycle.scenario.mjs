@@ -1,0 +1,200 @@
+// Two tabs on one database, each with the engine in itself, at a server (`storex serve`): the one that syncs is frozen in the middle of a
+// push, and the other carries on. Then what else happens to pages: they are hidden and seen again, and lose their connection.
+
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Server } from './programs.mjs';
+import { openTab, until } from './tab.mjs';
+
+/** A lease without Web Locks lasts so long, in milliseconds, and who stands by looks every second. */
+const LEASE = 6000;
+
+/** What is exchanged is exchanged because of a write or of an event; in seconds. */
+const RARELY = 3600;
+
+/** What is seen at once is seen within this, in milliseconds, on a busy machine. */
+const AT_ONCE = 5000;
+
+export default async function ({ browser, url }) {
+  const folder = await mkdtemp(join(tmpdir(), 'storex-lifecycle-'));
+  const server = new Server(folder);
+  try {
+    await server.configure({ limits: { requests_per_second: 1000, burst: 1000 } });
+    await server.letIn({ 'the-token-of-ada': 'ada' });
+    await server.start();
+    const site = new Site(browser, url, server);
+    await site.start();
+    for (const stage of ['Request', 'Response']) await site.frozenInAPush(stage);
+    await site.frozenBetween();
+    await site.withoutLocks();
+    await site.hidden();
+    await site.offline();
+  } finally {
+    await server.kill();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+class Site {
+  #made = 0;
+
+  constructor(browser, url, server) {
+    Object.assign(this, { browser, url, server });
+  }
+
+  /** A device of its own, which sees what is in the log. */
+  async start() {
+    const tab = await openTab(this.browser, this.url);
+    this.witness = (...call) => tab.run('witness', ...call);
+    await this.#reach(this.witness);
+    await this.witness('connect', 'a witness');
+    await this.witness('create', 'account', { name: 'counted', balance: 0 });
+    await this.witness('in_step');
+  }
+
+  async #reach(device, database) {
+    await (database ? device('open', database) : device('open'));
+    await device('reach', this.server.url);
+    await device('login', 'the-token-of-ada');
+  }
+
+  /** A tab that has the database open, and syncs it unless another does. */
+  async #tab(database, { locks = true, news = true, seconds = RARELY } = {}) {
+    const tab = await openTab(this.browser, this.url);
+    if (!locks) await tab.page.evaluate(() => { Object.defineProperty(Navigator.prototype, 'locks', { value: undefined }); });
+    tab.device = (...call) => tab.run('device', ...call);
+    tab.session = await tab.page.createCDPSession();
+    tab.freeze = () => tab.session.send('Page.setWebLifecycleState', { state: 'frozen' });
+    tab.thaw = () => tab.session.send('Page.setWebLifecycleState', { state: 'active' });
+    await this.#reach(tab.device, database);
+    await tab.device('connect_in_tab', database, seconds, news);
+    return tab;
+  }
+
+  /** Two of them, of which the first syncs. The second looks often, as nobody tells it of the writes of another tab. */
+  async #tabs(database, options) {
+    const first = await this.#tab(database, options);
+    await first.device('has', 'account', {}, 1);
+    await first.device('in_step');
+    const second = await this.#tab(database, { ...options, seconds: 1 });
+    await second.device('phase', 'StandingBy');
+    return [first, second];
+  }
+
+  async #write(device) {
+    this.#made += 1;
+    assert.equal(await device('update', 'account', { name: 'counted' }, { $inc: { balance: 1 } }), 1);
+    await device('create', 'member', { team: 1, size: 1, title: `written ${this.#made}`, stars: 0 });
+  }
+
+  /** All have everything, once. */
+  async #same(...devices) {
+    const all = [this.witness, ...devices];
+    await Promise.all(all.map(device => device('has', 'member', {}, this.#made)));
+    for (const device of all) {
+      const { account, member } = await device('dump');
+      assert.deepEqual(account, [{ name: 'counted', balance: this.#made }]);
+      assert.equal(new Set(member.map(({ title }) => title)).size, this.#made);
+    }
+  }
+
+  /** Freezes a tab while the server is sent something, before it has it or before it has answered; and tells how long the other takes. */
+  async #freezeInAPush(first, second, stage) {
+    const held = new Promise(resolve => first.session.once('Fetch.requestPaused', resolve));
+    await first.session.send('Fetch.enable', { patterns: [{ urlPattern: `${this.server.url}/*`, requestStage: stage }] });
+    await this.#write(first.device);
+    await held;
+    const start = performance.now();
+    await first.freeze();
+    await second.page.bringToFront();
+    await this.witness('has', 'member', {}, this.#made);
+    return performance.now() - start;
+  }
+
+  async #thaw(tab) {
+    await tab.session.send('Fetch.disable');
+    await tab.page.bringToFront();
+    await tab.thaw();
+  }
+
+  async frozenInAPush(stage) {
+    const [first, second] = await this.#tabs(`frozen-${stage}`);
+    const took = await this.#freezeInAPush(first, second, stage);
+    console.log(`  frozen in the middle of a push (${stage.toLowerCase()}): the other tab has carried on after ${Math.round(took)} ms`);
+    assert.ok(took < LEASE + AT_ONCE, `${took} ms`);
+    await this.#write(second.device);
+    await this.#same(second.device);
+
+    await this.#thaw(first);
+    await first.device('phase', 'StandingBy');
+    await this.#write(first.device);
+    await this.#same(first.device, second.device);
+    // And it takes over again.
+    await second.close();
+    await first.device('phase', 'Waiting');
+    await this.#write(first.device);
+    await this.#same(first.device);
+    await first.close();
+  }
+
+  /** Nothing is under way, and the lock is held. */
+  async frozenBetween() {
+    const [first, second] = await this.#tabs('between');
+    await first.freeze();
+    await second.page.bringToFront();
+    await this.#write(second.device);
+    await second.device('in_step');
+    await this.#same(second.device);
+    await first.close();
+    await second.close();
+  }
+
+  /** By a lease, where the browser has no Web Locks. */
+  async withoutLocks() {
+    const [first, second] = await this.#tabs('lease', { locks: false });
+    const took = await this.#freezeInAPush(first, second, 'Request');
+    console.log(`  the same by a lease: after ${Math.round(took)} ms`);
+    assert.ok(took < LEASE + AT_ONCE, `${took} ms`);
+    await this.#thaw(first);
+    await first.device('phase', 'StandingBy');
+    await this.#same(first.device, second.device);
+    await first.close();
+    await second.close();
+  }
+
+  /** Nothing tells of news here: what was missed is there as soon as somebody looks. */
+  async hidden() {
+    const tab = await this.#tab('hidden', { news: false });
+    await tab.device('has', 'member', {}, this.#made);
+    await tab.device('in_step');
+    const front = await this.browser.newPage();
+    await until('the tab is hidden', () => tab.page.evaluate(() => document.visibilityState === 'hidden'));
+    await this.#write(this.witness);
+    await this.witness('in_step');
+    await sleep(1000);
+    assert.equal((await tab.device('dump')).member.length, this.#made - 1, 'nobody looked');
+    const start = performance.now();
+    await tab.page.bringToFront();
+    await tab.device('has', 'member', {}, this.#made);
+    const took = performance.now() - start;
+    console.log(`  seen again: everything is there after ${Math.round(took)} ms`);
+    assert.ok(took < AT_ONCE, `${took} ms`);
+    await front.close();
+    await tab.close();
+  }
+
+  /** Both tabs lose the connection, and have it again. */
+  async offline() {
+    const [first, second] = await this.#tabs('offline');
+    for (const tab of [first, second]) await tab.page.setOfflineMode(true);
+    await first.device('phase', 'Offline');
+    for (const device of [first.device, second.device, this.witness]) await this.#write(device);
+    for (const tab of [first, second]) await tab.page.setOfflineMode(false);
+    await this.#same(first.device, second.device);
+    await first.close();
+    await second.close();
+  }
+}
