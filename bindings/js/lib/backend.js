@@ -161,6 +161,9 @@ export class StorexBackend {
   /** With a `limit`: if more objects match, none is deleted. @returns {Promise<number>} how many were deleted */
   async deleteObjects(collection, where, { limit, ...options } = {}) {
     noOptions('deleteObjects', options);
+    if (limit !== undefined && !(Number.isInteger(limit) && limit >= 0)) {
+      throw invalid(`\`limit\` of \`deleteObjects\` is a whole number of objects, and not ${limit}`);
+    }
     const [database, shape] = [await this.database(), this.shape(collection)];
     return database.delete(collection, jsonText(await storedFilter(this.#shapes, shape, where)), limit);
   }

@@ -109,7 +109,8 @@ function slowText(value) {
   if (typeof value === 'bigint') return String(value);
   if (Array.isArray(value)) return `[${value.map(slowText).join()}]`;
   if (!isPlain(value)) return JSON.stringify(value);
-  return `{${Object.entries(value).map(([name, it]) => `${JSON.stringify(name)}:${slowText(it)}`).join()}}`;
+  const members = Object.entries(value).filter(([, it]) => it !== undefined); // as JSON.stringify leaves them out
+  return `{${members.map(([name, it]) => `${JSON.stringify(name)}:${slowText(it)}`).join()}}`;
 }
 
 /** What becomes of a value that is not null on its way out, by the type of its field. */

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use async_trait::async_trait;
-use js_sys::{Function, Promise};
+use js_sys::{Function, Promise, Reflect};
 use storex_sync::http::{Credentials, Token};
 use storex_sync::{Result, SyncError};
 use wasm_bindgen::{JsCast, JsValue};
@@ -34,7 +34,7 @@ impl JsTokens {
             Ok(answer) => JsFuture::from(Promise::resolve(&answer)).await,
             Err(thrown) => Err(thrown),
         };
-        let answer = answered.map_err(|thrown| unauthorized(message(&thrown)))?;
+        let answer = answered.map_err(|thrown| failed(&thrown))?;
         let text = answer.as_string().filter(|token| !token.is_empty());
         let token =
             Token::new(text.ok_or_else(|| unauthorized("`token` gave no text".to_owned()))?);
@@ -65,6 +65,16 @@ impl Credentials for JsTokens {
     fn refused(&self, token: &Token) {
         self.current.borrow_mut().take_if(|current| current == token);
     }
+}
+
+/// Whether the user has to log in is for the application to say; that there was no connection to ask is no answer. `fetch` says that by a
+/// `TypeError`, others by `retryable`, as errors of ours have it.
+fn failed(thrown: &JsValue) -> SyncError {
+    let retryable = Reflect::get(thrown, &"retryable".into()).is_ok_and(|it| it.is_truthy());
+    if retryable || thrown.is_instance_of::<js_sys::TypeError>() {
+        return SyncError::Transport { during: "asking for a token", reason: message(thrown) };
+    }
+    unauthorized(message(thrown))
 }
 
 fn unauthorized(reason: String) -> SyncError {

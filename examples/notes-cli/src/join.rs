@@ -103,8 +103,9 @@ impl Init {
     pub(crate) async fn run(self, device: &Device, output: &Output) -> Result<()> {
         let account = self.at.account(device).await?;
         let passphrase = Passphrase::new(&self.passphrase.text);
-        let link = Link::found(&device.notes, device.transport()?, account, passphrase).await?;
+        // Before it is in force: what is cut short may have gone through at the server.
         self.passphrase.print(output)?;
+        let link = Link::found(&device.notes, device.transport()?, account, passphrase).await?;
         output.text(format!(
             "This device is the first of its account at {}. Another one joins with `notes add-device`.",
             link.account().server
@@ -235,8 +236,8 @@ impl Devices {
             if lost == this {
                 return Err(CliError::asked("this is that device: do it on one that stays"));
             }
-            link.revoke(lost, Passphrase::new(&self.passphrase.text)).await?;
             self.passphrase.print(output)?;
+            link.revoke(lost, Passphrase::new(&self.passphrase.text)).await?;
             return output.text(format!(
                 "{} is shut out. On the other devices, `notes unlock` asks for the new passphrase. Take its token away, too.",
                 short(&text)

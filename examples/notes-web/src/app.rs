@@ -97,6 +97,7 @@ impl App {
         };
         app.follow_notes();
         app.draft.follow(app);
+        page::when_left(move || app.draft.write(app));
         app.follow_time();
         if let Some(running) = running {
             app.begin(running);
@@ -212,13 +213,18 @@ impl App {
                 return;
             }
             let name = words::title(&note.title, &note.body);
-            self.say_with_undo(format!("Deleted “{name}”"), move || {
-                let note = note.clone();
-                spawn_local(async move {
-                    if self.expect(self.notes().restore(&note).await).is_some() {
-                        self.draft.open(self, Some(note));
-                    }
-                });
+            self.restorable(format!("Deleted “{name}”"), note);
+        });
+    }
+
+    /// Says what became of a note, and offers it back.
+    pub(crate) fn restorable(self, text: String, note: Note) {
+        self.say_with_undo(text, move || {
+            let note = note.clone();
+            spawn_local(async move {
+                if self.expect(self.notes().restore(&note).await).is_some() {
+                    self.draft.open(self, Some(note));
+                }
             });
         });
     }

@@ -51,6 +51,10 @@ impl Draft {
         Some(Note { title, body, ..self.saved.get_clone()? })
     }
 
+    fn current_untracked(self) -> Option<Note> {
+        untrack(|| self.current())
+    }
+
     /// Another note, or none, in place of the one that is there.
     pub(crate) fn open(self, app: App, note: Option<Note>) {
         self.write(app);
@@ -91,18 +95,30 @@ impl Draft {
             return;
         }
         let id = saved.id.clone();
+        let former = saved.clone();
         self.saved.set(Some(Note { title, body, ..saved }));
         self.writing.set(self.writing.get_untracked() + 1);
         spawn_local(async move {
             let notes = app.notes();
             let written = app.expect(notes.edit(&id, edit).await);
             self.writing.set(self.writing.get_untracked() - 1);
-            if written == Some(true)
-                && let Some(now) = app.expect(notes.get(&id).await)
-            {
-                self.arrived(app, &id, now);
+            match written {
+                Some(true) => {
+                    if let Some(now) = app.expect(notes.get(&id).await) {
+                        self.arrived(app, &id, now);
+                    }
+                }
+                Some(false) => self.arrived(app, &id, None),
+                None => self.is_unwritten(former),
             }
         });
+    }
+
+    /// What was typed is not in the database: it stays in the editor, and the next write takes it along.
+    fn is_unwritten(self, former: Note) {
+        if self.id.with_untracked(|id| id.as_ref() == Some(&former.id)) {
+            self.saved.set(Some(former));
+        }
     }
 
     /// This is in the database now. Fields that were typed into keep what was typed.
@@ -113,8 +129,15 @@ impl Draft {
             return;
         }
         let Some(now) = now else {
+            let typed = self.current_untracked().filter(|typed| *typed != saved);
             self.close();
-            return app.say("This note was deleted elsewhere");
+            return match typed {
+                // Whoever deleted it has not seen this.
+                Some(note) => {
+                    app.restorable("Deleted elsewhere while you were writing".to_owned(), note)
+                }
+                None => app.say("This note was deleted elsewhere"),
+            };
         };
         let follow = |field: Signal<String>, saved: &str, now: &str| {
             if field.with_untracked(|it| it == saved) && saved != now {

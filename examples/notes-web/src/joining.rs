@@ -57,16 +57,6 @@ pub(crate) fn account(invitation: &Invitation, device_name: &str) -> Account {
     }
 }
 
-/// A passphrase that nobody guesses: 100 random bits, in letters and digits that are not mistaken for each other.
-pub(crate) fn new_passphrase() -> String {
-    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    let mut random = [0; 20];
-    WebRuntime.fill_random(&mut random);
-    let letter = |byte: &u8| ALPHABET.get(usize::from(byte % 32)).copied().map_or(' ', char::from);
-    let groups = random.chunks(4).map(|group| group.iter().map(letter).collect::<String>());
-    groups.collect::<Vec<_>>().join("-")
-}
-
 /// Begins an account, on its first device.
 pub(crate) fn found(app: App, account: Account, passphrase: String) {
     begin(app, async move |app: App| {

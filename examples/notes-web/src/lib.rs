@@ -36,11 +36,14 @@ use wasm_bindgen::prelude::wasm_bindgen;
 #[wasm_bindgen]
 pub async fn start(version: String) -> Result<(), JsError> {
     page::print_panics();
+    // Also where it is not needed: a token is not to be seen.
+    let invitation = page::invitation();
     let notes = engine::open_notes().await?;
     let running = engine::resume(&notes, &version).await?;
     let element = page::element("app").ok_or_else(|| JsError::new("there is no element `app`"))?;
     element.set_inner_html("");
-    sycamore::render_to(move || views::whole(app::App::new(notes, version, running)), &element);
+    let whole = move || views::whole(app::App::new(notes, version, running), invitation);
+    sycamore::render_to(whole, &element);
     Ok(())
 }
 

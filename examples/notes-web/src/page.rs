@@ -1,6 +1,7 @@
 //! What the browser tells, and what it is told: the address, times, the focus.
 
 use js_sys::Date;
+use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Document, Element, HtmlElement};
 
@@ -107,6 +108,20 @@ pub(crate) fn focus_on(element: &HtmlElement) {
 /// What the keys go to.
 pub(crate) fn focused() -> Option<Element> {
     document()?.active_element()
+}
+
+/// Calls back whenever the page is hidden or left, which may be its end.
+pub(crate) fn when_left(call: impl Fn() + 'static) {
+    let Some(window) = web_sys::window() else { return };
+    let left = Closure::<dyn Fn()>::new(call);
+    // Of a document, they come by at its window too.
+    for event in ["visibilitychange", "pagehide"] {
+        let function = left.as_ref().unchecked_ref();
+        // There is no event by which the page would have to be told otherwise.
+        let _ = window.add_event_listener_with_callback(event, function);
+    }
+    // For as long as the page lives.
+    left.forget();
 }
 
 /// Without this the console says of a panic that something unreachable was reached.

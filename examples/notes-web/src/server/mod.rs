@@ -3,6 +3,7 @@
 mod site;
 
 use std::error::Error;
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -55,7 +56,7 @@ async fn run(arguments: Arguments) -> Result<()> {
     let site = Site::read(&folder)?;
     let temporary = tempfile::tempdir()?;
     let data = arguments.data.as_deref().unwrap_or(temporary.path());
-    std::fs::create_dir_all(data)?;
+    private_folder().recursive(true).create(data)?;
     let token = token(data)?;
 
     let store = SqliteStore::open(data.join("server.db"), Arc::new(TokioRuntime)).await?;
@@ -94,8 +95,39 @@ fn token(data: &Path) -> Result<String> {
     let mut random = [0; 24];
     TokioRuntime.fill_random(&mut random);
     let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    std::fs::write(file, &token)?;
+    private_file()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(file)?
+        .write_all(token.as_bytes())?;
     Ok(token)
+}
+
+#[cfg(unix)]
+fn private_folder() -> DirBuilder {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let mut folder = DirBuilder::new();
+    folder.mode(0o700);
+    folder
+}
+
+#[cfg(unix)]
+fn private_file() -> OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = OpenOptions::new();
+    file.mode(0o600);
+    file
+}
+
+#[cfg(not(unix))]
+fn private_folder() -> DirBuilder {
+    DirBuilder::new()
+}
+
+#[cfg(not(unix))]
+fn private_file() -> OpenOptions {
+    OpenOptions::new()
 }
 
 fn say(line: &str) -> Result<()> {

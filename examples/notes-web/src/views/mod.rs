@@ -14,15 +14,16 @@ mod welcome;
 use sycamore::prelude::*;
 
 use crate::app::{App, Dialog};
+use crate::page::Invitation;
 
 /// Everything: the first run, until this device is in an account; then the page.
-pub(crate) fn whole(app: App) -> View {
+pub(crate) fn whole(app: App, invitation: Invitation) -> View {
     keys::listen(app);
     let is_in = create_selector(move || app.running.with(Option::is_some));
     // Over a dialog nothing is seen that is not in it.
     let is_alone = create_selector(move || app.dialog.get().is_none());
     view! {
-        (if is_in.get() { page(app) } else { welcome::welcome(app) })
+        (if is_in.get() { page(app) } else { welcome::welcome(app, invitation.clone()) })
         (if is_alone.get() { toast::toast(app) } else { View::new() })
     }
 }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use notes::Account;
+use storex_core::WebRuntime;
 use sycamore::prelude::*;
 use web_sys::{MouseEvent, SubmitEvent};
 
@@ -36,8 +37,8 @@ struct Form {
 }
 
 /// The whole page, until this device is in an account.
-pub(super) fn welcome(app: App) -> View {
-    let Invitation { server, token } = page::invitation();
+pub(super) fn welcome(app: App, invitation: Invitation) -> View {
+    let Invitation { server, token } = invitation;
     let has_link = !server.is_empty() && !token.is_empty();
     let form = Form {
         app,
@@ -72,7 +73,7 @@ pub(super) fn welcome(app: App) -> View {
 fn ways(form: Form) -> View {
     let go = move |way: Way| move |_: MouseEvent| form.way.set(way);
     let fresh = move |_: MouseEvent| {
-        form.passphrase.set(joining::new_passphrase());
+        form.passphrase.set(notes::new_passphrase(&WebRuntime));
         form.way.set(Way::Fresh);
     };
     view! {
