@@ -34,8 +34,12 @@ impl Told {
         });
     }
 
-    fn change(&self, how: impl FnOnce(&mut SyncStatus)) {
+    fn change(&mut self, how: impl FnOnce(&mut SyncStatus)) {
         self.own.send_modify(how);
+        if self.own.borrow().phase != Phase::StandingBy {
+            // It is the past when the own one stands by the next time.
+            self.heard = None;
+        }
         self.tell();
     }
 }
@@ -121,6 +125,13 @@ impl Audience {
     pub(crate) fn stop(&self) {
         self.tell(|told| told.change(|status| status.phase = Phase::Stopped));
         self.end();
+    }
+
+    /// Returns when nothing more is told. Cancel-safe.
+    #[cfg(any(test, all(target_family = "wasm", feature = "web")))]
+    pub(crate) async fn until_ended(&self) {
+        let Some((mut status, _)) = self.listen() else { return };
+        while status.changed().await.is_ok() {}
     }
 
     /// Whether nothing more is told.

@@ -109,7 +109,12 @@ impl<C: Connect> Keeper<C> {
     async fn connect_again(&mut self) -> Option<Connection> {
         let mut wait = SHORTEST_WAIT;
         loop {
-            match self.connect.connect(&self.audience).await {
+            let connected = tokio::select! {
+                biased;
+                () = self.audience.until_ended() => return None,
+                connected = self.connect.connect(&self.audience) => connected,
+            };
+            match connected {
                 Ok(connection) => return Some(connection),
                 Err(_) if self.audience.has_ended() => return None,
                 Err(error) => {

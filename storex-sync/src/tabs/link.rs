@@ -85,6 +85,8 @@ impl Link {
     ) -> Result<MessagePortChannel, Lacking> {
         let failed = |error: JsValue| Lacking::Failed(text(&error));
         let ports = MessageChannel::new().map_err(failed)?;
+        // Made before it is handed over: a worker that is not waited for any more is told so.
+        let channel = MessagePortChannel::new(ports.port1());
         self.port.hand(port::ATTACH, lock, &ports.port2()).map_err(failed)?;
         let (mut start, mut ask) = (self.runtime.sleep(START), self.runtime.sleep(HEARTBEAT));
         let mut silent = self.runtime.sleep(patience);
@@ -92,7 +94,7 @@ impl Link {
             tokio::select! {
                 biased;
                 Said { what, with, .. } = self.port.hear() => match what.as_str() {
-                    port::ATTACHED => return Ok(MessagePortChannel::new(ports.port1())),
+                    port::ATTACHED => return Ok(channel),
                     port::FAILED => return Err(Lacking::Failed(with)),
                     _ => silent = self.runtime.sleep(patience),
                 },

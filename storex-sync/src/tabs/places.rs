@@ -186,10 +186,17 @@ impl Places {
         let mut link = link?;
         let lock = self.lock.as_ref().map(|(name, _)| name.as_str());
         let channel = link.attach(lock.unwrap_or_default(), self.patience).await?;
-        let greeted = self.greet(channel, audience).await;
-        let sync = greeted.map_err(|error| Lacking::Failed(describe(&error)))?;
-        self.link = Some((place, link));
-        Ok(sync)
+        match self.greet(channel, audience).await {
+            Ok(sync) => {
+                self.link = Some((place, link));
+                Ok(sync)
+            }
+            // The first exchange may be what it hangs in.
+            Err(SyncError::Timeout { .. }) if !link.answers(self.patience / 2).await => {
+                Err(Lacking::Silent(self.patience))
+            }
+            Err(error) => Err(Lacking::Failed(describe(&error))),
+        }
     }
 
     async fn greet(&self, channel: impl Channel, audience: &Audience) -> Result<RemoteSync> {

@@ -25,6 +25,7 @@ use crate::engine::status::{Phase, SyncStatus};
 use crate::error::{Result, describe};
 use crate::handle::SyncHandle;
 use crate::proxy::{Audience, decode, encode};
+use crate::recovery::Recovery;
 
 const ASK: &str = "storex:ask";
 const STATUS: &str = "storex:status";
@@ -149,6 +150,9 @@ impl Radio {
         let (sync, channel) = (self.current.borrow().connection.sync.clone(), self.channel.clone());
         self.runtime.spawn(Box::pin(async move {
             let report: Result<_> = sync.sync_now().await.transpose();
+            if report.as_ref().is_err_and(|error| error.recovery() == Recovery::StandBy) {
+                return; // the one that does sync answers
+            }
             say(&channel, SYNCED, &[number, encode(&report)].concat());
         }));
     }

@@ -72,7 +72,9 @@ where
     let locks = web_lock::manager();
     let name = Reflect::get(&worker, &"name".into()).ok().and_then(|name| name.as_string());
     let name = name.as_deref().and_then(WorkerName::from_text);
-    if let (Some(locks), Some(name)) = (&locks, &name) {
+    // A dedicated worker is seen by its own tab alone, which ends it when it hangs.
+    let is_shared = Reflect::has(&worker, &"onconnect".into()).unwrap_or(false);
+    if let (true, Some(locks), Some(name)) = (is_shared, &locks, &name) {
         runtime.spawn(Box::pin(show(locks.clone(), name.clone())));
     }
     let hosted =

@@ -195,6 +195,7 @@ async fn c42_a_sync_that_was_stopped_is_not_looked_for_again() {
         let asked = workers.asked.load(SeqCst);
         runtime().sleep(SECOND * 100).await;
         assert_eq!((status.borrow().phase, workers.asked.load(SeqCst)), (Phase::Stopped, asked));
+        assert_eq!(workers.host.lock().await.is_none(), lost_before, "no other one is started");
     }
 }
 
@@ -228,6 +229,9 @@ fn c70_a_tab_that_stands_by_shows_what_the_one_that_syncs_does() {
     audience.status(of(Phase::Receiving, 2));
     assert_eq!(shown(), (Phase::Receiving, 2), "it has taken over");
     audience.status(of(Phase::StandingBy, 3));
+    assert_eq!(shown(), (Phase::StandingBy, 3), "what was heard before it took over is the past");
+    audience.heard(of(Phase::Waiting, 9));
+    assert_eq!(shown(), (Phase::Waiting, 9));
     audience.lost();
     assert_eq!(shown().0, Phase::Disconnected);
     audience.status(of(Phase::StandingBy, 3));

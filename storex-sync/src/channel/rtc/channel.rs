@@ -139,7 +139,9 @@ async fn connect(
         let there = signalling.verdict().await?;
         here.and_then(|peer| there.map(|()| peer)).map_err(|reason| SyncError::NotDirect { reason })
     };
-    let peer = in_time(&*runtime, 2 * config.deadline, "connecting directly", connecting).await?;
+    let peer =
+        in_time(&*runtime, config.deadline.saturating_mul(2), "connecting directly", connecting)
+            .await?;
     Ok(RtcChannel { pieces: StreamChannel::new(DataStream(peer)) })
 }
 
