@@ -273,6 +273,7 @@ impl Driver {
                 change = next_change(&mut self.changes) => change,
                 awake = next_told(&mut self.wires.awake) => {
                     effects.extend(self.engine.step(self.runtime.now(), Event::Awake(awake)));
+                    self.publish();
                     if awake { continue } else { return effects }
                 }
                 written = &mut writing => {
