@@ -1,4 +1,4 @@
-// Runs the scenarios of this folder, one after another, each in a browser of its own:
+// Runs the scenarios of this folder, each in a browser of its own:
 //
 //   node run.mjs [--long] [--pkg FOLDER] [NAME..]
 //
@@ -6,7 +6,8 @@
 //
 //   async function ({ browser, url, root, long, problems }) { .. }
 //
-// that throws when something is wrong: `browser` is puppeteer's; `url` serves this folder, and under `/pkg/`
+// and, if it waits most of the time and nothing in it depends on how quick it is, `export const patient = true`: it runs beside the others then.
+// It throws when something is wrong: `browser` is puppeteer's; `url` serves this folder, and under `/pkg/`
 // the package that wasm-bindgen made (FOLDER, by default target/browser); `root` is this folder; `long` asks for more;
 // `problems` has the exceptions that nobody caught, each of which fails the scenario unless it is taken out.
 
@@ -37,10 +38,10 @@ async function main() {
     return 1;
   }
   const server = await serve({ '/': root, '/pkg/': resolve(pkg) });
-  let failed = 0;
-  for (const path of files) {
-    if (!await passes(path, { url: server.url, root, long })) failed += 1;
-  }
+  const context = { url: server.url, root, long };
+  const scenarios = await Promise.all(files.map(load));
+  const lanes = [true, false].map(patient => failures(scenarios.filter(it => it.patient === patient), context));
+  const failed = (await Promise.all(lanes)).reduce((sum, lane) => sum + lane);
   await server.close();
   console.log(`${files.length - failed} scenario(s) passed, ${failed} failed`);
   return failed === 0 ? 0 : 1;
@@ -56,10 +57,25 @@ async function all() {
   return names.filter(name => name.endsWith(ENDING)).sort().map(name => join(root, name));
 }
 
+/** A scenario. What cannot be loaded fails in its turn. */
+async function load(path) {
+  const module = await import(pathToFileURL(path)).catch(why => ({ default: () => { throw why; } }));
+  return { path, scenario: module.default, patient: module.patient === true };
+}
+
+/** Runs these one after another: how many of them fail. */
+async function failures(scenarios, context) {
+  let failed = 0;
+  for (const { path, scenario } of scenarios) {
+    if (!await passes(path, scenario, context)) failed += 1;
+  }
+  return failed;
+}
+
 /** Runs one scenario and prints its line, with what was wrong below. */
-async function passes(path, context) {
+async function passes(path, scenario, context) {
   const start = performance.now();
-  const wrong = await run(path, context).catch(why => [described(why)]);
+  const wrong = await run(path, scenario, context).catch(why => [described(why)]);
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   console.log(`${wrong.length === 0 ? 'ok    ' : 'FAILED'}  ${basename(path, ENDING)}  ${seconds} s`);
   for (const text of wrong) console.log(text.replace(/^/gm, '        '));
@@ -67,8 +83,7 @@ async function passes(path, context) {
 }
 
 /** Runs one scenario in a fresh browser, which is closed whatever happens. What was wrong is the answer. */
-async function run(path, context) {
-  const { default: scenario } = await import(pathToFileURL(path));
+async function run(path, scenario, context) {
   if (typeof scenario !== 'function') throw new Error(`${basename(path)} has no default export to call`);
   const { browser, problems, console: lines, close } = await launch();
   const wrong = [];

@@ -15,6 +15,9 @@ const BROWSERS = [
   { without: ['SharedWorker', 'Worker', 'locks', 'BroadcastChannel'], place: 'tab' },
 ];
 
+/** It waits for clocks, most of the time. */
+export const patient = true;
+
 export default async function (context) {
   for (const lacking of BROWSERS) {
     try {
