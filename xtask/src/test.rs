@@ -46,14 +46,16 @@ pub(crate) fn test(workspace: &Workspace, long: bool) -> ExitCode {
         Ok(examples) => {
             let mut folder = PathBuf::new();
             report.part("build examples", &built, |_| {
+                // With the features that they name themselves, as for whoever copies them.
+                let mut check = workspace.cargo(["check"]);
+                check.args(examples.iter().flat_map(|it| ["--package", &it.package]));
+                run::check(check)?;
                 folder = programs(workspace, examples.iter().map(|it| it.program.as_str()))?;
                 Ok(())
             });
             let built = report.last();
             for examples::Example { package, program } in examples {
                 report.part(&format!("example {package}"), &built, |_| {
-                    // With the features that it names itself, as for whoever copies it.
-                    run::check(workspace.cargo(["check", "--package", &package]))?;
                     run::check(workspace.command(folder.join(&program)))
                 });
             }
