@@ -9,6 +9,32 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// the browser throws cannot, so backends copy name and message out of it.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
+/// An error with its causes, in one line.
+///
+/// ```
+/// let refused = std::io::Error::other("the disk is full");
+/// let error = storex_core::Error::Backend {
+///     backend: "sqlite",
+///     operation: "write",
+///     collection: None,
+///     kind: storex_core::ErrorKind::Full,
+///     hint: "make room".to_owned(),
+///     source: refused.into(),
+/// };
+/// assert!(storex_core::describe(&error).ends_with(": the disk is full"));
+/// ```
+#[must_use]
+pub fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
 /// What went wrong.
 ///
 /// Every message names the collection, and the field where there is one. [`Error::kind`] sorts errors into classes for

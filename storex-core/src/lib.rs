@@ -110,7 +110,7 @@ pub use change_set::{
 };
 pub use changes::{Change, Changes};
 pub use dynamic::DynamicCollection;
-pub use error::{Error, ErrorKind, Result, Source};
+pub use error::{Error, ErrorKind, Result, Source, describe};
 pub use eval::{compare_ordered, finish_query, json_element};
 pub use fetch::{Branch, SelectWith, Tree};
 pub use filter::{Comparison, ElementCondition, FieldRef, Filter, TextMatch, field, related};

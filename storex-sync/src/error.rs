@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use storex_core::describe;
 use storex_core::{Error, ErrorKind, Name, Source};
 
 use crate::blobs::BlobRef;
@@ -534,16 +535,4 @@ impl<T> During<T> for storex_core::Result<T> {
 /// Inside a continuation only the storage's error may travel: gives the batch up, with the reason.
 pub(crate) fn abort(error: &SyncError) -> Error {
     Error::Aborted { reason: describe(error) }
-}
-
-/// An error with its causes in one line.
-pub(crate) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 
 use js_sys::Reflect;
-use storex_core::{Error, ErrorKind};
+use storex_core::{Error, ErrorKind, describe};
 use storex_sync::SyncError;
 use wasm_bindgen::JsValue;
 
@@ -60,14 +60,7 @@ impl<T, E: Classified> ToJs<T> for std::result::Result<T, E> {
 
 /// The error with its causes in one line, and what programs decide by.
 pub(crate) fn thrown(error: &dyn Classified) -> JsValue {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    made(&text, error.class(), error.may_pass())
+    made(&describe(error), error.class(), error.may_pass())
 }
 
 /// The call itself is wrong.

@@ -1,9 +1,9 @@
 //! [`CliError`]: why the program ends with a message.
 
-use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
+use storex_core::describe;
 use storex_sync::SyncError;
 use thiserror::Error;
 
@@ -54,13 +54,7 @@ impl CliError {
 
     /// In a line, with its causes, and what to do where that is a command of ours.
     pub(crate) fn describe(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
+        let text = describe(self);
         match self {
             Self::Notes(error) => text + hint(error),
             _ => text,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use storex_core::{
     Backend, Batch, Definition, Error, OnConflict, Registry, Runtime, Step, Storage, Timestamp,
-    Trace,
+    Trace, describe,
 };
 use storex_sync::{BackendSharedLogs, BlobStore, SharedSyncLog};
 
@@ -176,20 +176,8 @@ pub(super) fn failed_while(during: &'static str) -> impl Fn(Error) -> ServerErro
     move |error| ServerError::Store {
         during,
         retryable: error.is_retryable(),
-        reason: described(&error),
+        reason: describe(&error),
     }
-}
-
-/// An error with its causes in one line.
-fn described(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[async_trait]

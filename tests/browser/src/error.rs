@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use storex_core::describe;
 use wasm_bindgen::JsError;
 
 /// The result of what JavaScript calls.
@@ -14,15 +15,6 @@ pub(crate) trait ToJs<T> {
 
 impl<T, E: Error> ToJs<T> for std::result::Result<T, E> {
     fn to_js(self) -> Result<T> {
-        self.map_err(|error| {
-            let mut text = error.to_string();
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                text.push_str(": ");
-                text.push_str(&error.to_string());
-                cause = error.source();
-            }
-            JsError::new(&text)
-        })
+        self.map_err(|error| JsError::new(&describe(&error)))
     }
 }

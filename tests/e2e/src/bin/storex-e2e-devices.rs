@@ -26,7 +26,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
-use storex_core::{AutoPk, Direction, Query, Registry, Storage, TokioRuntime};
+use storex_core::{AutoPk, Direction, Query, Registry, Storage, TokioRuntime, describe};
 use storex_e2e::fault_proxy::{Cut, FaultProxy, Towards};
 use storex_e2e::{chinook, exported};
 use storex_sqlite::{SqliteBackend, adopt};
@@ -87,7 +87,7 @@ async fn main() {
             match serde_json::from_str::<Line>(&line) {
                 Ok(Line { id, call }) => match run(&all, id, &call).await {
                     Ok(result) => say(&json!({ "id": id, "result": result })),
-                    Err(error) => say(&json!({ "id": id, "error": shown(&*error) })),
+                    Err(error) => say(&json!({ "id": id, "error": describe(&*error) })),
                 },
                 Err(error) => say(&json!({ "error": format!("{line}: {error}") })),
             }
@@ -98,13 +98,6 @@ async fn main() {
 fn say(line: &Json) {
     // Nobody listens any more: it ends soon.
     let _ = writeln!(std::io::stdout().lock(), "{line}");
-}
-
-fn shown(error: &(dyn Error + 'static)) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", shown(cause)),
-        None => error.to_string(),
-    }
 }
 
 /// An argument of a call.
