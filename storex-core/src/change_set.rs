@@ -218,7 +218,7 @@ impl Changes {
     /// The next event; `None` when the storage is closed or gone. Cancel-safe.
     ///
     /// While somebody waits here, the storage looks ten times a second whether another process has written, where the
-    /// backend can only be asked for that ([`Backend::data_version`](crate::Backend::data_version)).
+    /// backend can be asked for that ([`Backend::data_version`](crate::Backend::data_version)).
     pub async fn next(&mut self) -> Option<ChangeEvent> {
         watch::start(&self.storage);
         match self.receiver.recv().await {

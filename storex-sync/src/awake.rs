@@ -25,7 +25,7 @@ const SLEPT_MILLISECONDS: i64 = 90_000;
 /// of sync runs in it. The browser is listened to for as long as somebody receives.
 ///
 /// - `false` when the page is frozen, or left (`freeze`, `pagehide`): there is just time to let go of the lock.
-/// - `true` when it runs again (`resume`, `pageshow` from the back/forward cache), and whenever it may have missed something: it becomes visible, or the
+/// - `true` when it runs again (`resume`, `pageshow`), and whenever it may have missed something: it becomes visible, or the
 ///   computer has slept for more than 90 s, which is noticed within some ten.
 ///
 /// A worker is told of none of the events. Its own sleep it notices; a worker of one page is frozen with it, so make a `watch::channel` there, and

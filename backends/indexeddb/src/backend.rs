@@ -28,9 +28,9 @@ use crate::write::{Writing, unknown_step};
 
 /// Keeps collections in an IndexedDB database of the browser.
 ///
-/// Several tabs and workers may use one database at the same time. Each is told what the others commit, a few milliseconds
-/// later ([`Storage::changes`](storex_core::Storage::changes)): over a `BroadcastChannel`, or by a count in the database
-/// where the browser has none.
+/// Several tabs and workers may use one database at the same time. Each is told over a `BroadcastChannel` what the others commit, a
+/// few milliseconds later ([`Storage::changes`](storex_core::Storage::changes)); where the browser has none, by a count in the database that they
+/// have committed something.
 ///
 /// ```no_run
 /// # fn main() -> storex_core::Result<()> {
@@ -245,8 +245,9 @@ impl Backend for IndexedDbBackend {
             return without_transaction(run);
         }
         let mut names: Vec<&str> = stores.iter().map(|store| &*store.name).collect();
-        let is_news = stores.iter().any(|store| !store.collection.is_reserved());
-        let counts = running.counter.counts() && is_news && mode == Mode::ReadWrite;
+        let is_news =
+            mode == Mode::ReadWrite && stores.iter().any(|store| !store.collection.is_reserved());
+        let counts = is_news && running.counter.counts();
         names.extend(counts.then_some(OWN));
         let transaction = running.begin(&names, mode, "execute a batch").await?;
         tracing::trace!(target: "storex::step", step = "indexeddb.begun");
@@ -258,7 +259,8 @@ impl Backend for IndexedDbBackend {
         }
         tracing::trace!(target: "storex::step", step = "indexeddb.before_commit");
         let outcome = run.finish();
-        let set = ChangeSet::of(&running.target.registry, origin, &outcome);
+        let set =
+            is_news.then(|| ChangeSet::of(&running.target.registry, origin, &outcome)).flatten();
         let committed = running.commit(transaction, set, counts).await;
         committed.map_err(|source| error::failed("commit a batch", None, source))?;
         Ok(outcome)

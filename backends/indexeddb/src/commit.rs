@@ -20,7 +20,7 @@ impl Running {
         if counts {
             counter::raise(&transaction.store(OWN)?).await?;
         }
-        let told = set.and_then(|set| Some(self.news.borrow().as_ref()?.begin(&set)));
+        let told = set.and_then(|set| Some(self.news.borrow().as_ref()?.begin(set)));
         let committed = transaction.commit().await;
         if committed.is_ok() {
             tracing::trace!(target: "storex::step", step = "indexeddb.after_commit");

@@ -20,7 +20,7 @@ use storex_core::{
 use storex_indexeddb::IndexedDbBackend;
 use support::js::js;
 use support::shim::Shim;
-use support::{fresh_name, record, registry};
+use support::{fresh_name, record};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -438,5 +438,4 @@ async fn c47_live_queries_of_other_tabs_are_right() {
     assert_eq!(live.next().await.unwrap().unwrap().len(), 1);
     a.dynamic("note").unwrap().delete(&json!({ "id": "1" })).await.unwrap();
     assert_eq!(live.next().await.unwrap().unwrap().len(), 0);
-    let _ = registry(collections());
 }

@@ -1,7 +1,6 @@
 //! JavaScript that wants to be told: callbacks, and their end.
 
 use std::cell::RefCell;
-use std::rc::Rc;
 
 use js_sys::Function;
 use tokio::sync::oneshot;
@@ -11,9 +10,9 @@ use wasm_bindgen_futures::spawn_local;
 
 /// What tells a callback until it is stopped, or until there is nothing more to tell.
 #[wasm_bindgen]
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Subscription {
-    stop: Rc<RefCell<Option<oneshot::Sender<()>>>>,
+    stop: RefCell<Option<oneshot::Sender<()>>>,
 }
 
 #[wasm_bindgen]
@@ -41,7 +40,7 @@ where
             }
         }
     });
-    Subscription { stop: Rc::new(RefCell::new(Some(stop))) }
+    Subscription { stop: RefCell::new(Some(stop)) }
 }
 
 /// Calls a function of JavaScript. What it throws is its own affair, and is not lost: the browser reports it.

@@ -19,8 +19,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// How long an application's sync may take to start.
 const START: Duration = Duration::from_secs(60);
 
-/// How often a worker is asked for a sign of life while sync is being started.
-const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How often a worker is asked for a sign of life.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(2);
 
 pub(super) struct Link {
     port: Port,

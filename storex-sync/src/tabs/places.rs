@@ -11,7 +11,7 @@ use super::SyncPlace;
 use super::generation::{advance, catch_up};
 use super::hosted::Hosted;
 use super::keeper::{Connect, Connection, Current, Poke};
-use super::link::{Lacking, Link};
+use super::link::{HEARTBEAT, Lacking, Link};
 use super::name::WorkerName;
 use super::radio::Radio;
 use super::worker::Worker;
@@ -20,9 +20,6 @@ use crate::error::{Result, SyncError, describe};
 use crate::exclusive::web_lock::{self, WebLock};
 use crate::hex::Hex;
 use crate::proxy::{Audience, Pace, RemoteSync};
-
-/// How often a worker is asked for a sign of life.
-const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// How long a script may take to be loaded.
 const LOADING: Duration = Duration::from_secs(30);
@@ -108,13 +105,7 @@ impl Places {
                 None => self.open_shared(&script).await,
             };
             match self.attach(link, SyncPlace::SharedWorker, audience).await {
-                Err(Lacking::Silent(_)) => {
-                    tracing::warn!(
-                        name = self.name.to_text(),
-                        "a worker hangs: another takes its place"
-                    );
-                    advance(&mut self.name);
-                }
+                Err(Lacking::Silent(_)) => self.replace(),
                 Err(Lacking::Failed(reason)) => return Err(reason),
                 Ok(sync) => return Ok(sync),
             }
@@ -171,10 +162,14 @@ impl Places {
             return Some(link);
         }
         if place == SyncPlace::SharedWorker {
-            tracing::warn!(name = self.name.to_text(), "a worker hangs: another takes its place");
-            advance(&mut self.name);
+            self.replace();
         }
         None
+    }
+
+    fn replace(&mut self) {
+        tracing::warn!(name = self.name.to_text(), "a worker hangs: another takes its place");
+        advance(&mut self.name);
     }
 
     async fn attach(

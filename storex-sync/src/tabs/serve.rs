@@ -77,8 +77,7 @@ where
     if let (true, Some(locks), Some(name)) = (is_shared, &locks, &name) {
         runtime.spawn(Box::pin(show(locks.clone(), name.clone())));
     }
-    let hosted =
-        Hosted::new(Replacing { start, locks: locks.clone(), name, runtime: Arc::clone(&runtime) });
+    let hosted = Hosted::new(Replacing { start, name, runtime: Arc::clone(&runtime) });
     let server = Rc::new(Server { runtime, locks, hosted });
     let on_port = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
         let is_ours =
@@ -120,7 +119,8 @@ struct Server {
 impl Server {
     /// Serves a tab until it is gone.
     async fn serve(self: Rc<Self>, mut port: Port) {
-        let gone = watch::Sender::new(false);
+        // Dropped when the tab is gone.
+        let (_here, gone) = watch::channel(());
         let mut until_gone: Option<BoxFuture<'static, ()>> = None;
         loop {
             let said = tokio::select! {
@@ -133,7 +133,7 @@ impl Server {
                 Said { what, with, port: Some(channel) } if what == port::ATTACH => {
                     until_gone = self.until_free(with);
                     let channel = MessagePortChannel::new(channel);
-                    let channel = TabChannel { channel, gone: gone.subscribe() };
+                    let channel = TabChannel { channel, gone: gone.clone() };
                     let attaching = Rc::clone(&self).attach(port.speaker(), channel);
                     // Beside the rest: it says that it is here all the same.
                     self.runtime.spawn(Box::pin(attaching));
@@ -141,7 +141,6 @@ impl Server {
                 Said { what, .. } => tracing::debug!(what, "a tab says what is not known here"),
             }
         }
-        gone.send_replace(true);
     }
 
     /// When the tab that holds a lock is gone. Where the browser has no locks nothing tells of that, but for a tab that says farewell.
@@ -173,7 +172,8 @@ fn told(said: std::result::Result<(), JsValue>) {
 #[derive(Debug)]
 struct TabChannel {
     channel: MessagePortChannel,
-    gone: watch::Receiver<bool>,
+    /// Ends with the tab.
+    gone: watch::Receiver<()>,
 }
 
 #[async_trait(?Send)]
@@ -181,7 +181,7 @@ impl Channel for TabChannel {
     async fn send(&mut self, frame: Vec<u8>) -> Result<()> {
         tokio::select! {
             biased;
-            _ = self.gone.wait_for(|gone| *gone) => Err(SyncError::Closed { during: "sending a frame" }),
+            _ = self.gone.changed() => Err(SyncError::Closed { during: "sending a frame" }),
             sent = self.channel.send(frame) => sent,
         }
     }
@@ -189,7 +189,7 @@ impl Channel for TabChannel {
     async fn recv(&mut self) -> Result<Option<Vec<u8>>> {
         tokio::select! {
             biased;
-            _ = self.gone.wait_for(|gone| *gone) => Ok(None),
+            _ = self.gone.changed() => Ok(None),
             frame = self.channel.recv() => frame,
         }
     }
@@ -202,7 +202,6 @@ impl Channel for TabChannel {
 /// Starts the sync, and takes the right to sync away from workers that this one takes the place of.
 struct Replacing<F> {
     start: F,
-    locks: Option<LockManager>,
     name: Option<WorkerName>,
     runtime: Arc<dyn Runtime>,
 }
@@ -212,7 +211,9 @@ impl<F: Starting> Starting for Replacing<F> {
         Box::pin(async {
             let sync = self.start.start().await?;
             let lock = sync.sync().lock().and_then(Exclusive::web_lock);
-            if let (Some(locks), Some(name), Some((_, lock))) = (&self.locks, &self.name, lock) {
+            // The first of all workers takes nobody's place.
+            let name = self.name.as_ref().filter(|name| name.generation > 0);
+            if let (Some(name), Some((locks, lock))) = (name, lock) {
                 let (locks, lock) = (locks.clone(), lock.to_owned());
                 let former = Former { locks, lock, name: name.clone() };
                 let runtime = Arc::clone(&self.runtime);

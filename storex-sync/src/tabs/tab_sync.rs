@@ -142,8 +142,7 @@ impl TabSync {
 
     /// What has ended is not followed by another one: it says itself what becomes of a call.
     fn is_usable(&self, current: &Current) -> bool {
-        let is_lost = || current.lost.is_some() || current.connection.sync.is_lost();
-        self.inner.audience.has_ended() || !is_lost()
+        self.inner.audience.has_ended() || !current.connection.sync.is_lost()
     }
 }
 

@@ -89,12 +89,11 @@ impl News {
     }
 
     /// This is about to be committed.
-    pub(crate) fn begin(&self, set: &ChangeSet) -> Commit {
+    pub(crate) fn begin(&self, set: ChangeSet) -> Commit {
         let number = self.last.get() + 1;
         self.last.set(number);
-        let told = message::committed(number, set, &self.stores);
         post(&self.channel, &message::begun(number));
-        Commit { channel: self.channel.clone(), number, told }
+        Commit { channel: self.channel.clone(), number, set, stores: Rc::clone(&self.stores) }
     }
 }
 
@@ -119,13 +118,17 @@ impl fmt::Debug for News {
 pub(crate) struct Commit {
     channel: BroadcastChannel,
     number: i64,
-    told: Array,
+    set: ChangeSet,
+    stores: Rc<Stores>,
 }
 
 impl Commit {
     /// Tells what became of it.
     pub(crate) fn end(self, committed: bool) {
-        let told = if committed { self.told } else { message::given_up(self.number) };
+        let told = match committed {
+            true => message::committed(self.number, &self.set, &self.stores),
+            false => message::given_up(self.number),
+        };
         post(&self.channel, &told);
     }
 }
