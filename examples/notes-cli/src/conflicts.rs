@@ -35,7 +35,7 @@ impl Conflicts {
         let now = device.notes.storage().runtime().now();
         let lines = noted.iter().map(|it| {
             let NotedConflict { id, conflict, at, .. } = it;
-            let note = conflict.key.values().first().and_then(Value::as_text).unwrap_or_default();
+            let note = conflict.key.as_text().unwrap_or_default();
             let field = conflict.field.as_deref().unwrap_or("all of it");
             let (won, lost) = (text(&conflict.won.content), text(&conflict.lost.content));
             format!(
@@ -60,7 +60,7 @@ fn value(NotedConflict { id, at, conflict, .. }: &NotedConflict) -> serde_json::
     json!({
         "id": id.0,
         "at": at,
-        "note": conflict.key.values().first().and_then(Value::as_text),
+        "note": conflict.key.as_text(),
         "field": conflict.field.as_deref(),
         "is": text(&conflict.won.content),
         "lost": text(&conflict.lost.content),

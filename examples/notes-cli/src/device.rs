@@ -1,7 +1,6 @@
 //! [`Device`]: this machine's notes, open.
 
 use std::ffi::OsString;
-use std::fs::{DirBuilder, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use storex_sync::http::NativeTransport;
 
 use crate::error::{CliError, Result};
 use crate::output::short;
+use crate::private;
 
 /// This machine's notes, open. Several programs may have them open at once.
 #[derive(Debug)]
@@ -105,35 +105,9 @@ fn make(database: &Path) -> std::io::Result<()> {
         return Ok(());
     }
     if let Some(folder) = database.parent() {
-        private_folder().recursive(true).create(folder)?;
+        private::folder().recursive(true).create(folder)?;
     }
-    private_file().append(true).create(true).open(database).map(drop)
-}
-
-#[cfg(unix)]
-fn private_folder() -> DirBuilder {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let mut folder = DirBuilder::new();
-    folder.mode(0o700);
-    folder
-}
-
-#[cfg(unix)]
-fn private_file() -> OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = OpenOptions::new();
-    file.mode(0o600);
-    file
-}
-
-#[cfg(not(unix))]
-fn private_folder() -> DirBuilder {
-    DirBuilder::new()
-}
-
-#[cfg(not(unix))]
-fn private_file() -> OpenOptions {
-    OpenOptions::new()
+    private::file().append(true).create(true).open(database).map(drop)
 }
 
 /// Completes when the user, or the system, wants the program to end.

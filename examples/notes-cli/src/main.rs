@@ -6,6 +6,7 @@ mod device;
 mod error;
 mod join;
 mod output;
+mod private;
 mod secret;
 mod status;
 mod watch;

@@ -66,7 +66,7 @@ pub(crate) async fn read(app: App) {
         if !noted.conflict.is_loss() || field.is_some_and(|field| !SHOWN.contains(&field)) {
             continue;
         }
-        let id = noted.conflict.key.values().first().and_then(Value::as_text);
+        let id = noted.conflict.key.as_text();
         let id = id.unwrap_or_default().to_owned();
         let note = app.notes().get(&id).await.ok().flatten();
         let name = note.map_or_else(

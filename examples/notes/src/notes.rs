@@ -79,7 +79,7 @@ impl Notes {
             updated_at: now,
         };
         let key = self.collection()?.create(&note).await?;
-        note.id = key.values().first().and_then(|it| it.as_text()).unwrap_or_default().to_owned();
+        note.id = key.as_text().unwrap_or_default().to_owned();
         Ok(note)
     }
 

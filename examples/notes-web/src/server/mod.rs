@@ -1,9 +1,11 @@
 //! Two servers in one program: one for the files of the application, one for the notes.
 
+// That of the notes in a terminal.
+#[path = "../../../notes-cli/src/private.rs"]
+mod private;
 mod site;
 
 use std::error::Error;
-use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -56,7 +58,7 @@ async fn run(arguments: Arguments) -> Result<()> {
     let site = Site::read(&folder)?;
     let temporary = tempfile::tempdir()?;
     let data = arguments.data.as_deref().unwrap_or(temporary.path());
-    private_folder().recursive(true).create(data)?;
+    private::folder().recursive(true).create(data)?;
     let token = token(data)?;
 
     let store = SqliteStore::open(data.join("server.db"), Arc::new(TokioRuntime)).await?;
@@ -82,8 +84,10 @@ async fn run(arguments: Arguments) -> Result<()> {
 
 /// Until Ctrl-C.
 async fn stopped() {
-    // Where nobody can be told of it, the system ends the program.
-    let _ = tokio::signal::ctrl_c().await;
+    // An error means that it cannot be asked that way.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// By which the server knows whose notes they are: the same for as long as the folder is there.
@@ -95,39 +99,13 @@ fn token(data: &Path) -> Result<String> {
     let mut random = [0; 24];
     TokioRuntime.fill_random(&mut random);
     let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    private_file()
+    private::file()
         .write(true)
         .create(true)
         .truncate(true)
         .open(file)?
         .write_all(token.as_bytes())?;
     Ok(token)
-}
-
-#[cfg(unix)]
-fn private_folder() -> DirBuilder {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let mut folder = DirBuilder::new();
-    folder.mode(0o700);
-    folder
-}
-
-#[cfg(unix)]
-fn private_file() -> OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = OpenOptions::new();
-    file.mode(0o600);
-    file
-}
-
-#[cfg(not(unix))]
-fn private_folder() -> DirBuilder {
-    DirBuilder::new()
-}
-
-#[cfg(not(unix))]
-fn private_file() -> OpenOptions {
-    OpenOptions::new()
 }
 
 fn say(line: &str) -> Result<()> {
