@@ -1,10 +1,10 @@
 // The system's Chromium, headless, with a fresh profile; what goes wrong in a page is not overlooked.
 
 import { accessSync, constants } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import puppeteer from 'puppeteer-core';
+import { temporary } from './temporary.mjs';
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome'];
 const KEPT_LINES = 40;
@@ -28,9 +28,8 @@ function runs(path) {
 }
 
 /** An empty profile in a folder of its own, for a browser that is started more than once on it. */
-export async function profile() {
-  const folder = await mkdtemp(join(tmpdir(), 'storex-browser-'));
-  return { folder, remove: () => rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 }) };
+export function profile() {
+  return temporary('browser');
 }
 
 /**

@@ -58,10 +58,6 @@ export class Tabs {
     return this.#running.problems;
   }
 
-  get console() {
-    return this.#running.console;
-  }
-
   async #renderers() {
     const { processInfo } = await this.#top.send('SystemInfo.getProcessInfo');
     return processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => id);

@@ -6,16 +6,15 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Editor } from './chinook-editor.mjs';
 import { Ledger } from './ledger.mjs';
 import { Network } from './network.mjs';
-import { NativeDevices, Server } from './programs.mjs';
+import { NativeDevices, Server, WIDE } from './programs.mjs';
 import { random } from './random.mjs';
 import { openTab } from './tab.mjs';
+import { temporary } from './temporary.mjs';
 
 const exporter = process.env.STOREX_EXPORT;
 
@@ -24,7 +23,7 @@ const SLACK = 60_000;
 
 export default async function ({ browser, url, long }) {
   assert.ok(exporter, 'STOREX_EXPORT must name the program storex-e2e-export; `cargo xtask browser` does');
-  const folder = await mkdtemp(join(tmpdir(), 'storex-chinook-'));
+  const { folder, remove } = await temporary('chinook');
   const shop = new Shop(folder, Number(process.env.STOREX_SEED ?? 11));
   try {
     await shop.start(browser, url);
@@ -37,7 +36,7 @@ export default async function ({ browser, url, long }) {
     throw why;
   } finally {
     await shop.end();
-    await rm(folder, { recursive: true, force: true });
+    await remove();
   }
 }
 
@@ -57,7 +56,7 @@ class Shop {
 
   async start(browser, url) {
     // One user makes the requests of two, as quickly as they can.
-    await this.server.configure({ limits: { requests_per_second: 1000, burst: 1000 }, timeouts: { heartbeat: 1 } });
+    await this.server.configure({ limits: WIDE, timeouts: { heartbeat: 1 } });
     await this.server.letIn({ [this.#token]: `ada-${randomUUID()}` });
     await this.server.start();
     this.devices = new NativeDevices();

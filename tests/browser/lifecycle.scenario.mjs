@@ -2,11 +2,8 @@
 // push, and the other carries on. Then what else happens to pages: they are hidden and seen again, and lose their connection.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Server } from './programs.mjs';
+import { withServer } from './programs.mjs';
 import { openTab, until } from './tab.mjs';
 
 /** A lease without Web Locks lasts so long, in milliseconds, and who stands by looks every second. */
@@ -19,12 +16,7 @@ const RARELY = 3600;
 const AT_ONCE = 5000;
 
 export default async function ({ browser, url }) {
-  const folder = await mkdtemp(join(tmpdir(), 'storex-lifecycle-'));
-  const server = new Server(folder);
-  try {
-    await server.configure({ limits: { requests_per_second: 1000, burst: 1000 } });
-    await server.letIn({ 'the-token-of-ada': 'ada' });
-    await server.start();
+  await withServer('lifecycle', { 'the-token-of-ada': 'ada' }, async server => {
     const site = new Site(browser, url, server);
     await site.start();
     for (const stage of ['Request', 'Response']) await site.frozenInAPush(stage);
@@ -32,10 +24,7 @@ export default async function ({ browser, url }) {
     await site.withoutLocks();
     await site.hidden();
     await site.offline();
-  } finally {
-    await server.kill();
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 class Site {

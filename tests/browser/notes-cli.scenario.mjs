@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
-import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { NotesServer, NotesTab } from './notes.mjs';
+import { temporary } from './temporary.mjs';
 
 const DESKTOP = { width: 1200, height: 780 };
 
@@ -15,7 +15,7 @@ const DESKTOP = { width: 1200, height: 780 };
 const LIVE = 5000;
 
 export default async function ({ browser }) {
-  const folder = await mkdtemp(join(tmpdir(), 'storex-notes-cli-'));
+  const { folder, remove } = await temporary('notes-cli');
   const data = join(folder, 'server');
   const server = new NotesServer(data);
   const terminals = [];
@@ -36,7 +36,7 @@ export default async function ({ browser }) {
   } finally {
     for (const { end } of terminals) end();
     await server.kill();
-    await rm(folder, { recursive: true, force: true });
+    await remove();
   }
 }
 

@@ -3,10 +3,9 @@
 // It leaves pictures of all of it in target/screenshots.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NotesServer, NotesTab, Pictures, shot } from './notes.mjs';
+import { temporary } from './temporary.mjs';
 
 const DESKTOP = { width: 1200, height: 780 };
 const PHONE = { width: 390, height: 844, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
@@ -20,7 +19,7 @@ const NOTES = [
 ];
 
 export default async function ({ browser, root }) {
-  const folder = await mkdtemp(join(tmpdir(), 'storex-notes-'));
+  const { folder, remove } = await temporary('notes');
   const server = new NotesServer(folder);
   const pictures = await Pictures.in(join(root, '../../target/screenshots'), browser);
   try {
@@ -38,7 +37,7 @@ export default async function ({ browser, root }) {
     throw why;
   } finally {
     await server.kill();
-    await rm(folder, { recursive: true, force: true });
+    await remove();
   }
 }
 

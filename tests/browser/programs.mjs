@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { temporary } from './temporary.mjs';
 
 const KEPT_LINES = 40;
 
@@ -13,6 +14,27 @@ function program(variable, name) {
   const path = process.env[variable];
   assert.ok(path, `${variable} must name the program ${name}; \`cargo xtask browser\` does`);
   return path;
+}
+
+/** Limits that a scenario, which is in a hurry, does not run into. */
+export const WIDE = { requests_per_second: 1000, burst: 1000 };
+
+/** Starts a server in a folder of its own for `{ token: user }`, works with it, and ends it. What it has logged is told with an error. */
+export async function withServer(name, tokens, work) {
+  const { folder, remove } = await temporary(name);
+  const server = new Server(folder);
+  try {
+    await server.configure({ limits: WIDE });
+    await server.letIn(tokens);
+    await server.start();
+    await work(server);
+  } catch (why) {
+    why.message += `\nthe server has logged:\n${server.log.join('\n')}`;
+    throw why;
+  } finally {
+    await server.kill();
+    await remove();
+  }
 }
 
 /** `storex serve`, with a token for each user or device. Wherever it is started again it has the same address. */

@@ -1,7 +1,7 @@
 // No space, and eviction: what a real browser does to a database that is in use (src/quota.rs).
 
 import assert from 'node:assert/strict';
-import { until } from './tab.mjs';
+import { openTab, until } from './tab.mjs';
 
 const MIB = 1 << 20;
 /** A batch is 64 pieces of 16 KiB: 1 MiB. */
@@ -15,11 +15,10 @@ export default async function (context) {
 
 /** A page with the module: functions of it, and fillers by the names of their databases. */
 async function openPage(browser, url) {
-  const page = await browser.newPage();
-  await page.goto(`${url}/pages/page.html`);
+  const { page } = await openTab(browser, url);
   await page.evaluate(async () => {
+    // As the page has it, which is ready: begun by two at once, the module would be there twice, and its callbacks lost.
     const module = await import('/pkg/storex_browser.js');
-    await module.default();
     globalThis.quota = { module, fillers: new Map() };
   });
   return {

@@ -4,14 +4,13 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Network } from './network.mjs';
-import { NativeDevices, Server } from './programs.mjs';
+import { NativeDevices, Server, WIDE } from './programs.mjs';
 import { random } from './random.mjs';
-import { openTab, until } from './tab.mjs';
+import { openTab, toldBy, until } from './tab.mjs';
+import { temporary } from './temporary.mjs';
 
 /** An edit is on the other devices within this, in milliseconds. Single ones may be late where the machine has too much to do. */
 const LIVE = 1000;
@@ -20,7 +19,7 @@ const LIVE = 1000;
 const HEALED = 60_000;
 
 export default async function ({ browser, url, long }) {
-  const folder = await mkdtemp(join(tmpdir(), 'storex-server-'));
+  const { folder, remove } = await temporary('server');
   const site = new Site(folder, process.env.STOREX_TEST_POSTGRES);
   try {
     await site.start(browser, url);
@@ -43,7 +42,7 @@ export default async function ({ browser, url, long }) {
     throw why;
   } finally {
     await site.end();
-    await rm(folder, { recursive: true, force: true });
+    await remove();
   }
 }
 
@@ -64,7 +63,7 @@ class Site {
 
   async start(browser, url) {
     // One user makes the requests of three, as quickly as they can; a login that has ended is to be noticed soon.
-    const limits = { requests_per_second: 1000, burst: 1000 };
+    const limits = WIDE;
     await this.server.configure({ limits, timeouts: { heartbeat: 1 } });
     await this.#letIn();
     await this.server.start();
@@ -317,17 +316,11 @@ class Site {
     // A page sends to a native device.
     const third = (...call) => this.native.call(['three', ...call]);
     await this.#openNative('three');
-    const told = deferred();
-    const hear = message => {
-      const [word, what] = message.text().split(' ');
-      if (word === 'told') told.resolve(what);
-    };
-    this.tab.page.on('console', hear);
+    const told = toldBy(this.tab);
     const [sent, got] = await Promise.all([
-      this.tab.call('sendInRoom', 'page'),
-      told.promise.then(code => third('receive_in_room', code)),
+      this.tab.call('host', 'page', 'send_in_room'),
+      told.then(code => third('receive_in_room', code)),
     ]);
-    this.tab.page.off('console', hear);
     assert.equal(sent.objects, got.objects);
     assert.deepEqual(await third('dump'), await this.page('dump'));
 

@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Tabs, becomes } from './chaos-tabs.mjs';
 import { COMMON, OTHER, SHARED, check, checkLog, delays, excuse } from './chaos-verdict.mjs';
 import { Exchanges } from './exchanges.mjs';
-import { NativeDevices, Server } from './programs.mjs';
+import { NativeDevices, Server, WIDE } from './programs.mjs';
 import { random } from './random.mjs';
 import { until } from './tab.mjs';
 
@@ -105,7 +105,7 @@ class Site {
 
   async #start() {
     this.server = new Server(this.#folder);
-    const limits = { requests_per_second: 1000, burst: 1000 };
+    const limits = WIDE;
     await this.server.configure({ limits });
     await this.server.letIn({ [TOKEN]: 'ada', [OTHERS_TOKEN]: 'ada' });
     await this.server.start();

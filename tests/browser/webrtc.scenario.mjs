@@ -3,11 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { Server } from './programs.mjs';
-import { openTab, until } from './tab.mjs';
+import { withServer } from './programs.mjs';
+import { openTab, toldBy, until } from './tab.mjs';
 
 const OBJECTS = 2500;
 
@@ -15,22 +12,14 @@ const OBJECTS = 2500;
 const PATIENT = 60_000;
 
 export default async function ({ browser, url, long }) {
-  const folder = await mkdtemp(join(tmpdir(), 'storex-webrtc-'));
-  const server = new Server(folder);
-  try {
-    await server.configure({ limits: { requests_per_second: 1000, burst: 1000 } });
-    await server.letIn({ 'the-token-of-ada': 'ada' });
-    await server.start();
+  await withServer('webrtc', { 'the-token-of-ada': 'ada' }, async server => {
     const pages = new Pages(server);
     await pages.open(browser, url);
     await pages.initialSync();
     await pages.frames(long ? 256 : 32);
     await pages.broken();
     await pages.worker();
-  } finally {
-    await server.kill();
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 class Pages {
@@ -67,16 +56,7 @@ class Pages {
 
   /** One page opens a room, and the other comes into it: what both tell. */
   #meet(host, guest, ...args) {
-    const { page } = this.here;
-    const code = new Promise(told => {
-      const hear = message => {
-        const [word, what] = message.text().split(' ');
-        if (word !== 'told') return;
-        page.off('console', hear);
-        told(what);
-      };
-      page.on('console', hear);
-    });
+    const code = toldBy(this.here);
     const hosting = this.here.call('host', 'full', host, ...args);
     return [hosting, code.then(guest)];
   }

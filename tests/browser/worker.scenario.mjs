@@ -41,11 +41,7 @@ function fresh(more = {}) {
 
 /** A tab of the application, as `pages/tabs.mjs` makes it. */
 async function tab({ browser, url }, settings, without = []) {
-  const page = await browser.newPage();
-  page.setDefaultTimeout(120_000);
-  await page.goto(`${url}/pages/${settings.page ?? 'tabs.html'}?without=${without}`);
-  await page.waitForFunction('globalThis.ready');
-  const call = (name, ...args) => page.evaluate((name, args) => globalThis[name](...args), name, args);
+  const { page, call, close } = await openPage(browser, url, `pages/${settings.page ?? 'tabs.html'}?without=${without}`);
   const run = (...args) => call('run', 'device', ...args);
   await call('openTab', 'device', settings);
   const ask = async name => {
@@ -55,7 +51,7 @@ async function tab({ browser, url }, settings, without = []) {
   };
   const write = title => run('create', 'member', { team: 1, size: 1, title, stars: 0 });
   const status = () => run('tab_status');
-  return { page, call, run, ask, write, status, close: () => page.close() };
+  return { page, call, run, ask, write, status, close };
 }
 
 /** A device elsewhere, with a database of its own, on the same log. */

@@ -39,9 +39,9 @@ pub(crate) fn site(workspace: &Workspace) -> Result<PathBuf> {
     }
     browser_test::module(workspace, PACKAGE, "release", PACKAGE)?;
     let pages = workspace.root().join(PAGES);
-    for page in read(&pages)?.keys() {
+    for (page, content) in read(&pages)? {
         let to = folder.join(page);
-        fs::copy(pages.join(page), &to).map_err(|why| cannot("write", &to, &why))?;
+        fs::write(&to, content).map_err(|why| cannot("write", &to, &why))?;
     }
     let build = folder.join(BUILD);
     fs::write(&build, build_script(&read(&folder)?))

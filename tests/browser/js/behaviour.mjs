@@ -1,9 +1,10 @@
 // What a page of JavaScript can rely on, beside what storex's own suite asks for.
 
 import assert from 'node:assert/strict';
+import { openTab } from '../tab.mjs';
 
 /** Each is a function that runs in a page, with the package as `storex`; what it gives is compared with what stands beside it. */
-export const BEHAVIOUR = {
+const BEHAVIOUR = {
   'values come back as they went in': [async open => {
     const { collection } = await open({
       thing: {
@@ -258,9 +259,6 @@ async function inPage(run) {
 }
 
 export async function openPage(browser, url) {
-  const page = await browser.newPage();
-  page.setDefaultTimeout(120_000);
-  await page.goto(`${url}/tests/page.html`);
-  await page.waitForFunction('globalThis.ready');
+  const { page } = await openTab(browser, url, 'tests/page.html');
   return page;
 }

@@ -1,11 +1,10 @@
 // What the scenarios of the JavaScript face load: the package that `cargo xtask js` makes (`STOREX_JS` names it), and pages for it.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { serve } from '../serve.mjs';
+import { temporary } from '../temporary.mjs';
 
 /** Where the source of the package is. */
 export const source = fileURLToPath(new URL('../../../bindings/js/', import.meta.url));
@@ -14,7 +13,7 @@ export const source = fileURLToPath(new URL('../../../bindings/js/', import.meta
 export async function onSite(work) {
   const folder = process.env.STOREX_JS;
   assert.ok(folder, 'STOREX_JS must name the package; `cargo xtask js` makes it, and `cargo xtask browser` does both');
-  const built = await mkdtemp(join(tmpdir(), 'storex-js-'));
+  const { folder: built, remove } = await temporary('js');
   const site = await serve({
     '/built/': built,
     '/js/': folder,
@@ -27,6 +26,6 @@ export async function onSite(work) {
     await work({ url: site.url, built });
   } finally {
     await site.close();
-    await rm(built, { recursive: true, force: true });
+    await remove();
   }
 }

@@ -2,36 +2,27 @@
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { Server } from '../programs.mjs';
+import { withServer } from '../programs.mjs';
 import { until } from '../tab.mjs';
 import { openPage } from './behaviour.mjs';
 import { add, openExample, shown } from './example.mjs';
 
 export async function sync({ browser, url }) {
-  const folder = await mkdtemp(join(tmpdir(), 'storex-js-server-'));
-  const server = new Server(folder);
-  const devices = new Devices(browser, url, server);
-  try {
-    await server.configure({ limits: { requests_per_second: 1000, burst: 1000 } });
-    await server.letIn({ 'the-token-of-ada': 'ada', 'the-token-of-bob': 'bob', 'the-token-of-cleo': 'cleo' });
-    await server.start();
-    await example(devices);
-    await conflicts(devices);
-    await login(devices);
-    await initialSync(devices);
-    await encrypted(devices);
-    await forgotten(devices);
-  } catch (why) {
-    why.message += `\nthe server has logged:\n${server.log.join('\n')}`;
-    throw why;
-  } finally {
-    await devices.close();
-    await server.stop();
-    await rm(folder, { recursive: true, force: true });
-  }
+  const tokens = { 'the-token-of-ada': 'ada', 'the-token-of-bob': 'bob', 'the-token-of-cleo': 'cleo' };
+  await withServer('js-server', tokens, async server => {
+    const devices = new Devices(browser, url, server);
+    try {
+      await example(devices);
+      await conflicts(devices);
+      await login(devices);
+      await initialSync(devices);
+      await encrypted(devices);
+      await forgotten(devices);
+    } finally {
+      await devices.close();
+      await server.stop();
+    }
+  });
 }
 
 /** Pages of one user each, in profiles of their own. */

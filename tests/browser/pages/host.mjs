@@ -37,11 +37,6 @@ function encoded(value) {
   return plain ? JSON.stringify(value) : value;
 }
 
-/** Waits in a room of the server for another device to send everything to; says `told CODE` on the console. */
-export async function sendInRoom(name) {
-  return JSON.parse(await devices.get(name).send_in_room(code => console.log(`told ${code}`)));
-}
-
 /** Calls a method of a device that opens a room, and says `told CODE` on the console. */
 export async function host(name, method, ...args) {
   return JSON.parse(await devices.get(name)[method](code => console.log(`told ${code}`), ...args));

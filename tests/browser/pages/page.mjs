@@ -1,7 +1,7 @@
 // What scenarios call in a page: devices here, in a worker of this page, and in the worker that all pages share.
 
 import { contents, removeDatabase } from './contents.mjs';
-import { host, requests, run, sendInRoom, stopAt, write } from './host.mjs';
+import { host, requests, run, stopAt, write } from './host.mjs';
 import { remote } from './remote.mjs';
 
 let worker;
@@ -10,7 +10,6 @@ let shared;
 globalThis.run = run;
 globalThis.write = write;
 globalThis.stopAt = stopAt;
-globalThis.sendInRoom = sendInRoom;
 globalThis.host = host;
 Object.assign(globalThis, requests);
 globalThis.contents = contents;

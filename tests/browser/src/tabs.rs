@@ -162,22 +162,13 @@ impl Device {
             "rejected" => sync.rejected().await.map(|rejected| rejected.len().into()),
             "digest" => sync.digest().await.map(|digest| format!("{digest:?}").into()),
             "device" => sync.device().await.map(|device| device.to_string().into()),
-            "stop" => {
-                sync.stop().await;
-                Ok(Json::Null)
-            }
             other => return Err(JsError::new(&format!("there is no call {other}"))),
         };
         Ok(match answer {
             Ok(answer) => json!({"answer": answer}),
-            Err(error) => json!({"error": error.to_string(), "retryable": error.is_retryable()}),
+            Err(error) => json!({"error": error.to_string()}),
         }
         .to_string())
-    }
-
-    /// Lets go of it.
-    pub fn leave_tabs(&self) {
-        self.tabs.borrow_mut().take();
     }
 
     fn tab(&self) -> Result<TabUse> {
