@@ -7,7 +7,6 @@
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { gzipped, optimized, print } from '../../tests/browser/optimize.mjs';
 
 const SOURCE = fileURLToPath(new URL('.', import.meta.url));
 const ROOT = join(SOURCE, '../..');
@@ -29,10 +28,4 @@ for (const license of ['LICENSE-APACHE', 'LICENSE-MIT']) cpSync(join(ROOT, licen
 const { devDependencies: _, ...manifest } = JSON.parse(readFileSync(join(SOURCE, 'package.json'), 'utf8'));
 writeFileSync(join(target, 'package.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
 
-const script = readFileSync(join(bound, `${NAME}.js`));
-writeFileSync(join(target, `wasm/${NAME}.js`), script);
-const small = optimized(join(bound, `${NAME}_bg.wasm`));
-writeFileSync(join(target, `wasm/${NAME}_bg.wasm`), small);
-print('its wasm, wasm-opt -Oz', small);
-print('its wasm, gzip -9', gzipped(small));
-print('wasm-bindgen\'s, gzip -9', gzipped(script));
+for (const file of [`${NAME}.js`, `${NAME}_bg.wasm`]) cpSync(join(bound, file), join(target, 'wasm', file));

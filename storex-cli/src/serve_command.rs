@@ -116,13 +116,9 @@ impl Serve {
 
     fn options(self, config: Config) -> Result<Options, CliError> {
         let access = self.access()?;
-        #[cfg(feature = "postgres")]
-        let database = match self.postgres {
-            Some(address) => Database::Postgres(address),
-            None => Database::File(self.database),
-        };
-        #[cfg(not(feature = "postgres"))]
         let database = Database::File(self.database);
+        #[cfg(feature = "postgres")]
+        let database = self.postgres.map_or(database, Database::Postgres);
         let (listen, metrics_listen) = (self.listen, self.metrics_listen);
         let (objects, tls) = (self.objects, self.tls_cert.zip(self.tls_key));
         Ok(Options { listen, database, objects, access, tls, metrics_listen, config })

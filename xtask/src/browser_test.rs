@@ -9,7 +9,7 @@ use storex_postgres_cluster::ADDRESS;
 use crate::report::Report;
 use crate::run::{self, Result, Workspace};
 use crate::scratch::Scratch;
-use crate::{browser, js, node, notes_web, postgres, test, wasm, wasm_test};
+use crate::{browser, js, node, notes_web, postgres, test, wasm, wasm_binary, wasm_test};
 
 /// The module that the pages of `tests/browser` import as `/pkg/storex_browser.js`.
 const SCENARIOS: &str = "storex-browser";
@@ -33,6 +33,12 @@ const NOTES_SITE: &str = "STOREX_NOTES_SITE";
 
 /// The one with a server, which runs on each of its databases.
 const WITH_SERVER: &str = "server";
+
+/// As what the scenarios load is built: nobody waits for an optimizer, and what is built for the wasm tests is used once more.
+const TESTED: &str = "dev";
+
+/// As users get it.
+pub(crate) const RELEASED: &str = "release";
 
 /// What is weighed: the core, the sync and the browser's backend, without an application.
 const WEIGHED: &str = "storex-size";
@@ -90,9 +96,10 @@ struct Built {
 
 impl Built {
     fn new(workspace: &Workspace) -> Result<Self> {
-        let (_, package) = module(workspace, SCENARIOS, "release", "browser")?;
-        let js = js::package(workspace)?;
-        let notes_site = notes_web::site(workspace)?;
+        let (_, package) = module(workspace, SCENARIOS, TESTED, "browser")?;
+        let (_, js) = module(workspace, js::PACKAGE, TESTED, js::BOUND)?;
+        let js = js::package(workspace, &js)?;
+        let notes_site = notes_web::site(workspace, TESTED)?;
         let programs = test::programs(workspace, PROGRAMS.map(|(program, _)| program))?;
         Ok(Self { package, js, notes_site, programs })
     }
@@ -127,7 +134,7 @@ pub(crate) fn bench(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode
     browser::wasm_bindgen(workspace)?;
     node::packages(workspace)?;
     browser::chromium(workspace)?;
-    let (_, folder) = module(workspace, SCENARIOS, "release", "browser")?;
+    let (_, folder) = module(workspace, SCENARIOS, RELEASED, "browser")?;
     let mut node = workspace.command("node");
     node.arg(script("bench.mjs")).arg("--pkg").arg(folder).args(args);
     run::hand_over(node)
@@ -147,7 +154,10 @@ pub(crate) fn module(
     profile: &str,
     folder: &str,
 ) -> Result<(PathBuf, PathBuf)> {
-    run::check(wasm::cargo_for(workspace, "build", &[package], &["--lib", "--profile", profile]))?;
+    let args = ["--lib", "--profile", profile];
+    let mut build = wasm::cargo_for(workspace, "build", &[package], &args);
+    wasm_binary::without_debug_info(&mut build);
+    run::check(build)?;
     let compiled = wasm::module(workspace, package, profile)?;
     let folder = wasm::target_folder(workspace)?.join(folder);
     let mut bind = browser::bind(workspace);

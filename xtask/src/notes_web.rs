@@ -23,21 +23,21 @@ const BUILD: &str = "build.js";
 pub(crate) fn serve(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> {
     wasm::standard_library(workspace)?;
     browser::wasm_bindgen(workspace)?;
-    let site = site(workspace)?;
+    let site = site(workspace, browser_test::RELEASED)?;
     let mut server =
         workspace.cargo_here(["run", "--quiet", "--package", PACKAGE, "--bin", PACKAGE]);
     server.arg("--").arg("--site").arg(site).args(args);
     run::hand_over(server)
 }
 
-/// Builds what is served, and tells the folder that it is in.
-pub(crate) fn site(workspace: &Workspace) -> Result<PathBuf> {
+/// Builds what is served with a profile, and tells the folder that it is in.
+pub(crate) fn site(workspace: &Workspace, profile: &str) -> Result<PathBuf> {
     let folder = wasm::target_folder(workspace)?.join(PACKAGE);
     // Nothing of the last build stays.
     if folder.exists() {
         fs::remove_dir_all(&folder).map_err(|why| cannot("empty", &folder, &why))?;
     }
-    browser_test::module(workspace, PACKAGE, "release", PACKAGE)?;
+    browser_test::module(workspace, PACKAGE, profile, PACKAGE)?;
     let pages = workspace.root().join(PAGES);
     for (page, content) in read(&pages)? {
         let to = folder.join(page);

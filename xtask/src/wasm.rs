@@ -68,7 +68,8 @@ pub(crate) fn cargo_for(
 /// The module that cargo builds of a package with a profile.
 pub(crate) fn module(workspace: &Workspace, package: &str, profile: &str) -> Result<PathBuf> {
     let file = format!("{}.wasm", package.replace('-', "_"));
-    Ok(target_folder(workspace)?.join(TARGET).join(profile).join(file))
+    let folder = if profile == "dev" { "debug" } else { profile };
+    Ok(target_folder(workspace)?.join(TARGET).join(folder).join(file))
 }
 
 /// Where cargo puts what it builds for wasm, which Debian's compiler has elsewhere.

@@ -1,6 +1,7 @@
 //! Test binaries for wasm: built once, then run in one context after another.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::run::{self, Result, Workspace};
 use crate::scratch::Scratch;
@@ -18,11 +19,15 @@ pub(crate) struct Binary {
 pub(crate) fn build(workspace: &Workspace, packages: &[&str]) -> Result<Vec<Binary>> {
     let args = ["--tests", "--no-run", "--message-format=json-render-diagnostics"];
     let mut build = wasm::cargo_for(workspace, "test", packages, &args);
-    // Nobody debugs them, and what a debugger reads is six sevenths of a module, which the runner reads, binds and serves anew in each context.
-    build.env("CARGO_PROFILE_DEV_DEBUG", "false");
+    without_debug_info(&mut build);
     let mut binaries = Vec::new();
     run::lines(build, |line| binaries.extend(binary(line)))?;
     Ok(binaries)
+}
+
+/// Nobody debugs them, and what a debugger reads is six sevenths of a module, which the runner reads, binds and serves anew in each context.
+pub(crate) fn without_debug_info(build: &mut Command) {
+    build.env("CARGO_PROFILE_DEV_DEBUG", "false");
 }
 
 /// The test binary that a message of cargo's tells of, if it tells of one.
@@ -44,17 +49,18 @@ fn package_name(id: &str) -> Option<String> {
 }
 
 impl Binary {
-    /// Whether it is built of the tests of this name.
-    pub(crate) fn is(&self, name: &str) -> bool {
-        let file = self.file.file_stem().and_then(|stem| stem.to_str());
-        file.and_then(|file| file.rsplit_once('-')).is_some_and(|(own, _)| own == name)
+    /// The name of the tests that it is built of.
+    pub(crate) fn suite(&self) -> &str {
+        let file = self.file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        file.rsplit_once('-').map_or(file, |(own, _)| own)
     }
 
-    /// Runs it and prints all but the tests that passed, whose number is the answer. What the runner must be told
+    /// Runs it, which is called `name`, and prints all but the tests that passed, whose number is the answer. What the runner must be told
     /// beside the context is in `.cargo/config.toml`, from which we have it already.
     pub(crate) fn run(
         &self,
         workspace: &Workspace,
+        name: &str,
         context: (&str, &str),
         skipped: &[&str],
     ) -> Result<u64> {
@@ -74,7 +80,7 @@ impl Binary {
         run::lines(runner, |line| {
             passed += passed_tests(line).unwrap_or(0);
             if !line.is_empty() && !line.ends_with(" ... ok") {
-                println!("{line}");
+                println!("{name}: {line}");
             }
         })?;
         Ok(passed)

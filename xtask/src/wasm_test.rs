@@ -1,5 +1,8 @@
 //! The tests of the crates that work in a browser: in Chromium, in each context that such code runs in.
 
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
 use crate::report::Report;
 use crate::run::{Result, Workspace};
 use crate::setup::Found;
@@ -8,7 +11,7 @@ use crate::{browser, node};
 
 /// Where in the browser, and what is tested there.
 struct Context {
-    part: &'static str,
+    name: &'static str,
     /// By this wasm-bindgen-test-runner is told.
     variable: &'static str,
     packages: &'static [&'static str],
@@ -28,21 +31,21 @@ const WEB_RTC: &str = "web_rtc";
 /// What needs nothing of the browser runs in one context; what does, in all.
 const CONTEXTS: [Context; 3] = [
     Context {
-        part: "wasm tests in a page",
+        name: "page",
         variable: "WASM_BINDGEN_USE_BROWSER",
         packages: &["storex-memory", "storex-indexeddb", "storex-browser"],
         skipped: &[],
         suites_skipped: &[],
     },
     Context {
-        part: "wasm tests in a dedicated worker",
+        name: "dedicated worker",
         variable: "WASM_BINDGEN_USE_DEDICATED_WORKER",
         packages: &["storex-indexeddb", "storex-browser"],
         skipped: &[STOCK],
         suites_skipped: &[WEB_RTC],
     },
     Context {
-        part: "wasm tests in a shared worker",
+        name: "shared worker",
         variable: "WASM_BINDGEN_USE_SHARED_WORKER",
         packages: &["storex-indexeddb", "storex-browser"],
         skipped: &[STOCK],
@@ -61,7 +64,7 @@ const SUITES_IN_NODE: [&str; 2] = ["conformance", "scripts"];
 /// What the imitation does not do: it takes empty bytes for a key that was transferred away.
 const SKIPPED_IN_NODE: [&str; 1] = ["bytes_of_every_length"];
 
-/// Builds the tests, if the tools are there, and runs them in one context after another.
+/// Builds the tests, if the tools are there, and runs them in all contexts.
 pub(crate) fn parts(workspace: &Workspace, report: &mut Report, tools: &Result<Found>) {
     let mut binaries = Vec::new();
     report.part("build wasm tests", tools, |_| {
@@ -71,27 +74,22 @@ pub(crate) fn parts(workspace: &Workspace, report: &mut Report, tools: &Result<F
     let built = report.last();
 
     let chromium = built.clone().and_then(|()| browser::chromium(workspace));
-    for Context { part, variable, packages, skipped, suites_skipped } in CONTEXTS {
-        report.part(part, &chromium, |_| {
-            if !skipped.is_empty() {
-                println!("run in a page only: {}", skipped.join(", "));
-            }
-            if !suites_skipped.is_empty() {
-                println!("suites that are left out here: {}", suites_skipped.join(", "));
-            }
-            let wanted = |it: &&Binary| !suites_skipped.iter().any(|suite| it.is(suite));
-            let wanted: Vec<&Binary> = binaries.iter().filter(wanted).collect();
-            run_tests(workspace, &wanted, packages, (variable, "1"), skipped)
-        });
-    }
+    report.part("wasm tests", &chromium, |_| in_contexts(workspace, &binaries));
     let imitation = built.and_then(|()| node::packages(workspace));
     report.part("quick check in Node (fake-indexeddb)", &imitation, |_| {
         let module = node::module(workspace, "fake-indexeddb/auto/index.mjs");
         let import = format!("--import={}", module.display());
         println!("left out, since the imitation does not do it: {}", SKIPPED_IN_NODE.join(", "));
-        let wanted = |it: &&Binary| SUITES_IN_NODE.iter().any(|suite| it.is(suite));
-        let wanted: Vec<&Binary> = binaries.iter().filter(wanted).collect();
-        run_tests(workspace, &wanted, &IN_NODE, ("NODE_ARGS", &import), &SKIPPED_IN_NODE)
+        for package in IN_NODE {
+            let wanted = |it: &&Binary| SUITES_IN_NODE.contains(&it.suite());
+            let mut passed = 0;
+            for binary in binaries.iter().filter(|it| it.package == package).filter(wanted) {
+                let context = ("NODE_ARGS", &*import);
+                passed += binary.run(workspace, binary.suite(), context, &SKIPPED_IN_NODE)?;
+            }
+            some(passed, package, "Node")?;
+        }
+        Ok(())
     });
 }
 
@@ -104,28 +102,66 @@ fn packages() -> Vec<&'static str> {
     packages
 }
 
-/// Runs all tests of these packages in one context; one that fails does not stop the next.
-fn run_tests(
-    workspace: &Workspace,
-    binaries: &[&Binary],
-    packages: &[&str],
-    context: (&str, &str),
-    skipped: &[&str],
-) -> Result<()> {
-    let mut wrong = Vec::new();
-    for package in packages {
-        let (mut passed, wrong_before) = (0, wrong.len());
-        for binary in binaries.iter().filter(|binary| binary.package == *package) {
-            match binary.run(workspace, context, skipped) {
-                Ok(number) => passed += number,
-                Err(why) => wrong.push(format!("{package}: {why}")),
-            }
+/// Runs all that is wanted in each context, as many at once as there are cores; what fails does not stop the rest.
+fn in_contexts(workspace: &Workspace, binaries: &[Binary]) -> Result<()> {
+    for Context { name, skipped, suites_skipped, .. } in &CONTEXTS {
+        let left_out = [*suites_skipped, *skipped].concat();
+        if !left_out.is_empty() {
+            println!("left out in a {name}: {}", left_out.join(", "));
         }
-        println!("{package}: {passed} passed");
-        // Tests that leave themselves out (by a `cfg`, or the runner's configuration) would go unnoticed.
-        if passed == 0 && wrong.len() == wrong_before {
-            wrong.push(format!("{package}: no test was run"));
+    }
+    let wanted = CONTEXTS.iter().flat_map(|context| {
+        binaries.iter().filter(|it| context.wants(it)).map(move |binary| (context, binary))
+    });
+    let (waiting, ended) = (Mutex::new(wanted), Mutex::new(Vec::new()));
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some((context, binary)) = next() {
+                    let name = format!("{} in a {}", binary.suite(), context.name);
+                    let variable = (context.variable, "1");
+                    let run = binary.run(workspace, &name, variable, context.skipped);
+                    let mut ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
+                    ended.push((context, binary, run));
+                }
+            });
+        }
+    });
+    outcome(&ended.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Prints how many passed where.
+fn outcome(ended: &[(&Context, &Binary, Result<u64>)]) -> Result<()> {
+    let mut wrong = Vec::new();
+    for context in &CONTEXTS {
+        for package in context.packages {
+            let (mut passed, wrong_before) = (0, wrong.len());
+            let of_both = ended
+                .iter()
+                .filter(|(at, binary, _)| at.name == context.name && binary.package == *package);
+            for (_, _, run) in of_both {
+                match run {
+                    Ok(number) => passed += number,
+                    Err(why) => wrong.push(format!("{package} in a {}: {why}", context.name)),
+                }
+            }
+            if wrong.len() == wrong_before {
+                wrong.extend(some(passed, package, context.name).err());
+            }
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
+}
+
+/// Tests that leave themselves out (by a `cfg`, or the runner's configuration) would go unnoticed.
+fn some(passed: u64, package: &str, context: &str) -> Result<()> {
+    println!("{package}, {context}: {passed} passed");
+    if passed == 0 { Err(format!("{package}, {context}: no test was run")) } else { Ok(()) }
+}
+
+impl Context {
+    fn wants(&self, binary: &Binary) -> bool {
+        self.packages.contains(&&*binary.package) && !self.suites_skipped.contains(&binary.suite())
+    }
 }
