@@ -90,8 +90,10 @@ export function delays(lives, open, from, until) {
 }
 
 /** Why two exchanges that were under way at once are none that overlap; nothing when they do. */
-export function excuse([earlier, later], lives) {
+export function excuse([earlier, later], lives, hung) {
   const life = lives.get(earlier.who);
+  // It hangs with an exchange under way, of which it will never hear.
+  if (hung.get(earlier.who) <= later.began) return 'hung';
   // Whoever has begun it is not there any more: the server may still be at it.
   if (life?.gone <= later.began) return 'gone';
   // It was stopped in the middle of it, and another has taken its place meanwhile.

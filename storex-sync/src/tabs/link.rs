@@ -24,7 +24,7 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(2);
 
 pub(super) struct Link {
     port: Port,
-    /// Ended with the link, if it is a dedicated one.
+    /// Left with the link.
     _worker: Worker,
     runtime: Arc<dyn Runtime>,
 }
@@ -116,7 +116,7 @@ impl Link {
 async fn greeted(worker: &Worker, runtime: &dyn Runtime) -> Result<Port, JsValue> {
     let mut wait = FIRST_WAIT;
     loop {
-        let mut port = Port::new(worker.port()?);
+        let mut port = Port::new(worker.port().await?);
         port.say(port::HELLO)?;
         tokio::select! {
             biased;

@@ -2,18 +2,16 @@
 
 use std::cell::RefCell;
 
-use js_sys::Function;
-use tokio::sync::watch;
+use js_sys::{Function, Reflect};
+use tokio::sync::{OnceCell, watch};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{
-    ErrorEvent, Event, EventTarget, MessageChannel, MessagePort, WorkerOptions, WorkerType,
-};
+use web_sys::{Event, EventTarget, MessageChannel, MessagePort, WorkerOptions, WorkerType};
 
+use super::frame::Frame;
 use super::serve::CONNECT;
 
-/// A worker of the browser's. A dedicated one is ended when this is dropped; a shared one lives for as long as a tab does that has come
-/// to it.
+/// A worker of the browser's. A dedicated one is ended when this is dropped; a shared one when all tabs have dropped theirs.
 pub(super) struct Worker {
     url: String,
     options: WorkerOptions,
@@ -28,7 +26,8 @@ pub(super) struct Worker {
 type OnError = Closure<dyn FnMut(Event)>;
 
 enum Kind {
-    Shared,
+    /// Where this tab comes to it from.
+    Shared(OnceCell<Frame>),
     Dedicated(web_sys::Worker),
 }
 
@@ -36,7 +35,8 @@ impl Worker {
     pub(super) fn shared(url: &str, name: &str) -> Self {
         let (error, on_error) = listener();
         let (url, options, heard) = (url.to_owned(), options(name), RefCell::default());
-        Self { url, options, kind: Kind::Shared, error, on_error, heard }
+        let kind = Kind::Shared(OnceCell::new());
+        Self { url, options, kind, error, on_error, heard }
     }
 
     pub(super) fn dedicated(url: &str, name: &str) -> Result<Self, JsValue> {
@@ -51,11 +51,11 @@ impl Worker {
     }
 
     /// A new port to it. One that it was not told of, as its script was not there yet, is never answered.
-    pub(super) fn port(&self) -> Result<MessagePort, JsValue> {
+    pub(super) async fn port(&self) -> Result<MessagePort, JsValue> {
         match &self.kind {
-            Kind::Shared => {
-                let worker =
-                    web_sys::SharedWorker::new_with_worker_options(&self.url, &self.options)?;
+            Kind::Shared(frame) => {
+                let frame = frame.get_or_try_init(Frame::new).await?;
+                let worker = frame.shared_worker(&self.url, &self.options)?;
                 let port = worker.port();
                 self.listen(worker.into())?;
                 Ok(port)
@@ -114,8 +114,9 @@ fn options(name: &str) -> WorkerOptions {
 fn listener() -> (watch::Receiver<Option<String>>, OnError) {
     let (tell, error) = watch::channel(None);
     let on_error = Closure::new(move |event: Event| {
-        let message = event.dyn_ref::<ErrorEvent>().map(ErrorEvent::message);
-        let message = message.filter(|message| !message.is_empty());
+        // A frame's event is no instance of the page's class.
+        let message = Reflect::get(&event, &"message".into()).ok();
+        let message = message.and_then(|it| it.as_string()).filter(|it| !it.is_empty());
         let reason = message.unwrap_or_else(|| "its script cannot be loaded".to_owned());
         tell.send_replace(Some(reason));
     });
