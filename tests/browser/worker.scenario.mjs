@@ -182,13 +182,18 @@ async function fallsBack(context) {
   for (const problem of expected) problems.splice(problems.indexOf(problem), 1);
 }
 
-/** A worker that hangs is replaced while its tabs are open, and nothing is lost, also when it comes to itself. */
+/**
+ * A worker that hangs is ended and replaced while its tabs are open, and nothing is lost; also when somebody keeps it, as a tab does that is frozen, and it comes to
+ * itself.
+ */
 async function hangs(context) {
   for (const without of [[], ['locks'], ['SharedWorker']]) {
     const patience = 4000;
     const settings = fresh({ patience });
     const far = await distant(context, settings);
     const [a, b] = [await tab(context, settings, without), await tab(context, settings, without)];
+    const isKept = without.includes('locks');
+    if (isKept) await a.call('keep', `${settings.database}@1#0`);
     await a.write('before');
     assert.equal(await a.ask('synced'), true);
     const until20 = Date.now() + 20_000;
@@ -204,6 +209,12 @@ async function hangs(context) {
     for (const it of [a, b]) {
       await until('its status is right', async () => (await it.status()).inStep);
       assert.equal(await it.ask('unsent'), 0);
+    }
+    if (without.length === 0) {
+      await until('the one that hangs is ended', () => workersOf(context, settings).length === 1);
+      assert.ok(Date.now() < until20, 'it has come to itself before');
+    } else if (isKept) {
+      assert.equal(workersOf(context, settings).length, 2);
     }
     // A tab that comes now finds the next one.
     const c = await tab(context, settings, without);
@@ -225,9 +236,7 @@ async function twoVersions(context) {
   const far = await distant(context, settings);
   const a = await tab(context, settings);
   const b = await tab(context, { ...settings, version: '2' });
-  const workers = () => context.browser.targets().filter(target =>
-    target.type() === 'shared_worker' && decodeURIComponent(target.url()).includes(`"${settings.database}"`));
-  assert.equal(workers().length, 2);
+  assert.equal(workersOf(context, settings).length, 2);
   await Promise.all([a.write('by a'), b.write('by b')]);
   assert.deepEqual([await a.ask('synced'), await b.ask('synced')], [true, true]);
   await until('both are sent', async () => (await far.titles()).length === 2);
@@ -239,4 +248,9 @@ async function twoVersions(context) {
   const took = await measured('the newest one syncs', async () => (await far.titles()).length === 3, 15);
   console.log(`        a newer schema's worker syncs after ${took} ms`);
   for (const it of [a, b, c, far]) await it.close();
+}
+
+/** The shared workers that there are for a database. */
+function workersOf({ browser }, { database }) {
+  return browser.targets().filter(target => target.type() === 'shared_worker' && decodeURIComponent(target.url()).includes(`"${database}"`));
 }

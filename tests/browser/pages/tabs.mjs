@@ -11,13 +11,20 @@ lack(without ? without.split(',') : []);
 globalThis.run = run;
 globalThis.hang = hang;
 
+let script;
+
 /** Opens a device with the sync of all tabs; `settings` see src/tabs.rs. */
 globalThis.openTab = async (name, { worker = true, ...settings }) => {
   const { database, newer = false } = settings;
   const there = JSON.stringify({ ...settings, without: without ? without.split(',') : [] });
-  const { script = worker ? `sync-worker.mjs?settings=${encodeURIComponent(there)}` : undefined } = settings;
+  ({ script = worker ? `sync-worker.mjs?settings=${encodeURIComponent(there)}` : undefined } = settings);
   await run(name, 'open', database, { newer });
   await run(name, 'use_tabs', { ...settings, script }, tell);
+};
+
+/** Holds on to the shared worker, as a tab does that is frozen. */
+globalThis.keep = name => {
+  globalThis.kept = new SharedWorker(script, { type: 'module', name: `storex-sync:${name.indexOf('@')}:${name}` });
 };
 
 /** What was said of exchanges elsewhere. */
