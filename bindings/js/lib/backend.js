@@ -45,6 +45,7 @@ export class StorexBackend {
   #registry;
   #shapes = new Map();
   #opened; // a promise of the database
+  #closed; // a promise of its end, from when it is asked for
   #letGo; // ends that the database is kept
   #operations = new Map();
 
@@ -70,8 +71,9 @@ export class StorexBackend {
     registry.on('initialized', () => this.database());
   }
 
-  /** The open database. */
-  database() {
+  /** The open database. What is closed is not opened again: whoever comes late would hold up those who delete it. */
+  async database() {
+    if (this.#closed) throw storexError('closed', `the database \`${this.dbName}\` was closed here; a new backend opens it again`);
     this.#opened ??= this.#open().catch(why => {
       this.#opened = undefined;
       throw why;
@@ -253,11 +255,15 @@ export class StorexBackend {
     await this.database();
   }
 
-  /** Closes the database. */
-  async cleanup() {
-    const opened = this.#opened;
-    this.#opened = undefined;
-    const database = await opened;
+  /** Closes the database, for good. */
+  cleanup() {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close() {
+    // One that could not be opened is closed.
+    const database = await this.#opened?.catch(() => undefined);
     await database?.close();
     this.#letGo?.();
   }

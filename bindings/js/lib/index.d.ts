@@ -224,7 +224,7 @@ export class StorexBackend {
   /** Calls back after each commit, here or in another tab. What it gives ends it. */
   onChanges(callback: (event: ChangeEvent) => void): Promise<() => void>;
   migrate(options?: unknown): Promise<void>;
-  /** Closes the database. */
+  /** Closes the database, for good: calls fail from then on, with the kind "closed". */
   cleanup(): Promise<void>;
   /** Closes the database and deletes it, with everything in it. */
   dropDatabase(): Promise<void>;

@@ -167,6 +167,26 @@ const BEHAVIOUR = {
     return [Number.isSafeInteger(object.number), found.length, found[0].number === object.number, found[0].title, found[0].note];
   }, value => assert.deepEqual(value, [true, 1, true, 'kept', null])],
 
+  'what is closed stays closed: a late call fails, and opens nothing': [async (open, kindOf) => {
+    const { manager, collection } = await open({ thing: { version: new Date(2026, 0, 1), fields: { n: { type: 'int' } } } });
+    const { backend } = manager;
+    const things = collection('thing');
+    await things.createObject({ n: 1 });
+    await Promise.all([backend.cleanup(), backend.cleanup()]);
+    const kinds = await Promise.all([
+      things.findObjects({}), things.createObject({ n: 2 }), things.updateObject({ id: 'x' }, { n: 2 }), things.deleteObjects({}), manager.operation('executeBatch', []),
+      manager.liveQuery('thing', {}, {}, () => {}), manager.onChanges(() => {}), backend.streamObjects('thing').next(), backend.migrate(),
+      manager.finishInitialization(),
+    ].map(kindOf));
+    const request = indexedDB.deleteDatabase(backend.dbName);
+    const deleted = await new Promise(done => {
+      for (const type of ['success', 'blocked', 'error']) request.addEventListener(type, () => done(type));
+    });
+    const late = await kindOf(things.countObjects());
+    const { length } = (await indexedDB.databases()).filter(({ name }) => name === backend.dbName);
+    return [kinds, deleted, late, length];
+  }, value => assert.deepEqual(value, [Array(10).fill('closed'), 'success', 'closed', 0])],
+
   'live queries and changes are told after the commit, until they are ended': [async (open, _, until) => {
     const { manager, collection } = await open({ thing: { version: new Date(2026, 0, 1), fields: { n: { type: 'int' } } } });
     const [results, events] = [[], []];
