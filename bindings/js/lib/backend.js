@@ -122,9 +122,8 @@ export class StorexBackend {
     if (withNestedObjects) throw unsupported('`rawCreateObjects` with nested objects; `createObject` takes them');
     const [database, shape] = [await this.database(), this.shape(collection)];
     const stored = await Promise.all(objects.map(object => storedObject(this.#shapes, shape, object)));
-    const keys = JSON.parse(await database.create_many(collection, jsonText(stored)));
-    const absent = Object.fromEntries([...shape.fields.values()].filter(it => it.optional).map(it => [it.name, null]));
-    return { objects: objects.map((object, n) => ({ ...absent, ...object, ...revive(this.#shapes, shape, keys[n]) })) };
+    const created = this.#read(shape, await database.create_many(collection, jsonText(stored)));
+    return { objects: created.map((object, n) => asGiven(shape, objects[n], object)) };
   }
 
   async findObjects(collection, where, options) {

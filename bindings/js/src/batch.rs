@@ -72,27 +72,34 @@ pub(crate) async fn execute(storage: &Storage, steps: &str) -> Result<Json> {
     let mut info = Map::new();
     for (step, placeholder) in named {
         let mut entry = Map::new();
-        entry.insert("object".to_owned(), object(storage, &outcome, step)?);
+        let object = created_by(storage, &outcome, step)?.into_iter().next();
+        entry.insert("object".to_owned(), object.unwrap_or_default());
         info.insert(placeholder, Json::Object(entry));
     }
     Ok(Json::Object(info))
 }
 
-/// What a step has created, with its key and defaults.
-fn object(storage: &Storage, outcome: &BatchOutcome, step: usize) -> Result<Json> {
+/// What a step has created, with keys and defaults.
+pub(crate) fn created_by(
+    storage: &Storage,
+    outcome: &BatchOutcome,
+    step: usize,
+) -> Result<Vec<Json>> {
+    let registry = storage.registry();
+    let mut objects = Vec::new();
     for executed in outcome.of_step(step) {
-        if let (Step::Create(create), StepOutcome::Created { skipped }) =
+        let (Step::Create(create), StepOutcome::Created { skipped }) =
             (&executed.step, &executed.outcome)
-            && let Some(record) = created(create, skipped).next()
-        {
-            let registry = storage.registry();
-            let collection = registry.collection(&create.collection).to_js()?;
-            let all: Vec<usize> = (0..collection.fields().len()).collect();
-            let object = collection.record_to_json(&all, record).to_js()?;
-            let mut object = Json::Object(object);
+        else {
+            continue;
+        };
+        let collection = registry.collection(&create.collection).to_js()?;
+        let all: Vec<usize> = (0..collection.fields().len()).collect();
+        for record in created(create, skipped) {
+            let mut object = Json::Object(collection.record_to_json(&all, record).to_js()?);
             exact(registry, collection, &mut object);
-            return Ok(object);
+            objects.push(object);
         }
     }
-    Ok(Json::Null)
+    Ok(objects)
 }

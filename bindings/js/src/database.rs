@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use js_sys::Function;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use storex_core::{
     Batch, ChangeEvent, ChangeKind, ChangeSet, Continuation, Error, Key, Origin, Query, Registry,
     Step, StepOutcome, Storage, WebRuntime,
@@ -67,15 +67,19 @@ impl Database {
         Ok(self.text_of(&collection, created))
     }
 
-    /// Creates objects without children, all or none, and gives their keys.
+    /// Creates objects without children, all or none, and gives them back with keys and defaults.
     ///
     /// # Errors
     /// The storage's.
     pub async fn create_many(&self, collection: String, objects: String) -> Result<String> {
-        let objects: Vec<Json> = serde_json::from_str(&objects).to_js()?;
-        let dynamic = self.storage.dynamic(&collection).to_js()?;
-        let keys = dynamic.create_many(&objects).await.to_js()?;
-        Ok(keys_json(self.storage.registry(), &collection, &keys).to_string())
+        let objects: Vec<Map<String, Json>> = serde_json::from_str(&objects).to_js()?;
+        let schema = self.storage.registry().collection(&collection).to_js()?;
+        let now = self.storage.runtime().now();
+        let records = objects.iter().map(|object| schema.record_from_json(now, object));
+        let records = records.collect::<std::result::Result<_, _>>().to_js()?;
+        let outcome = self.storage.execute(Batch::new().create(collection, records)).await;
+        let made = batch::created_by(&self.storage, &outcome.to_js()?, 0)?;
+        Ok(Json::Array(made).to_string())
     }
 
     /// The objects that the filter matches.

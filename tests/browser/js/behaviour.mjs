@@ -31,6 +31,35 @@ const BEHAVIOUR = {
     any: { list: [1, 'two', null, true] }, none: null, text: '2026-11-30T00:00:00.000Z',
   }))],
 
+  'what creates give back is what is stored: null where there is nothing': [async open => {
+    const { collection } = await open({
+      user: { version: new Date(2026, 0, 1), fields: { name: { type: 'string' } } },
+      thing: {
+        version: new Date(2026, 0, 1),
+        fields: {
+          title: { type: 'string' }, none: { type: 'string', optional: true }, any: { type: 'json', optional: true },
+          secret: { type: 'random-key' }, at: { type: 'timestamp' }, bytes: { type: 'binary', optional: true },
+        },
+        relationships: [{ childOf: 'user', optional: true }],
+      },
+    });
+    const things = collection('thing');
+    const given = [
+      { title: 'a', none: undefined, any: { b: 1, gone: undefined }, at: new Date(7), bytes: new Uint8Array([1]).buffer },
+      { title: 'b', user: undefined, at: 8 },
+    ];
+    const { objects } = await things.rawCreateObjects(given);
+    const found = await things.findObjects({}, { order: [['title', 'asc']] });
+    const { object } = await things.createObject({ ...given[0], title: 'c' });
+    return [objects, found, [object]].map(list => list.map(it => ({
+      ...it, id: it.id.length, secret: it.secret.length, undefined: Object.values(it).includes(undefined), bytes: it.bytes && [...it.bytes],
+    })));
+  }, value => {
+    const a = { id: 36, title: 'a', none: null, any: { b: 1 }, secret: 40, at: 7, bytes: [1], user: null, undefined: false };
+    const both = [a, { ...a, title: 'b', any: null, at: 8, bytes: null }];
+    assert.deepEqual(value, [both, both, [{ ...a, title: 'c' }]]);
+  }],
+
   'what would be something else when it comes back is refused': [async (open, kindOf) => {
     const { collection } = await open({
       thing: { version: new Date(2026, 0, 1), fields: { whole: { type: 'int', optional: true }, any: { type: 'json', optional: true }, bytes: { type: 'binary', optional: true } } },
