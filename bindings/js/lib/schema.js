@@ -23,7 +23,6 @@ export function versionNumber(date) {
 }
 
 function writtenCollection(name, version, definition) {
-  const relationships = (definition.relationships ?? []).map(it => namesOf(name, it));
   return {
     name,
     version,
@@ -37,11 +36,16 @@ function writtenCollection(name, version, definition) {
     indices: (definition.indices ?? [])
       .filter(index => !index.pk)
       .map(index => ({ fields: sources(index.field), unique: Boolean(index.unique) })),
-    relations: relationships.flatMap(relationsOf),
+    relations: relationsOf(name, definition),
   };
 }
 
-function relationsOf(relationship) {
+/** What objects of a collection point to, each with its names. */
+function relationsOf(name, definition) {
+  return (definition.relationships ?? []).map(it => namesOf(name, it)).flatMap(pointers);
+}
+
+function pointers(relationship) {
   const optional = Boolean(relationship.optional);
   if (isConnects(relationship)) {
     return relationship.connects.map((target, n) => ({
@@ -109,7 +113,7 @@ export function shapesOf(registry) {
     shapes.set(name, { name, key: keyOf(definition), fields, parents: new Map(), children: new Map() });
   }
   for (const [name, definition] of Object.entries(registry.collections)) {
-    for (const relation of (definition.relationships ?? []).flatMap(it => relationsOf(namesOf(name, it)))) {
+    for (const relation of relationsOf(name, definition)) {
       const [child, parent] = [shapes.get(name), shapes.get(relation.target)];
       if (!parent) throw invalid(`collection \`${name}\` has a relationship to \`${relation.target}\`, which is not there`);
       child.fields.set(relation.alias, { name: relation.alias, type: 'foreign-key', optional: relation.optional });
