@@ -92,7 +92,8 @@ function storedType(definition, field) {
  * @typedef {object} Shape
  * @property {string} name
  * @property {string[]} key
- * @property {Map<string, { name: string, type: string, optional: boolean, custom?: object }>} fields those of relationships too
+ * @property {Map<string, { name: string, type: string, optional: boolean, custom?: object }>} fields those of relationships too, which are of
+ *   the type of the parent's key
  * @property {Map<string, string>} parents alias → collection
  * @property {Map<string, { collection: string, single: boolean }>} children reverse alias → whose objects
  */
@@ -121,5 +122,22 @@ export function shapesOf(registry) {
       parent.children.set(relation.reverse, { collection: name, single: relation.kind === 'singleChildOf' });
     }
   }
+  for (const { fields, parents } of shapes.values()) {
+    for (const [alias, parent] of parents) fields.get(alias).type = pointerType(shapes, shapes.get(parent));
+  }
   return shapes;
+}
+
+/** What points to an object holds its key, and is of the type of that; the key may point to another object in turn. */
+function pointerType(shapes, parent) {
+  const passed = new Set();
+  let [shape, key] = [parent, parent.key[0]];
+  while (shape.parents.has(key) && !passed.has(shape)) {
+    passed.add(shape);
+    shape = shapes.get(shape.parents.get(key));
+    [key] = shape.key;
+  }
+  const { type } = shape.fields.get(key);
+  // Nobody looks for words in a key.
+  return type === 'text' ? 'foreign-key' : type;
 }
