@@ -82,14 +82,18 @@ export class StorexBackend {
   }
 
   async #open() {
-    if (!this.#registry) throw invalid('give the backend to a storage manager first');
+    const { rust, args } = await this.opening();
     this.#shapes = shapesOf(this.#registry);
-    const { dbName, durability, sync, onLost, wasm } = this.#options;
-    const { Database } = await load(wasm);
-    const schema = writtenSchema(this.#registry);
-    const database = await Database.open(dbName, schema, durability === 'strict', Boolean(sync), onLost ?? (() => {}));
+    const database = await rust.Database.open(...args, this.isLogged);
     this.#letGo = hold(database);
     return database;
+  }
+
+  /** What Rust opens the database with, and the module of Rust. */
+  async opening() {
+    if (!this.#registry) throw invalid('give the backend to a storage manager first');
+    const { dbName, durability, onLost = () => {}, wasm } = this.#options;
+    return { rust: await load(wasm), args: [dbName, writtenSchema(this.#registry), durability === 'strict', onLost] };
   }
 
   /** The name of the database. */

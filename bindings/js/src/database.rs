@@ -29,8 +29,8 @@ pub struct Database {
 
 #[wasm_bindgen]
 impl Database {
-    /// Opens the database of this name and brings it to the schema. `strict`: each commit waits for the disk. `logged`: what is written
-    /// is logged, for sync. `lost` is called with a word when the browser takes the database away.
+    /// Opens the database of this name and brings it to the schema. `strict`: each commit waits for the disk. `lost` is called with a word
+    /// when the browser takes the database away. `logged`: what is written is logged, for sync.
     ///
     /// # Errors
     /// What the schema is refused for; what the storage cannot be opened for.
@@ -38,8 +38,8 @@ impl Database {
         name: String,
         schema: String,
         strict: bool,
-        logged: bool,
         lost: Function,
+        logged: bool,
     ) -> Result<Self> {
         let (registry, auto_pk) = schema::read(&schema)?;
         let durability = if strict { Durability::Strict } else { Durability::Relaxed };
