@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
-use storex_core::{Batch, BatchOutcome, Step, StepOutcome, Storage, created};
+use storex_core::{Batch, BatchOutcome, Collection, Filter, Step, StepOutcome, Storage, created};
 
 use crate::error::{Result, ToJs, invalid};
 use crate::exact::exact;
@@ -53,14 +53,12 @@ pub(crate) async fn execute(storage: &Storage, steps: &str) -> Result<Json> {
                 batch.create_json(storage, &collection, &name, &args).to_js()?
             }
             Written::UpdateObjects { collection, filter, updates } => {
-                let schema = storage.registry().collection(&collection).to_js()?;
-                let filter = schema.filter_from_json(&filter, storage.registry()).to_js()?;
+                let (schema, filter) = filtered(storage, &collection, &filter)?;
                 let changes = schema.changes_from_json(&updates).to_js()?;
                 batch.update(collection, filter, changes)
             }
             Written::DeleteObjects { collection, filter } => {
-                let schema = storage.registry().collection(&collection).to_js()?;
-                let filter = schema.filter_from_json(&filter, storage.registry()).to_js()?;
+                let (_, filter) = filtered(storage, &collection, &filter)?;
                 batch.delete(collection, filter)
             }
         };
@@ -77,6 +75,18 @@ pub(crate) async fn execute(storage: &Storage, steps: &str) -> Result<Json> {
         info.insert(placeholder, Json::Object(entry));
     }
     Ok(Json::Object(info))
+}
+
+/// A collection, and a filter of its objects.
+pub(crate) fn filtered<'a>(
+    storage: &'a Storage,
+    collection: &str,
+    filter: &Json,
+) -> Result<(&'a Collection, Filter)> {
+    let registry = storage.registry();
+    let schema: &Collection = registry.collection(collection).to_js()?;
+    let filter = schema.filter_from_json(filter, registry).to_js()?;
+    Ok((schema, filter))
 }
 
 /// What a step has created, with keys and defaults.

@@ -140,9 +140,7 @@ impl Database {
             let collection = self.storage.dynamic(&collection).to_js()?;
             return Ok(collection.delete(&filter).await.to_js()?.len());
         };
-        let registry = self.storage.registry();
-        let schema = registry.collection(&collection).to_js()?;
-        let filter = schema.filter_from_json(&filter, registry).to_js()?;
+        let (schema, filter) = batch::filtered(&self.storage, &collection, &filter)?;
         let name = schema.name().clone();
         let batch = Batch::new()
             .step(Step::Count(Query::new(name.clone()).filter(filter.clone())))
