@@ -5,7 +5,7 @@ import { withServer } from '../programs.mjs';
 import { until } from '../tab.mjs';
 import { Devices, has, inStep, start } from './devices.mjs';
 import { add, shown } from './example.mjs';
-import { alone, loginInWorker, shared, startInWorker, withoutWorker } from './tabs.mjs';
+import { alone, loginInWorker, shared, startInWorker, withoutShared } from './tabs.mjs';
 
 export async function sync({ browser, url }) {
   const tokens = { 'the-token-of-ada': 'ada', 'the-token-of-bob': 'bob', 'the-token-of-cleo': 'cleo', 'the-token-of-dan': 'dan' };
@@ -20,7 +20,7 @@ export async function sync({ browser, url }) {
       await forgotten(devices);
       await shared(devices);
       await loginInWorker(devices);
-      await withoutWorker(devices);
+      await withoutShared(devices);
       await alone(devices);
     } finally {
       await devices.close();

@@ -98,8 +98,8 @@ export async function loginInWorker(devices) {
   await page.close();
 }
 
-/** A script that is not there, and one that cannot start its sync: it runs in the tab. */
-export async function withoutWorker(devices) {
+/** A script that is not there, and one that cannot start its sync: it runs in the tab. No shared workers: in one of the tab's own. */
+export async function withoutShared(devices) {
   const page = await devices.application();
   await write(page, 'without a worker');
   for (const worker of ['/tests/not-there.js', '/tests/sync-worker.js?dbName=x&why=it+may+not']) {
@@ -108,6 +108,12 @@ export async function withoutWorker(devices) {
     await inStep(page);
     await page.evaluate(() => sync.stop());
   }
+  await page.evaluate(() => { globalThis.SharedWorker = undefined; });
+  await startInWorker(page);
+  assert.equal(await place(page), 'worker');
+  await write(page, 'in a worker of its own');
+  await inStep(page);
+  assert.equal(await page.evaluate('asked'), 0);
   await page.close();
 }
 
