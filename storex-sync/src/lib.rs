@@ -119,6 +119,8 @@ mod hooks;
 pub mod http;
 mod initial;
 mod journal;
+#[cfg(all(target_family = "wasm", any(feature = "http-web", feature = "web", feature = "webrtc")))]
+mod js;
 mod key_code;
 mod kind_code;
 mod lane;

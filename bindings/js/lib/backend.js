@@ -45,6 +45,7 @@ export class StorexBackend {
   #registry;
   #shapes = new Map();
   #opened; // a promise of the database
+  #closed; // a promise of its end, from when it is asked for
   #letGo; // ends that the database is kept
   #operations = new Map();
 
@@ -70,8 +71,9 @@ export class StorexBackend {
     registry.on('initialized', () => this.database());
   }
 
-  /** The open database. */
-  database() {
+  /** The open database. What is closed is not opened again: whoever comes late would hold up those who delete it. */
+  async database() {
+    if (this.#closed) throw storexError('closed', `the database \`${this.dbName}\` was closed here; a new backend opens it again`);
     this.#opened ??= this.#open().catch(why => {
       this.#opened = undefined;
       throw why;
@@ -80,14 +82,18 @@ export class StorexBackend {
   }
 
   async #open() {
-    if (!this.#registry) throw invalid('give the backend to a storage manager first');
+    const { rust, args } = await this.opening();
     this.#shapes = shapesOf(this.#registry);
-    const { dbName, durability, sync, onLost, wasm } = this.#options;
-    const { Database } = await load(wasm);
-    const schema = writtenSchema(this.#registry);
-    const database = await Database.open(dbName, schema, durability === 'strict', Boolean(sync), onLost ?? (() => {}));
+    const database = await rust.Database.open(...args, this.isLogged);
     this.#letGo = hold(database);
     return database;
+  }
+
+  /** What Rust opens the database with, and the module of Rust. */
+  async opening() {
+    if (!this.#registry) throw invalid('give the backend to a storage manager first');
+    const { dbName, durability, onLost = () => {}, wasm } = this.#options;
+    return { rust: await load(wasm), args: [dbName, writtenSchema(this.#registry), durability === 'strict', onLost] };
   }
 
   /** The name of the database. */
@@ -120,9 +126,8 @@ export class StorexBackend {
     if (withNestedObjects) throw unsupported('`rawCreateObjects` with nested objects; `createObject` takes them');
     const [database, shape] = [await this.database(), this.shape(collection)];
     const stored = await Promise.all(objects.map(object => storedObject(this.#shapes, shape, object)));
-    const keys = JSON.parse(await database.create_many(collection, jsonText(stored)));
-    const absent = Object.fromEntries([...shape.fields.values()].filter(it => it.optional).map(it => [it.name, null]));
-    return { objects: objects.map((object, n) => ({ ...absent, ...object, ...revive(this.#shapes, shape, keys[n]) })) };
+    const created = this.#read(shape, await database.create_many(collection, jsonText(stored)));
+    return { objects: created.map((object, n) => asGiven(shape, objects[n], object)) };
   }
 
   async findObjects(collection, where, options) {
@@ -253,11 +258,15 @@ export class StorexBackend {
     await this.database();
   }
 
-  /** Closes the database. */
-  async cleanup() {
-    const opened = this.#opened;
-    this.#opened = undefined;
-    const database = await opened;
+  /** Closes the database, for good. */
+  cleanup() {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close() {
+    // One that could not be opened is closed.
+    const database = await this.#opened?.catch(() => undefined);
     await database?.close();
     this.#letGo?.();
   }

@@ -224,7 +224,7 @@ export class StorexBackend {
   /** Calls back after each commit, here or in another tab. What it gives ends it. */
   onChanges(callback: (event: ChangeEvent) => void): Promise<() => void>;
   migrate(options?: unknown): Promise<void>;
-  /** Closes the database. */
+  /** Closes the database, for good: calls fail from then on, with the kind "closed". */
   cleanup(): Promise<void>;
   /** Closes the database and deletes it, with everything in it. */
   dropDatabase(): Promise<void>;
@@ -256,6 +256,14 @@ export interface SyncOptions {
   shortestInterval?: number;
   /** The most that this grows to while nothing happens; without this 120,000. */
   longestInterval?: number;
+}
+
+/** Where it runs, beside what it runs with. */
+export interface SyncStartOptions extends SyncOptions {
+  /** The address of a module script that calls {@link serveSync}: sync runs in it, for all tabs. Without one, and where there is none, in the tab. */
+  worker?: string | URL;
+  /** Of the application: tabs of two versions never share a worker. Change it whenever the worker's program changes. */
+  version?: string;
 }
 
 export interface SyncStatus {
@@ -317,7 +325,9 @@ export interface Conflict {
 export class Sync {
   private constructor();
   /** The backend must have been made with `sync: true`. */
-  static start(storage: StorageManager | StorexBackend | { backend: any }, options: SyncOptions): Promise<Sync>;
+  static start(storage: StorageManager | StorexBackend | { backend: any }, options: SyncStartOptions): Promise<Sync>;
+  /** Where it runs for this tab, or ran last. "worker" is one of this tab's own, where the browser has no shared ones. */
+  readonly place: 'shared-worker' | 'worker' | 'tab';
   readonly status: SyncStatus;
   /** Calls back with the status, now and whenever it changes. What it gives ends it. */
   subscribe(callback: (status: SyncStatus) => void): () => void;
@@ -325,12 +335,13 @@ export class Sync {
   syncNow(): Promise<SyncReport>;
   pause(): Promise<void>;
   resume(): Promise<void>;
+  /** Ends the use of it by this tab. With the last tab it ends, after the exchange that is running. */
   stop(): Promise<void>;
   /** After the phase "needs-login": `token` is asked again. */
   loggedIn(): void;
   unsent(): Promise<number>;
   deviceId(): Promise<string>;
-  /** A secret; undefined without encryption. */
+  /** A secret; undefined without encryption. Where sync runs in a worker the keys are there, and this and `unlock` fail as "unsupported". */
   keys(): Uint8Array | undefined;
   unlock(passphrase: string): Promise<void>;
   conflicts(options?: { limit?: number }): Promise<Conflict[]>;
@@ -345,6 +356,15 @@ export class Sync {
   retryRejected(rejected: { write: string }): Promise<void>;
   discardRejected(rejected: { write: string }): Promise<void>;
 }
+
+/**
+ * In the script of a worker: serves the tabs that have named it to {@link Sync.start}. `storage` has the same definitions and field types
+ * as in the tabs, and need not be open. An async function that gives the options is asked whenever sync is started.
+ */
+export function serveSync(
+  storage: StorageManager | StorexBackend | { backend: any },
+  options: SyncOptions | (() => SyncOptions | Promise<SyncOptions>),
+): Promise<void>;
 
 export type InitialSyncEvent =
   | { type: 'prepared'; role: 'sender' | 'receiver'; objects: number; collections: number }

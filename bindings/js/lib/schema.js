@@ -23,7 +23,6 @@ export function versionNumber(date) {
 }
 
 function writtenCollection(name, version, definition) {
-  const relationships = (definition.relationships ?? []).map(it => namesOf(name, it));
   return {
     name,
     version,
@@ -37,11 +36,16 @@ function writtenCollection(name, version, definition) {
     indices: (definition.indices ?? [])
       .filter(index => !index.pk)
       .map(index => ({ fields: sources(index.field), unique: Boolean(index.unique) })),
-    relations: relationships.flatMap(relationsOf),
+    relations: relationsOf(name, definition),
   };
 }
 
-function relationsOf(relationship) {
+/** What objects of a collection point to, each with its names. */
+function relationsOf(name, definition) {
+  return (definition.relationships ?? []).map(it => namesOf(name, it)).flatMap(pointers);
+}
+
+function pointers(relationship) {
   const optional = Boolean(relationship.optional);
   if (isConnects(relationship)) {
     return relationship.connects.map((target, n) => ({
@@ -88,7 +92,8 @@ function storedType(definition, field) {
  * @typedef {object} Shape
  * @property {string} name
  * @property {string[]} key
- * @property {Map<string, { name: string, type: string, optional: boolean, custom?: object }>} fields those of relationships too
+ * @property {Map<string, { name: string, type: string, optional: boolean, custom?: object }>} fields those of relationships too, which are of
+ *   the type of the parent's key
  * @property {Map<string, string>} parents alias → collection
  * @property {Map<string, { collection: string, single: boolean }>} children reverse alias → whose objects
  */
@@ -109,7 +114,7 @@ export function shapesOf(registry) {
     shapes.set(name, { name, key: keyOf(definition), fields, parents: new Map(), children: new Map() });
   }
   for (const [name, definition] of Object.entries(registry.collections)) {
-    for (const relation of (definition.relationships ?? []).flatMap(it => relationsOf(namesOf(name, it)))) {
+    for (const relation of relationsOf(name, definition)) {
       const [child, parent] = [shapes.get(name), shapes.get(relation.target)];
       if (!parent) throw invalid(`collection \`${name}\` has a relationship to \`${relation.target}\`, which is not there`);
       child.fields.set(relation.alias, { name: relation.alias, type: 'foreign-key', optional: relation.optional });
@@ -117,5 +122,22 @@ export function shapesOf(registry) {
       parent.children.set(relation.reverse, { collection: name, single: relation.kind === 'singleChildOf' });
     }
   }
+  for (const { fields, parents } of shapes.values()) {
+    for (const [alias, parent] of parents) fields.get(alias).type = pointerType(shapes, shapes.get(parent));
+  }
   return shapes;
+}
+
+/** What points to an object holds its key, and is of the type of that; the key may point to another object in turn. */
+function pointerType(shapes, parent) {
+  const passed = new Set();
+  let [shape, key] = [parent, parent.key[0]];
+  while (shape.parents.has(key) && !passed.has(shape)) {
+    passed.add(shape);
+    shape = shapes.get(shape.parents.get(key));
+    [key] = shape.key;
+  }
+  const { type } = shape.fields.get(key);
+  // Nobody looks for words in a key.
+  return type === 'text' ? 'foreign-key' : type;
 }

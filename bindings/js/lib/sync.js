@@ -7,7 +7,7 @@ import { revive } from './values.js';
 
 const MOMENTS = ['lastSuccess', 'lastErrorAt', 'nextAttempt'];
 
-/** Keeps a database in step with those of other devices, over a server, until it is stopped. */
+/** Keeps a database in step with those of other devices, over a server, until it is stopped: one for all tabs, as this one uses it. */
 export class Sync {
   #backend;
   #handle;
@@ -29,12 +29,18 @@ export class Sync {
    * @param {Uint8Array} [options.keys] what `keys()` gave the last time, instead of the passphrase
    * @param {number} [options.shortestInterval] milliseconds
    * @param {number} [options.longestInterval] milliseconds
+   * @param {string | URL} [options.worker] a module script that calls `serveSync`, in which sync runs for all tabs
+   * @param {string} [options.version] of the application, with a worker: tabs of two versions do not share one
    */
-  static async start(storage, { server, token, keys, shortestInterval = 15_000, longestInterval = 120_000, ...options }) {
+  static async start(storage, options) {
     const backend = backendOf(storage);
     const database = await backend.database();
-    const text = JSON.stringify({ server: addressOf(server), shortestInterval, longestInterval, ...options });
-    return new Sync(backend, await database.start_sync(text, tokens(token), keys));
+    return new Sync(backend, await database.start_sync(given(options)));
+  }
+
+  /** Where it runs for this tab: 'shared-worker', 'worker' (one of this tab's own), or 'tab'. */
+  get place() {
+    return this.#handle.place();
   }
 
   get status() {
@@ -64,7 +70,7 @@ export class Sync {
     return this.#handle.resume();
   }
 
-  /** Ends after the exchange that is running. */
+  /** Ends the use of it by this tab. With the last tab it ends, after the exchange that is running. */
   async stop() {
     await this.#handle.stop();
     this.#letGo();
@@ -84,7 +90,10 @@ export class Sync {
     return this.#handle.device_id();
   }
 
-  /** The keys that the log is encrypted with, to start without a passphrase the next time: a secret. Undefined without encryption. */
+  /**
+   * The keys that the log is encrypted with, to start without a passphrase the next time: a secret. Undefined without encryption. Where
+   * sync runs in a worker, the keys are there.
+   */
   keys() {
     return this.#handle.keys();
   }
@@ -145,6 +154,18 @@ export class Sync {
 }
 
 /**
+ * In the script of a worker: serves the tabs that have named it to `Sync.start`. Sync is started with the first of them, and ends with the
+ * last.
+ *
+ * @param {StorageManager | StorexBackend} storage with the same definitions as in the tabs. It need not be open: sync opens the database itself
+ * @param {object | (() => Promise<object>)} options those of `Sync.start`, or what gives them, which is asked whenever sync is started
+ */
+export async function serveSync(storage, options) {
+  const { rust, args } = await backendOf(storage).opening();
+  rust.serve_sync(...args, async () => given(typeof options === 'function' ? await options() : options));
+}
+
+/**
  * Shows a code, waits for the device on which it is typed, and brings the contents of each to the other.
  *
  * @param {object} options
@@ -162,6 +183,17 @@ export async function joinInitialSync(storage, { server, token, code, onEvent = 
   const database = await backendOf(storage).database();
   const told = text => onEvent(JSON.parse(text));
   return JSON.parse(await database.join_initial_sync(addressOf(server), tokens(token), code, told));
+}
+
+/** What Rust starts sync with (`src/engine.rs`). */
+function given({ server, token, keys, worker, version, shortestInterval = 15_000, longestInterval = 120_000, ...options } = {}) {
+  return {
+    options: JSON.stringify({ server: addressOf(server), shortestInterval, longestInterval, ...options }),
+    token: tokens(token),
+    keys,
+    worker: worker === undefined ? undefined : String(worker),
+    version,
+  };
 }
 
 function backendOf(storage) {

@@ -91,7 +91,9 @@ function base64(bytes) {
   return btoa(text);
 }
 
+/** Rust writes sixteen bytes that point to a key as a UUID, which no base64 looks like. */
 function bytes(text) {
+  if (text.includes('-')) return Uint8Array.from(text.match(/[0-9a-f]{2}/g), pair => parseInt(pair, 16));
   return Uint8Array.from(atob(text), character => character.charCodeAt(0));
 }
 
@@ -124,7 +126,7 @@ const OUT = {
   int: value => (typeof value === 'string' ? BigInt(value) : value),
   float: value => (typeof value === 'string' ? Number(value) : value),
 };
-OUT.timestamp = OUT['auto-int'] = OUT['foreign-key-int'] = OUT.int;
+OUT.timestamp = OUT['auto-int'] = OUT.int;
 
 /** Makes what applications see of an object, and of what is nested in it, that has just been read from JSON. */
 export function revive(shapes, shape, object) {
@@ -132,7 +134,8 @@ export function revive(shapes, shape, object) {
   shape.out ??= [...shape.fields.values()].filter(field => OUT[field.type]).map(field => [field.name, OUT[field.type]]);
   for (const [name, out] of shape.out) {
     const value = object[name];
-    if (value !== null && value !== undefined) object[name] = out(value);
+    // In place of a parent's key there may be the parent.
+    if (value !== null && value !== undefined && typeof value !== 'object') object[name] = out(value);
   }
   for (const [name, { collection }] of shape.children) {
     for (const child of [object[name] ?? []].flat()) revive(shapes, shapes.get(collection), child);

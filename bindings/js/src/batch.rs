@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
-use storex_core::{Batch, BatchOutcome, Step, StepOutcome, Storage, created};
+use storex_core::{Batch, BatchOutcome, Collection, Filter, Step, StepOutcome, Storage, created};
 
 use crate::error::{Result, ToJs, invalid};
 use crate::exact::exact;
@@ -53,14 +53,12 @@ pub(crate) async fn execute(storage: &Storage, steps: &str) -> Result<Json> {
                 batch.create_json(storage, &collection, &name, &args).to_js()?
             }
             Written::UpdateObjects { collection, filter, updates } => {
-                let schema = storage.registry().collection(&collection).to_js()?;
-                let filter = schema.filter_from_json(&filter, storage.registry()).to_js()?;
+                let (schema, filter) = filtered(storage, &collection, &filter)?;
                 let changes = schema.changes_from_json(&updates).to_js()?;
                 batch.update(collection, filter, changes)
             }
             Written::DeleteObjects { collection, filter } => {
-                let schema = storage.registry().collection(&collection).to_js()?;
-                let filter = schema.filter_from_json(&filter, storage.registry()).to_js()?;
+                let (_, filter) = filtered(storage, &collection, &filter)?;
                 batch.delete(collection, filter)
             }
         };
@@ -72,27 +70,46 @@ pub(crate) async fn execute(storage: &Storage, steps: &str) -> Result<Json> {
     let mut info = Map::new();
     for (step, placeholder) in named {
         let mut entry = Map::new();
-        entry.insert("object".to_owned(), object(storage, &outcome, step)?);
+        let object = created_by(storage, &outcome, step)?.into_iter().next();
+        entry.insert("object".to_owned(), object.unwrap_or_default());
         info.insert(placeholder, Json::Object(entry));
     }
     Ok(Json::Object(info))
 }
 
-/// What a step has created, with its key and defaults.
-fn object(storage: &Storage, outcome: &BatchOutcome, step: usize) -> Result<Json> {
+/// A collection, and a filter of its objects.
+pub(crate) fn filtered<'a>(
+    storage: &'a Storage,
+    collection: &str,
+    filter: &Json,
+) -> Result<(&'a Collection, Filter)> {
+    let registry = storage.registry();
+    let schema: &Collection = registry.collection(collection).to_js()?;
+    let filter = schema.filter_from_json(filter, registry).to_js()?;
+    Ok((schema, filter))
+}
+
+/// What a step has created, with keys and defaults.
+pub(crate) fn created_by(
+    storage: &Storage,
+    outcome: &BatchOutcome,
+    step: usize,
+) -> Result<Vec<Json>> {
+    let registry = storage.registry();
+    let mut objects = Vec::new();
     for executed in outcome.of_step(step) {
-        if let (Step::Create(create), StepOutcome::Created { skipped }) =
+        let (Step::Create(create), StepOutcome::Created { skipped }) =
             (&executed.step, &executed.outcome)
-            && let Some(record) = created(create, skipped).next()
-        {
-            let registry = storage.registry();
-            let collection = registry.collection(&create.collection).to_js()?;
-            let all: Vec<usize> = (0..collection.fields().len()).collect();
-            let object = collection.record_to_json(&all, record).to_js()?;
-            let mut object = Json::Object(object);
+        else {
+            continue;
+        };
+        let collection = registry.collection(&create.collection).to_js()?;
+        let all: Vec<usize> = (0..collection.fields().len()).collect();
+        for record in created(create, skipped) {
+            let mut object = Json::Object(collection.record_to_json(&all, record).to_js()?);
             exact(registry, collection, &mut object);
-            return Ok(object);
+            objects.push(object);
         }
     }
-    Ok(Json::Null)
+    Ok(objects)
 }

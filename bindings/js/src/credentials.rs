@@ -9,6 +9,8 @@ use storex_sync::{Result, SyncError};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
+use crate::error::said;
+
 /// Asks an async function of the application for a token, and keeps it until the server does not accept it.
 #[derive(Debug)]
 pub(crate) struct JsTokens {
@@ -72,18 +74,11 @@ impl Credentials for JsTokens {
 fn failed(thrown: &JsValue) -> SyncError {
     let retryable = Reflect::get(thrown, &"retryable".into()).is_ok_and(|it| it.is_truthy());
     if retryable || thrown.is_instance_of::<js_sys::TypeError>() {
-        return SyncError::Transport { during: "asking for a token", reason: message(thrown) };
+        return SyncError::Transport { during: "asking for a token", reason: said(thrown) };
     }
-    unauthorized(message(thrown))
+    unauthorized(said(thrown))
 }
 
 fn unauthorized(reason: String) -> SyncError {
     SyncError::Unauthorized { reason }
-}
-
-fn message(thrown: &JsValue) -> String {
-    match thrown.dyn_ref::<js_sys::Error>() {
-        Some(error) => String::from(error.message()),
-        None => thrown.as_string().unwrap_or_else(|| "`token` failed".to_owned()),
-    }
 }

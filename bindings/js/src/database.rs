@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use js_sys::Function;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use storex_core::{
     Batch, ChangeEvent, ChangeKind, ChangeSet, Continuation, Error, Key, Origin, Query, Registry,
     Step, StepOutcome, Storage, WebRuntime,
@@ -29,8 +29,8 @@ pub struct Database {
 
 #[wasm_bindgen]
 impl Database {
-    /// Opens the database of this name and brings it to the schema. `strict`: each commit waits for the disk. `logged`: what is written
-    /// is logged, for sync. `lost` is called with a word when the browser takes the database away.
+    /// Opens the database of this name and brings it to the schema. `strict`: each commit waits for the disk. `lost` is called with a word
+    /// when the browser takes the database away. `logged`: what is written is logged, for sync.
     ///
     /// # Errors
     /// What the schema is refused for; what the storage cannot be opened for.
@@ -38,8 +38,8 @@ impl Database {
         name: String,
         schema: String,
         strict: bool,
-        logged: bool,
         lost: Function,
+        logged: bool,
     ) -> Result<Self> {
         let (registry, auto_pk) = schema::read(&schema)?;
         let durability = if strict { Durability::Strict } else { Durability::Relaxed };
@@ -67,15 +67,19 @@ impl Database {
         Ok(self.text_of(&collection, created))
     }
 
-    /// Creates objects without children, all or none, and gives their keys.
+    /// Creates objects without children, all or none, and gives them back with keys and defaults.
     ///
     /// # Errors
     /// The storage's.
     pub async fn create_many(&self, collection: String, objects: String) -> Result<String> {
-        let objects: Vec<Json> = serde_json::from_str(&objects).to_js()?;
-        let dynamic = self.storage.dynamic(&collection).to_js()?;
-        let keys = dynamic.create_many(&objects).await.to_js()?;
-        Ok(keys_json(self.storage.registry(), &collection, &keys).to_string())
+        let objects: Vec<Map<String, Json>> = serde_json::from_str(&objects).to_js()?;
+        let schema = self.storage.registry().collection(&collection).to_js()?;
+        let now = self.storage.runtime().now();
+        let records = objects.iter().map(|object| schema.record_from_json(now, object));
+        let records = records.collect::<std::result::Result<_, _>>().to_js()?;
+        let outcome = self.storage.execute(Batch::new().create(collection, records)).await;
+        let made = batch::created_by(&self.storage, &outcome.to_js()?, 0)?;
+        Ok(Json::Array(made).to_string())
     }
 
     /// The objects that the filter matches.
@@ -136,9 +140,7 @@ impl Database {
             let collection = self.storage.dynamic(&collection).to_js()?;
             return Ok(collection.delete(&filter).await.to_js()?.len());
         };
-        let registry = self.storage.registry();
-        let schema = registry.collection(&collection).to_js()?;
-        let filter = schema.filter_from_json(&filter, registry).to_js()?;
+        let (schema, filter) = batch::filtered(&self.storage, &collection, &filter)?;
         let name = schema.name().clone();
         let batch = Batch::new()
             .step(Step::Count(Query::new(name.clone()).filter(filter.clone())))

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use js_sys::Reflect;
 use storex_core::{Error, ErrorKind, describe};
 use storex_sync::SyncError;
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast, JsValue};
 
 /// The result of what JavaScript calls.
 pub(crate) type Result<T> = std::result::Result<T, JsValue>;
@@ -61,6 +61,24 @@ impl<T, E: Classified> ToJs<T> for std::result::Result<T, E> {
 /// The error with its causes in one line, and what programs decide by.
 pub(crate) fn thrown(error: &dyn Classified) -> JsValue {
     made(&describe(error), error.class(), error.may_pass())
+}
+
+/// As an error of this class, in other words.
+pub(crate) fn thrown_as(error: &dyn Classified, text: &str) -> JsValue {
+    made(text, error.class(), error.may_pass())
+}
+
+/// What an error of JavaScript says.
+pub(crate) fn said(thrown: &JsValue) -> String {
+    match thrown.dyn_ref::<js_sys::Error>() {
+        Some(error) => String::from(error.message()),
+        None => thrown.as_string().unwrap_or_else(|| format!("{thrown:?}")),
+    }
+}
+
+/// There is no such thing here.
+pub(crate) fn unsupported(text: &str) -> JsValue {
+    made(text, ErrorKind::Unsupported, false)
 }
 
 /// The call itself is wrong.

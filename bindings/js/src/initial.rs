@@ -13,8 +13,8 @@ use storex_sync::{
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::database::Database;
+use crate::engine::AtServer;
 use crate::error::{Result, ToJs};
-use crate::sync::AtServer;
 use crate::telling::call;
 
 #[wasm_bindgen]
@@ -31,7 +31,7 @@ impl Database {
         shown: Function,
         told: Function,
     ) -> Result<String> {
-        let client = AtServer::new(&server, token)?.client;
+        let client = AtServer::new(&server, token).to_js()?.client;
         let runtime = Arc::new(WebRuntime);
         let mut pairing = Pairing::new(runtime.clone());
         let room = client.open_room().await.to_js()?;
@@ -54,7 +54,7 @@ impl Database {
         typed: String,
         told: Function,
     ) -> Result<String> {
-        let client = AtServer::new(&server, token)?.client;
+        let client = AtServer::new(&server, token).to_js()?.client;
         let runtime = Arc::new(WebRuntime);
         let RoomCode { room, code } = typed.parse().to_js()?;
         let joined = client.join_room(&room).await.to_js()?;

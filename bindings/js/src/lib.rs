@@ -10,13 +10,16 @@ mod batch;
 mod conflicts;
 mod credentials;
 mod database;
+mod engine;
 mod error;
 mod exact;
 mod initial;
+mod reports;
 mod schema;
 mod sync;
 mod telling;
 
 pub use database::{Database, delete_database};
+pub use engine::{Given, serve_sync};
 pub use sync::SyncHandle;
 pub use telling::Subscription;

@@ -1,123 +1,82 @@
-//! [`SyncHandle`]: continuous sync with a server.
+//! [`SyncHandle`]: sync with a server, as one tab uses it.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use js_sys::Function;
-use serde::Deserialize;
 use serde_json::{Value as Json, json};
-use storex_core::{Runtime, Timestamp, WebRuntime};
-use storex_sync::http::{HttpClient, HttpSharedLog, WebTransport, id_text};
+use storex_core::{Source, Storage, WebRuntime, describe};
+use storex_sync::http::id_text;
 use storex_sync::{
-    Access, ContinuousSync, Device, EncryptedSharedLog, Exclusive, KeyRing, LeaseTimes, Passphrase,
-    Phase, SharedSyncLog, Sync, SyncError, SyncEvent, SyncReport, SyncStatus, WaitsFor, WriteId,
-    parked, rejected,
+    ContinuousSync, Device, EncryptedSharedLog, Passphrase, SyncHandle as _, SyncPlace, TabSync,
+    WaitsFor, WriteId, parked, rejected,
 };
-use tokio::sync::watch;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::credentials::JsTokens;
 use crate::database::Database;
-use crate::error::{Result, ToJs, closed, invalid};
+use crate::engine::{Engine, Given, OfEngine, Start};
+use crate::error::{Result, ToJs, closed, invalid, thrown, thrown_as, unsupported};
+use crate::reports::{event_json, report_json, status_json};
 use crate::telling::{Subscription, call, tell};
 
-/// How a device reaches its server.
-pub(crate) struct AtServer {
-    pub(crate) client: HttpClient,
-    tokens: Arc<JsTokens>,
-    /// What the browser says of the connection.
-    online: watch::Receiver<bool>,
-}
-
-impl AtServer {
-    pub(crate) fn new(address: &str, token: Function) -> Result<Self> {
-        let runtime = Arc::new(WebRuntime);
-        let transport = Arc::new(WebTransport::new(runtime.clone()));
-        let online = transport.online();
-        let tokens = Arc::new(JsTokens::new(token));
-        let client = HttpClient::new(transport, address, runtime).to_js()?;
-        Ok(Self { client: client.credentials(tokens.clone()), tokens, online })
-    }
-}
-
-/// As `lib/sync.js` writes it.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Options {
-    server: String,
-    device_name: Option<String>,
-    passphrase: Option<String>,
-    /// Milliseconds.
-    shortest_interval: u64,
-    longest_interval: u64,
-}
-
-/// Continuous sync with a server, which goes on until it is stopped.
+/// Sync with a server, which goes on until it is stopped: one for all tabs, as this one uses it.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct SyncHandle {
-    pub(crate) continuous: ContinuousSync,
-    tokens: Arc<JsTokens>,
-    encrypted: Option<Arc<EncryptedSharedLog>>,
+    tabs: TabSync,
+    here: Here,
 }
+
+/// What has become of the engine in this tab, if it was started.
+type Here = Rc<RefCell<Option<storex_sync::Result<OfEngine>>>>;
 
 #[wasm_bindgen]
 impl Database {
-    /// Joins the log of a server and keeps in step with it from now on. `token` is a function from the token that was not accepted, or
-    /// null, to another one. `keys` are those of [`SyncHandle::keys`].
+    /// Keeps in step with a server from now on: in the worker that is named, for all tabs; without one, or where there is none, in this
+    /// tab, while no other does.
     ///
     /// # Errors
     /// The storage's; with a passphrase and no keys, those of the server.
-    pub async fn start_sync(
-        &self,
-        options: String,
-        token: Function,
-        keys: Option<Vec<u8>>,
-    ) -> Result<SyncHandle> {
-        let options: Options = serde_json::from_str(&options).to_js()?;
-        let AtServer { client, tokens, online } = AtServer::new(&options.server, token)?;
-        let mut log = HttpSharedLog::new(client);
-        if let Some(name) = &options.device_name {
-            log = log.device_name(name.as_str());
+    pub async fn start_sync(&self, given: Given) -> Result<SyncHandle> {
+        let (start, worker) = (Start::read(&given)?, given.worker());
+        let here = Here::default();
+        let builder = TabSync::builder(self.name.as_str(), Arc::new(WebRuntime));
+        let mut builder = builder.version(given.version().unwrap_or_default());
+        if let Some(worker) = &worker {
+            builder = builder.worker(worker.as_str());
         }
-        let (log, encrypted) = encrypted(Arc::new(log), &options, keys).await?;
-        let lock = format!("storex sync of {}", self.name);
-        let exclusive =
-            Exclusive::tabs(&self.storage, lock, LeaseTimes::default()).await.to_js()?;
-        let sync = Sync::open(&self.storage, log).await.to_js()?.exclusive(exclusive);
-        let (shortest, longest) = (options.shortest_interval, options.longest_interval);
-        let continuous = ContinuousSync::builder(sync)
-            .intervals(Duration::from_millis(shortest), Duration::from_millis(longest))
-            .online(online)
-            .start();
-        Ok(SyncHandle { continuous, tokens, encrypted })
+        let (storage, name, told) = (self.storage.clone(), self.name.clone(), Rc::clone(&here));
+        let in_tab =
+            move || start_here(start.clone(), storage.clone(), name.clone(), Rc::clone(&told));
+        match builder.here(in_tab).connect().await {
+            Ok(tabs) => Ok(SyncHandle { tabs, here }),
+            Err(nowhere) => Err(match (here.take(), worker) {
+                // No other place was to be tried.
+                (Some(Err(error)), None) => thrown(&error),
+                (Some(Err(error)), Some(_)) => thrown_as(&error, &describe(&nowhere)),
+                _ => thrown(&nowhere),
+            }),
+        }
     }
 }
 
-/// The log as it is, or encrypted where there is a passphrase or keys. The first device makes the first key.
-async fn encrypted(
-    log: Arc<dyn SharedSyncLog>,
-    options: &Options,
-    keys: Option<Vec<u8>>,
-) -> Result<(Arc<dyn SharedSyncLog>, Option<Arc<EncryptedSharedLog>>)> {
-    let runtime: Arc<dyn Runtime> = Arc::new(WebRuntime);
-    let around = match (keys, &options.passphrase) {
-        (Some(keys), _) => {
-            EncryptedSharedLog::new(log, KeyRing::from_bytes(&keys).to_js()?, runtime)
+async fn start_here(
+    start: Start,
+    storage: Storage,
+    name: String,
+    here: Here,
+) -> std::result::Result<ContinuousSync, Source> {
+    let started = start.on(&storage, &name).await;
+    let (told, result) = match started {
+        Ok(Engine { continuous, rest }) => (Ok(rest), Ok(continuous)),
+        Err(error) => {
+            let reason = describe(&error);
+            (Err(error), Err(reason.into()))
         }
-        (None, Some(passphrase)) => {
-            let typed = || Passphrase::new(passphrase.as_str());
-            match EncryptedSharedLog::open(Arc::clone(&log), &typed(), Arc::clone(&runtime)).await {
-                Err(SyncError::NoKeys) => {
-                    EncryptedSharedLog::create(log, &Access::by(typed()), runtime).await.to_js()?
-                }
-                opened => opened.to_js()?,
-            }
-        }
-        (None, None) => return Ok((log, None)),
     };
-    let around = Arc::new(around);
-    Ok((Arc::clone(&around) as Arc<dyn SharedSyncLog>, Some(around)))
+    here.replace(Some(told));
+    result
 }
 
 #[wasm_bindgen]
@@ -125,12 +84,12 @@ impl SyncHandle {
     /// What it is doing.
     #[must_use]
     pub fn status(&self) -> String {
-        status_json(&self.continuous.status().borrow()).to_string()
+        status_json(&self.tabs.status().borrow()).to_string()
     }
 
     /// Tells the status, now and whenever it changes.
     pub fn on_status(&self, told: Function) -> Subscription {
-        let mut receiver = self.continuous.status();
+        let mut receiver = self.tabs.status();
         receiver.mark_changed();
         tell(receiver, async move |receiver| {
             if receiver.changed().await.is_err() {
@@ -144,7 +103,7 @@ impl SyncHandle {
 
     /// Tells what has happened.
     pub fn on_event(&self, told: Function) -> Subscription {
-        tell(self.continuous.events(), async move |events| {
+        tell(self.tabs.events(), async move |events| {
             let Some(event) = events.next().await else { return false };
             call(&told, &event_json(&event).to_string().into());
             true
@@ -156,7 +115,7 @@ impl SyncHandle {
     /// # Errors
     /// The exchange's; when it was stopped.
     pub async fn sync_now(&self) -> Result<String> {
-        let exchanged = self.continuous.sync_now().await;
+        let exchanged = self.tabs.sync_now().await;
         let report = exchanged.ok_or_else(|| closed("sync was stopped"))?.to_js()?;
         Ok(report_json(&report).to_string())
     }
@@ -166,7 +125,7 @@ impl SyncHandle {
     /// # Errors
     /// When it was stopped.
     pub async fn pause(&self) -> Result<()> {
-        self.continuous.pause().await.to_js()
+        self.tabs.pause().await.to_js()
     }
 
     /// Goes on.
@@ -174,18 +133,20 @@ impl SyncHandle {
     /// # Errors
     /// When it was stopped.
     pub async fn resume(&self) -> Result<()> {
-        self.continuous.resume().await.to_js()
+        self.tabs.resume().await.to_js()
     }
 
-    /// Ends after the exchange that is running.
+    /// Ends the use of it by this tab; with the last one it ends, after the exchange that is running.
     pub async fn stop(&self) {
-        self.continuous.stop().await;
+        self.tabs.stop().await;
     }
 
     /// Somebody has logged in: the application is asked for a token again.
     pub fn logged_in(&self) {
-        self.tokens.forget();
-        self.continuous.logged_in();
+        if let Some(Ok(engine)) = &*self.here.borrow() {
+            engine.tokens.forget();
+        }
+        self.tabs.logged_in();
     }
 
     /// How many transactions are still to be sent.
@@ -193,7 +154,7 @@ impl SyncHandle {
     /// # Errors
     /// The storage's.
     pub async fn unsent(&self) -> Result<f64> {
-        Ok(crate::database::number(self.continuous.sync().unsent().await.to_js()?))
+        Ok(crate::database::number(self.tabs.unsent().await.to_js()?))
     }
 
     /// The digits by which the server knows this device.
@@ -201,24 +162,47 @@ impl SyncHandle {
     /// # Errors
     /// The storage's.
     pub async fn device_id(&self) -> Result<String> {
-        Ok(id_text(self.continuous.sync().device().await.to_js()?.id))
+        Ok(id_text(self.tabs.device().await.to_js()?.id))
     }
 
     /// The keys that the log is encrypted with, for the next time; nothing without encryption. They are a secret.
-    #[must_use]
-    pub fn keys(&self) -> Option<Vec<u8>> {
-        self.encrypted.as_ref().map(|log| log.key_ring().to_bytes().to_vec())
+    ///
+    /// # Errors
+    /// When sync runs in a worker: they are there.
+    pub fn keys(&self) -> Result<Option<Vec<u8>>> {
+        Ok(self.encrypted()?.map(|log| log.key_ring().to_bytes().to_vec()))
     }
 
     /// Takes up keys that a new passphrase opens.
     ///
     /// # Errors
-    /// For a wrong one; those of the server.
+    /// For a wrong one; those of the server; when sync runs in a worker.
     pub async fn unlock(&self, passphrase: String) -> Result<()> {
-        match &self.encrypted {
+        match self.encrypted()? {
             Some(log) => log.unlock(&Passphrase::new(passphrase)).await.to_js(),
             None => Err(invalid("this sync is not encrypted: start it with a passphrase")),
         }
+    }
+
+    /// Where it runs for this tab.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let word = match self.tabs.place() {
+            SyncPlace::SharedWorker => "shared-worker",
+            SyncPlace::Worker => "worker",
+            SyncPlace::Tab => "tab",
+        };
+        word.to_owned()
+    }
+
+    fn encrypted(&self) -> Result<Option<Arc<EncryptedSharedLog>>> {
+        if self.tabs.place() != SyncPlace::Tab {
+            return Err(unsupported("the keys are in the worker, where sync runs"));
+        }
+        Ok(match &*self.here.borrow() {
+            Some(Ok(engine)) => engine.encrypted.clone(),
+            _ => None,
+        })
     }
 }
 
@@ -265,7 +249,7 @@ impl SyncHandle {
     /// # Errors
     /// The storage's.
     pub async fn retry_parked(&self) -> Result<()> {
-        self.continuous.sync().retry_parked().await.to_js()?;
+        self.tabs.retry_parked().await.to_js()?;
         Ok(())
     }
 
@@ -274,7 +258,7 @@ impl SyncHandle {
     /// # Errors
     /// When it is not parked.
     pub async fn discard_parked(&self, write: String) -> Result<()> {
-        self.continuous.sync().discard(write_id(&write)?).await.to_js()?;
+        self.tabs.discard(write_id(&write)?).await.to_js()?;
         Ok(())
     }
 
@@ -283,7 +267,7 @@ impl SyncHandle {
     /// # Errors
     /// When it was not refused.
     pub async fn retry_rejected(&self, write: String) -> Result<()> {
-        self.continuous.sync().retry_rejected(write_id(&write)?).await.to_js()
+        self.tabs.retry_rejected(write_id(&write)?).await.to_js()
     }
 
     /// Takes back what the shared log has refused.
@@ -291,7 +275,7 @@ impl SyncHandle {
     /// # Errors
     /// When it was not refused.
     pub async fn discard_rejected(&self, write: String) -> Result<()> {
-        self.continuous.sync().discard_rejected(write_id(&write)?).await.to_js()?;
+        self.tabs.discard_rejected(write_id(&write)?).await.to_js()?;
         Ok(())
     }
 }
@@ -312,65 +296,4 @@ fn write_id(text: &str) -> Result<WriteId> {
         Some(WriteId { device, sequence: sequence.parse().ok()? })
     };
     read().ok_or_else(|| invalid(&format!("`{text}` is no name of a transaction")))
-}
-
-fn status_json(status: &SyncStatus) -> Json {
-    let at = |at: Option<Timestamp>| at.map(Timestamp::as_millis);
-    json!({
-        "phase": phase_word(status.phase),
-        "inStep": status.in_step,
-        "rounds": status.rounds,
-        "failures": status.failures,
-        "unsent": status.unsent,
-        "parked": status.parked,
-        "rejected": status.rejected,
-        "missing": status.missing.len(),
-        "lastSuccess": at(status.last_success),
-        "lastError": status.last_error,
-        "lastErrorAt": at(status.last_error_at),
-        "nextAttempt": at(status.next_attempt),
-        "progress": status.progress.map(|it| {
-            json!({ "sent": it.sent, "toSend": it.to_send, "received": it.received })
-        }),
-    })
-}
-
-fn phase_word(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Waiting => "waiting",
-        Phase::Sending => "sending",
-        Phase::Receiving => "receiving",
-        Phase::Offline => "offline",
-        Phase::Paused => "paused",
-        Phase::NeedsLogin => "needs-login",
-        Phase::BackingOff { .. } => "backing-off",
-        Phase::StandingBy => "standing-by",
-        Phase::Stopped => "stopped",
-        _ => "disconnected",
-    }
-}
-
-fn event_json(event: &SyncEvent) -> Json {
-    match event {
-        SyncEvent::Exchanged(report) => {
-            json!({ "type": "exchanged", "report": report_json(report) })
-        }
-        SyncEvent::Failed { error, attempts } => json!({
-            "type": "failed",
-            "message": error.to_string(),
-            "retryable": error.is_retryable(),
-            "attempts": attempts,
-        }),
-        SyncEvent::Compacted(_) => json!({ "type": "compacted" }),
-        _ => json!({ "type": "other" }),
-    }
-}
-
-fn report_json(report: &SyncReport) -> Json {
-    json!({
-        "sent": report.sent_transactions,
-        "received": report.received.transactions,
-        "conflicts": report.received.conflicts.len(),
-        "rejected": report.rejected.len(),
-    })
 }

@@ -1,6 +1,6 @@
 // Compiled, and not run: what TypeScript accepts of an application, and what it refuses.
 
-import StorageManager, { Field, FieldTypeRegistry, StorexBackend, Sync, joinInitialSync, offerInitialSync } from 'storex-js';
+import StorageManager, { Field, FieldTypeRegistry, StorexBackend, Sync, joinInitialSync, offerInitialSync, serveSync } from 'storex-js';
 import type { BatchStep, Conflict, StorageMiddleware, StorexError, SyncStatus } from 'storex-js';
 
 interface Note {
@@ -59,7 +59,11 @@ export async function application(): Promise<void> {
   await Promise.all(conflicts.filter(it => it.isLoss).map(it => sync.undo(it)));
   await offerInitialSync(storageManager, { server: 'https://sync.example', token: 't', onCode: code => code.toLowerCase() });
   await joinInitialSync(backend, { server: 'https://sync.example', token: 't', code: '4821-7KMD-2XQP' });
-  console.log(found, titles, changed, info['note']?.object, status.inStep);
+  const shared = await Sync.start(storageManager, { worker: new URL('https://app.example/w.js'), version: '1', server: 'https://s.example', token: 't' });
+  const place: 'shared-worker' | 'worker' | 'tab' = shared.place;
+  await serveSync(storageManager, { server: 'https://sync.example', token: 't' });
+  await serveSync(backend, async () => ({ server: 'https://sync.example', token: async rejected => rejected ?? 'first', keys: new Uint8Array(3) }));
+  console.log(place, found, titles, changed, info['note']?.object, status.inStep);
 }
 
 export function whatWentWrong(error: unknown): string {
@@ -78,3 +82,6 @@ export const noFilter = (manager: StorageManager) => manager.collection('x').del
 
 // @ts-expect-error: a backend needs the name of a database
 export const noName = () => new StorexBackend({});
+
+// @ts-expect-error: a worker has no worker
+export const noWorker = (backend: StorexBackend) => serveSync(backend, { worker: './other.js', server: 'https://sync.example', token: 't' });

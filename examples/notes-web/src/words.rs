@@ -1,6 +1,7 @@
 //! What is said to people: of states, times and errors.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::time::Duration;
 
 use storex_core::Timestamp;
@@ -37,18 +38,13 @@ pub(crate) fn phase(status: &SyncStatus) -> (&'static str, String) {
 
 /// `1 change to send`.
 pub(crate) fn unsent(count: u64) -> String {
-    match count {
-        1 => "1 change to send".into(),
-        count => format!("{count} changes to send"),
-    }
+    format!("{} to send", self::count(count, "change"))
 }
 
 /// How many of something: `2 devices`.
-pub(crate) fn count(count: usize, one: &str) -> String {
-    match count {
-        1 => format!("1 {one}"),
-        count => format!("{count} {one}s"),
-    }
+pub(crate) fn count<N: Display + PartialEq + From<u8>>(count: N, one: &str) -> String {
+    let ending = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {one}{ending}")
 }
 
 /// How long ago: `just now`, `5 min ago`, `at 14:03`, `on 30 Nov`.

@@ -19,6 +19,7 @@ use web_sys::{MessageEvent, MessagePort};
 
 use super::Channel;
 use crate::error::{Result, SyncError};
+use crate::js;
 
 /// Frames that may be under way in each direction: a port takes in whatever it is given, so the sender has to count.
 const CAPACITY: usize = 8;
@@ -95,7 +96,7 @@ impl MessagePortChannel {
 }
 
 fn refused(error: JsValue) -> SyncError {
-    SyncError::Transport { during: "posting to a MessagePort", reason: format!("{error:?}") }
+    SyncError::Transport { during: "posting to a MessagePort", reason: js::said(&error) }
 }
 
 #[async_trait(?Send)]

@@ -8,6 +8,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
 use crate::error::{Result, SyncError};
+use crate::js;
 
 #[wasm_bindgen]
 extern "C" {
@@ -106,13 +107,7 @@ pub(crate) async fn holders(locks: &LockManager) -> Result<Vec<(String, String)>
 }
 
 fn failed(name: &str, error: &JsValue) -> SyncError {
-    SyncError::WebLock {
-        name: name.to_owned(),
-        reason: error.dyn_ref::<js_sys::Error>().map_or_else(
-            || format!("{error:?}"),
-            |error| format!("{}: {}", String::from(error.name()), String::from(error.message())),
-        ),
-    }
+    SyncError::WebLock { name: name.to_owned(), reason: js::said(error) }
 }
 
 async fn ask(locks: &LockManager, name: &str, how: How) -> Result<Option<(WebLock, Ended)>> {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use storex_core::Runtime;
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::JsValue;
 use web_sys::MessageChannel;
 
 use super::port::{self, Port, Said};
 use super::worker::Worker;
 use crate::channel::MessagePortChannel;
+use crate::js;
 
 /// How long to wait for the first answer before a worker is asked once more; twice as long each time.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -55,7 +56,7 @@ impl Link {
     ) -> Result<Self, (Worker, Lacking)> {
         let asked = tokio::select! {
             biased;
-            port = greeted(&worker, &*runtime) => port.map_err(|error| Lacking::Failed(text(&error))),
+            port = greeted(&worker, &*runtime) => port.map_err(|error| Lacking::Failed(js::said(&error))),
             reason = worker.failed() => Err(Lacking::Failed(reason)),
             () = runtime.sleep(within) => Err(Lacking::Silent(within)),
         };
@@ -83,7 +84,7 @@ impl Link {
         lock: &str,
         patience: Duration,
     ) -> Result<MessagePortChannel, Lacking> {
-        let failed = |error: JsValue| Lacking::Failed(text(&error));
+        let failed = |error: JsValue| Lacking::Failed(js::said(&error));
         let ports = MessageChannel::new().map_err(failed)?;
         // Made before it is handed over: a worker that is not waited for any more is told so.
         let channel = MessagePortChannel::new(ports.port1());
@@ -128,12 +129,4 @@ async fn greeted(worker: &Worker, runtime: &dyn Runtime) -> Result<Port, JsValue
 
 async fn here(port: &mut Port) {
     while port.hear().await.what != port::HERE {}
-}
-
-/// What JavaScript says of an error.
-pub(super) fn text(error: &JsValue) -> String {
-    match error.dyn_ref::<js_sys::Error>() {
-        Some(error) => format!("{}: {}", String::from(error.name()), String::from(error.message())),
-        None => format!("{error:?}"),
-    }
 }

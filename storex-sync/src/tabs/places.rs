@@ -19,6 +19,7 @@ use crate::channel::{Channel, MemoryChannel};
 use crate::error::{Result, SyncError, describe};
 use crate::exclusive::web_lock::{self, WebLock};
 use crate::hex::Hex;
+use crate::js;
 use crate::proxy::{Audience, Pace, RemoteSync};
 
 /// How long a script may take to be loaded.
@@ -134,7 +135,7 @@ impl Places {
             Some(link) => Ok(link),
             None => {
                 let worker = Worker::dedicated(&script, &self.name.to_text());
-                let worker = worker.map_err(|error| super::link::text(&error))?;
+                let worker = worker.map_err(|error| js::said(&error))?;
                 let opened = Link::open(worker, Arc::clone(&self.runtime), LOADING).await;
                 opened.map_err(|(_, lacking)| lacking)
             }

@@ -31,6 +31,80 @@ const BEHAVIOUR = {
     any: { list: [1, 'two', null, true] }, none: null, text: '2026-11-30T00:00:00.000Z',
   }))],
 
+  'what points to a parent is of the type of its key, however large that is': [async (open, _, until) => {
+    const version = new Date(2026, 0, 1);
+    const keyed = (type, name) => ({ version, fields: { [name]: { type } }, indices: [{ field: name, pk: true }] });
+    const { manager, collection } = await open({
+      parent: keyed('int', 'number'),
+      day: keyed('datetime', 'when'),
+      hash: keyed('binary', 'bytes'),
+      // Its key is what it points to.
+      profile: { version, fields: {}, relationships: [{ singleChildOf: 'parent' }], pkIndex: 'parent' },
+      child: {
+        version, fields: { n: { type: 'int' } },
+        relationships: ['parent', 'day', 'hash', 'profile'].map(childOf => ({ childOf, optional: true, reverseAlias: 'children' })),
+      },
+    });
+    const [large, when, bytes] = [9007199254740993n, new Date('2026-11-30T12:34:56.789Z'), new Uint8Array(16).fill(200)];
+    const told = [];
+    await manager.onChanges(({ changes = [] }) => told.push(...changes));
+    await collection('parent').rawCreateObjects([{ number: large }, { number: 5 }]);
+    await collection('day').createObject({ when });
+    await collection('hash').createObject({ bytes });
+    await collection('profile').createObject({ parent: large });
+    const children = collection('child');
+    const { object } = await children.createObject({ n: 1, parent: large, day: when, hash: bytes, profile: large });
+    await children.createObject({ n: 2, parent: 5 });
+    const found = await children.findObject({ parent: large, day: when, hash: bytes, profile: large });
+    const [withParents] = await children.findObjects({ n: 1 }, { with: ['parent', 'day', 'hash'] });
+    const [{ children: nested }] = await collection('parent').findObjects({ number: large }, { with: ['children'] });
+    const small = await children.findObject({ n: 2 });
+    await until(() => told.some(it => it.collection === 'profile'), () => told.length);
+    const shown = value => (value instanceof Uint8Array ? [...value] : value instanceof Date ? value.getTime() : `${typeof value} ${value}`);
+    const pointers = it => ['parent', 'day', 'hash', 'profile'].map(name => shown(it[name]));
+    return {
+      pointers: [object, found, nested[0]].map(pointers),
+      parents: [withParents.parent.number, withParents.day.when, withParents.hash.bytes].map(shown),
+      small: small.parent, told: told.filter(it => ['parent', 'profile'].includes(it.collection)).flatMap(it => it.pks.map(shown)).sort(),
+      again: await children.updateObjects({ n: 2 }, { parent: found.parent }), count: await children.countObjects({ parent: large }),
+    };
+  }, value => {
+    const large = 'bigint 9007199254740993';
+    const all = [large, new Date('2026-11-30T12:34:56.789Z').getTime(), Array(16).fill(200), large];
+    assert.deepEqual(value, {
+      pointers: [all, all, all], parents: all.slice(0, 3), small: 5, told: [large, large, 'number 5'], again: 1, count: 2,
+    });
+  }],
+
+  'what creates give back is what is stored: null where there is nothing': [async open => {
+    const { collection } = await open({
+      user: { version: new Date(2026, 0, 1), fields: { name: { type: 'string' } } },
+      thing: {
+        version: new Date(2026, 0, 1),
+        fields: {
+          title: { type: 'string' }, none: { type: 'string', optional: true }, any: { type: 'json', optional: true },
+          secret: { type: 'random-key' }, at: { type: 'timestamp' }, bytes: { type: 'binary', optional: true },
+        },
+        relationships: [{ childOf: 'user', optional: true }],
+      },
+    });
+    const things = collection('thing');
+    const given = [
+      { title: 'a', none: undefined, any: { b: 1, gone: undefined }, at: new Date(7), bytes: new Uint8Array([1]).buffer },
+      { title: 'b', user: undefined, at: 8 },
+    ];
+    const { objects } = await things.rawCreateObjects(given);
+    const found = await things.findObjects({}, { order: [['title', 'asc']] });
+    const { object } = await things.createObject({ ...given[0], title: 'c' });
+    return [objects, found, [object]].map(list => list.map(it => ({
+      ...it, id: it.id.length, secret: it.secret.length, undefined: Object.values(it).includes(undefined), bytes: it.bytes && [...it.bytes],
+    })));
+  }, value => {
+    const a = { id: 36, title: 'a', none: null, any: { b: 1 }, secret: 40, at: 7, bytes: [1], user: null, undefined: false };
+    const both = [a, { ...a, title: 'b', any: null, at: 8, bytes: null }];
+    assert.deepEqual(value, [both, both, [{ ...a, title: 'c' }]]);
+  }],
+
   'what would be something else when it comes back is refused': [async (open, kindOf) => {
     const { collection } = await open({
       thing: { version: new Date(2026, 0, 1), fields: { whole: { type: 'int', optional: true }, any: { type: 'json', optional: true }, bytes: { type: 'binary', optional: true } } },
@@ -166,6 +240,26 @@ const BEHAVIOUR = {
     const found = await second.collection('thing').findObjects({});
     return [Number.isSafeInteger(object.number), found.length, found[0].number === object.number, found[0].title, found[0].note];
   }, value => assert.deepEqual(value, [true, 1, true, 'kept', null])],
+
+  'what is closed stays closed: a late call fails, and opens nothing': [async (open, kindOf) => {
+    const { manager, collection } = await open({ thing: { version: new Date(2026, 0, 1), fields: { n: { type: 'int' } } } });
+    const { backend } = manager;
+    const things = collection('thing');
+    await things.createObject({ n: 1 });
+    await Promise.all([backend.cleanup(), backend.cleanup()]);
+    const kinds = await Promise.all([
+      things.findObjects({}), things.createObject({ n: 2 }), things.updateObject({ id: 'x' }, { n: 2 }), things.deleteObjects({}), manager.operation('executeBatch', []),
+      manager.liveQuery('thing', {}, {}, () => {}), manager.onChanges(() => {}), backend.streamObjects('thing').next(), backend.migrate(),
+      manager.finishInitialization(),
+    ].map(kindOf));
+    const request = indexedDB.deleteDatabase(backend.dbName);
+    const deleted = await new Promise(done => {
+      for (const type of ['success', 'blocked', 'error']) request.addEventListener(type, () => done(type));
+    });
+    const late = await kindOf(things.countObjects());
+    const { length } = (await indexedDB.databases()).filter(({ name }) => name === backend.dbName);
+    return [kinds, deleted, late, length];
+  }, value => assert.deepEqual(value, [Array(10).fill('closed'), 'success', 'closed', 0])],
 
   'live queries and changes are told after the commit, until they are ended': [async (open, _, until) => {
     const { manager, collection } = await open({ thing: { version: new Date(2026, 0, 1), fields: { n: { type: 'int' } } } });

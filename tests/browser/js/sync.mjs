@@ -1,14 +1,14 @@
 // Two pages that know nothing of each other but a server (`storex serve`): the example, and what else an application does with sync.
 
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { withServer } from '../programs.mjs';
 import { until } from '../tab.mjs';
-import { openPage } from './behaviour.mjs';
-import { add, openExample, shown } from './example.mjs';
+import { Devices, has, inStep, start } from './devices.mjs';
+import { add, shown } from './example.mjs';
+import { alone, loginInWorker, shared, startInWorker, withoutShared } from './tabs.mjs';
 
 export async function sync({ browser, url }) {
-  const tokens = { 'the-token-of-ada': 'ada', 'the-token-of-bob': 'bob', 'the-token-of-cleo': 'cleo' };
+  const tokens = { 'the-token-of-ada': 'ada', 'the-token-of-bob': 'bob', 'the-token-of-cleo': 'cleo', 'the-token-of-dan': 'dan' };
   await withServer('js-server', tokens, async server => {
     const devices = new Devices(browser, url, server);
     try {
@@ -18,56 +18,15 @@ export async function sync({ browser, url }) {
       await initialSync(devices);
       await encrypted(devices);
       await forgotten(devices);
+      await shared(devices);
+      await loginInWorker(devices);
+      await withoutShared(devices);
+      await alone(devices);
     } finally {
       await devices.close();
       await server.stop();
     }
   });
-}
-
-/** Pages of one user each, in profiles of their own. */
-class Devices {
-  #browser;
-  #url;
-  #contexts = [];
-  server;
-
-  constructor(browser, url, server) {
-    this.#browser = browser;
-    this.#url = url;
-    this.server = server;
-  }
-
-  async #context() {
-    const context = await this.#browser.createBrowserContext();
-    this.#contexts.push(context);
-    return context;
-  }
-
-  /** A page with the example on it. */
-  async example() {
-    return openExample(await this.#context(), this.#url);
-  }
-
-  /** A page with an application of one collection, `manager`; further functions of it are given by `run`. */
-  async application() {
-    const page = await openPage(await this.#context(), this.#url);
-    await page.evaluate(async (server, dbName) => {
-      globalThis.server = server;
-      globalThis.manager = new storex.StorageManager({ backend: new storex.StorexBackend({ dbName, sync: true }) });
-      manager.registry.registerCollections({
-        note: { version: new Date(2026, 10, 30), fields: { title: { type: 'string' }, at: { type: 'datetime' } } },
-      });
-      await manager.finishInitialization();
-      globalThis.notes = manager.collection('note');
-      globalThis.titles = async () => (await notes.findObjects({}, { order: [['title', 'asc']] })).map(it => it.title);
-    }, this.server.url, `application-${randomUUID()}`);
-    return page;
-  }
-
-  async close() {
-    await Promise.all(this.#contexts.map(context => context.close()));
-  }
 }
 
 /** The page of plain JavaScript: two of them at a server, and one that is reloaded without it. */
@@ -96,18 +55,12 @@ async function example(devices) {
   await Promise.all(pages.map(page => page.close()));
 }
 
-const start = (page, options) => page.evaluate(async options => {
-  globalThis.sync = await storex.Sync.start(manager, { server, ...options });
-}, options);
-
-const inStep = page => until('in step', () => page.evaluate(async () => sync.status.inStep && await sync.unsent() === 0));
-
 /** What two have written at once is in the journal, and comes back. */
 async function conflicts(devices) {
   const [one, two] = [await devices.application(), await devices.application()];
   for (const page of [one, two]) await start(page, { token: 'the-token-of-ada', deviceName: 'a page' });
   const id = await one.evaluate(async () => (await notes.createObject({ title: 'first', at: new Date(0) })).object.id);
-  await until('the note on the other page', () => two.evaluate(async () => (await titles()).includes('first')));
+  await has(two, 'first');
   for (const [page, title] of [[one, 'of one'], [two, 'of two']]) {
     await page.evaluate(async (id, title) => {
       await sync.pause();
@@ -129,7 +82,7 @@ async function conflicts(devices) {
   assert.deepEqual([title.collection, title.pk, title.isLoss, title.isDate], ['note', id, true, true]);
   assert.deepEqual([title.won, title.lost], [{ title: 'of two' }, { title: 'of one' }]);
   await one.evaluate(async id => sync.undo({ id }), title.id);
-  await until('what was put back, on the other page', () => two.evaluate(async () => (await titles()).includes('of one')));
+  await has(two, 'of one');
   await parked(two);
   const wrong = await one.evaluate(id => sync.undo({ id }).catch(it => [it.name, it.kind, it.retryable]), title.id);
   assert.equal(wrong[0], 'StorexError');
@@ -215,12 +168,20 @@ async function encrypted(devices) {
     .catch(it => [it.name, it.kind, it.message]));
   assert.deepEqual(refused.slice(0, 2), ['StorexError', 'invalid']);
   assert.match(refused[2], /passphrase/);
+  // Where a worker was tried first, the error has the class of the last place, and tells of all.
+  const nowhere = await two.evaluate(async () => storex.Sync.start(manager, {
+    server, token: 'the-token-of-cleo', passphrase: 'wrong', worker: '/tests/not-there.js',
+  }).catch(it => [it.name, it.kind, it.message]));
+  assert.deepEqual(nowhere.slice(0, 2), ['StorexError', 'invalid']);
+  assert.match(nowhere[2], /shared worker: .*passphrase/);
   const keys = await one.evaluate(() => [...sync.keys()]);
   await two.evaluate(async keys => {
     globalThis.sync = await storex.Sync.start(manager, { server, token: 'the-token-of-cleo', keys: new Uint8Array(keys) });
   }, keys);
-  await until('the secret on the other page', () => two.evaluate(async () => (await titles()).includes('a secret')));
-  await Promise.all([one, two].map(page => page.close()));
+  const three = await devices.application();
+  await startInWorker(three, { token: 'the-token-of-cleo', keys: String(keys) });
+  for (const page of [two, three]) await has(page, 'a secret');
+  await Promise.all([one, two, three].map(page => page.close()));
 }
 
 /** Sync goes on until it is stopped, although the page has forgotten it; and without a log there is none. */
@@ -233,7 +194,7 @@ async function forgotten(devices) {
   const session = await one.createCDPSession();
   for (let n = 0; n < 3; n += 1) await session.send('HeapProfiler.collectGarbage');
   await one.evaluate(() => notes.createObject({ title: 'sent by nobody', at: new Date() }));
-  await until('what was sent, on the other page', () => two.evaluate(async () => (await titles()).includes('sent by nobody')));
+  await has(two, 'sent by nobody');
   const refused = await one.evaluate(async () => {
     const unlogged = new storex.StorageManager({ backend: new storex.StorexBackend({ dbName: 'unlogged' }) });
     await unlogged.finishInitialization();

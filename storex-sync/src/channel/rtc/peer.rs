@@ -22,6 +22,7 @@ use web_sys::{
 use super::config::RtcConfig;
 use super::flow::Flow;
 use crate::channel::inbox::Ended;
+use crate::js;
 
 /// How long what was sent before a channel was dropped has to get through.
 const LINGER: Duration = Duration::from_secs(10);
@@ -77,7 +78,7 @@ impl Peer {
             );
         }
         let made = RtcPeerConnection::new_with_configuration(&config.to_js());
-        let connection = made.map_err(|error| described(&error))?;
+        let connection = made.map_err(|error| js::said(&error))?;
         let init = RtcDataChannelInit::new();
         // Both ends make it, under this number: nobody has to be told of it.
         init.set_negotiated(true);
@@ -183,7 +184,7 @@ impl Peer {
             Err(_) if self.data.ready_state() != RtcDataChannelState::Open => {
                 return Poll::Ready(Err(Ended::Cut));
             }
-            Err(error) => return Poll::Ready(Err(Ended::Failed(described(&error)))),
+            Err(error) => return Poll::Ready(Err(Ended::Failed(js::said(&error)))),
         }
         Poll::Ready(Ok(bytes.len()))
     }
@@ -283,13 +284,5 @@ impl Shared {
 }
 
 async fn done(promise: Promise) -> Result<JsValue, String> {
-    JsFuture::from(promise).await.map_err(|error| described(&error))
-}
-
-/// What JavaScript says of an error.
-fn described(error: &JsValue) -> String {
-    match error.dyn_ref::<js_sys::Error>() {
-        Some(error) => String::from(error.message()),
-        None => format!("{error:?}"),
-    }
+    JsFuture::from(promise).await.map_err(|error| js::said(&error))
 }

@@ -19,6 +19,7 @@ use web_sys::{
 
 use super::transport::{HttpTransport, Request, Response, Socket};
 use crate::error::{Result, SyncError};
+use crate::js;
 
 /// The headers of an answer that are looked at. From another origin a browser shows those only that the server allows.
 const HEADERS: [&str; 3] = ["content-type", "retry-after", "location"];
@@ -63,13 +64,8 @@ impl Drop for Abort {
     }
 }
 
-/// What JavaScript says of an error.
 fn failed(error: JsValue) -> SyncError {
-    let reason = match error.dyn_ref::<js_sys::Error>() {
-        Some(error) => String::from(error.message()),
-        None => format!("{error:?}"),
-    };
-    SyncError::Transport { during: "making a request", reason }
+    SyncError::Transport { during: "making a request", reason: js::said(&error) }
 }
 
 fn unusable(reason: &str) -> SyncError {
