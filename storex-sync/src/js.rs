@@ -1,11 +1,13 @@
 //! What JavaScript throws.
 
-use wasm_bindgen::{JsCast, JsValue};
+use js_sys::Reflect;
+use wasm_bindgen::JsValue;
 
-/// What an error of JavaScript says, with its name: `TypeError: Failed to fetch`.
+/// What an error of JavaScript says, with its name: `TypeError: Failed to fetch`. That of another document is no instance of the classes here.
 pub(crate) fn said(error: &JsValue) -> String {
-    match error.dyn_ref::<js_sys::Error>() {
-        Some(error) => String::from(error.to_string()),
-        None => format!("{error:?}"),
+    let text = |name: &str| Reflect::get(error, &name.into()).ok()?.as_string();
+    match (text("name"), text("message")) {
+        (Some(name), Some(message)) => format!("{name}: {message}"),
+        _ => error.as_string().unwrap_or_else(|| format!("{error:?}")),
     }
 }

@@ -27,6 +27,7 @@ export default async function (context) {
     }
   }
   await fallsBack(context);
+  await losesItsFrame(context);
   await hangs(context);
   await twoVersions(context);
 }
@@ -162,6 +163,7 @@ async function fallsBack(context) {
     ['no script is named', { worker: false }],
     ['the script is not there', { script: 'nowhere.mjs' }],
     ['the script throws', { broken: true }],
+    ['the script is of another origin', { script: 'https://elsewhere.example/worker.mjs' }],
     ['a policy forbids workers', { page: 'tabs-without-workers.html' }],
   ];
   for (const [why, settings] of reasons) {
@@ -175,11 +177,33 @@ async function fallsBack(context) {
     const said = /shared worker: it fails on purpose; worker: it fails on purpose; tab: it fails on purpose/;
     return said.test(why.message);
   });
+  const elsewhere = fresh({ fails: true, script: 'https://elsewhere.example/worker.mjs' });
+  await assert.rejects(tab(context, elsewhere), /shared worker: SecurityError: .*; worker: SecurityError: .*; tab: it fails on purpose/);
   // The scripts that throw do so uncaught.
   const { problems } = context;
   const expected = problems.filter(problem => problem.includes('broken on purpose'));
   assert.ok(expected.length > 0);
   for (const problem of expected) problems.splice(problems.indexOf(problem), 1);
+}
+
+/** The frame from which a tab comes to the worker is not seen. A page that has removed it finds back, and nobody's worker is taken for one that hangs. */
+async function losesItsFrame(context) {
+  const settings = fresh({ patience: 4000 });
+  const far = await distant(context, settings);
+  const [a, b] = [await tab(context, settings), await tab(context, settings)];
+  assert.deepEqual(await a.page.$$eval('iframe', frames => frames.map(({ offsetHeight }) => offsetHeight)), [0]);
+  await a.page.evaluate(() => document.querySelector('iframe').remove());
+  await a.write('without a frame');
+  assert.equal(await a.ask('synced'), true);
+  // Nobody keeps the worker then.
+  await b.close();
+  await until('it has found back', async () => (await a.page.$$('iframe')).length === 1, 60);
+  await a.write('with another one');
+  await until('both are sent', async () => (await far.titles()).length === 2, 60);
+  assert.equal((await a.status()).place, 'shared worker');
+  assert.deepEqual(await a.page.evaluate(database => Object.keys(localStorage).filter(key => key.includes(database)), settings.database), []);
+  await a.close();
+  await far.close();
 }
 
 /**

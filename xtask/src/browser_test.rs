@@ -97,8 +97,8 @@ struct Built {
 impl Built {
     fn new(workspace: &Workspace) -> Result<Self> {
         let (_, package) = module(workspace, SCENARIOS, TESTED, "browser")?;
-        let (_, js) = module(workspace, js::PACKAGE, TESTED, js::BOUND)?;
-        let js = js::package(workspace, &js)?;
+        let (_, js) = module(workspace, js::PACKAGE, TESTED, "js-tested-bound")?;
+        let js = js::package(workspace, &js, "js-tested")?;
         let notes_site = notes_web::site(workspace, TESTED)?;
         let programs = test::programs(workspace, PROGRAMS.map(|(program, _)| program))?;
         Ok(Self { package, js, notes_site, programs })

@@ -46,8 +46,9 @@ pub(crate) fn test(workspace: &Workspace, long: bool) -> ExitCode {
         Ok(examples) => {
             let mut folder = PathBuf::new();
             report.part("build examples", &built, |_| {
-                // With the features that they name themselves, as for whoever copies them; and the demo as it is run by hand.
-                let mut check = workspace.cargo(["check", "--package", demo::PACKAGE]);
+                // The demo as it is run by hand; then with the features that they name themselves, as for whoever copies them.
+                run::check(workspace.cargo(["check", "--package", demo::PACKAGE]))?;
+                let mut check = workspace.cargo(["check"]);
                 check.args(examples.iter().flat_map(|it| ["--package", &it.package]));
                 run::check(check)?;
                 folder = programs(workspace, examples.iter().map(|it| it.program.as_str()))?;

@@ -1,4 +1,4 @@
-//! Test binaries for wasm: built once, then run in one context after another.
+//! Test binaries for wasm: built once, then run in each context.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

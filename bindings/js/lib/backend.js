@@ -96,6 +96,11 @@ export class StorexBackend {
     return { rust: await load(wasm), args: [dbName, writtenSchema(this.#registry), durability === 'strict', onLost] };
   }
 
+  /** Where the module of Rust is, if not beside this package. */
+  get wasm() {
+    return this.#options.wasm;
+  }
+
   /** The name of the database. */
   get dbName() {
     return this.#options.dbName;

@@ -260,10 +260,13 @@ export interface SyncOptions {
 
 /** Where it runs, beside what it runs with. */
 export interface SyncStartOptions extends SyncOptions {
-  /** The address of a module script that calls {@link serveSync}: sync runs in it, for all tabs. Without one, and where there is none, in the tab. */
-  worker?: string | URL;
+  /**
+   * The address of a module script that calls {@link serveSync}, absolute or relative to the page: sync runs in it, for all tabs. Without one,
+   * and where there is none, in the tab.
+   */
+  worker?: string | URL | null;
   /** Of the application: tabs of two versions never share a worker. Change it whenever the worker's program changes. */
-  version?: string;
+  version?: string | number | null;
 }
 
 export interface SyncStatus {

@@ -4,6 +4,7 @@ import { invalid } from './errors.js';
 import { keySeen } from './backend.js';
 import { ended, hold } from './held.js';
 import { revive } from './values.js';
+import { load } from './wasm.js';
 
 const MOMENTS = ['lastSuccess', 'lastErrorAt', 'nextAttempt'];
 
@@ -161,8 +162,13 @@ export class Sync {
  * @param {object | (() => Promise<object>)} options those of `Sync.start`, or what gives them, which is asked whenever sync is started
  */
 export async function serveSync(storage, options) {
-  const { rust, args } = await backendOf(storage).opening();
-  rust.serve_sync(...args, async () => given(typeof options === 'function' ? await options() : options));
+  const rust = await load((storage?.backend ?? storage)?.wasm);
+  // What is wrong with either is told to the tabs, which run sync themselves then.
+  rust.serve_sync(async () => {
+    const { args: [name, schema, strict] } = await backendOf(storage).opening();
+    // `onLost` is the page's.
+    return { ...given(typeof options === 'function' ? await options() : options), name, schema, strict, lost() {} };
+  });
 }
 
 /**
@@ -191,9 +197,14 @@ function given({ server, token, keys, worker, version, shortestInterval = 15_000
     options: JSON.stringify({ server: addressOf(server), shortestInterval, longestInterval, ...options }),
     token: tokens(token),
     keys,
-    worker: worker === undefined ? undefined : String(worker),
-    version,
+    // What is relative is so to the page as it is now, wherever the application goes from there.
+    worker: isSaid(worker) ? String(new URL(worker, globalThis.document?.baseURI)) : undefined,
+    version: isSaid(version) ? String(version) : undefined,
   };
+}
+
+function isSaid(value) {
+  return value !== undefined && value !== null;
 }
 
 function backendOf(storage) {

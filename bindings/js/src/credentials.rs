@@ -36,12 +36,17 @@ impl JsTokens {
             Ok(answer) => JsFuture::from(Promise::resolve(&answer)).await,
             Err(thrown) => Err(thrown),
         };
-        let answer = answered.map_err(|thrown| failed(&thrown))?;
-        let text = answer.as_string().filter(|token| !token.is_empty());
-        let token =
-            Token::new(text.ok_or_else(|| unauthorized("`token` gave no text".to_owned()))?);
-        *self.current.borrow_mut() = Some(token.clone());
-        Ok(token)
+        let token = answered.map_err(|thrown| failed(&thrown)).and_then(|answer| {
+            let text = answer.as_string().filter(|token| !token.is_empty());
+            text.map(Token::new).ok_or_else(|| unauthorized("`token` gave no text".to_owned()))
+        });
+        match &token {
+            Ok(token) => *self.current.borrow_mut() = Some(token.clone()),
+            // Whoever logs in next may be somebody else.
+            Err(SyncError::Unauthorized { .. }) => self.forget(),
+            Err(_) => {}
+        }
+        token
     }
 }
 

@@ -38,6 +38,16 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     fn keys(this: &Given) -> Option<Vec<u8>>;
 
+    /// What the database is opened with, in a worker.
+    #[wasm_bindgen(method, getter)]
+    fn name(this: &Given) -> String;
+    #[wasm_bindgen(method, getter)]
+    fn schema(this: &Given) -> String;
+    #[wasm_bindgen(method, getter)]
+    fn strict(this: &Given) -> bool;
+    #[wasm_bindgen(method, getter)]
+    fn lost(this: &Given) -> Function;
+
     /// The script of the worker, for a tab.
     #[wasm_bindgen(method, getter)]
     pub(crate) fn worker(this: &Given) -> Option<String>;
@@ -154,27 +164,21 @@ async fn encrypted(
     Ok((Arc::clone(&around) as Arc<dyn SharedSyncLog>, Some(around)))
 }
 
-/// In the script of a worker: serves the tabs of a database, which is opened as [`Database::open`] does. Its sync is started with the first
-/// of them, and `given` is asked then: an async function that gives a [`Given`].
+/// In the script of a worker: serves the tabs of a database. Its sync is started with the first of them, and `given` is asked then: an async
+/// function that gives a [`Given`], with what [`Database::open`] needs.
 #[wasm_bindgen]
-pub fn serve_sync(name: String, schema: String, strict: bool, lost: Function, given: Function) {
-    let start = move || {
-        let opening = Database::open(name.clone(), schema.clone(), strict, lost.clone(), true);
-        start_in_worker(opening, given.clone())
-    };
-    serve_tabs(Arc::new(WebRuntime), start);
+pub fn serve_sync(given: Function) {
+    serve_tabs(Arc::new(WebRuntime), move || start_in_worker(given.clone()));
 }
 
-async fn start_in_worker(
-    opening: impl Future<Output = Result<Database>>,
-    given: Function,
-) -> std::result::Result<ContinuousSync, Source> {
+async fn start_in_worker(given: Function) -> std::result::Result<ContinuousSync, Source> {
     let starting = async {
         let given = Promise::resolve(&given.call0(&JsValue::UNDEFINED)?);
         let given: Given = JsFuture::from(given).await?.unchecked_into();
         let start = Start::read(&given)?;
-        let Database { storage, name } = opening.await?;
-        start.on(&storage, &name).await.to_js()
+        let (name, schema) = (given.name(), given.schema());
+        let opened = Database::open(name, schema, given.strict(), given.lost(), true).await?;
+        start.on(&opened.storage, &opened.name).await.to_js()
     };
     let engine = starting.await.map_err(|error: JsValue| said(&error))?;
     Ok(engine.continuous)

@@ -3,7 +3,7 @@
 import { serveSync } from '/js/lib/index.js';
 import { application } from './application.js';
 
-const { dbName, server, keys, why, ...login } = Object.fromEntries(new URLSearchParams(location.search));
+const { dbName, server, keys, why, broken, ...login } = Object.fromEntries(new URLSearchParams(location.search));
 // Who logs in later is told on this channel, and that is answered.
 const logins = new BroadcastChannel(`logins of ${dbName}`);
 logins.onmessage = ({ data }) => {
@@ -11,7 +11,7 @@ logins.onmessage = ({ data }) => {
   logins.postMessage('known');
 };
 
-await serveSync(application(dbName), async () => {
+await serveSync(broken ? {} : application(dbName), async () => {
   if (why) throw new Error(why);
   return {
     server,

@@ -84,9 +84,14 @@ pub(crate) async fn lock(locks: &LockManager, name: &str) -> Result<Option<(WebL
     ask(locks, name, How::IfFree).await
 }
 
+/// Takes the lock of this name as soon as nobody has it. Cancel-safe as [`lock`] is.
+pub(crate) async fn hold(locks: &LockManager, name: &str) -> Result<Option<(WebLock, Ended)>> {
+    ask(locks, name, How::Waiting).await
+}
+
 /// Completes when nobody has the lock of this name any more. Cancel-safe.
 pub(crate) async fn until_free(locks: &LockManager, name: &str) -> Result<()> {
-    ask(locks, name, How::Waiting).await.map(drop)
+    hold(locks, name).await.map(drop)
 }
 
 /// Takes the lock of this name away from whoever has it, who learns of it. Nobody has it then.

@@ -19,7 +19,8 @@ impl Frame {
         let document = document.ok_or("this is no page")?;
         let root = document.document_element().ok_or("the page is empty")?;
         let frame = Self(document.create_element("iframe")?.unchecked_into());
-        frame.0.set_hidden(true);
+        // A rule of the page's for all frames would count for more than the attribute `hidden`.
+        frame.0.style().set_property_with_priority("display", "none", "important")?;
         let once = AddEventListenerOptions::new();
         once.set_once(true);
         let loaded = Promise::new(&mut |loaded, refused| {
@@ -38,6 +39,11 @@ impl Frame {
         Ok(frame)
     }
 
+    /// Whether the page has left it where it is.
+    pub(super) fn is_there(&self) -> bool {
+        self.0.is_connected()
+    }
+
     /// The shared worker of this address and name, made if it is not there.
     pub(super) fn shared_worker(
         &self,
@@ -45,7 +51,9 @@ impl Frame {
         options: &WorkerOptions,
     ) -> Result<SharedWorker, JsValue> {
         // What the page has not is not to be had in a roundabout way.
-        Reflect::get(&js_sys::global(), &"SharedWorker".into())?.dyn_into::<Function>()?;
+        if !Reflect::get(&js_sys::global(), &"SharedWorker".into())?.is_function() {
+            return Err("the browser has no shared workers".into());
+        }
         let window = self.0.content_window().ok_or("the frame was taken away")?;
         let make: Function = Reflect::get(&window, &"SharedWorker".into())?.dyn_into()?;
         let worker = Reflect::construct(&make, &Array::of2(&url.into(), options))?;

@@ -26,7 +26,7 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(2);
 pub(super) struct Link {
     port: Port,
     /// Left with the link.
-    _worker: Worker,
+    worker: Worker,
     runtime: Arc<dyn Runtime>,
 }
 
@@ -61,9 +61,14 @@ impl Link {
             () = runtime.sleep(within) => Err(Lacking::Silent(within)),
         };
         match asked {
-            Ok(port) => Ok(Self { port, _worker: worker, runtime }),
+            Ok(port) => Ok(Self { port, worker, runtime }),
             Err(lacking) => Err((worker, lacking)),
         }
+    }
+
+    /// Whether a worker that is silent hangs: nothing is heard of one that this tab cannot come to any more.
+    pub(super) fn is_in_reach(&self) -> bool {
+        self.worker.is_in_reach()
     }
 
     /// Whether it gives a sign of life.

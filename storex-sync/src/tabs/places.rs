@@ -64,6 +64,10 @@ impl Connect for Places {
         Err(SyncError::NotStarted { reason: reasons.join("; ") })
     }
 
+    fn leave(&mut self) {
+        self.link = None;
+    }
+
     fn beside(
         &self,
         audience: &Audience,
@@ -162,7 +166,7 @@ impl Places {
         if link.answers(self.patience / 2).await {
             return Some(link);
         }
-        if place == SyncPlace::SharedWorker {
+        if place == SyncPlace::SharedWorker && link.is_in_reach() {
             self.replace();
         }
         None

@@ -99,7 +99,8 @@ where
 
 /// Shows for ever that this worker is there, so that tabs can tell one that hangs from one that was not loaded yet.
 async fn show(locks: LockManager, name: WorkerName) {
-    match web_lock::lock(&locks, &name.to_text()).await {
+    // One that was ended may not be quite gone.
+    match web_lock::hold(&locks, &name.to_text()).await {
         Ok(lock) => {
             std::future::pending::<()>().await;
             drop(lock);

@@ -69,6 +69,14 @@ impl Worker {
         }
     }
 
+    /// Whether it can be come to, if it is there.
+    pub(super) fn is_in_reach(&self) -> bool {
+        match &self.kind {
+            Kind::Shared(frame) => frame.get().is_some_and(Frame::is_there),
+            Kind::Dedicated(_) => true,
+        }
+    }
+
     fn listen(&self, worker: EventTarget) -> Result<(), JsValue> {
         worker.add_event_listener_with_callback("error", self.listener())?;
         self.heard.borrow_mut().push(worker);

@@ -7,7 +7,7 @@ import { has, inStep, start, write } from './devices.mjs';
 const TOKEN = 'the-token-of-dan';
 
 /** Starts the sync of a tab in a worker. What the tab itself is asked for a token is counted, and is none. */
-export async function startInWorker(page, { version = '1', ...settings } = {}) {
+export async function startInWorker(page, { version = 1, ...settings } = {}) {
   await page.evaluate(async (version, settings) => {
     const worker = new URL('/tests/sync-worker.js', location.href);
     worker.search = new URLSearchParams({ dbName: manager.backend.dbName, server, ...settings });
@@ -98,13 +98,16 @@ export async function loginInWorker(devices) {
   await page.close();
 }
 
-/** A script that is not there, and one that cannot start its sync: it runs in the tab. No shared workers: in one of the tab's own. */
+/** A script that is not there, and some that cannot start their sync: it runs in the tab, and soon. No shared workers: in one of the tab's own. */
 export async function withoutShared(devices) {
   const page = await devices.application();
   await write(page, 'without a worker');
-  for (const worker of ['/tests/not-there.js', '/tests/sync-worker.js?dbName=x&why=it+may+not']) {
+  const scripts = ['not-there.js', 'sync-worker.js?dbName=x&why=it+may+not', 'sync-worker.js?dbName=x&broken=1'];
+  for (const worker of [...scripts.map(script => `/tests/${script}`), null]) {
+    const began = performance.now();
     await start(page, { token: TOKEN, worker });
     assert.equal(await place(page), 'tab');
+    assert.ok(performance.now() - began < 20_000, `${worker}: a tab has waited for it`);
     await inStep(page);
     await page.evaluate(() => sync.stop());
   }
