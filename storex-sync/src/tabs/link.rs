@@ -1,6 +1,7 @@
 //! [`Link`]: the way from a tab to a worker that has answered.
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(2);
 pub(super) struct Link {
     port: Port,
     /// Ended with the link, if it is a dedicated one.
-    _worker: Worker,
+    worker: Rc<Worker>,
     runtime: Arc<dyn Runtime>,
 }
 
@@ -60,14 +61,18 @@ impl Link {
             () = runtime.sleep(within) => Err(Lacking::Silent(within)),
         };
         match asked {
-            Ok(port) => Ok(Self { port, _worker: worker, runtime }),
+            Ok(port) => Ok(Self { port, worker: Rc::new(worker), runtime }),
             Err(lacking) => Err((worker, lacking)),
         }
     }
 
+    pub(super) fn worker(&self) -> &Rc<Worker> {
+        &self.worker
+    }
+
     /// Whether it gives a sign of life.
     pub(super) async fn answers(&mut self, within: Duration) -> bool {
-        if self.port.say(port::HELLO).is_err() {
+        if self.worker.has_ended() || self.port.say(port::HELLO).is_err() {
             return false;
         }
         tokio::select! {

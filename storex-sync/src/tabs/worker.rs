@@ -1,6 +1,6 @@
 //! [`Worker`]: a worker of the browser's, and the way to it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use js_sys::Function;
 use tokio::sync::watch;
@@ -12,8 +12,8 @@ use web_sys::{
 
 use super::serve::CONNECT;
 
-/// A worker of the browser's. A dedicated one is ended when this is dropped; a shared one lives for as long as a tab does that has come
-/// to it.
+/// A worker of the browser's. A dedicated one is ended when this is dropped, or before; a shared one lives for as long as a tab does that
+/// has come to it.
 pub(super) struct Worker {
     url: String,
     options: WorkerOptions,
@@ -23,6 +23,7 @@ pub(super) struct Worker {
     /// What the browser calls, of each object that stands for the worker.
     on_error: OnError,
     heard: RefCell<Vec<EventTarget>>,
+    ended: Cell<bool>,
 }
 
 type OnError = Closure<dyn FnMut(Event)>;
@@ -36,7 +37,8 @@ impl Worker {
     pub(super) fn shared(url: &str, name: &str) -> Self {
         let (error, on_error) = listener();
         let (url, options, heard) = (url.to_owned(), options(name), RefCell::default());
-        Self { url, options, kind: Kind::Shared, error, on_error, heard }
+        let (kind, ended) = (Kind::Shared, Cell::default());
+        Self { url, options, kind, error, on_error, heard, ended }
     }
 
     pub(super) fn dedicated(url: &str, name: &str) -> Result<Self, JsValue> {
@@ -45,7 +47,8 @@ impl Worker {
         let worker = web_sys::Worker::new_with_options(url, &options)?;
         let (url, heard) = (url.to_owned(), RefCell::default());
         let kind = Kind::Dedicated(worker.clone());
-        let made = Self { url, options, kind, error, on_error, heard };
+        let ended = Cell::default();
+        let made = Self { url, options, kind, error, on_error, heard, ended };
         made.listen(worker.into())?;
         Ok(made)
     }
@@ -90,6 +93,18 @@ impl Worker {
             None => std::future::pending().await,
         }
     }
+
+    /// Ends it, if it is a dedicated one, with all that it holds.
+    pub(super) fn end(&self) {
+        if let Kind::Dedicated(worker) = &self.kind {
+            worker.terminate();
+            self.ended.set(true);
+        }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.get()
+    }
 }
 
 impl Drop for Worker {
@@ -98,9 +113,7 @@ impl Drop for Worker {
             // What is listened to can be listened to no more.
             let _ = worker.remove_event_listener_with_callback("error", self.listener());
         }
-        if let Kind::Dedicated(worker) = &self.kind {
-            worker.terminate();
-        }
+        self.end();
     }
 }
 
