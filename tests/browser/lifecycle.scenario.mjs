@@ -1,6 +1,6 @@
 // Two tabs on one database, each with the engine in itself or in a worker of its own, at a server (`storex serve`): the one that syncs is
-// frozen in the middle of a push, and the other carries on. Then what else happens to pages: they are hidden and seen again, and lose
-// their connection.
+// frozen in the middle of a push, and the other carries on. Then what else happens to pages: they are left and come back to, hidden and seen
+// again, and lose their connection.
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -41,6 +41,8 @@ export default async function (context) {
     for (const stage of ['Request', 'Response']) await site.frozenInAPush(stage);
     await site.frozenWithItsWorker();
     await site.frozenBetween();
+    for (const written of [false, true]) await site.leftAndComeBackTo(written);
+    await site.toldThatItIsKept();
     await site.withoutLocks();
     await site.hidden();
     await site.offline();
@@ -240,6 +242,46 @@ class Site {
     assert.deepEqual(exchanges.overlaps, []);
     await first.close();
     await exchanges.close();
+  }
+
+  /**
+   * Another page, and back by history: from the browser's cache, or loaded anew. Chromium throws a page out of its cache when a message comes
+   * for it, and one does when another tab writes.
+   */
+  async leftAndComeBackTo(written) {
+    const [first, second] = await this.#tabs(`left-${written}`);
+    await first.page.evaluate(() => { globalThis.wasHere = true; });
+    await first.page.goto(`${this.url}/pages/page.html?elsewhere`);
+    await second.device('phase', 'Waiting');
+    if (written) await this.#carriesOn('left', second);
+    await first.page.goBack();
+    await until('it is there again', () => first.page.evaluate('globalThis.ready'));
+    const kept = await first.page.evaluate(() => globalThis.wasHere === true);
+    console.log(`  come back to, ${written ? '' : 'not '}written to meanwhile: ${kept ? 'it was kept' : 'it is loaded anew'}`);
+    if (!kept) await first.begin();
+    await this.#standsByAndTakesOver(first, second);
+  }
+
+  /** As of a browser that keeps more: the page is not loaded anew, and hears that it is kept, and that it was. */
+  async toldThatItIsKept() {
+    const [first, second] = await this.#tabs('kept');
+    const happens = name => first.page.evaluate(name => { dispatchEvent(new PageTransitionEvent(name, { persisted: true })); }, name);
+    await happens('pagehide');
+    await this.#carriesOn('kept', second);
+    await happens('pageshow');
+    await this.#standsByAndTakesOver(first, second);
+  }
+
+  /** The second of two tabs does, as the first one does not run. */
+  async #carriesOn(what, second) {
+    const start = performance.now();
+    await second.page.bringToFront();
+    await this.#write(second.device);
+    await this.witness('has', 'member', {}, this.#made);
+    const took = performance.now() - start;
+    console.log(`  ${what}: the other tab has carried on after ${Math.round(took)} ms`);
+    assert.ok(took < AT_ONCE, `${took} ms`);
+    await this.#same(second.device);
   }
 
   /** The first of two tabs runs again. */
