@@ -11,7 +11,7 @@ use storex_sync::http::{HttpClient, HttpSharedLog, WebTransport, id_text};
 use storex_sync::{
     Access, ContinuousSync, Device, EncryptedSharedLog, Exclusive, KeyRing, LeaseTimes, Passphrase,
     Phase, SharedSyncLog, Sync, SyncError, SyncEvent, SyncReport, SyncStatus, WaitsFor, WriteId,
-    parked, rejected,
+    page_awake, parked, rejected,
 };
 use tokio::sync::watch;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -86,9 +86,11 @@ impl Database {
             Exclusive::tabs(&self.storage, lock, LeaseTimes::default()).await.to_js()?;
         let sync = Sync::open(&self.storage, log).await.to_js()?.exclusive(exclusive);
         let (shortest, longest) = (options.shortest_interval, options.longest_interval);
+        let runtime: Arc<dyn Runtime> = Arc::new(WebRuntime);
         let continuous = ContinuousSync::builder(sync)
             .intervals(Duration::from_millis(shortest), Duration::from_millis(longest))
             .online(online)
+            .awake(page_awake(&runtime))
             .start();
         Ok(SyncHandle { continuous, tokens, encrypted })
     }
