@@ -13,7 +13,8 @@ export function fresh(more = {}) {
 
 /** A tab of the application, as `pages/tabs.mjs` makes it. */
 export async function tab({ browser, url }, settings, without = []) {
-  const { page, call, close } = await openPage(browser, url, `pages/${settings.page ?? 'tabs.html'}?without=${without}`);
+  const { page: path = 'tabs.html', throttled = 0 } = settings;
+  const { page, call, close } = await openPage(browser, url, `pages/${path}?without=${without}&throttled=${throttled}`);
   const run = (...args) => call('run', 'device', ...args);
   await call('openTab', 'device', settings);
   const ask = async name => {

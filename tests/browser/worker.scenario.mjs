@@ -28,6 +28,8 @@ export default async function (context) {
     }
   }
   await fallsBack(context);
+  await isRobbed(context);
+  await isThrottled(context);
   await hangs(context);
   await twoVersions(context);
 }
@@ -117,6 +119,39 @@ async function fallsBack(context) {
   const expected = problems.filter(problem => problem.includes('broken on purpose'));
   assert.ok(expected.length > 0);
   for (const problem of expected) problems.splice(problems.indexOf(problem), 1);
+}
+
+/** Which workers of a database there are, the first one's generation being 0. */
+async function generations({ call }, { database }) {
+  const names = await call('locks', 'storex-sync:');
+  return names.filter(name => name.includes(`:${database}@`)).map(name => Number(name.split('#').at(-1)));
+}
+
+/** The lock by which a tab is known is stolen: the worker lets go of the tab, and is well. */
+async function isRobbed(context) {
+  const settings = fresh();
+  const it = await tab(context, settings);
+  await it.write('before');
+  assert.equal(await it.ask('synced'), true);
+  const [former] = await it.call('locks', 'storex-tab:');
+  await it.call('steal', former);
+  await until('it has another lock', async () => (await it.call('locks', 'storex-tab:')).some(name => name !== former));
+  await it.write('after');
+  assert.equal(await it.ask('synced'), true);
+  assert.deepEqual(await generations(it, settings), [0]);
+  assert.equal((await it.status()).place, 'shared worker');
+  await it.close();
+}
+
+/** The timers of a tab that is not seen come late, and all at once: that a question is not answered by then does not mean that the worker hangs. */
+async function isThrottled(context) {
+  const settings = fresh({ patience: 2000, throttled: 5000 });
+  const it = await tab(context, settings);
+  await it.write('by and by');
+  assert.equal(await it.ask('synced'), true);
+  assert.deepEqual(await generations(it, settings), [0]);
+  assert.equal((await it.status()).place, 'shared worker');
+  await it.close();
 }
 
 /** A worker that hangs is replaced while its tabs are open, and nothing is lost, also when it comes to itself. */

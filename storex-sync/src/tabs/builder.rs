@@ -38,7 +38,7 @@ impl TabSync {
                 script: None,
                 here: None,
                 patience: PATIENCE,
-                lock: None,
+                shown: None,
                 link: None,
                 awake: None,
             },

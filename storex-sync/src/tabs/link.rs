@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use storex_core::Runtime;
+use storex_core::{BoxFuture, Runtime};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::MessageChannel;
 
@@ -58,7 +58,7 @@ impl Link {
             biased;
             port = greeted(&worker, &*runtime) => port.map_err(|error| Lacking::Failed(text(&error))),
             reason = worker.failed() => Err(Lacking::Failed(reason)),
-            () = runtime.sleep(within) => Err(Lacking::Silent(within)),
+            () = silence(&runtime, within) => Err(Lacking::Silent(within)),
         };
         match asked {
             Ok(port) => Ok(Self { port, worker: Rc::new(worker), runtime }),
@@ -78,7 +78,7 @@ impl Link {
         tokio::select! {
             biased;
             () = here(&mut self.port) => true,
-            () = self.runtime.sleep(within) => false,
+            () = silence(&self.runtime, within) => false,
         }
     }
 
@@ -94,14 +94,14 @@ impl Link {
         let channel = MessagePortChannel::new(ports.port1());
         self.port.hand(port::ATTACH, lock, &ports.port2()).map_err(failed)?;
         let (mut start, mut ask) = (self.runtime.sleep(START), self.runtime.sleep(HEARTBEAT));
-        let mut silent = self.runtime.sleep(patience);
+        let mut silent = silence(&self.runtime, patience);
         loop {
             tokio::select! {
                 biased;
                 Said { what, with, .. } = self.port.hear() => match what.as_str() {
                     port::ATTACHED => return Ok(channel),
                     port::FAILED => return Err(Lacking::Failed(with)),
-                    _ => silent = self.runtime.sleep(patience),
+                    _ => silent = silence(&self.runtime, patience),
                 },
                 () = &mut ask => {
                     self.port.say(port::HELLO).map_err(failed)?;
@@ -115,6 +115,18 @@ impl Link {
             }
         }
     }
+}
+
+/// So long somebody may be silent who was asked.
+///
+/// The timers of a tab that is not seen fire once a minute, all at once, and so do those of one that was busy or has slept: a question is asked
+/// and its time is over in the same moment. Between two that follow one another whoever is well has answered.
+fn silence(runtime: &Arc<dyn Runtime>, time: Duration) -> BoxFuture<'static, ()> {
+    let (first, runtime) = (runtime.sleep(time / 2), Arc::clone(runtime));
+    Box::pin(async move {
+        first.await;
+        runtime.sleep(time / 2).await;
+    })
 }
 
 /// A port on which the worker has answered.

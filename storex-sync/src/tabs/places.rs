@@ -20,7 +20,7 @@ use super::worker::Worker;
 use crate::awake::page_awake;
 use crate::channel::{Channel, MemoryChannel, MessagePortChannel};
 use crate::error::{Result, SyncError, describe};
-use crate::exclusive::web_lock::{self, WebLock};
+use crate::exclusive::web_lock::{self, Ended, WebLock};
 use crate::hex::Hex;
 use crate::proxy::{Audience, Pace, RemoteSync};
 
@@ -37,10 +37,17 @@ pub(super) struct Places {
     pub(super) here: Option<Hosted>,
     pub(super) patience: Duration,
     /// By this the workers know that the tab is there.
-    pub(super) lock: Option<(String, WebLock)>,
+    pub(super) shown: Option<Shown>,
     pub(super) link: Option<(SyncPlace, Link)>,
     /// Whether the page runs, where that matters.
     pub(super) awake: Option<watch::Receiver<bool>>,
+}
+
+/// That the tab is there: a lock, for as long as this lives.
+pub(super) struct Shown {
+    lock: String,
+    _held: WebLock,
+    ended: Ended,
 }
 
 /// Why it is not to be had in a place.
@@ -83,14 +90,21 @@ impl Connect for Places {
 }
 
 impl Places {
-    /// Shows for as long as this lives that the tab is there.
+    /// Shows for as long as this lives that the tab is there. To its worker, one whose lock was stolen is gone: that has let go of it, and is
+    /// well.
     async fn show(&mut self) {
-        let (None, Some(locks)) = (&self.lock, web_lock::manager()) else { return };
+        if let Some(Shown { lock, ended, .. }) = &self.shown
+            && ended.is_over().await
+        {
+            tracing::warn!(lock, "the lock by which this tab is known was stolen");
+            (self.shown, self.link) = (None, None);
+        }
+        let (None, Some(locks)) = (&self.shown, web_lock::manager()) else { return };
         let mut drawn = [0; 16];
         self.runtime.fill_random(&mut drawn);
-        let name = format!("storex-tab:{}", Hex(&drawn));
-        match web_lock::lock(&locks, &name).await {
-            Ok(Some((lock, _))) => self.lock = Some((name, lock)),
+        let lock = format!("storex-tab:{}", Hex(&drawn));
+        match web_lock::lock(&locks, &lock).await {
+            Ok(Some((held, ended))) => self.shown = Some(Shown { lock, _held: held, ended }),
             Ok(None) => tracing::warn!("two tabs have drawn the same number"),
             Err(error) => tracing::warn!(error = %describe(&error), "the browser keeps no lock"),
         }
@@ -216,7 +230,7 @@ impl Places {
         audience: &Audience,
     ) -> Result<RemoteSync, Lacking> {
         let mut link = link?;
-        let lock = self.lock.as_ref().map(|(name, _)| name.as_str());
+        let lock = self.shown.as_ref().map(|shown| shown.lock.as_str());
         let channel = link.attach(lock.unwrap_or_default(), self.patience).await?;
         let greeted = if place == SyncPlace::Worker {
             let channel = self.ends_asleep(channel, &link);

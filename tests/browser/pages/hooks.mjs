@@ -22,6 +22,15 @@ export function lack(names) {
   }
 }
 
+/** From now on timers fire together, at the multiples of so many milliseconds: as those of a tab that was not seen for long do once a minute. */
+export function throttle(period) {
+  const { setTimeout } = globalThis;
+  globalThis.setTimeout = (call, after = 0) => {
+    const now = performance.now();
+    return setTimeout(call, Math.ceil((now + after) / period) * period - now);
+  };
+}
+
 /** Hangs when it is told to, until a moment. `atStep` is that of the module, where it may be told to hang in the middle of something. */
 export function mayHang(atStep) {
   new Broadcast('hang').onmessage = ({ data: { name, until, steps } }) => {
