@@ -8,7 +8,7 @@ import { openPage } from './behaviour.mjs';
 import { add, openExample, shown } from './example.mjs';
 
 export async function sync({ browser, url }) {
-  const tokens = { 'the-token-of-ada': 'ada', 'the-token-of-bob': 'bob', 'the-token-of-cleo': 'cleo' };
+  const tokens = { 'the-token-of-ada': 'ada', 'the-token-of-bob': 'bob', 'the-token-of-cleo': 'cleo', 'the-token-of-dan': 'dan' };
   await withServer('js-server', tokens, async server => {
     const devices = new Devices(browser, url, server);
     try {
@@ -18,6 +18,7 @@ export async function sync({ browser, url }) {
       await initialSync(devices);
       await encrypted(devices);
       await forgotten(devices);
+      await frozen(devices);
     } finally {
       await devices.close();
       await server.stop();
@@ -51,7 +52,20 @@ class Devices {
 
   /** A page with an application of one collection, `manager`; further functions of it are given by `run`. */
   async application() {
-    const page = await openPage(await this.#context(), this.#url);
+    const [page] = await this.tabs(1);
+    return page;
+  }
+
+  /** So many of them on one database. */
+  async tabs(count) {
+    const [context, dbName] = [await this.#context(), `application-${randomUUID()}`];
+    const pages = [];
+    for (let n = 0; n < count; n += 1) pages.push(await this.#tab(context, dbName));
+    return pages;
+  }
+
+  async #tab(context, dbName) {
+    const page = await openPage(context, this.#url);
     await page.evaluate(async (server, dbName) => {
       globalThis.server = server;
       globalThis.manager = new storex.StorageManager({ backend: new storex.StorexBackend({ dbName, sync: true }) });
@@ -61,7 +75,7 @@ class Devices {
       await manager.finishInitialization();
       globalThis.notes = manager.collection('note');
       globalThis.titles = async () => (await notes.findObjects({}, { order: [['title', 'asc']] })).map(it => it.title);
-    }, this.server.url, `application-${randomUUID()}`);
+    }, this.server.url, dbName);
     return page;
   }
 
@@ -242,4 +256,21 @@ async function forgotten(devices) {
   assert.equal(refused[0], 'invalid');
   assert.match(refused[1], /`sync: true`/);
   await Promise.all([one, two].map(page => page.close()));
+}
+
+/** Of two tabs of one application that one is frozen which syncs: the other carries on. */
+async function frozen(devices) {
+  const [one, two] = await devices.tabs(2);
+  const other = await devices.application();
+  const options = { token: 'the-token-of-dan', deviceName: 'a page' };
+  for (const page of [one, other]) await start(page, options);
+  await inStep(one);
+  await start(two, options);
+  await until('the second tab stands by', () => two.evaluate(() => sync.status.phase === 'standing-by'));
+  const session = await one.createCDPSession();
+  await session.send('Page.setWebLifecycleState', { state: 'frozen' });
+  await two.bringToFront();
+  await two.evaluate(() => notes.createObject({ title: 'while the other tab is frozen', at: new Date(0) }));
+  await until('the note on the other page', () => other.evaluate(async () => (await titles()).length === 1));
+  await Promise.all([one, two, other].map(page => page.close()));
 }
