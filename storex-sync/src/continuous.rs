@@ -260,6 +260,13 @@ impl ContinuousSync {
         let _ = self.commands.send(Command::LoggedIn);
     }
 
+    /// Has it told whether this program runs, as by [`ContinuousSyncBuilder::awake`], unless the application has seen to that.
+    #[cfg(any(test, all(target_family = "wasm", feature = "web")))]
+    pub(crate) fn follow(&self, awake: watch::Receiver<bool>) {
+        // An error means that it was stopped.
+        let _ = self.commands.send(Command::Follow(awake));
+    }
+
     /// Stops it and waits for the exchange that is running. What the shared log was not told of is acknowledged first, if it answers
     /// within five seconds; else the next start does that. Stopping twice is harmless.
     pub async fn stop(&self) {

@@ -28,6 +28,9 @@ pub(crate) enum Command {
     Paused(oneshot::Sender<()>),
     Resumed,
     LoggedIn,
+    /// Where nobody has said who tells whether this program runs.
+    #[cfg(any(test, all(target_family = "wasm", feature = "web")))]
+    Follow(watch::Receiver<bool>),
     /// Answered when it has ended.
     Stop(oneshot::Sender<()>),
 }
@@ -184,6 +187,15 @@ impl Driver {
             }
             Some(Command::Resumed) => Event::Resumed,
             Some(Command::LoggedIn) => Event::LoggedIn,
+            #[cfg(any(test, all(target_family = "wasm", feature = "web")))]
+            Some(Command::Follow(mut awake)) => {
+                if self.wires.awake.is_some() {
+                    return None;
+                }
+                let is_awake = *awake.borrow_and_update();
+                self.wires.awake = Some(awake);
+                return (!is_awake).then_some(Event::Awake(false));
+            }
             Some(Command::Stop(answer)) => {
                 self.quiet.push(answer);
                 Event::Stop

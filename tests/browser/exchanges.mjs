@@ -17,7 +17,7 @@ export class Exchanges {
   /** Pairs that were under way at the same time: `[the earlier, the later]`. */
   overlaps = [];
 
-  /** @param {string} server  @param {() => number} delay so many milliseconds an answer takes longer */
+  /** @param {string} server  @param {(exchange: object) => number} delay so many milliseconds its answer takes longer */
   static async to(server, delay) {
     const exchanges = new Exchanges();
     exchanges.#server = new URL(server);
@@ -61,7 +61,7 @@ export class Exchanges {
     asked.pipe(further);
     try {
       const { statusCode, headers, body } = await answered(further);
-      if (exchange) await sleep(this.#delay());
+      if (exchange) await sleep(this.#delay(exchange));
       // Before anybody can know of the answer.
       end('answered');
       delete headers['transfer-encoding'];

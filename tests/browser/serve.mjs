@@ -50,7 +50,7 @@ async function answer(mounts, request, response) {
   response.writeHead(200, {
     'content-type': TYPES[extname(file.path)] ?? 'application/octet-stream',
     'content-length': file.size,
-    'cache-control': 'no-store',
+    'cache-control': 'no-cache',
   });
   if (request.method === 'HEAD') return response.end();
   createReadStream(file.path).on('error', why => response.destroy(why)).pipe(response);

@@ -1,7 +1,8 @@
 // One sync for all tabs of a database: in a shared worker, in a worker of each tab, in the tabs themselves.
 
 import assert from 'node:assert/strict';
-import { openTab as openPage, until } from './tab.mjs';
+import { until } from './tab.mjs';
+import { distant, fresh, measured, neverOverlap, tab, titlesOf } from './tab-sync.mjs';
 
 /** What the browser lacks, and where sync is to be then. */
 const BROWSERS = [
@@ -28,59 +29,10 @@ export default async function (context) {
   }
   await fallsBack(context);
   await losesItsFrame(context);
+  await isRobbed(context);
+  await isThrottled(context);
   await hangs(context);
   await twoVersions(context);
-}
-
-let databases = 0;
-
-/** Settings of a database that nobody else has. */
-function fresh(more = {}) {
-  databases += 1;
-  return { database: `tabs-${databases}`, log: `tabs-log-${databases}`, version: '1', here: true, ...more };
-}
-
-/** A tab of the application, as `pages/tabs.mjs` makes it. */
-async function tab({ browser, url }, settings, without = []) {
-  const { page, call, close } = await openPage(browser, url, `pages/${settings.page ?? 'tabs.html'}?without=${without}`);
-  const run = (...args) => call('run', 'device', ...args);
-  await call('openTab', 'device', settings);
-  const ask = async name => {
-    const { answer, error } = await run('tab_ask', name);
-    if (error !== undefined) throw new Error(`${name}: ${error}`);
-    return answer;
-  };
-  const write = title => run('create', 'member', { team: 1, size: 1, title, stars: 0 });
-  const status = () => run('tab_status');
-  return { page, call, run, ask, write, status, close };
-}
-
-/** A device elsewhere, with a database of its own, on the same log. */
-async function distant({ browser, url }, { database, log }) {
-  const page = await openPage(browser, url);
-  const run = (...args) => page.run('far', ...args);
-  await page.run('far', 'open', `${database}-far`);
-  await run('join', log);
-  const titles = async () => {
-    await run('sync_once');
-    return titlesOf(await run('dump'));
-  };
-  const write = async title => {
-    await run('create', 'member', { team: 2, size: 1, title, stars: 0 });
-    await run('sync_once');
-  };
-  return { titles, write, close: () => page.close() };
-}
-
-function titlesOf({ member }) {
-  return member.map(({ title }) => title).sort();
-}
-
-/** How long it takes, in milliseconds, until a condition holds. */
-async function measured(what, condition, seconds) {
-  const begin = Date.now();
-  await until(what, condition, seconds);
-  return Date.now() - begin;
 }
 
 /** What is true of sync wherever it runs: the core of the suite of continuous sync. */
@@ -144,19 +96,6 @@ async function keepsInStep(context, { without, place }) {
   await far.close();
 }
 
-/** Two exchanges of one database are never under way at once. */
-function neverOverlap(said) {
-  const under = new Map();
-  let most = 0;
-  const inOrder = said.filter(({ what }) => what !== 'hangs').sort((one, other) => one.at - other.at);
-  assert.ok(inOrder.length > 0, 'no exchange was heard of');
-  for (const { what, by } of inOrder) {
-    under.set(by, what === 'begins');
-    most = Math.max(most, [...under.values()].filter(Boolean).length);
-  }
-  assert.ok(most <= 1, `${most} exchanges at once`);
-}
-
 /** A script that cannot be loaded, or fails, is no reason to have no sync; and when all fails, one is told why. */
 async function fallsBack(context) {
   const reasons = [
@@ -204,6 +143,39 @@ async function losesItsFrame(context) {
   assert.deepEqual(await a.page.evaluate(database => Object.keys(localStorage).filter(key => key.includes(database)), settings.database), []);
   await a.close();
   await far.close();
+}
+
+/** Which workers of a database there are, the first one's generation being 0. */
+async function generations({ call }, { database }) {
+  const names = await call('locks', 'storex-sync:');
+  return names.filter(name => name.includes(`:${database}@`)).map(name => Number(name.split('#').at(-1)));
+}
+
+/** The lock by which a tab is known is stolen: the worker lets go of the tab, and is well. */
+async function isRobbed(context) {
+  const settings = fresh();
+  const it = await tab(context, settings);
+  await it.write('before');
+  assert.equal(await it.ask('synced'), true);
+  const [former] = await it.call('locks', 'storex-tab:');
+  await it.call('steal', former);
+  await until('it has another lock', async () => (await it.call('locks', 'storex-tab:')).some(name => name !== former));
+  await it.write('after');
+  assert.equal(await it.ask('synced'), true);
+  assert.deepEqual(await generations(it, settings), [0]);
+  assert.equal((await it.status()).place, 'shared worker');
+  await it.close();
+}
+
+/** The timers of a tab that is not seen come late, and all at once: that a question is not answered by then does not mean that the worker hangs. */
+async function isThrottled(context) {
+  const settings = fresh({ patience: 2000, throttled: 5000 });
+  const it = await tab(context, settings);
+  await it.write('by and by');
+  assert.equal(await it.ask('synced'), true);
+  assert.deepEqual(await generations(it, settings), [0]);
+  assert.equal((await it.status()).place, 'shared worker');
+  await it.close();
 }
 
 /**

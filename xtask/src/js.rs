@@ -9,7 +9,6 @@ use crate::{browser, browser_test, node, wasm};
 /// The crate behind the package.
 pub(crate) const PACKAGE: &str = "storex-js";
 
-
 /// `cargo xtask js`: builds it, and has npm say what would be published.
 pub(crate) fn js(workspace: &Workspace) -> Result<ExitCode> {
     wasm::standard_library(workspace)?;

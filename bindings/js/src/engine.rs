@@ -9,7 +9,7 @@ use storex_core::{Runtime, Source, Storage, WebRuntime};
 use storex_sync::http::{HttpClient, HttpSharedLog, WebTransport};
 use storex_sync::{
     Access, ContinuousSync, EncryptedSharedLog, Exclusive, KeyRing, LeaseTimes, Passphrase,
-    SharedSyncLog, Sync, SyncError, page_awake, serve_tabs,
+    SharedSyncLog, Sync, SyncError, serve_tabs,
 };
 use tokio::sync::watch;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -110,12 +110,10 @@ impl Start {
         let lock = format!("storex sync of {name}");
         let exclusive = Exclusive::tabs(storage, lock, LeaseTimes::default()).await?;
         let sync = Sync::open(storage, log).await?.exclusive(exclusive);
-        let runtime: Arc<dyn Runtime> = Arc::new(WebRuntime);
         let (shortest, longest) = (options.shortest_interval, options.longest_interval);
         let continuous = ContinuousSync::builder(sync)
             .intervals(Duration::from_millis(shortest), Duration::from_millis(longest))
             .online(online)
-            .awake(page_awake(&runtime))
             .start();
         Ok(Engine { continuous, rest: OfEngine { tokens, encrypted } })
     }

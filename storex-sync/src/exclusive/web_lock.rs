@@ -57,6 +57,14 @@ impl Ended {
     pub(crate) async fn was_stolen(self) -> bool {
         JsFuture::from(self.0).await.is_err()
     }
+
+    /// Whether the lock is not held any more.
+    pub(crate) async fn is_over(&self) -> bool {
+        let not_yet = JsValue::TRUE;
+        // Of those that are settled the first one counts.
+        let either = Array::of2(&self.0, &Promise::resolve(&not_yet));
+        JsFuture::from(Promise::race(&either)).await != Ok(not_yet)
+    }
 }
 
 /// How a lock is asked for.

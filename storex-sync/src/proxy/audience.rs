@@ -26,6 +26,11 @@ impl Told {
     fn tell(&self) {
         let own = self.own.borrow().clone();
         let heard = self.heard.clone().filter(|_| own.phase == Phase::StandingBy);
+        // Who syncs may not have heard of what was written here: it may be frozen, and say nothing more.
+        let heard = heard.map(|heard| {
+            let in_step = heard.in_step && own.unsent == 0;
+            SyncStatus { in_step, unsent: heard.unsent.max(own.unsent), ..heard }
+        });
         let now = heard.unwrap_or(own);
         self.status.send_if_modified(|known| {
             let changed = *known != now;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use storex_core::{Runtime, Source};
 
 use super::TabSync;
-use super::hosted::Hosted;
+use super::hosted::{Hosted, following};
 use super::name::WorkerName;
 use super::places::Places;
 use crate::continuous::ContinuousSync;
@@ -38,8 +38,9 @@ impl TabSync {
                 script: None,
                 here: None,
                 patience: PATIENCE,
-                lock: None,
+                shown: None,
                 link: None,
+                awake: None,
             },
         }
     }
@@ -63,14 +64,16 @@ impl TabSyncBuilder {
     }
 
     /// How the sync is started in the tab itself, where there are no workers, or none that works: the function that the worker's
-    /// script gives to [`serve_tabs`](super::serve_tabs()) too.
+    /// script gives to [`serve_tabs`](super::serve_tabs()) too. It is told when the page is frozen, or left, and when it runs again
+    /// ([`page_awake`](crate::page_awake)), unless the function has seen to that.
     #[must_use]
     pub fn here<F, Fut>(mut self, start: F) -> Self
     where
         F: Fn() -> Fut + 'static,
         Fut: Future<Output = std::result::Result<ContinuousSync, Source>> + 'static,
     {
-        self.places.here = Some(Hosted::new(start));
+        let runtime = Arc::clone(&self.places.runtime);
+        self.places.here = Some(Hosted::new(move || following(start(), &runtime)));
         self
     }
 

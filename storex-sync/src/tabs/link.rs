@@ -1,10 +1,11 @@
 //! [`Link`]: the way from a tab to a worker that has answered.
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use storex_core::Runtime;
+use storex_core::{BoxFuture, Runtime};
 use wasm_bindgen::JsValue;
 use web_sys::MessageChannel;
 
@@ -26,7 +27,7 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(2);
 pub(super) struct Link {
     port: Port,
     /// Left with the link.
-    worker: Worker,
+    worker: Rc<Worker>,
     runtime: Arc<dyn Runtime>,
 }
 
@@ -58,10 +59,10 @@ impl Link {
             biased;
             port = greeted(&worker, &*runtime) => port.map_err(|error| Lacking::Failed(js::said(&error))),
             reason = worker.failed() => Err(Lacking::Failed(reason)),
-            () = runtime.sleep(within) => Err(Lacking::Silent(within)),
+            () = silence(&runtime, within) => Err(Lacking::Silent(within)),
         };
         match asked {
-            Ok(port) => Ok(Self { port, worker, runtime }),
+            Ok(port) => Ok(Self { port, worker: Rc::new(worker), runtime }),
             Err(lacking) => Err((worker, lacking)),
         }
     }
@@ -71,15 +72,19 @@ impl Link {
         self.worker.is_in_reach()
     }
 
+    pub(super) fn worker(&self) -> &Rc<Worker> {
+        &self.worker
+    }
+
     /// Whether it gives a sign of life.
     pub(super) async fn answers(&mut self, within: Duration) -> bool {
-        if self.port.say(port::HELLO).is_err() {
+        if self.worker.has_ended() || self.port.say(port::HELLO).is_err() {
             return false;
         }
         tokio::select! {
             biased;
             () = here(&mut self.port) => true,
-            () = self.runtime.sleep(within) => false,
+            () = silence(&self.runtime, within) => false,
         }
     }
 
@@ -95,14 +100,14 @@ impl Link {
         let channel = MessagePortChannel::new(ports.port1());
         self.port.hand(port::ATTACH, lock, &ports.port2()).map_err(failed)?;
         let (mut start, mut ask) = (self.runtime.sleep(START), self.runtime.sleep(HEARTBEAT));
-        let mut silent = self.runtime.sleep(patience);
+        let mut silent = silence(&self.runtime, patience);
         loop {
             tokio::select! {
                 biased;
                 Said { what, with, .. } = self.port.hear() => match what.as_str() {
                     port::ATTACHED => return Ok(channel),
                     port::FAILED => return Err(Lacking::Failed(with)),
-                    _ => silent = self.runtime.sleep(patience),
+                    _ => silent = silence(&self.runtime, patience),
                 },
                 () = &mut ask => {
                     self.port.say(port::HELLO).map_err(failed)?;
@@ -116,6 +121,18 @@ impl Link {
             }
         }
     }
+}
+
+/// So long somebody may be silent who was asked.
+///
+/// The timers of a tab that is not seen fire once a minute, all at once, and so do those of one that was busy or has slept: a question is asked
+/// and its time is over in the same moment. Between two that follow one another whoever is well has answered.
+fn silence(runtime: &Arc<dyn Runtime>, time: Duration) -> BoxFuture<'static, ()> {
+    let (first, runtime) = (runtime.sleep(time / 2), Arc::clone(runtime));
+    Box::pin(async move {
+        first.await;
+        runtime.sleep(time / 2).await;
+    })
 }
 
 /// A port on which the worker has answered.

@@ -12,6 +12,8 @@
 #[cfg(target_family = "wasm")]
 mod builder;
 #[cfg(target_family = "wasm")]
+mod ending_channel;
+#[cfg(target_family = "wasm")]
 mod frame;
 #[cfg(target_family = "wasm")]
 mod generation;

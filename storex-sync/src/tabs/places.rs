@@ -1,5 +1,6 @@
 //! [`Places`]: where sync may run for a tab, the best one first.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use storex_core::{BoxFuture, Runtime};
 use tokio::sync::{mpsc, watch};
 
 use super::SyncPlace;
+use super::ending_channel::EndingChannel;
 use super::generation::{advance, catch_up};
 use super::hosted::Hosted;
 use super::keeper::{Connect, Connection, Current, Poke};
@@ -15,9 +17,10 @@ use super::link::{HEARTBEAT, Lacking, Link};
 use super::name::WorkerName;
 use super::radio::Radio;
 use super::worker::Worker;
-use crate::channel::{Channel, MemoryChannel};
+use crate::awake::page_awake;
+use crate::channel::{Channel, MemoryChannel, MessagePortChannel};
 use crate::error::{Result, SyncError, describe};
-use crate::exclusive::web_lock::{self, WebLock};
+use crate::exclusive::web_lock::{self, Ended, WebLock};
 use crate::hex::Hex;
 use crate::js;
 use crate::proxy::{Audience, Pace, RemoteSync};
@@ -35,8 +38,17 @@ pub(super) struct Places {
     pub(super) here: Option<Hosted>,
     pub(super) patience: Duration,
     /// By this the workers know that the tab is there.
-    pub(super) lock: Option<(String, WebLock)>,
+    pub(super) shown: Option<Shown>,
     pub(super) link: Option<(SyncPlace, Link)>,
+    /// Whether the page runs, where that matters.
+    pub(super) awake: Option<watch::Receiver<bool>>,
+}
+
+/// That the tab is there: a lock, for as long as this lives.
+pub(super) struct Shown {
+    lock: String,
+    _held: WebLock,
+    ended: Ended,
 }
 
 /// Why it is not to be had in a place.
@@ -83,14 +95,21 @@ impl Connect for Places {
 }
 
 impl Places {
-    /// Shows for as long as this lives that the tab is there.
+    /// Shows for as long as this lives that the tab is there. To its worker, one whose lock was stolen is gone: that has let go of it, and is
+    /// well.
     async fn show(&mut self) {
-        let (None, Some(locks)) = (&self.lock, web_lock::manager()) else { return };
+        if let Some(Shown { lock, ended, .. }) = &self.shown
+            && ended.is_over().await
+        {
+            tracing::warn!(lock, "the lock by which this tab is known was stolen");
+            (self.shown, self.link) = (None, None);
+        }
+        let (None, Some(locks)) = (&self.shown, web_lock::manager()) else { return };
         let mut drawn = [0; 16];
         self.runtime.fill_random(&mut drawn);
-        let name = format!("storex-tab:{}", Hex(&drawn));
-        match web_lock::lock(&locks, &name).await {
-            Ok(Some((lock, _))) => self.lock = Some((name, lock)),
+        let lock = format!("storex-tab:{}", Hex(&drawn));
+        match web_lock::lock(&locks, &lock).await {
+            Ok(Some((held, ended))) => self.shown = Some(Shown { lock, _held: held, ended }),
             Ok(None) => tracing::warn!("two tabs have drawn the same number"),
             Err(error) => tracing::warn!(error = %describe(&error), "the browser keeps no lock"),
         }
@@ -133,12 +152,31 @@ impl Places {
         }
     }
 
+    /// One that a page has for itself is frozen with it, in the middle of whatever it does. So there is none while the page is frozen:
+    /// it would keep its lock, and the database, from the others.
     async fn in_worker(&mut self, audience: &Audience) -> Result<RemoteSync, Reason> {
         let script = self.script.clone().ok_or_else(no_script)?;
+        let mut awake = self.awake();
+        loop {
+            // An error means that nobody tells any more: it runs.
+            let _ = awake.wait_for(|awake| *awake).await;
+            tokio::select! {
+                biased;
+                () = until_asleep(awake.clone()) => {} // what was begun is given up
+                connected = self.in_worker_of(&script, audience) => return connected,
+            }
+        }
+    }
+
+    async fn in_worker_of(
+        &mut self,
+        script: &str,
+        audience: &Audience,
+    ) -> Result<RemoteSync, Reason> {
         let link = match self.link_to(SyncPlace::Worker).await {
             Some(link) => Ok(link),
             None => {
-                let worker = Worker::dedicated(&script, &self.name.to_text());
+                let worker = Worker::dedicated(script, &self.name.to_text());
                 let worker = worker.map_err(|error| js::said(&error))?;
                 let opened = Link::open(worker, Arc::clone(&self.runtime), LOADING).await;
                 opened.map_err(|(_, lacking)| lacking)
@@ -172,6 +210,19 @@ impl Places {
         None
     }
 
+    /// Whether the page runs.
+    fn awake(&mut self) -> watch::Receiver<bool> {
+        self.awake.get_or_insert_with(|| page_awake(&self.runtime)).clone()
+    }
+
+    /// The channel to a worker that is ended when the page is put to sleep, and the channel with it.
+    fn ends_asleep(&mut self, channel: MessagePortChannel, link: &Link) -> EndingChannel {
+        let (here, gone) = watch::channel(());
+        let ending = end_asleep(Rc::clone(link.worker()), self.awake(), here);
+        self.runtime.spawn(Box::pin(ending));
+        EndingChannel::new(channel, gone)
+    }
+
     fn replace(&mut self) {
         tracing::warn!(name = self.name.to_text(), "a worker hangs: another takes its place");
         advance(&mut self.name);
@@ -184,9 +235,15 @@ impl Places {
         audience: &Audience,
     ) -> Result<RemoteSync, Lacking> {
         let mut link = link?;
-        let lock = self.lock.as_ref().map(|(name, _)| name.as_str());
+        let lock = self.shown.as_ref().map(|shown| shown.lock.as_str());
         let channel = link.attach(lock.unwrap_or_default(), self.patience).await?;
-        match self.greet(channel, audience).await {
+        let greeted = if place == SyncPlace::Worker {
+            let channel = self.ends_asleep(channel, &link);
+            self.greet(channel, audience).await
+        } else {
+            self.greet(channel, audience).await
+        };
+        match greeted {
             Ok(sync) => {
                 self.link = Some((place, link));
                 Ok(sync)
@@ -210,6 +267,24 @@ async fn is_shown(name: &str) -> bool {
     let Some(locks) = web_lock::manager() else { return false };
     let holders = web_lock::holders(&locks).await.unwrap_or_default();
     holders.iter().any(|(held, _)| held == name)
+}
+
+/// Ends a worker when the page is put to sleep while the connection lasts, which ends with it.
+async fn end_asleep(worker: Rc<Worker>, awake: watch::Receiver<bool>, here: watch::Sender<()>) {
+    tokio::select! {
+        biased;
+        () = here.closed() => {}
+        () = until_asleep(awake) => {
+            tracing::debug!("the page is put to sleep: its worker is ended");
+            worker.end();
+        }
+    }
+}
+
+async fn until_asleep(mut awake: watch::Receiver<bool>) {
+    if awake.wait_for(|awake| !awake).await.is_err() {
+        std::future::pending().await
+    }
 }
 
 fn no_script() -> Reason {

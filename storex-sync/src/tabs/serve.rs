@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use js_sys::Reflect;
 use storex_core::{BoxFuture, Runtime, Source};
 use tokio::sync::watch;
@@ -12,14 +11,15 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{EventTarget, MessageEvent, MessagePort};
 
-use super::hosted::{Hosted, Started, Starting};
+use super::ending_channel::EndingChannel;
+use super::hosted::{Hosted, Started, Starting, following};
 use super::name::WorkerName;
 use super::port::{self, Port, Said};
-use crate::channel::{Channel, MessagePortChannel};
+use crate::channel::MessagePortChannel;
 use crate::continuous::ContinuousSync;
 use crate::driver::or_never;
 use crate::engine::status::{Phase, SyncStatus};
-use crate::error::{Result, SyncError, describe};
+use crate::error::{Result, describe};
 use crate::exclusive::Exclusive;
 use crate::exclusive::web_lock::{self, LockManager};
 
@@ -134,7 +134,7 @@ impl Server {
                 Said { what, with, port: Some(channel) } if what == port::ATTACH => {
                     until_gone = self.until_free(with);
                     let channel = MessagePortChannel::new(channel);
-                    let channel = TabChannel { channel, gone: gone.clone() };
+                    let channel = EndingChannel::new(channel, gone.clone());
                     let attaching = Rc::clone(&self).attach(port.speaker(), channel);
                     // Beside the rest: it says that it is here all the same.
                     self.runtime.spawn(Box::pin(attaching));
@@ -155,7 +155,7 @@ impl Server {
         }))
     }
 
-    async fn attach(self: Rc<Self>, tab: MessagePort, channel: TabChannel) {
+    async fn attach(self: Rc<Self>, tab: MessagePort, channel: EndingChannel) {
         told(match self.hosted.serve(channel).await {
             Ok(()) => port::say(&tab, port::ATTACHED, ""),
             Err(error) => port::say(&tab, port::FAILED, &describe(&*error)),
@@ -169,37 +169,6 @@ fn told(said: std::result::Result<(), JsValue>) {
     }
 }
 
-/// A channel to a tab, which ends with the tab.
-#[derive(Debug)]
-struct TabChannel {
-    channel: MessagePortChannel,
-    /// Ends with the tab.
-    gone: watch::Receiver<()>,
-}
-
-#[async_trait(?Send)]
-impl Channel for TabChannel {
-    async fn send(&mut self, frame: Vec<u8>) -> Result<()> {
-        tokio::select! {
-            biased;
-            _ = self.gone.changed() => Err(SyncError::Closed { during: "sending a frame" }),
-            sent = self.channel.send(frame) => sent,
-        }
-    }
-
-    async fn recv(&mut self) -> Result<Option<Vec<u8>>> {
-        tokio::select! {
-            biased;
-            _ = self.gone.changed() => Ok(None),
-            frame = self.channel.recv() => frame,
-        }
-    }
-
-    async fn close(&mut self) -> Result<()> {
-        self.channel.close().await
-    }
-}
-
 /// Starts the sync, and takes the right to sync away from workers that this one takes the place of.
 struct Replacing<F> {
     start: F,
@@ -210,7 +179,7 @@ struct Replacing<F> {
 impl<F: Starting> Starting for Replacing<F> {
     fn start(&self) -> BoxFuture<'_, Started> {
         Box::pin(async {
-            let sync = self.start.start().await?;
+            let sync = following(self.start.start(), &self.runtime).await?;
             let lock = sync.sync().lock().and_then(Exclusive::web_lock);
             // The first of all workers takes nobody's place.
             let name = self.name.as_ref().filter(|name| name.generation > 0);

@@ -238,6 +238,44 @@ fn c70_a_tab_that_stands_by_shows_what_the_one_that_syncs_does() {
     assert_eq!(shown().0, Phase::StandingBy, "what was heard before is stale");
 }
 
+#[test]
+fn c70_what_a_tab_that_stands_by_has_written_is_not_in_step_before_it_is_sent() {
+    let audience = Audience::default();
+    let (status, _events) = audience.listen().unwrap();
+    let shown = || (status.borrow().in_step, status.borrow().unsent);
+    let of =
+        |phase, in_step, unsent| SyncStatus { phase, in_step, unsent, ..SyncStatus::default() };
+    audience.status(of(Phase::StandingBy, false, 0));
+    audience.heard(of(Phase::Waiting, true, 0));
+    assert_eq!(shown(), (true, 0));
+    // The one that syncs says nothing of it: it is frozen, say.
+    audience.status(of(Phase::StandingBy, false, 1));
+    assert_eq!(shown(), (false, 1));
+    audience.status(of(Phase::StandingBy, false, 0));
+    assert_eq!(shown(), (true, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c63_whoever_starts_a_sync_tells_whether_it_runs_unless_the_application_does() {
+    let database = Database::new().await;
+    let (page, awake) = watch::channel(false);
+    let sync = database.start().await;
+    sync.follow(awake.clone());
+    comes_to(&mut sync.status(), Phase::StandingBy).await;
+    page.send(true).unwrap();
+    comes_to(&mut sync.status(), Phase::Waiting).await;
+    page.send(false).unwrap();
+    comes_to(&mut sync.status(), Phase::StandingBy).await;
+    sync.stop().await;
+
+    let (_application, own) = watch::channel(true);
+    let sync = Sync::open(&database.storage, database.log.clone()).await.unwrap();
+    let sync = ContinuousSync::builder(sync).awake(own).start();
+    sync.follow(awake);
+    sync.sync_now().await.unwrap().unwrap();
+    assert_eq!(sync.status().borrow().phase, Phase::Waiting);
+}
+
 /// A host whose start is counted, slow, and fails when it is the `failing`-th.
 fn hosted(database: &Database, failing: usize) -> (Hosted, Arc<AtomicUsize>) {
     let (database, started) = (database.clone(), Arc::new(AtomicUsize::new(0)));

@@ -1,6 +1,6 @@
 //! [`Worker`]: a worker of the browser's, and the way to it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use js_sys::{Function, Reflect};
 use tokio::sync::{OnceCell, watch};
@@ -11,7 +11,7 @@ use web_sys::{Event, EventTarget, MessageChannel, MessagePort, WorkerOptions, Wo
 use super::frame::Frame;
 use super::serve::CONNECT;
 
-/// A worker of the browser's. A dedicated one is ended when this is dropped; a shared one when all tabs have dropped theirs.
+/// A worker of the browser's. A dedicated one is ended when this is dropped, or before; a shared one when all tabs have dropped theirs.
 pub(super) struct Worker {
     url: String,
     options: WorkerOptions,
@@ -21,6 +21,7 @@ pub(super) struct Worker {
     /// What the browser calls, of each object that stands for the worker.
     on_error: OnError,
     heard: RefCell<Vec<EventTarget>>,
+    ended: Cell<bool>,
 }
 
 type OnError = Closure<dyn FnMut(Event)>;
@@ -35,8 +36,8 @@ impl Worker {
     pub(super) fn shared(url: &str, name: &str) -> Self {
         let (error, on_error) = listener();
         let (url, options, heard) = (url.to_owned(), options(name), RefCell::default());
-        let kind = Kind::Shared(OnceCell::new());
-        Self { url, options, kind, error, on_error, heard }
+        let (kind, ended) = (Kind::Shared(OnceCell::new()), Cell::default());
+        Self { url, options, kind, error, on_error, heard, ended }
     }
 
     pub(super) fn dedicated(url: &str, name: &str) -> Result<Self, JsValue> {
@@ -45,7 +46,8 @@ impl Worker {
         let worker = web_sys::Worker::new_with_options(url, &options)?;
         let (url, heard) = (url.to_owned(), RefCell::default());
         let kind = Kind::Dedicated(worker.clone());
-        let made = Self { url, options, kind, error, on_error, heard };
+        let ended = Cell::default();
+        let made = Self { url, options, kind, error, on_error, heard, ended };
         made.listen(worker.into())?;
         Ok(made)
     }
@@ -98,6 +100,18 @@ impl Worker {
             None => std::future::pending().await,
         }
     }
+
+    /// Ends it, if it is a dedicated one, with all that it holds.
+    pub(super) fn end(&self) {
+        if let Kind::Dedicated(worker) = &self.kind {
+            worker.terminate();
+            self.ended.set(true);
+        }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.get()
+    }
 }
 
 impl Drop for Worker {
@@ -106,9 +120,7 @@ impl Drop for Worker {
             // What is listened to can be listened to no more.
             let _ = worker.remove_event_listener_with_callback("error", self.listener());
         }
-        if let Kind::Dedicated(worker) = &self.kind {
-            worker.terminate();
-        }
+        self.end();
     }
 }
 

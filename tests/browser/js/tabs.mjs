@@ -135,10 +135,17 @@ export async function alone(devices) {
   await write(two, 'of the other tab');
   await has(witness, 'of the other tab');
 
+  // One that stands by tells of no exchanges.
+  await two.evaluate(() => {
+    globalThis.exchanged = 0;
+    sync.onEvent(({ type }) => { if (type === 'exchanged') exchanged += 1; });
+  });
+  assert.equal(await two.evaluate('exchanged'), 0);
   const session = await one.createCDPSession();
   await session.send('Page.setWebLifecycleState', { state: 'frozen' });
   await two.bringToFront();
   await write(two, 'while one is frozen');
   await has(witness, 'while one is frozen');
+  await until('the exchange of the one that is not frozen', () => two.evaluate('exchanged > 0'));
   await Promise.all([one, two, witness].map(page => page.close()));
 }

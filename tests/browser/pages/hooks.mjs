@@ -22,16 +22,29 @@ export function lack(names) {
   }
 }
 
-/** Hangs when it is told to, until a moment. */
-export function mayHang() {
-  new Broadcast('hang').onmessage = ({ data: { name, until } }) => {
-    if (!globalThis.name.includes(name)) return;
-    exchanges.postMessage({ what: 'hangs', by: me, at: Date.now() });
-    while (Date.now() < until);
+/** From now on timers fire together, at the multiples of so many milliseconds: as those of a tab that was not seen for long do once a minute. */
+export function throttle(period) {
+  const { setTimeout } = globalThis;
+  globalThis.setTimeout = (call, after = 0) => {
+    const now = performance.now();
+    return setTimeout(call, Math.ceil((now + after) / period) * period - now);
   };
 }
 
-/** Has those hang whose name includes this one. */
-export function hang(name, until) {
-  new Broadcast('hang').postMessage({ name, until });
+/** Hangs when it is told to, until a moment. `atStep` is that of the module, where it may be told to hang in the middle of something. */
+export function mayHang(atStep) {
+  new Broadcast('hang').onmessage = ({ data: { name, until, steps } }) => {
+    if (globalThis.name.includes(name)) hangAfter(steps, until, atStep);
+  };
+}
+
+function hangAfter([step, ...further], until, atStep) {
+  if (step) return atStep(step, 1, () => hangAfter(further, until, atStep));
+  exchanges.postMessage({ what: 'hangs', by: me, at: Date.now() });
+  while (Date.now() < until);
+}
+
+/** Has those hang whose name includes this one: at once, or when they have come to these steps (src/steps.rs), one after the other. */
+export function hang(name, until, steps = []) {
+  new Broadcast('hang').postMessage({ name, until, steps });
 }

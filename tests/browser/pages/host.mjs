@@ -1,6 +1,6 @@
 // The devices of this page or worker, by the names that the scenario gives them.
 
-import init, { ask, ask_for_devices, Device, open_version, stop_at } from '/pkg/storex_browser.js';
+import init, { ask, ask_for_devices, at_step, Device, open_version } from '/pkg/storex_browser.js';
 
 await init();
 const devices = new Map();
@@ -29,7 +29,10 @@ export function write(name, batches, seed) {
 
 /** Stops here for ever when a step is reached for the `times`-th time from now, and says `stopped STEP` on the console. */
 export function stopAt(step, times) {
-  stop_at(step, times, () => console.log(`stopped ${step}`));
+  at_step(step, times, () => {
+    console.log(`stopped ${step}`);
+    for (;;);
+  });
 }
 
 function encoded(value) {

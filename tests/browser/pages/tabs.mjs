@@ -1,11 +1,14 @@
 // A tab whose sync is that of all tabs.
 
-import { hang, hear, lack, tell } from './hooks.mjs';
+import { hang, hear, lack, tell, throttle } from './hooks.mjs';
 import { run } from './host.mjs';
 
 const exchanges = [];
-const without = new URLSearchParams(location.search).get('without');
+const asked = new URLSearchParams(location.search);
+const without = asked.get('without');
+const throttled = Number(asked.get('throttled'));
 hear(said => exchanges.push(said));
+if (throttled) throttle(throttled);
 lack(without ? without.split(',') : []);
 
 globalThis.run = run;
@@ -29,5 +32,14 @@ globalThis.keep = name => {
 
 /** What was said of exchanges elsewhere. */
 globalThis.said = () => exchanges;
+
+/** The names of the locks that are held, of those that begin so. */
+globalThis.locks = async beginning => {
+  const { held } = await navigator.locks.query();
+  return held.map(({ name }) => name).filter(name => name.startsWith(beginning));
+};
+
+/** Takes a lock away from whoever holds it, and lets go of it. */
+globalThis.steal = name => navigator.locks.request(name, { steal: true }, () => {});
 
 globalThis.ready = true;

@@ -34,7 +34,7 @@ pub use copy::copy;
 pub use device::Device;
 pub use dexie::open_adopted;
 pub use quota::{Filler, ask_to_persist, space, will_persist};
-pub use steps::stop_at;
+pub use steps::at_step;
 pub use tabs::serve;
 pub use transport::{ask, ask_for_devices};
 pub use upgrade::open_version;

@@ -1,5 +1,5 @@
-//! The named steps of a batch, as `tracing` events with the target `storex::step`: at one of them the page stops for ever,
-//! and the scenario kills it there.
+//! The named steps of a batch, as `tracing` events with the target `storex::step`: at one of them the page or worker is called back, and
+//! stops there.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -14,21 +14,21 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 thread_local! {
-    static STOP: RefCell<Option<Stop>> = const { RefCell::new(None) };
+    static AWAITED: RefCell<Option<Awaited>> = const { RefCell::new(None) };
 }
 
-/// Where to stop.
-struct Stop {
+/// What is called at which step.
+struct Awaited {
     step: String,
     /// How often it is still to be reached.
     left: u32,
-    tell: Function,
+    call: Function,
 }
 
-/// Stops this page for ever when a step is reached for the `times`-th time from now, after `tell` was called.
+/// Calls back, once, when a step is reached for the `times`-th time from now. For as long as the call lasts, all stands still.
 #[wasm_bindgen]
-pub fn stop_at(step: String, times: u32, tell: Function) {
-    STOP.with(|stop| *stop.borrow_mut() = Some(Stop { step, left: times, tell }));
+pub fn at_step(step: String, times: u32, call: Function) {
+    AWAITED.with(|awaited| *awaited.borrow_mut() = Some(Awaited { step, left: times, call }));
     // An error means that it is there from an earlier call.
     let _ = tracing::subscriber::set_global_default(Steps);
 }
@@ -78,11 +78,12 @@ impl Subscriber for Steps {
     fn event(&self, event: &Event<'_>) {
         let mut name = StepName(String::new());
         event.record(&mut name);
-        STOP.with(|stop| {
-            if let Some(stop) = stop.borrow_mut().as_mut() {
-                stop.pass(&name.0);
-            }
-        });
+        let reached = AWAITED
+            .with(|awaited| awaited.borrow_mut().take_if(|awaited| awaited.is_reached_by(&name.0)));
+        if let Some(Awaited { call, .. }) = reached {
+            // A page that fails at it is found by the scenario's patience.
+            let _ = call.call0(&JsValue::UNDEFINED);
+        }
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -95,17 +96,10 @@ impl Subscriber for Steps {
     fn exit(&self, _: &Id) {}
 }
 
-impl Stop {
-    fn pass(&mut self, step: &str) {
+impl Awaited {
+    fn is_reached_by(&mut self, step: &str) -> bool {
         self.left = self.left.saturating_sub(u32::from(step == self.step));
-        if self.left > 0 {
-            return;
-        }
-        // A page that cannot tell is found by the scenario's patience.
-        let _ = self.tell.call0(&JsValue::UNDEFINED);
-        loop {
-            std::hint::spin_loop();
-        }
+        self.left == 0
     }
 }
 
