@@ -96,6 +96,9 @@ async function listen(target, problem, line) {
       problem(`${where()}: ${exception?.description ?? exception?.value ?? text}`));
     session.on('Runtime.consoleAPICalled', ({ type, args }) =>
       line(`${where()}: ${type}: ${args.map(arg => arg.value ?? arg.description ?? arg.type).join(' ')}`));
+    // One that ends, and is made once more for pages that come later, waits for whoever listens to the former.
+    session.on('Inspector.targetCrashed', () => session.send('Runtime.runIfWaitingForDebugger').catch(() => {})); // it was the last
+    await session.send('Inspector.enable');
     await session.send('Runtime.enable');
   }
 }
