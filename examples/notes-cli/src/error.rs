@@ -80,7 +80,9 @@ pub(crate) fn hint(error: &notes::Error) -> &'static str {
         SyncError::PairingRefused { .. } => {
             " (is the code on the other device's screen still this one?)"
         }
-        SyncError::Unauthorized { .. } => " (is the token the server's? was this device shut out?)",
+        SyncError::Unauthorized { .. } => {
+            " (was this device shut out? if not, `notes login` gives it another token)"
+        }
         SyncError::HeldElsewhere => " (`notes watch`)",
         _ => "",
     }

@@ -75,7 +75,7 @@ pub(crate) async fn status(device: &Device, output: &Output) -> Result<()> {
     sync.stop().await;
     let unsent = sync.sync().unsent().await?;
     let watched = device.exclusive().await?.try_acquire().await?.is_none();
-    let this = sync.sync().device().await?.id;
+    let this = link.device().await?;
     let devices = timeout(PATIENCE, link.client().devices()).await;
     let devices = devices.map_err(|_| "it did not answer".to_owned());
     let devices = devices.and_then(|answer| answer.map_err(|error| error.to_string()));
@@ -136,7 +136,7 @@ pub(crate) fn describe(status: &SyncStatus, now: Timestamp) -> String {
         Phase::Receiving => "receiving",
         Phase::Offline => "off-line",
         Phase::Paused => "paused",
-        Phase::NeedsLogin => "the server does not accept the token",
+        Phase::NeedsLogin => "the server does not accept the token (`notes login`)",
         Phase::BackingOff { .. } => "cannot reach the server",
         Phase::StandingBy => "another program syncs",
         _ => "waiting",

@@ -1,4 +1,4 @@
-//! How this device comes into an account, and how another one does from here.
+//! How this device comes into an account; how another one does from here, and how it is shut out.
 
 use notes::{Account, Link, PairingEvent};
 use storex_core::{Runtime, WebRuntime};
@@ -8,7 +8,7 @@ use sycamore::prelude::*;
 use tokio::sync::oneshot;
 use wasm_bindgen_futures::spawn_local;
 
-use crate::app::App;
+use crate::app::{App, Dialog};
 use crate::engine::{self, Running};
 use crate::page::Invitation;
 use crate::words;
@@ -108,6 +108,41 @@ fn enter(app: App, running: notes::Result<Running>) {
     }
 }
 
+/// Tries something that takes a moment and may fail; how that goes is in `joining`.
+pub(crate) fn attempt(
+    app: App,
+    work: impl Future<Output = notes::Result<()>> + 'static,
+    done: impl FnOnce(App) + 'static,
+) {
+    app.joining.set(Joining::Busy);
+    spawn_local(async move {
+        WebRuntime.sleep(words::MOMENT).await;
+        match work.await {
+            Ok(()) => {
+                app.joining.set(Joining::Done);
+                done(app);
+            }
+            Err(error) => app.joining.set(Joining::Failed(words::error(&error))),
+        }
+    });
+}
+
+/// Shuts a device out. It goes on with a new key, which the others get by the new passphrase.
+pub(crate) fn shut_out(app: App, device: [u8; 16], name: String, passphrase: String) {
+    let work = async move {
+        let Some(running) = app.running.get_clone_untracked() else { return Ok(()) };
+        running.link.revoke(device, Passphrase::new(passphrase)).await?;
+        app.read_devices(0.0).await;
+        Ok(())
+    };
+    attempt(app, work, move |app| {
+        if app.dialog.get_untracked() == Some(Dialog::ShutOut(device)) {
+            app.dialog.set(Some(Dialog::Devices));
+        }
+        app.say(format!("{name} is shut out"));
+    });
+}
+
 /// Shows a code, and lets the device in that has it; until the view that calls this is gone.
 pub(crate) fn invite(app: App) {
     let Some(running) = app.running.get_clone_untracked() else { return };
@@ -116,13 +151,8 @@ pub(crate) fn invite(app: App) {
     app.joining.set(Joining::Busy);
     spawn_local(async move {
         let link = running.link;
-        let invite = async {
-            // The worker has the newest ones.
-            link.settle_keys().await?;
-            link.invite(move |event| tell(app, event)).await
-        };
         let invited = tokio::select! {
-            invited = invite => invited,
+            invited = link.invite(move |event| tell(app, event)) => invited,
             _ = closed => return app.joining.set(Joining::Idle),
         };
         app.joining.set(match invited {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use storex_core::Timestamp;
 use storex_sync::{Phase, SyncStatus};
 
+use crate::mending::Obstacle;
 use crate::page;
 
 /// As long as nobody notices, and long enough for the page to show what was set before.
@@ -32,6 +33,15 @@ pub(crate) fn phase(status: &SyncStatus) -> (&'static str, String) {
         Phase::Stopped => ("bad", "Stopped: reload the page".into()),
         Phase::Disconnected => ("warn", "Starting again …".into()),
         _ => ("busy", "Working …".into()),
+    }
+}
+
+/// What is in the way of the sync.
+pub(crate) fn obstacle(obstacle: Obstacle) -> &'static str {
+    match obstacle {
+        Obstacle::Passphrase => "The passphrase was changed",
+        Obstacle::Token => "The server does not let this device in",
+        Obstacle::ShutOut => "This device was shut out",
     }
 }
 
