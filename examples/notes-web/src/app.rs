@@ -166,8 +166,9 @@ impl App {
         // Also when it fails: it is not asked more often then.
         self.devices_at.set(page::now());
         if let Ok(mut devices) = running.link.client().devices().await {
-            // Before the first exchange the server knows none, which is no answer.
-            if devices.is_empty() {
+            // Before its first exchange the server does not know this one, and is asked again behind it.
+            let me = self.me.get_untracked();
+            if !devices.iter().any(|it| it.id == me) {
                 self.devices_at.set(0.0);
             }
             devices.sort_by_key(|it| (it.revoked, it.registered_at));

@@ -92,7 +92,7 @@ fn begin(app: App, link: impl AsyncFnOnce(App) -> notes::Result<Link> + 'static)
             Ok(link) => enter(app, engine::run(link, &app.version()).await),
             Err(error) => match engine::resume(&app.notes(), &app.version()).await {
                 Ok(Some(running)) => enter(app, Ok(running)),
-                _ => app.joining.set(Joining::Failed(words::error(&error))),
+                _ => app.joining.set(Joining::Failed(words::failure(&error))),
             },
         }
     });
@@ -104,7 +104,7 @@ fn enter(app: App, running: notes::Result<Running>) {
             app.joining.set(Joining::Done);
             app.begin(running);
         }
-        Err(error) => app.joining.set(Joining::Failed(words::error(&error))),
+        Err(error) => app.joining.set(Joining::Failed(words::failure(&error))),
     }
 }
 
@@ -122,7 +122,7 @@ pub(crate) fn attempt(
                 app.joining.set(Joining::Done);
                 done(app);
             }
-            Err(error) => app.joining.set(Joining::Failed(words::error(&error))),
+            Err(error) => app.joining.set(Joining::Failed(words::failure(&error))),
         }
     });
 }
@@ -160,7 +160,7 @@ pub(crate) fn invite(app: App) {
             Err(notes::Error::Sync(SyncError::PairingCodeSpent { .. })) => Joining::Failed(
                 "The code is not good any more. Close this and show a new one.".into(),
             ),
-            Err(error) => Joining::Failed(words::error(&error)),
+            Err(error) => Joining::Failed(words::failure(&error)),
         });
         // So that it is in the list.
         app.read_devices(0.0).await;

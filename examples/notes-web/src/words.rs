@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use storex_core::Timestamp;
-use storex_sync::{Phase, SyncStatus};
+use storex_sync::{Phase, SyncError, SyncStatus};
 
 use crate::mending::Obstacle;
 use crate::page;
@@ -94,6 +94,21 @@ pub(crate) fn title(title: &str, body: &str) -> String {
 pub(crate) fn start(body: &str) -> String {
     let words = body.split_whitespace().take(24).collect::<Vec<_>>().join(" ");
     words.chars().take(120).collect()
+}
+
+/// Why what somebody has asked for did not work, in their words where it is about what they have typed.
+pub(crate) fn failure(error: &notes::Error) -> String {
+    let cause = match error {
+        notes::Error::Sync(error) => error.cause(),
+        error => return self::error(error),
+    };
+    match cause {
+        SyncError::Unauthorized { .. } => "The server does not take this token.".into(),
+        SyncError::WrongPassphrase => "This is not the passphrase that is in force.".into(),
+        SyncError::HasKeys => "Another device has begun already: add this one to it.".into(),
+        SyncError::NoKeys => "There are no notes under this link yet: start fresh.".into(),
+        cause => self::error(cause),
+    }
 }
 
 /// An error as a sentence, with what it came of.
