@@ -82,6 +82,7 @@ pub(crate) async fn status(device: &Device, output: &Output) -> Result<()> {
     let now = device.notes.storage().runtime().now();
     let when = |at: Option<Timestamp>| at.map_or_else(|| "never".to_owned(), |at| ago(at, now));
     let names = match &devices {
+        Ok(devices) if devices.is_empty() => "not known yet (`notes sync`)".to_owned(),
         Ok(devices) => {
             let there = devices.iter().filter(|it| !it.revoked);
             let names = there.map(|it| match it.id == this {
