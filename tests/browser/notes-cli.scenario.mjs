@@ -1,15 +1,11 @@
 // The notes of a page (examples/notes-web) and of a terminal (examples/notes-cli): paired by a code, in either direction; in step live, both ways.
 
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
-import { readFile, readdir } from 'node:fs/promises';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { promisify } from 'node:util';
-import { NotesServer, NotesTab } from './notes.mjs';
+import { DESKTOP, NotesServer, NotesTab } from './notes.mjs';
 import { temporary } from './temporary.mjs';
-
-const DESKTOP = { width: 1200, height: 780 };
+import { Terminal } from './terminal.mjs';
 
 /** An edit is on the other device within this, in milliseconds, on a machine that has much else to do. */
 const LIVE = 5000;
@@ -32,9 +28,12 @@ export default async function ({ browser }) {
     await live(page, laptop);
     await pairedByTheTerminal(await browser.createBrowserContext(), server, laptop);
     await apart(server, page, laptop);
+    const desk = terminal('desk');
+    await shutOut(page, laptop, desk);
+    await anotherToken(folder, server, page, desk);
     await unreadable(data);
   } finally {
-    for (const { end } of terminals) end();
+    await Promise.all(terminals.map(it => it.end()));
     await server.kill();
     await remove();
   }
@@ -120,60 +119,66 @@ async function apart(server, page, laptop) {
   await page.until('what was lost is there again', async () => await page.value('#body') === lost);
 }
 
+/** A terminal shuts the phone out. The page, and another terminal that watches, are asked for the new passphrase, and lose nothing meanwhile. */
+async function shutOut(page, laptop, desk) {
+  const inviting = laptop.start('add-device');
+  await desk.run('pair', (await inviting()).code);
+  const watching = desk.start('watch');
+  assert.equal((await watching()).event, 'watching');
+
+  const { id } = (await laptop.run('devices')).find(it => it.name === 'Phone');
+  laptop.passphrase = 'seven green boats';
+  await laptop.run('devices', '--revoke', id);
+  await laptop.run('new', 'After the phone');
+  await page.says('#phase', /^The passphrase was changed$/);
+  await page.write('Written without the key', '');
+  await desk.run('new', 'Written at the desk without the key');
+  await page.click('#mend');
+  await page.fill('#typed', 'eight red trains');
+  await page.click('#go');
+  await page.says('.problem', /passphrase/);
+  await page.fill('#typed', 'seven green boats');
+  await page.click('#go');
+  await page.inStep();
+  await page.hasTitles('After the phone');
+  await laptop.has('Written without the key');
+
+  desk.passphrase = 'eight red trains';
+  assert.match(await desk.refused('unlock'), /passphrase/);
+  desk.passphrase = 'seven green boats';
+  await desk.run('unlock');
+  // The one that watches has it by that.
+  let told;
+  do { told = await watching(); } while (told.note.title !== 'Written without the key');
+  await page.hasTitles('Written at the desk without the key');
+}
+
+/** The server has another token; whoever is given it goes on. */
+async function anotherToken(folder, server, page, desk) {
+  await server.changeToken();
+  await desk.run('new', 'Written at the desk without a token');
+  await page.write('Written without a token', '');
+  await page.says('#phase', /^The server does not let this device in$/);
+  await page.click('#mend');
+  await page.fill('#typed', server.link);
+  await page.click('#go');
+  await page.inStep();
+  const file = join(folder, 'token.txt');
+  await writeFile(file, 'no-token-of-this-server-000');
+  assert.match(await desk.refused('login', '--token-file', file), /notes login/);
+  await writeFile(file, new URLSearchParams(new URL(server.link).hash.slice(1)).get('token'));
+  await desk.run('login', '--token-file', file);
+  await page.hasTitles('Written at the desk without a token');
+  await desk.has('Written without a token');
+}
+
 /** The server has nothing that it could read. */
 async function unreadable(data) {
-  const words = ['Written in', 'Edited in', 'the version of'];
+  const words = ['Written in', 'Edited in', 'the version of', 'After the', 'Written without'];
   const files = await readdir(data);
   assert.ok(files.length > 0);
   for (const file of files) {
     const bytes = await readFile(join(data, file));
     for (const word of words) assert.ok(!bytes.includes(word), `${file} has ${word}`);
   }
-}
-
-/** `notes` on one database; `cargo xtask browser` builds it. */
-class Terminal {
-  #program = process.env.STOREX_NOTES;
-  #options;
-  #env;
-  #children = new Set();
-
-  constructor(database, name, link) {
-    assert.ok(this.#program, 'STOREX_NOTES must name the program notes; `cargo xtask browser` does');
-    const invitation = new URLSearchParams(new URL(link).hash.slice(1));
-    this.#options = ['--json', '--database', database];
-    const [server, token] = [invitation.get('server'), invitation.get('token')];
-    this.#env = { ...process.env, NOTES_SERVER: server, NOTES_TOKEN: token, NOTES_DEVICE: name };
-  }
-
-  /** Runs it to its end, and gives what it has printed. */
-  async run(...args) {
-    const done = await promisify(execFile)(this.#program, [...args, ...this.#options], { env: this.#env });
-    return done.stdout === '' ? undefined : JSON.parse(done.stdout);
-  }
-
-  /** Starts it; what comes of it gives the next thing that it prints. */
-  start(...args) {
-    const child = spawn(this.#program, [...args, ...this.#options], { env: this.#env, stdio: ['ignore', 'pipe', 'inherit'] });
-    this.#children.add(child);
-    // A scenario that hangs is not waited for.
-    const end = () => child.kill('SIGKILL');
-    process.once('exit', end);
-    child.once('exit', () => process.off('exit', end));
-    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-    return async () => {
-      const { value, done } = await lines.next();
-      if (done) throw new Error(`\`notes ${args.join(' ')}\` has ended`);
-      return JSON.parse(value);
-    };
-  }
-
-  /** Returns when a note with this title is here. */
-  async has(title) {
-    while (!(await this.run('list')).some(note => note.title === title)) await new Promise(next => setTimeout(next, 50));
-  }
-
-  end = () => {
-    for (const child of this.#children) child.kill('SIGKILL');
-  };
 }

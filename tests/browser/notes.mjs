@@ -1,19 +1,14 @@
 // The notes of examples/notes-web, as scenarios use them: the program that serves them, and pages that are used as people do.
 
-import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { built, ended, spawned } from './child.mjs';
 import { until } from './tab.mjs';
 
-/** `cargo xtask browser` builds both, and tells where they are. */
-function built(variable) {
-  const path = process.env[variable];
-  assert.ok(path, `${variable} must be set; \`cargo xtask browser\` does`);
-  return path;
-}
+export const DESKTOP = { width: 1200, height: 780 };
+export const PHONE = { width: 390, height: 844, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
 
 /** The program of notes-web. Wherever it is started again it has the same addresses, and the notes of before. */
 export class NotesServer {
@@ -36,12 +31,8 @@ export class NotesServer {
   async start() {
     const [listen, sync] = this.#addresses;
     const args = ['--site', built('STOREX_NOTES_SITE'), '--data', this.#folder, '--listen', listen, '--sync', sync];
-    const child = spawn(built('STOREX_NOTES_WEB'), args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawned(built('STOREX_NOTES_WEB'), args, { stdio: ['ignore', 'pipe', 'inherit'] });
     this.#child = child;
-    // A scenario that hangs is not waited for.
-    const end = () => child.kill('SIGKILL');
-    process.once('exit', end);
-    child.once('exit', () => process.off('exit', end));
     this.link = await new Promise((listening, failed) => {
       child.once('error', failed);
       child.once('exit', code => failed(new Error(`notes-web has ended with ${code}`)));
@@ -58,10 +49,14 @@ export class NotesServer {
   async kill() {
     const child = this.#child;
     this.#child = undefined;
-    if (!child || child.exitCode !== null) return;
-    const ended = once(child, 'exit');
-    child.kill('SIGKILL');
-    await ended;
+    await ended(child);
+  }
+
+  /** Starts it again, with another token: that of before it does not take any more. */
+  async changeToken() {
+    await this.kill();
+    await writeFile(join(this.#folder, 'token'), randomBytes(24).toString('hex'));
+    await this.start();
   }
 }
 

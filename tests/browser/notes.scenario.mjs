@@ -4,11 +4,8 @@
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { NotesServer, NotesTab, Pictures, shot } from './notes.mjs';
+import { DESKTOP, NotesServer, NotesTab, PHONE, Pictures } from './notes.mjs';
 import { temporary } from './temporary.mjs';
-
-const DESKTOP = { width: 1200, height: 780 };
-const PHONE = { width: 390, height: 844, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
 
 const NOTES = [
   ['Reading list', 'The Left Hand of Darkness\nA Pattern Language\nThe Design of Everyday Things'],
@@ -25,13 +22,16 @@ export default async function ({ browser, root }) {
   try {
     await server.start();
     const [home, pocket] = [await browser.createBrowserContext(), await browser.createBrowserContext()];
-    const desktop = await firstRun(home, server, pictures);
+    const { desktop, passphrase } = await firstRun(home, server, pictures);
     await writing(desktop, pictures);
     const second = await secondTab(home, server, desktop, pictures);
     const phone = await pairing(pocket, server, desktop, pictures);
     await deleting(desktop, [second, phone]);
     await offLine(server, desktop, second, phone, pictures);
     await conflict(desktop, second, phone, pictures);
+    const tablet = await recovered(await browser.createBrowserContext(), server, passphrase);
+    await shutOut(desktop, second, phone, tablet, passphrase, pictures);
+    await anotherToken(server, desktop, second, tablet, pictures);
   } catch (why) {
     await pictures.ofAll('failed');
     throw why;
@@ -56,7 +56,8 @@ async function firstRun(context, server, pictures) {
   await desktop.page.waitForSelector('.page');
   await desktop.inStep();
   await desktop.says('.list', /No notes yet/);
-  return desktop;
+  await pictures.take(desktop, 'no-notes');
+  return { desktop, passphrase };
 }
 
 async function writing(desktop, pictures) {
@@ -107,18 +108,7 @@ async function pairing(context, server, desktop, pictures) {
   await phone.click('#go');
   await phone.says('.problem', /no pairing code/);
   await phone.fill('#typed', (await desktop.text('#code')).toLowerCase());
-  // Slow enough to be seen.
-  const slow = await phone.page.createCDPSession();
-  await slow.send('Emulation.setCPUThrottlingRate', { rate: 20 });
   await phone.click('#go');
-  const steps = await phone.page.waitForSelector('#steps');
-  let picture = await shot(phone.page);
-  while (!await phone.page.$('.page')) {
-    const next = await shot(phone.page);
-    if (await steps.evaluate(it => it.isConnected)) picture = next;
-  }
-  await slow.detach();
-  await pictures.keep(picture, 'pairing-progress');
   await phone.hasTitles(...NOTES.slice(0, -1).map(([title]) => title), 'Groceries for Friday');
   await phone.inStep();
   await desktop.says('dialog', /has all your notes/);
@@ -126,7 +116,6 @@ async function pairing(context, server, desktop, pictures) {
   await desktop.press('Close');
   await desktop.click('#devices');
   await desktop.says('.devices', /Phone/);
-  await pictures.take(desktop, 'devices');
   await desktop.press('Close');
   await desktop.says('#devices', /^2 devices$/);
   await pictures.take(phone, 'phone-list');
@@ -203,4 +192,88 @@ async function conflict(desktop, second, phone, pictures) {
   await pictures.take(desktop, 'conflict-undo');
   await desktop.click('#undo');
   await agree('what was there is there again', new RegExp(won.slice(0, 12)));
+}
+
+/** No other device is at hand: the passphrase opens the notes. */
+async function recovered(context, server, passphrase) {
+  const tablet = await NotesTab.open(context, server.link, 'the tablet', PHONE);
+  await tablet.fill('#name', 'Tablet');
+  await tablet.click('#recover');
+  await tablet.fill('#typed', passphrase);
+  await tablet.click('#go');
+  await tablet.hasTitles('Lisbon in May', 'Groceries for Friday');
+  await tablet.inStep();
+  return tablet;
+}
+
+/** The phone is lost. It gets nothing more; the tablet is asked for the new passphrase, and loses nothing meanwhile. */
+async function shutOut(desktop, second, phone, tablet, former, pictures) {
+  await desktop.click('#devices');
+  await desktop.says('.devices', /Tablet/);
+  await pictures.take(desktop, 'devices');
+  await desktop.click('[aria-label="Shut out Phone"]');
+  await desktop.says('dialog', /Phone gets no new notes/);
+  const passphrase = await desktop.text('#passphrase');
+  assert.match(passphrase, /^([0-9a-z]{4}-){4}[0-9a-z]{4}$/);
+  await pictures.take(desktop, 'shut-out');
+  await desktop.click('#noted');
+  await desktop.click('#shut-out');
+  await desktop.says('.devices', /Phone.*shut out/);
+  await pictures.take(desktop, 'devices-shut-out');
+  await desktop.press('Close');
+  await desktop.write('After the phone', 'which does not get this');
+  await desktop.inStep();
+  await second.hasTitles('After the phone');
+  await second.inStep();
+
+  await phone.says('#phase', /^This device was shut out$/);
+  await phone.click('#mend');
+  await phone.says('dialog', /shut this one out/);
+  await pictures.take(phone, 'shut-out-phone');
+  await phone.press('Close');
+
+  await tablet.says('#phase', /^The passphrase was changed$/);
+  await tablet.write('Written without the key', 'and sent with it');
+  await tablet.reload();
+  await tablet.says('#phase', /^The passphrase was changed$/);
+  await tablet.says('#unsent', /to send/);
+  await pictures.take(tablet, 'new-passphrase-wanted');
+  await tablet.click('#mend');
+  await tablet.fill('#typed', former);
+  await tablet.click('#go');
+  await tablet.says('.problem', /passphrase/);
+  await pictures.take(tablet, 'new-passphrase');
+  await tablet.fill('#typed', passphrase);
+  await tablet.click('#go');
+  await tablet.hasTitles('After the phone');
+  await tablet.inStep();
+  await desktop.hasTitles('Written without the key');
+  assert.ok(!(await phone.titles()).includes('After the phone'), 'the phone has got a note');
+  await phone.page.close();
+}
+
+/** The server has another token. Each device is given it, by one of its tabs, and nothing is lost meanwhile. */
+async function anotherToken(server, desktop, second, tablet, pictures) {
+  await server.changeToken();
+  for (const tab of [desktop, tablet]) {
+    await tab.write(`Without a token on ${tab === desktop ? 'the desktop' : 'the tablet'}`, '');
+    await tab.says('#phase', /^The server does not let this device in$/);
+    await tab.says('#unsent', /to send/);
+  }
+  await desktop.click('#mend');
+  await desktop.fill('#typed', 'no-token-of-this-server-000');
+  await desktop.click('#go');
+  await desktop.says('.problem', /token/);
+  await pictures.take(desktop, 'new-token');
+  await desktop.fill('#typed', server.link);
+  await desktop.click('#go');
+  await desktop.inStep();
+  await second.inStep();
+  // The new link fills it in.
+  await tablet.page.goto(server.link);
+  await tablet.page.reload();
+  await tablet.click('#mend');
+  await tablet.click('#go');
+  await tablet.hasTitles('Without a token on the desktop');
+  await desktop.hasTitles('Without a token on the tablet');
 }

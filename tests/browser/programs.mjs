@@ -1,20 +1,13 @@
 // The programs of the native side that scenarios start: a server, and devices. `cargo xtask browser` builds them.
 
-import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { built, ended, spawned } from './child.mjs';
 import { temporary } from './temporary.mjs';
 
 const KEPT_LINES = 40;
-
-function program(variable, name) {
-  const path = process.env[variable];
-  assert.ok(path, `${variable} must name the program ${name}; \`cargo xtask browser\` does`);
-  return path;
-}
 
 /** Limits that a scenario, which is in a hurry, does not run into. */
 export const WIDE = { requests_per_second: 1000, burst: 1000 };
@@ -69,12 +62,8 @@ export class Server {
     const args = ['serve', '--listen', this.#listen, ...this.#database];
     args.push('--tokens', join(this.#folder, 'tokens.txt'), '--config', join(this.#folder, 'config.json'));
     const { STOREX_POSTGRES: _, ...env } = process.env; // of whoever has a server of their own
-    const child = spawn(program('STOREX_PROGRAM', 'storex'), args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawned(built('STOREX_PROGRAM'), args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
     this.#child = child;
-    // A scenario that hangs is not waited for.
-    const end = () => child.kill('SIGKILL');
-    process.once('exit', end);
-    child.once('exit', () => process.off('exit', end));
     await new Promise((listening, failed) => {
       child.once('error', failed);
       child.once('exit', code => failed(new Error(`the server has ended with ${code}:\n${this.log.join('\n')}`)));
@@ -102,10 +91,7 @@ export class Server {
   async #end(signal) {
     const child = this.#child;
     this.#child = undefined;
-    if (!child || child.exitCode !== null) return;
-    const ended = once(child, 'exit');
-    child.kill(signal);
-    await ended;
+    await ended(child, signal);
   }
 }
 
@@ -116,8 +102,7 @@ export class NativeDevices {
   #last = 0;
 
   constructor() {
-    const devices = program('STOREX_DEVICES', 'storex-e2e-devices');
-    const child = spawn(devices, { stdio: ['pipe', 'pipe', 'inherit'] });
+    const child = spawned(built('STOREX_DEVICES'), [], { stdio: ['pipe', 'pipe', 'inherit'] });
     this.#child = child;
     child.once('exit', () => this.#fail(new Error('the native devices have ended')));
     child.once('error', why => this.#fail(why));
@@ -150,8 +135,8 @@ export class NativeDevices {
 
   async end() {
     if (this.#child.exitCode !== null) return;
-    const ended = once(this.#child, 'exit');
+    const gone = once(this.#child, 'exit');
     this.#child.stdin.end();
-    await ended;
+    await gone;
   }
 }

@@ -1,8 +1,8 @@
 //! What was lost where two devices had written at once.
 
 use clap::Args;
-use serde_json::json;
-use storex_core::Value;
+use serde::Serialize;
+use storex_core::{Timestamp, Value};
 use storex_sync::{ConflictId, ConflictJournal, ConflictQuery, Content, NotedConflict};
 
 use crate::device::Device;
@@ -30,22 +30,41 @@ impl Conflicts {
             journal.forget(ConflictId(number)).await?;
             return output.text("It was forgotten.");
         }
-        let noted = losses(&journal).await?;
-        let values: Vec<_> = noted.iter().map(value).collect();
+        let lost: Vec<_> = losses(&journal).await?.into_iter().map(Lost::from).collect();
         let now = device.notes.storage().runtime().now();
-        let lines = noted.iter().map(|it| {
-            let NotedConflict { id, conflict, at, .. } = it;
-            let note = conflict.key.as_text().unwrap_or_default();
-            let field = conflict.field.as_deref().unwrap_or("all of it");
-            let (won, lost) = (text(&conflict.won.content), text(&conflict.lost.content));
+        let lines = lost.iter().map(|Lost { id, at, note, field, is, lost }| {
+            let (note, field) = (short(note), field.as_deref().unwrap_or("all of it"));
             format!(
-                "{id}  note {}, {field}  ({})\n   is    {won}\n   lost  {lost}\n",
-                short(note),
+                "{id}  note {note}, {field}  ({})\n   is    {is}\n   lost  {lost}\n",
                 ago(*at, now)
             )
         });
         let lines = lines.collect::<String>();
-        output.value(&values, if lines.is_empty() { "no conflicts" } else { &lines })
+        output.value(&lost, if lines.is_empty() { "no conflicts" } else { &lines })
+    }
+}
+
+/// A conflict as it is printed.
+#[derive(Debug, Serialize)]
+struct Lost {
+    id: u64,
+    at: Timestamp,
+    note: String,
+    field: Option<String>,
+    is: String,
+    lost: String,
+}
+
+impl From<NotedConflict> for Lost {
+    fn from(NotedConflict { id, at, conflict, .. }: NotedConflict) -> Self {
+        Self {
+            id: id.0,
+            at,
+            note: conflict.key.as_text().unwrap_or_default().to_owned(),
+            field: conflict.field.as_deref().map(str::to_owned),
+            is: text(&conflict.won.content),
+            lost: text(&conflict.lost.content),
+        }
     }
 }
 
@@ -54,17 +73,6 @@ pub(crate) async fn losses(journal: &ConflictJournal) -> Result<Vec<NotedConflic
     let mut noted = journal.list(&ConflictQuery::new().collection("note")).await?;
     noted.retain(|it| it.conflict.is_loss());
     Ok(noted)
-}
-
-fn value(NotedConflict { id, at, conflict, .. }: &NotedConflict) -> serde_json::Value {
-    json!({
-        "id": id.0,
-        "at": at,
-        "note": conflict.key.as_text(),
-        "field": conflict.field.as_deref(),
-        "is": text(&conflict.won.content),
-        "lost": text(&conflict.lost.content),
-    })
 }
 
 fn text(content: &Content) -> String {

@@ -54,16 +54,25 @@ impl CliError {
 
     /// In a line, with its causes, and what to do where that is a command of ours.
     pub(crate) fn describe(&self) -> String {
-        let text = describe(self);
-        match self {
-            Self::Notes(error) => text + hint(error),
-            _ => text,
+        let Self::Notes(error) = self else { return describe(self) };
+        in_words(error).unwrap_or_else(|| describe(self)) + hint(error)
+    }
+}
+
+/// What the library says with calls of its own, which are nothing to whoever types commands.
+fn in_words(error: &notes::Error) -> Option<String> {
+    let notes::Error::Sync(error) = error else { return None };
+    match error.cause() {
+        SyncError::Unauthorized { reason } => {
+            Some(format!("the server does not let this device in: {reason}"))
         }
+        SyncError::UnknownKey { .. } => Some("the passphrase was changed".to_owned()),
+        _ => None,
     }
 }
 
 /// What helps.
-pub(crate) fn hint(error: &notes::Error) -> &'static str {
+fn hint(error: &notes::Error) -> &'static str {
     let sync = match error {
         notes::Error::NoAccount => return " (`notes init`, `notes pair`, `notes unlock`)",
         notes::Error::Sync(error) => error.cause(),
@@ -80,7 +89,9 @@ pub(crate) fn hint(error: &notes::Error) -> &'static str {
         SyncError::PairingRefused { .. } => {
             " (is the code on the other device's screen still this one?)"
         }
-        SyncError::Unauthorized { .. } => " (is the token the server's? was this device shut out?)",
+        SyncError::Unauthorized { .. } => {
+            " (was this device shut out? if not, `notes login` gives it another token)"
+        }
         SyncError::HeldElsewhere => " (`notes watch`)",
         _ => "",
     }

@@ -42,13 +42,8 @@ impl At {
             });
         }
         let server = server.ok_or_else(|| CliError::asked("which server? give --server URL"))?;
-        let unknown = || {
-            CliError::asked(
-                "the server wants to know who you are: give --token-file FILE, or set NOTES_TOKEN",
-            )
-        };
         let device_name = name.unwrap_or_else(|| "terminal".to_owned());
-        Ok(Account { server, token: token.ok_or_else(unknown)?, device_name })
+        Ok(Account { server, token: token.ok_or_else(no_token)?, device_name })
     }
 }
 
@@ -206,6 +201,27 @@ impl Unlock {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// A file with the new token; or it is in NOTES_TOKEN
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl Login {
+    pub(crate) async fn run(self, device: &Device, output: &Output) -> Result<()> {
+        let token = secret::token(self.token_file.as_deref())?.ok_or_else(no_token)?;
+        device.link().await?.log_in(token).await?;
+        output.text("The server takes this device. `notes sync` sends what was written meanwhile.")
+    }
+}
+
+fn no_token() -> CliError {
+    CliError::asked(
+        "the server wants to know who you are: give --token-file FILE, or set NOTES_TOKEN",
+    )
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Devices {
     /// Shut this one out for good, and go on with new keys: the other devices are asked for the new passphrase
     #[arg(long, value_name = "ID")]
@@ -227,7 +243,7 @@ impl Devices {
 
     pub(crate) async fn run(self, device: &Device, output: &Output) -> Result<()> {
         let link = device.link().await?;
-        let this = link.sync(device.exclusive().await?).await?.device().await?.id;
+        let this = link.device().await?;
         let mut devices = link.client().devices().await?;
         if let Some(id) = &self.revoke {
             devices.retain(|it| ends(&id_text(it.id), id));

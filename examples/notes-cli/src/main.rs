@@ -20,9 +20,9 @@ use clap::{Parser, Subcommand};
 use crate::conflicts::Conflicts;
 use crate::device::Device;
 use crate::error::{CliError, Result};
-use crate::join::{Devices, Init, Pair, Unlock};
+use crate::join::{Devices, Init, Login, Pair, Unlock};
 use crate::output::Output;
-use crate::write::{Edit, New};
+use crate::write::{Edit, Import, New};
 
 /// Ended by the user.
 const INTERRUPTED: u8 = 130;
@@ -61,6 +61,8 @@ enum Command {
     New(New),
     /// Change a note: what is not given stays
     Edit(Edit),
+    /// Write the notes of a JSON list: `[{"title": "Groceries", "body": "Milk"}]`, or what `notes list --json` prints
+    Import(Import),
     /// Remove notes, from all devices
     Rm {
         #[arg(required = true)]
@@ -72,6 +74,8 @@ enum Command {
     Pair(Pair),
     /// Join an account by its passphrase, or enter the new one after it was changed
     Unlock(Unlock),
+    /// Go on with another token, when the server does not take the one of before any more
+    Login(Login),
     /// Show a code with which another device joins, and send it all notes
     AddDevice,
     /// Send what was written here, and get what others wrote
@@ -117,6 +121,7 @@ fn begin(database: Option<PathBuf>, output: Output, command: Option<Command>) ->
         Command::Devices(devices) => devices.ask()?,
         Command::New(new) => new.read()?,
         Command::Edit(edit) => edit.read()?,
+        Command::Import(import) => import.read()?,
         _ => {}
     }
     run(database, &output, command)
@@ -125,12 +130,11 @@ fn begin(database: Option<PathBuf>, output: Output, command: Option<Command>) ->
 #[tokio::main]
 async fn run(database: PathBuf, output: &Output, command: Command) -> Result<()> {
     let device = Device::open(database).await?;
-    let done = match command {
-        Command::Watch => watch::watch(&device, output).await,
-        command => tokio::select! {
-            done = act(&device, output, command) => done,
-            () = device::interrupted() => Err(CliError::Interrupted),
-        },
+    // That one ends well by it.
+    let is_watch = matches!(command, Command::Watch);
+    let done = tokio::select! {
+        done = act(&device, output, command) => done,
+        () = device::interrupted(), if !is_watch => Err(CliError::Interrupted),
     };
     // Closed whatever came of it.
     let closed = device.close().await;
@@ -144,10 +148,12 @@ async fn act(device: &Device, output: &Output, command: Command) -> Result<()> {
         Command::Show { id } => write::show(device, output, &id).await,
         Command::New(new) => new.run(device, output).await,
         Command::Edit(edit) => edit.run(device, output).await,
+        Command::Import(import) => import.run(device, output).await,
         Command::Rm { ids } => write::remove(device, output, &ids).await,
         Command::Init(init) => init.run(device, output).await,
         Command::Pair(pair) => pair.run(device, output).await,
         Command::Unlock(unlock) => unlock.run(device, output).await,
+        Command::Login(login) => login.run(device, output).await,
         Command::AddDevice => join::add_device(device, output).await,
         Command::Sync => status::sync(device, output).await,
         Command::Watch => watch::watch(device, output).await,

@@ -75,13 +75,14 @@ pub(crate) async fn status(device: &Device, output: &Output) -> Result<()> {
     sync.stop().await;
     let unsent = sync.sync().unsent().await?;
     let watched = device.exclusive().await?.try_acquire().await?.is_none();
-    let this = sync.sync().device().await?.id;
+    let this = link.device().await?;
     let devices = timeout(PATIENCE, link.client().devices()).await;
     let devices = devices.map_err(|_| "it did not answer".to_owned());
     let devices = devices.and_then(|answer| answer.map_err(|error| error.to_string()));
     let now = device.notes.storage().runtime().now();
     let when = |at: Option<Timestamp>| at.map_or_else(|| "never".to_owned(), |at| ago(at, now));
     let names = match &devices {
+        Ok(devices) if devices.is_empty() => "not known yet (`notes sync`)".to_owned(),
         Ok(devices) => {
             let there = devices.iter().filter(|it| !it.revoked);
             let names = there.map(|it| match it.id == this {
@@ -136,7 +137,7 @@ pub(crate) fn describe(status: &SyncStatus, now: Timestamp) -> String {
         Phase::Receiving => "receiving",
         Phase::Offline => "off-line",
         Phase::Paused => "paused",
-        Phase::NeedsLogin => "the server does not accept the token",
+        Phase::NeedsLogin => "the server does not accept the token (`notes login`)",
         Phase::BackingOff { .. } => "cannot reach the server",
         Phase::StandingBy => "another program syncs",
         _ => "waiting",

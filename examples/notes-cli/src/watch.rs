@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use notes::{Link, Note};
+use notes::Note;
 use serde_json::json;
 use storex_sync::{ContinuousSync, SyncError, SyncEvent, SyncEvents, SyncStatus};
 use tokio::sync::watch;
@@ -14,44 +14,37 @@ use crate::output::{Output, bar, counted, harmless, short};
 use crate::status::describe;
 use crate::write::first_line;
 
-/// How often it is looked whether keys that are missing are here.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often it is told anew how long ago something was.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Stays in step until it is interrupted.
 pub(crate) async fn watch(device: &Device, output: &Output) -> Result<()> {
-    let running = match device.link().await {
-        Ok(link) => Some(Running::start(device, link).await?),
+    let sync = match device.link().await {
+        Ok(link) => Some(link.start(device.exclusive().await?, None).await?),
         // They can be watched without a server, too.
         Err(CliError::Notes(notes::Error::NoAccount)) => None,
         Err(error) => return Err(error),
     };
-    let done = print_changes(device, output, running.as_ref()).await;
-    if let Some(running) = running {
-        running.sync.stop().await;
+    let done = print_changes(device, output, sync.as_ref()).await;
+    if let Some(sync) = sync {
+        sync.stop().await;
     }
     done
 }
 
-struct Running {
-    link: Link,
-    sync: ContinuousSync,
-}
-
-impl Running {
-    async fn start(device: &Device, link: Link) -> Result<Self> {
-        let sync = link.start(device.exclusive().await?, None).await?;
-        Ok(Self { link, sync })
-    }
-}
-
-async fn print_changes(device: &Device, output: &Output, running: Option<&Running>) -> Result<()> {
+async fn print_changes(
+    device: &Device,
+    output: &Output,
+    sync: Option<&ContinuousSync>,
+) -> Result<()> {
     let runtime = device.notes.storage().runtime();
     let bar = bar("{msg}");
     let mut live = device.notes.query("")?.live()?;
+    let mut accounts = device.notes.accounts()?;
     let mut seen: Option<BTreeMap<String, Note>> = None;
-    let mut status = running.map(|it| it.sync.status());
-    let mut events = running.map(|it| it.sync.events());
-    let mut looks = tokio::time::interval(LOOK);
+    let mut status = sync.map(ContinuousSync::status);
+    let mut events = sync.map(ContinuousSync::events);
+    let mut ticks = tokio::time::interval(TICK);
     let mut end = std::pin::pin!(interrupted());
     loop {
         tokio::select! {
@@ -62,19 +55,19 @@ async fn print_changes(device: &Device, output: &Output, running: Option<&Runnin
                 bar.suspend(|| print_difference(output, seen.as_ref(), &now))?;
                 seen = Some(now);
             }
+            account = accounts.next() => {
+                let Some(account) = account else { break };
+                account?;
+                // `notes login` in another terminal, it may be.
+                if let Some(sync) = sync {
+                    sync.logged_in();
+                }
+            }
             told = next_status(&mut status) => bar.set_message(describe(&told, runtime.now())),
             why = next_failure(&mut events) => bar.suspend(|| eprintln!("notes: {}", harmless(&why))),
-            _ = looks.tick() => {
-                let Some(Running { link, sync }) = running else { continue };
-                let told = sync.status().borrow().clone();
-                bar.set_message(describe(&told, runtime.now()));
-                // `notes unlock` in another terminal may have brought the keys that were missing. How it goes the status tells.
-                if told.last_error.is_some() && link.settle_keys().await? {
-                    tokio::select! {
-                        _ = sync.sync_now() => {}
-                        () = &mut end => break,
-                    }
-                }
+            _ = ticks.tick() => {
+                let Some(sync) = sync else { continue };
+                bar.set_message(describe(&sync.status().borrow(), runtime.now()));
             }
         }
     }

@@ -1,14 +1,16 @@
 //! Reading and writing notes, which needs no connection.
 
 use std::io::Read as _;
+use std::path::PathBuf;
 
 use clap::Args;
 use notes::Note;
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::device::Device;
 use crate::error::{CliError, Result};
-use crate::output::{Output, ago, short};
+use crate::output::{Output, ago, counted, short};
 
 #[derive(Debug, Args)]
 pub(crate) struct New {
@@ -34,6 +36,42 @@ pub(crate) struct Edit {
     /// Not any more
     #[arg(long)]
     unpin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The file; `-` reads it from standard input
+    #[arg(value_name = "FILE|-")]
+    file: PathBuf,
+    #[arg(skip)]
+    notes: Vec<Imported>,
+}
+
+/// A note that is new here, whatever it was elsewhere.
+#[derive(Debug, Deserialize)]
+struct Imported {
+    title: String,
+    #[serde(default)]
+    body: String,
+}
+
+impl Import {
+    pub(crate) fn read(&mut self) -> Result<()> {
+        let text = match self.file.to_str() {
+            Some("-") => read_input("the notes")?,
+            _ => std::fs::read_to_string(&self.file)
+                .map_err(|source| CliError::File { path: self.file.clone(), source })?,
+        };
+        self.notes = serde_json::from_str(&text)
+            .map_err(|error| CliError::asked(format!("this is no JSON list of notes: {error}")))?;
+        Ok(())
+    }
+
+    pub(crate) async fn run(self, device: &Device, output: &Output) -> Result<()> {
+        let notes = self.notes.into_iter().map(|it| (it.title, it.body));
+        let count = device.notes.create_many(notes).await?;
+        output.value(&json!({"imported": count}), format!("{} imported", counted(count, "note")))
+    }
 }
 
 impl New {
@@ -72,12 +110,17 @@ impl Edit {
 
 fn read_body(body: &mut String) -> Result<()> {
     if body == "-" {
-        body.clear();
-        let unread = |error| CliError::asked(format!("the body cannot be read: {error}"));
-        std::io::stdin().lock().read_to_string(body).map_err(unread)?;
+        *body = read_input("the body")?;
         body.truncate(body.trim_end().len());
     }
     Ok(())
+}
+
+fn read_input(what: &str) -> Result<String> {
+    let mut text = String::new();
+    let unread = |error| CliError::asked(format!("{what} cannot be read: {error}"));
+    std::io::stdin().lock().read_to_string(&mut text).map_err(unread)?;
+    Ok(text)
 }
 
 pub(crate) async fn list(device: &Device, output: &Output, words: &str) -> Result<()> {

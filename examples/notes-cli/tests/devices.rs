@@ -239,13 +239,85 @@ fn a_device_that_was_shut_out_gets_nothing_and_the_others_are_asked_for_the_new_
     assert_eq!(laptop.run(["devices", "--revoke", &id]).code, Some(0));
     laptop.write("It was lost");
     laptop.sync();
-    assert!(phone.run(["sync"]).refused().contains("shut out"));
+    let refused = phone.run(["sync"]);
+    assert!(refused.refused().contains("revoked (was this device shut out?"), "{refused:?}");
+    tablet.write("Written without the key");
     assert!(tablet.run(["sync"]).refused().contains("notes unlock"));
+    let former = tablet.run(["unlock"]);
+    assert!(former.refused().contains("passphrase"), "{former:?}");
     tablet.passphrase = "eight red trains";
+    // One that watches goes on by what is typed in another terminal.
+    let watching = tablet.start(["watch"]);
+    assert_eq!(watching.next()["notes"], 1);
     assert_eq!(tablet.run(["unlock"]).code, Some(0));
-    tablet.sync();
-    assert_eq!((tablet.titles(), phone.titles()), (vec!["It was lost".into()], vec![]));
+    assert_eq!(watching.next()["note"]["title"], "It was lost");
+    until(|| laptop.sync()["received"].as_u64().filter(|received| *received == 1));
+    assert_eq!(laptop.titles(), ["It was lost", "Written without the key"]);
+    assert_eq!(phone.titles(), Vec::<String>::new());
+    watching.kill();
     server.stop();
+}
+
+#[test]
+fn a_token_that_is_not_taken_any_more_is_replaced_and_nothing_is_lost_meanwhile() {
+    const ANOTHER: &str = "abcdef0123456789abcdef01";
+    let Site { folder, server, mut laptop, mut phone } = Site::joined();
+    for machine in [&laptop, &phone] {
+        machine.sync();
+    }
+    let (address, database) = (server.address, folder.path().join("server.db"));
+    server.stop();
+    let server = Serving::for_token(ANOTHER, &database, Some(address));
+    laptop.write("Groceries");
+    assert!(laptop.run(["sync"]).refused().contains("notes login"));
+    let watching = laptop.start(["watch"]);
+    assert_eq!(watching.next()["notes"], 1);
+    assert!(laptop.run(["login"]).refused().contains("notes login"), "the former one");
+    laptop.token = ANOTHER;
+    assert_eq!(laptop.run(["login"]).code, Some(0));
+    phone.token = ANOTHER;
+    assert_eq!(phone.run(["login"]).code, Some(0));
+    until(|| phone.sync()["received"].as_u64().filter(|received| *received == 1));
+    assert_eq!(phone.titles(), ["Groceries"]);
+    phone.write("Plumber");
+    phone.sync();
+    assert_eq!(watching.next()["note"]["title"], "Plumber");
+    watching.kill();
+    server.stop();
+}
+
+#[test]
+fn a_token_of_another_account_and_one_for_a_device_that_was_shut_out_are_not_taken() {
+    let Site { folder, server, laptop, phone } = Site::joined();
+    phone.sync();
+    laptop.sync();
+    let id = phone.run(["status"]).json()["device"].as_str().unwrap().to_owned();
+    let stranger = Serving::start(&folder.path().join("other.db"), None);
+    let ben = Machine::new(folder.path(), "ben", stranger.address);
+    assert_eq!(ben.run(["init"]).code, Some(0));
+    ben.sync();
+    stranger.stop();
+    let mut laptop = laptop;
+    laptop.passphrase = "eight red trains";
+    assert_eq!(laptop.run(["devices", "--revoke", &id]).code, Some(0));
+    assert!(phone.run(["login"]).refused().contains("shut out by another one"));
+    let address = server.address;
+    server.stop();
+    // The same address, and somebody else's log.
+    let server = Serving::start(&folder.path().join("other.db"), Some(address));
+    assert!(laptop.run(["login"]).refused().contains("another account"));
+    server.stop();
+}
+
+#[test]
+fn notes_of_another_program_are_imported() {
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
+    let machine = Machine::new(folder.path(), "laptop", nobody);
+    let notes = r#"[{"title": "Groceries", "body": "Milk"}, {"title": "Plumber"}]"#;
+    assert_eq!(machine.run_typing(&["import", "-"], notes).json()["imported"], 2);
+    assert_eq!(machine.titles(), ["Groceries", "Plumber"]);
+    assert!(machine.run_typing(&["import", "-"], "Milk").refused().contains("no JSON list"));
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use notes::{Note, Notes};
 use storex_core::{Runtime, WebRuntime};
-use storex_sync::SyncStatus;
 use storex_sync::http::messages::ListedDevice;
+use storex_sync::{Phase, SyncStatus};
 use sycamore::prelude::*;
 use tokio::sync::watch;
 use wasm_bindgen_futures::spawn_local;
@@ -14,6 +14,7 @@ use wasm_bindgen_futures::spawn_local;
 use crate::draft::Draft;
 use crate::engine::Running;
 use crate::joining::Joining;
+use crate::mending;
 use crate::page;
 use crate::quarrels::{self, Quarrel};
 use crate::words;
@@ -33,6 +34,10 @@ pub(crate) enum Dialog {
     Conflicts,
     Devices,
     Invite,
+    /// This device is to be shut out.
+    ShutOut([u8; 16]),
+    /// What keeps this device from being in step.
+    Mend,
 }
 
 /// What has just happened, and the way back.
@@ -60,6 +65,10 @@ pub(crate) struct App {
     pub(crate) search: Signal<String>,
     pub(crate) draft: Draft,
     pub(crate) status: Signal<SyncStatus>,
+    /// Exchanges fail for want of a key: the passphrase was changed.
+    pub(crate) lacks_keys: Signal<bool>,
+    /// The token of the link by which the page was opened; it may be a new one.
+    pub(crate) invited: Signal<String>,
     pub(crate) devices: Signal<Vec<ListedDevice>>,
     /// The digits of this device.
     pub(crate) me: Signal<[u8; 16]>,
@@ -75,7 +84,12 @@ pub(crate) struct App {
 
 impl App {
     /// To be called where the page is rendered.
-    pub(crate) fn new(notes: Notes, version: String, running: Option<Running>) -> Self {
+    pub(crate) fn new(
+        notes: Notes,
+        version: String,
+        running: Option<Running>,
+        invited: String,
+    ) -> Self {
         let app = Self {
             notes: create_signal(notes),
             version: create_signal(version),
@@ -85,6 +99,8 @@ impl App {
             search: create_signal(String::new()),
             draft: Draft::new(),
             status: create_signal(SyncStatus::default()),
+            lacks_keys: create_signal(false),
+            invited: create_signal(invited),
             devices: create_signal(Vec::new()),
             me: create_signal([0; 16]),
             quarrels: create_signal(Vec::new()),
@@ -117,6 +133,7 @@ impl App {
     /// The page is that of this account from now on.
     pub(crate) fn begin(self, running: Running) {
         self.running.set(Some(running.clone()));
+        mending::follow(self, &running);
         spawn_local(async move {
             if let Some(device) = self.expect(running.sync.device().await) {
                 self.me.set(device.id);
@@ -125,12 +142,19 @@ impl App {
             loop {
                 self.status.set(status.borrow_and_update().clone());
                 quarrels::read(self).await;
-                self.read_devices(DEVICES_AGE).await;
+                // It may be the list that tells why.
+                let is_refused = status.borrow().phase == Phase::NeedsLogin;
+                self.read_devices(if is_refused { 0.0 } else { DEVICES_AGE }).await;
                 if status.changed().await.is_err() {
                     return;
                 }
             }
         });
+    }
+
+    /// Asks the server for the devices, now.
+    pub(crate) fn ask_for_devices(self) {
+        spawn_local(async move { self.read_devices(0.0).await });
     }
 
     /// Asks the server for the devices, if what is known of them is older than so many milliseconds. Without a connection it stays as it was.
@@ -142,8 +166,9 @@ impl App {
         // Also when it fails: it is not asked more often then.
         self.devices_at.set(page::now());
         if let Ok(mut devices) = running.link.client().devices().await {
-            // Before the first exchange the server knows none, which is no answer.
-            if devices.is_empty() {
+            // Before its first exchange the server does not know this one, and is asked again behind it.
+            let me = self.me.get_untracked();
+            if !devices.iter().any(|it| it.id == me) {
                 self.devices_at.set(0.0);
             }
             devices.sort_by_key(|it| (it.revoked, it.registered_at));
@@ -151,15 +176,23 @@ impl App {
         }
     }
 
-    /// The notes that have the words of the search: at once, and after each change, whoever made it.
+    /// The notes that have the words of the search: at once, and after each change, whoever made it. Not while they arrive on the first run,
+    /// where nobody sees them.
     fn follow_notes(self) {
-        let (tell, mut words) = watch::channel(String::new());
+        let (tell, mut words) = watch::channel(None);
         create_effect(move || {
-            tell.send_replace(self.search.get_clone());
+            let is_seen = self.running.with(Option::is_some);
+            tell.send_replace(is_seen.then(|| self.search.get_clone()));
         });
         spawn_local(async move {
             loop {
                 let wanted = words.borrow_and_update().clone();
+                let Some(wanted) = wanted else {
+                    match words.changed().await {
+                        Ok(()) => continue,
+                        Err(_) => return,
+                    }
+                };
                 let live = self.notes().query(&wanted).and_then(|query| Ok(query.live()?));
                 let Some(mut live) = self.expect(live) else { return };
                 loop {

@@ -1,4 +1,4 @@
-//! How this device comes into an account, and how another one does from here.
+//! How this device comes into an account; how another one does from here, and how it is shut out.
 
 use notes::{Account, Link, PairingEvent};
 use storex_core::{Runtime, WebRuntime};
@@ -8,7 +8,7 @@ use sycamore::prelude::*;
 use tokio::sync::oneshot;
 use wasm_bindgen_futures::spawn_local;
 
-use crate::app::App;
+use crate::app::{App, Dialog};
 use crate::engine::{self, Running};
 use crate::page::Invitation;
 use crate::words;
@@ -92,7 +92,7 @@ fn begin(app: App, link: impl AsyncFnOnce(App) -> notes::Result<Link> + 'static)
             Ok(link) => enter(app, engine::run(link, &app.version()).await),
             Err(error) => match engine::resume(&app.notes(), &app.version()).await {
                 Ok(Some(running)) => enter(app, Ok(running)),
-                _ => app.joining.set(Joining::Failed(words::error(&error))),
+                _ => app.joining.set(Joining::Failed(words::failure(&error))),
             },
         }
     });
@@ -104,8 +104,43 @@ fn enter(app: App, running: notes::Result<Running>) {
             app.joining.set(Joining::Done);
             app.begin(running);
         }
-        Err(error) => app.joining.set(Joining::Failed(words::error(&error))),
+        Err(error) => app.joining.set(Joining::Failed(words::failure(&error))),
     }
+}
+
+/// Tries something that takes a moment and may fail; how that goes is in `joining`.
+pub(crate) fn attempt(
+    app: App,
+    work: impl Future<Output = notes::Result<()>> + 'static,
+    done: impl FnOnce(App) + 'static,
+) {
+    app.joining.set(Joining::Busy);
+    spawn_local(async move {
+        WebRuntime.sleep(words::MOMENT).await;
+        match work.await {
+            Ok(()) => {
+                app.joining.set(Joining::Done);
+                done(app);
+            }
+            Err(error) => app.joining.set(Joining::Failed(words::failure(&error))),
+        }
+    });
+}
+
+/// Shuts a device out. It goes on with a new key, which the others get by the new passphrase.
+pub(crate) fn shut_out(app: App, device: [u8; 16], name: String, passphrase: String) {
+    let work = async move {
+        let Some(running) = app.running.get_clone_untracked() else { return Ok(()) };
+        running.link.revoke(device, Passphrase::new(passphrase)).await?;
+        app.read_devices(0.0).await;
+        Ok(())
+    };
+    attempt(app, work, move |app| {
+        if app.dialog.get_untracked() == Some(Dialog::ShutOut(device)) {
+            app.dialog.set(Some(Dialog::Devices));
+        }
+        app.say(format!("{name} is shut out"));
+    });
 }
 
 /// Shows a code, and lets the device in that has it; until the view that calls this is gone.
@@ -116,13 +151,8 @@ pub(crate) fn invite(app: App) {
     app.joining.set(Joining::Busy);
     spawn_local(async move {
         let link = running.link;
-        let invite = async {
-            // The worker has the newest ones.
-            link.settle_keys().await?;
-            link.invite(move |event| tell(app, event)).await
-        };
         let invited = tokio::select! {
-            invited = invite => invited,
+            invited = link.invite(move |event| tell(app, event)) => invited,
             _ = closed => return app.joining.set(Joining::Idle),
         };
         app.joining.set(match invited {
@@ -130,7 +160,7 @@ pub(crate) fn invite(app: App) {
             Err(notes::Error::Sync(SyncError::PairingCodeSpent { .. })) => Joining::Failed(
                 "The code is not good any more. Close this and show a new one.".into(),
             ),
-            Err(error) => Joining::Failed(words::error(&error)),
+            Err(error) => Joining::Failed(words::failure(&error)),
         });
         // So that it is in the list.
         app.read_devices(0.0).await;

@@ -5,7 +5,8 @@
 //!     │ reads signals, calls functions
 //!   app.rs       the signals, and what fills them: the live query, the status of the sync, the journal of conflicts
 //!   draft.rs     the note that is being edited
-//!   joining.rs   the first run, and inviting another device
+//!   joining.rs   the first run, inviting another device, and shutting one out
+//!   mending.rs   what keeps this device from being in step: a token or a passphrase that is to be typed
 //!   quarrels.rs  conflicts, and what becomes of them
 //!     │
 //!   engine.rs    the database, and the sync in a worker that all tabs share
@@ -21,6 +22,7 @@ mod app;
 mod draft;
 mod engine;
 mod joining;
+mod mending;
 mod page;
 mod quarrels;
 mod views;
@@ -42,7 +44,10 @@ pub async fn start(version: String) -> Result<(), JsError> {
     let running = engine::resume(&notes, &version).await?;
     let element = page::element("app").ok_or_else(|| JsError::new("there is no element `app`"))?;
     element.set_inner_html("");
-    let whole = move || views::whole(app::App::new(notes, version, running), invitation);
+    let whole = move || {
+        let app = app::App::new(notes, version, running, invitation.token.clone());
+        views::whole(app, invitation)
+    };
     sycamore::render_to(whole, &element);
     Ok(())
 }

@@ -14,22 +14,34 @@ pub(crate) struct Invitation {
 
 /// Reads `#server=…&token=…` off the address and takes it away from there: a token is not to be seen, nor to be in the history.
 pub(crate) fn invitation() -> Invitation {
-    let mut invitation = Invitation::default();
-    let Some(window) = web_sys::window() else { return invitation };
+    let Some(window) = web_sys::window() else { return Invitation::default() };
     let fragment = window.location().hash().unwrap_or_default();
-    for part in fragment.trim_start_matches('#').split('&') {
-        match part.split_once('=') {
-            Some(("server", server)) => invitation.server = decoded(server),
-            Some(("token", token)) => invitation.token = decoded(token),
-            _ => {}
-        }
-    }
+    let invitation = parts(fragment.trim_start_matches('#'));
     if let (false, Ok(history)) = (fragment.is_empty(), window.history()) {
         let path = window.location().pathname().unwrap_or_default();
         // Where that is refused the address stays as it is.
         let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(&path));
     }
     invitation
+}
+
+fn parts(fragment: &str) -> Invitation {
+    let mut invitation = Invitation::default();
+    for part in fragment.split('&') {
+        match part.split_once('=') {
+            Some(("server", server)) => invitation.server = decoded(server),
+            Some(("token", token)) => invitation.token = decoded(token),
+            _ => {}
+        }
+    }
+    invitation
+}
+
+/// A token, or that of a whole link that somebody has typed in its place.
+pub(crate) fn token(typed: &str) -> String {
+    let typed = typed.trim();
+    let of_link = typed.split_once('#').map(|(_, fragment)| parts(fragment).token);
+    of_link.unwrap_or_else(|| typed.to_owned())
 }
 
 fn decoded(text: &str) -> String {

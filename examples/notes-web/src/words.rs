@@ -5,8 +5,9 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use storex_core::Timestamp;
-use storex_sync::{Phase, SyncStatus};
+use storex_sync::{Phase, SyncError, SyncStatus};
 
+use crate::mending::Obstacle;
 use crate::page;
 
 /// As long as nobody notices, and long enough for the page to show what was set before.
@@ -33,6 +34,15 @@ pub(crate) fn phase(status: &SyncStatus) -> (&'static str, String) {
         Phase::Stopped => ("bad", "Stopped: reload the page".into()),
         Phase::Disconnected => ("warn", "Starting again …".into()),
         _ => ("busy", "Working …".into()),
+    }
+}
+
+/// What is in the way of the sync.
+pub(crate) fn obstacle(obstacle: Obstacle) -> &'static str {
+    match obstacle {
+        Obstacle::Passphrase => "The passphrase was changed",
+        Obstacle::Token => "The server does not let this device in",
+        Obstacle::ShutOut => "This device was shut out",
     }
 }
 
@@ -80,6 +90,21 @@ pub(crate) fn title(title: &str, body: &str) -> String {
 pub(crate) fn start(body: &str) -> String {
     let words = body.split_whitespace().take(24).collect::<Vec<_>>().join(" ");
     words.chars().take(120).collect()
+}
+
+/// Why what somebody has asked for did not work, in their words where it is about what they have typed.
+pub(crate) fn failure(error: &notes::Error) -> String {
+    let cause = match error {
+        notes::Error::Sync(error) => error.cause(),
+        error => return self::error(error),
+    };
+    match cause {
+        SyncError::Unauthorized { .. } => "The server does not take this token.".into(),
+        SyncError::WrongPassphrase => "This is not the passphrase that is in force.".into(),
+        SyncError::HasKeys => "Another device has begun already: add this one to it.".into(),
+        SyncError::NoKeys => "There are no notes under this link yet: start fresh.".into(),
+        cause => self::error(cause),
+    }
 }
 
 /// An error as a sentence, with what it came of.

@@ -18,6 +18,12 @@ pub enum Error {
         "this device is in no account yet: found one, pair it with a device of yours, or enter the passphrase"
     )]
     NoAccount,
+    /// The token is of somebody, or of an account, that this device does not belong to.
+    #[error("this token is of another account: this device is not in it")]
+    AnotherAccount,
+    /// Another device has shut this one out ([`Link::revoke`](crate::Link::revoke)), for good.
+    #[error("this device was shut out by another one of the account")]
+    ShutOut,
     /// These notes are in an account already.
     #[error("this device is in the account at {server} already")]
     HasAccount {

@@ -19,8 +19,9 @@ mod note;
 mod notes;
 mod pairing;
 mod passphrase;
+mod token;
 
-pub use account::Account;
+pub use account::{Account, Accounts};
 pub use error::{Error, Result};
 pub use link::Link;
 pub use note::{Edit, Note};

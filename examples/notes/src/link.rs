@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use storex_core::{MaybeSend, MaybeSync, Runtime};
-use storex_sync::http::{HttpClient, HttpSharedLog, HttpTransport, RoomCode, StaticToken};
+use storex_sync::http::{
+    Credentials, HttpClient, HttpSharedLog, HttpTransport, RoomCode, StaticToken, Token,
+};
 use storex_sync::{
     Access, Channel, ContinuousSync, DeviceKey, EncryptedSharedLog, Exclusive, HeartbeatChannel,
     KeyRing, Pairing, Passphrase, SecureChannel, Sync, SyncError,
@@ -15,6 +17,7 @@ use crate::account::Account;
 use crate::error::{Error, Result};
 use crate::notes::Notes;
 use crate::pairing::PairingEvent;
+use crate::token::KeptToken;
 
 /// How long a code is good for.
 const CODE_LASTS: Duration = Duration::from_secs(5 * 60);
@@ -69,7 +72,8 @@ impl Link {
     /// [`Error::NoAccount`], and those of the database.
     pub async fn open(notes: &Notes, transport: Arc<dyn HttpTransport>) -> Result<Self> {
         let (account, keys) = notes.kept().await?.ok_or(Error::NoAccount)?;
-        let (client, log) = reach(notes, transport, &account)?;
+        let credentials = Arc::new(KeptToken(notes.clone()));
+        let (client, log) = reach(notes, transport, &account, credentials)?;
         let log = EncryptedSharedLog::new(log, keys, runtime(notes));
         Ok(Self { notes: notes.clone(), account, client, log: Arc::new(log) })
     }
@@ -89,25 +93,34 @@ impl Link {
         if let Some(Account { server, .. }) = notes.account().await? {
             return Err(Error::HasAccount { server });
         }
-        let (client, log) = reach(notes, transport, &account)?;
+        let (_, log) = reach(notes, Arc::clone(&transport), &account, typed(&account))?;
         let log = EncryptedSharedLog::create(log, &Access::by(passphrase), runtime(notes)).await?;
-        Self::keeping(notes, account, client, log).await
+        Self::keeping(notes, transport, &account, &log).await
     }
 
     /// Joins an account by its passphrase, where no other device is at hand; and brings a device the new keys after the passphrase was
     /// changed. What is in the account comes with the first exchange.
     ///
     /// # Errors
-    /// [`SyncError::WrongPassphrase`], [`SyncError::NoKeys`] where there is no account yet, and those of a request.
+    /// [`SyncError::WrongPassphrase`], also for the former one where the new one is asked for; [`SyncError::NoKeys`] where there is no account
+    /// yet, and those of a request.
     pub async fn unlock(
         notes: &Notes,
         transport: Arc<dyn HttpTransport>,
         account: Account,
         passphrase: &Passphrase,
     ) -> Result<Self> {
-        let (client, log) = reach(notes, transport, &account)?;
-        let log = EncryptedSharedLog::open(log, passphrase, runtime(notes)).await?;
-        Self::keeping(notes, account, client, log).await
+        let (_, log) = reach(notes, Arc::clone(&transport), &account, typed(&account))?;
+        let log = match notes.kept().await? {
+            // By these it is known which ones are missing.
+            Some((_, keys)) => {
+                let log = EncryptedSharedLog::new(log, keys, runtime(notes));
+                log.unlock(passphrase).await?;
+                log
+            }
+            None => EncryptedSharedLog::open(log, passphrase, runtime(notes)).await?,
+        };
+        Self::keeping(notes, transport, &account, &log).await
     }
 
     /// Joins an account by the code that a device of it shows ([`invite`](Self::invite)): the keys come from there, and all notes, straight
@@ -121,19 +134,19 @@ impl Link {
         notes: &Notes,
         transport: Arc<dyn HttpTransport>,
         account: Account,
-        typed: &RoomCode,
+        code: &RoomCode,
         tell: impl Fn(PairingEvent) + MaybeSend + MaybeSync + 'static,
     ) -> Result<Self> {
-        let (client, log) = reach(notes, transport, &account)?;
+        let (client, log) = reach(notes, Arc::clone(&transport), &account, typed(&account))?;
         let runtime = runtime(notes);
-        let joined = client.join_room(&typed.room).await?;
+        let joined = client.join_room(&code.room).await?;
         // Nobody is to be recognised later, so the key is of this pairing only.
         let key = DeviceKey::generate(&*runtime);
         let mut channel =
-            SecureChannel::pair(joined, &typed.code, &key, Arc::clone(&runtime)).await?;
+            SecureChannel::pair(joined, &code.code, &key, Arc::clone(&runtime)).await?;
         let keys = KeyRing::receive(&mut channel).await?;
         let log = EncryptedSharedLog::new(log, keys, Arc::clone(&runtime));
-        let link = Self::keeping(notes, account, client, log).await?;
+        let link = Self::keeping(notes, transport, &account, &log).await?;
         tell(PairingEvent::Paired);
         let mut channel = HeartbeatChannel::new(channel, runtime);
         notes.initial_sync(tell).await?.receive(&mut channel).await?;
@@ -150,6 +163,8 @@ impl Link {
         &self,
         tell: impl Fn(PairingEvent) + MaybeSend + MaybeSync + 'static,
     ) -> Result<()> {
+        // Another program or tab may have newer keys.
+        self.settle_keys().await?;
         let runtime = runtime(&self.notes);
         let key = DeviceKey::generate(&*runtime);
         let mut pairing = Pairing::new(Arc::clone(&runtime)).lasts(CODE_LASTS);
@@ -178,7 +193,35 @@ impl Link {
         Ok(())
     }
 
-    /// Where these notes are kept in step, and as whose.
+    /// Goes on with another token, when the server does not take the one of before any more: keeps it, if the server takes it. A sync that waits
+    /// for it is to be told ([`ContinuousSync::logged_in`]), in each program: the others learn of it by [`Notes::accounts`].
+    ///
+    /// # Errors
+    /// [`SyncError::Unauthorized`] when the server does not take this one either, [`Error::AnotherAccount`], [`Error::ShutOut`], and those of
+    /// a request. The token is as before then.
+    pub async fn log_in(&self, token: Token) -> Result<()> {
+        let credentials = Arc::new(StaticToken(token.clone()));
+        let devices = self.client.clone().credentials(credentials).devices().await?;
+        let this = self.device().await?;
+        match devices.iter().find(|it| it.id == this) {
+            Some(it) if it.revoked => return Err(Error::ShutOut),
+            // In an account without devices this one is the first, if it has made no exchange yet.
+            None if !devices.is_empty() => return Err(Error::AnotherAccount),
+            _ => {}
+        }
+        self.notes.keep_token(&token).await
+    }
+
+    /// The digits of this device, by which the others know it.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn device(&self) -> Result<[u8; 16]> {
+        let log = Arc::<EncryptedSharedLog>::clone(&self.log);
+        Ok(Sync::open(self.notes.storage(), log).await?.device().await?.id)
+    }
+
+    /// Where these notes were kept in step, and as whose, when this was opened.
     #[must_use]
     pub fn account(&self) -> &Account {
         &self.account
@@ -199,7 +242,8 @@ impl Link {
         Ok(Sync::open(self.notes.storage(), log).await?.exclusive(exclusive))
     }
 
-    /// Keeps the notes in step from now on. `online`: what the system says of the connection, where it says something.
+    /// Keeps the notes in step from now on. `online`: what the system says of the connection, where it says something. Keys that were missing
+    /// are taken up as soon as any program or tab has got them.
     ///
     /// # Errors
     /// Those of the database.
@@ -213,13 +257,25 @@ impl Link {
         if let Some(online) = online {
             builder = builder.online(online);
         }
-        let continuous = builder.start();
+        let (poke, awake) = watch::channel(true);
+        let continuous = builder.awake(awake).start();
         let (link, mut events) = (self.clone(), continuous.events());
+        let mut accounts = self.notes.accounts()?;
         runtime(&self.notes).spawn(Box::pin(async move {
-            // Ends with the sync.
-            while events.next().await.is_some() {
-                if let Err(error) = link.settle_keys().await {
-                    tracing::warn!(%error, "the keys could not be kept");
+            loop {
+                // The one ends with the sync, the other with the database.
+                let goes_on = tokio::select! {
+                    event = events.next() => event.is_some(),
+                    account = accounts.next() => account.is_some(),
+                };
+                if !goes_on {
+                    return;
+                }
+                match link.settle_keys().await {
+                    // What has failed for want of them is tried again at once.
+                    Ok(true) => drop(poke.send_replace(true)),
+                    Ok(false) => {}
+                    Err(error) => tracing::warn!(%error, "the keys could not be kept"),
                 }
             }
         }));
@@ -232,6 +288,7 @@ impl Link {
     /// # Errors
     /// [`SyncError::FormerPassphrase`] for one that was in use before, and those of a request. Call it again then.
     pub async fn revoke(&self, device: [u8; 16], passphrase: Passphrase) -> Result<()> {
+        self.settle_keys().await?;
         self.client.revoke(device).await?;
         self.log.rotate(&Access::by(passphrase)).await?;
         self.settle_keys().await?;
@@ -239,31 +296,34 @@ impl Link {
     }
 
     /// Keeps the keys that were found in the log, and learns those that another program or tab has kept; true when there was something to
-    /// learn, so that an exchange may go better now. [`start`](Self::start) sees to it after each exchange; an application does while
-    /// exchanges fail for want of keys ([`SyncError::UnknownKey`]).
+    /// learn. [`start`](Self::start) sees to it; whoever makes single exchanges ([`sync`](Self::sync)) does it after each.
     ///
     /// # Errors
     /// Those of the database.
     pub async fn settle_keys(&self) -> Result<bool> {
-        let before = self.log.key_ring().to_bytes();
-        if let Some((_, kept)) = self.notes.kept().await? {
-            self.log.learn(kept);
-        }
+        let Some((_, kept)) = self.notes.kept().await? else { return Ok(false) };
+        let (before, in_database) = (self.log.key_ring().to_bytes(), kept.to_bytes());
+        self.log.learn(kept);
         let keys = self.log.key_ring();
-        self.notes.keep(&self.account, &keys).await?;
-        Ok(*keys.to_bytes() != *before)
+        let now = keys.to_bytes();
+        if *now != *in_database {
+            self.notes.keep_keys(&keys).await?;
+        }
+        Ok(*now != *before)
     }
 
-    /// Keeps the account and the keys, with those that were here before.
+    /// Keeps the account and the keys of this log, with those that were here before.
     async fn keeping(
         notes: &Notes,
-        account: Account,
-        client: HttpClient,
-        log: EncryptedSharedLog,
+        transport: Arc<dyn HttpTransport>,
+        account: &Account,
+        log: &EncryptedSharedLog,
     ) -> Result<Self> {
-        let link = Self { notes: notes.clone(), account, client, log: Arc::new(log) };
-        link.settle_keys().await?;
-        Ok(link)
+        if let Some((_, kept)) = notes.kept().await? {
+            log.learn(kept);
+        }
+        notes.keep(account, &log.key_ring()).await?;
+        Self::open(notes, transport).await
     }
 }
 
@@ -272,11 +332,17 @@ fn reach(
     notes: &Notes,
     transport: Arc<dyn HttpTransport>,
     account: &Account,
+    credentials: Arc<dyn Credentials>,
 ) -> Result<(HttpClient, Arc<HttpSharedLog>), SyncError> {
-    let client = HttpClient::new(transport, &account.server, runtime(notes))?
-        .credentials(Arc::new(StaticToken(account.token.clone())));
+    let client =
+        HttpClient::new(transport, &account.server, runtime(notes))?.credentials(credentials);
     let log = HttpSharedLog::new(client.clone()).device_name(account.device_name.clone());
     Ok((client, Arc::new(log)))
+}
+
+/// Who asks before the account is kept.
+fn typed(account: &Account) -> Arc<dyn Credentials> {
+    Arc::new(StaticToken(account.token.clone()))
 }
 
 fn runtime(notes: &Notes) -> Arc<dyn Runtime> {

@@ -24,6 +24,13 @@ pub struct Note {
     pub updated_at: Timestamp,
 }
 
+impl Note {
+    /// One that is new; it gets its id when it is written.
+    pub(crate) fn new(title: String, body: String, now: Timestamp) -> Self {
+        Self { id: String::new(), title, body, pinned: false, created_at: now, updated_at: now }
+    }
+}
+
 /// What is to become of a note: only the fields that are given are written, so that edits of two devices to two fields both hold.
 ///
 /// ```

@@ -9,6 +9,9 @@ use crate::account::{ACCOUNT, Kept};
 use crate::error::Result;
 use crate::note::{Edit, Note};
 
+/// Of many notes that are written at once, so many are one transaction, which is sent as a whole.
+const AT_ONCE: usize = 250;
+
 /// The notes of a device, in a database of its own. They are there without a connection, and before there is a server at all: a [`Link`]
 /// keeps them in step. Cheap to clone; all clones are the same notes.
 ///
@@ -69,18 +72,28 @@ impl Notes {
     /// # Errors
     /// Those of the database; nothing was written then.
     pub async fn create(&self, title: impl Into<String>, body: impl Into<String>) -> Result<Note> {
-        let now = self.storage.runtime().now();
-        let mut note = Note {
-            id: String::new(),
-            title: title.into(),
-            body: body.into(),
-            pinned: false,
-            created_at: now,
-            updated_at: now,
-        };
+        let mut note = Note::new(title.into(), body.into(), self.storage.runtime().now());
         let key = self.collection()?.create(&note).await?;
         note.id = key.as_text().unwrap_or_default().to_owned();
         Ok(note)
+    }
+
+    /// Writes new notes, some hundred at once; how many. For those of another program, say.
+    ///
+    /// # Errors
+    /// Those of the database; those of the last hundreds were not written then.
+    pub async fn create_many(
+        &self,
+        texts: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<u64> {
+        let now = self.storage.runtime().now();
+        let notes = texts.into_iter().map(|(title, body)| Note::new(title, body, now));
+        let (notes, mut count) = (notes.collect::<Vec<_>>(), 0);
+        for notes in notes.chunks(AT_ONCE) {
+            self.collection()?.create_many(notes).await?;
+            count += notes.len() as u64;
+        }
+        Ok(count)
     }
 
     /// The note with this id.

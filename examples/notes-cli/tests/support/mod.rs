@@ -31,13 +31,18 @@ pub(crate) struct Serving {
 impl Serving {
     /// Begins on a free port, or on the one that it had before.
     pub(crate) fn start(database: &Path, at: Option<SocketAddr>) -> Self {
+        Self::for_token(TOKEN, database, at)
+    }
+
+    /// As `start`, but Ada's token is this one.
+    pub(crate) fn for_token(token: &'static str, database: &Path, at: Option<SocketAddr>) -> Self {
         let (database, (stop, stopped)) = (database.to_owned(), oneshot::channel::<()>());
         let (listens, listening) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(async {
                 let store = SqliteStore::open(database, Arc::new(TokioRuntime)).await.unwrap();
-                let tokens = Tokens::parse(&format!("{TOKEN} ada")).unwrap();
+                let tokens = Tokens::parse(&format!("{token} ada")).unwrap();
                 let at = at.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
                 let listener = TcpListener::bind(at).await.unwrap();
                 listens.send(listener.local_addr().unwrap()).unwrap();
@@ -88,12 +93,14 @@ pub(crate) struct Machine {
     name: &'static str,
     server: String,
     pub(crate) passphrase: &'static str,
+    pub(crate) token: &'static str,
 }
 
 impl Machine {
     pub(crate) fn new(folder: &Path, name: &'static str, server: SocketAddr) -> Self {
         let database = folder.join(format!("{name}.db"));
-        Self { database, name, server: format!("http://{server}"), passphrase: "seven green boats" }
+        let (server, passphrase) = (format!("http://{server}"), "seven green boats");
+        Self { database, name, server, passphrase, token: TOKEN }
     }
 
     fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
@@ -103,7 +110,7 @@ impl Machine {
             .args(["--json", "--database"])
             .arg(&self.database)
             .env("NOTES_SERVER", &self.server)
-            .env("NOTES_TOKEN", TOKEN)
+            .env("NOTES_TOKEN", self.token)
             .env("NOTES_DEVICE", self.name)
             .env("NOTES_PASSPHRASE", self.passphrase)
             .stdin(Stdio::null())

@@ -11,6 +11,8 @@ use crate::words;
 
 /// All that wait for somebody to decide.
 pub(super) fn dialog(app: App) -> View {
+    // Who has written them.
+    app.ask_for_devices();
     let open = create_selector(move || quarrels::open(app));
     let content = view! {
         (if open.with(Vec::is_empty) {
@@ -69,9 +71,13 @@ fn version(
     let by = move || {
         let name =
             app.devices.with(|all| all.iter().find(|it| it.id == device).map(|it| it.name.clone()));
-        let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| "another device".into());
-        let here = if app.me.get() == device { " (this one)" } else { "" };
-        format!("{name}{here}, {}", words::ago(words::millis(at), app.now.get()))
+        let name = name.filter(|name| !name.is_empty());
+        let by = match (app.me.get() == device, name) {
+            (true, Some(name)) => format!("{name} (this one)"),
+            (true, None) => "This device".into(),
+            (false, name) => name.unwrap_or_else(|| "Another device".into()),
+        };
+        format!("{by}, {}", words::ago(words::millis(at), app.now.get()))
     };
     view! {
         section(class=class) {

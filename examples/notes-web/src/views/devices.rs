@@ -2,7 +2,6 @@
 
 use storex_sync::http::messages::ListedDevice;
 use sycamore::prelude::*;
-use wasm_bindgen_futures::spawn_local;
 
 use super::{dialog, progress};
 use crate::app::{App, Dialog};
@@ -11,7 +10,7 @@ use crate::words;
 
 /// Who is in, and who was shut out.
 pub(super) fn dialog(app: App) -> View {
-    spawn_local(async move { app.read_devices(0.0).await });
+    app.ask_for_devices();
     let content = view! {
         ul(class="devices") {
             Keyed(list=app.devices, view=move |device| row(app, device), key=shown)
@@ -38,11 +37,17 @@ fn row(app: App, device: ListedDevice) -> View {
     #[allow(clippy::cast_precision_loss)] // far below 2^53
     let seen = move || format!("Seen {}", words::ago(last_seen as f64, app.now.get()));
     let class = if revoked { "gone" } else { "" };
-    let name = if name.is_empty() { "A device without a name".to_owned() } else { name };
+    let name = called(&name);
+    let label = format!("Shut out {name}");
     let tag = move || match revoked {
         true => view! { span(class="tag bad") { "shut out" } },
         false if app.me.get() == id => view! { span(class="tag") { "this device" } },
-        false => View::new(),
+        false => {
+            let label = label.clone();
+            view! {
+                button(class="button plain danger", aria-label=label, on:click=move |_| app.dialog.set(Some(Dialog::ShutOut(id)))) { "Shut out …" }
+            }
+        }
     };
     view! {
         li(class=class) {
@@ -50,6 +55,18 @@ fn row(app: App, device: ListedDevice) -> View {
             (tag)
         }
     }
+}
+
+/// What a device is called.
+pub(super) fn name(app: App, device: [u8; 16]) -> String {
+    let name = app
+        .devices
+        .with_untracked(|all| all.iter().find(|it| it.id == device).map(|it| it.name.clone()));
+    called(&name.unwrap_or_default())
+}
+
+fn called(name: &str) -> String {
+    if name.is_empty() { "A device without a name".to_owned() } else { name.to_owned() }
 }
 
 /// Shows a code for the other device, and how far it is then.

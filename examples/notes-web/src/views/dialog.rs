@@ -6,6 +6,7 @@ use web_sys::{HtmlDialogElement, MouseEvent};
 
 use super::toast;
 use crate::app::App;
+use crate::joining::Joining;
 
 /// A dialog with a title, and a button that closes it.
 pub(super) fn dialog(app: App, title: &'static str, content: View) -> View {
@@ -31,5 +32,17 @@ pub(super) fn dialog(app: App, title: &'static str, content: View) -> View {
             div(class="content") { (content) }
             (toast::toast(app))
         }
+    }
+}
+
+/// What has come of an attempt: nothing yet, something to wait for, or why it has failed.
+pub(super) fn outcome(app: App, busy: &'static str) -> View {
+    let stage = create_selector(move || app.joining.with(Joining::stage));
+    view! {
+        (match stage.get_clone() {
+            Joining::Failed(why) => view! { p(class="problem", role="alert") { (why) } },
+            Joining::Busy => view! { p(class="soft", role="status") { (busy) } },
+            _ => View::new(),
+        })
     }
 }

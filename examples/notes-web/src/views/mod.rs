@@ -6,7 +6,9 @@ mod dialog;
 mod editor;
 mod keys;
 mod list;
+mod mend;
 mod progress;
+mod shut_out;
 mod status;
 mod toast;
 mod welcome;
@@ -41,6 +43,8 @@ fn page(app: App) -> View {
             Some(Dialog::Conflicts) => conflicts::dialog(app),
             Some(Dialog::Devices) => devices::dialog(app),
             Some(Dialog::Invite) => devices::invite(app),
+            Some(Dialog::ShutOut(device)) => shut_out::dialog(app, device),
+            Some(Dialog::Mend) => mend::dialog(app),
             None => View::new(),
         })
     }

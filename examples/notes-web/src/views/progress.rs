@@ -4,7 +4,6 @@ use sycamore::prelude::*;
 
 use crate::app::App;
 use crate::joining::Joining;
-use crate::words;
 
 /// The steps, and a bar. `last` is the one that takes the time.
 pub(super) fn progress(app: App, last: &'static str) -> View {
@@ -21,10 +20,7 @@ pub(super) fn progress(app: App, last: &'static str) -> View {
         _ => "",
     };
     let notes = move || match through.get().1 {
-        Some((done, total)) => format!(
-            "{last}: {done} of {}",
-            words::count(usize::try_from(total).unwrap_or(0), "note")
-        ),
+        Some((done, total)) => format!("{last}: {done} of {total}"),
         None => last.to_owned(),
     };
     let value = move || match through.get() {

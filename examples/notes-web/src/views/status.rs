@@ -4,18 +4,24 @@ use storex_sync::http::messages::ListedDevice;
 use sycamore::prelude::*;
 
 use crate::app::{App, Dialog};
+use crate::mending::{self, Obstacle};
 use crate::{quarrels, words};
 
 /// At the bottom of the page.
 pub(super) fn line(app: App) -> View {
-    let dot = move || format!("dot {}", app.status.with(words::phase).0);
-    let phase = move || app.status.with(words::phase).1;
+    let said = create_selector(move || match mending::obstacle(app) {
+        Some(obstacle) => ("bad", words::obstacle(obstacle).to_owned()),
+        None => app.status.with(words::phase),
+    });
+    let dot = move || format!("dot {}", said.with(|it| it.0));
+    let phase = move || said.with(|it| it.1.clone());
     view! {
         footer(class="status", id="status", aria-label="Sync") {
             div(class="phase", role="status") {
                 span(class=dot, aria-hidden="true")
                 span(id="phase") { (phase) }
             }
+            (mend(app))
             (unsent(app))
             (last(app))
             (error(app))
@@ -23,6 +29,24 @@ pub(super) fn line(app: App) -> View {
             (conflicts(app))
             (devices(app))
         }
+    }
+}
+
+/// The way out, where something is to be typed.
+fn mend(app: App) -> View {
+    let obstacle = create_selector(move || mending::obstacle(app));
+    view! {
+        (match obstacle.get() {
+            Some(obstacle) => {
+                let label = match obstacle {
+                    Obstacle::Passphrase => "Enter the new one",
+                    Obstacle::Token => "Enter another token",
+                    Obstacle::ShutOut => "What now?",
+                };
+                view! { button(class="alarm", id="mend", on:click=move |_| app.dialog.set(Some(Dialog::Mend))) { (label) } }
+            }
+            None => View::new(),
+        })
     }
 }
 
@@ -50,9 +74,12 @@ fn last(app: App) -> View {
     }
 }
 
-/// Why the last exchange failed.
+/// Why the last exchange failed, where that is not said better.
 fn error(app: App) -> View {
-    let error = create_selector(move || app.status.with(|it| it.last_error.clone()));
+    let error = create_selector(move || match mending::obstacle(app) {
+        Some(_) => None,
+        None => app.status.with(|it| it.last_error.clone()),
+    });
     view! {
         (match error.get_clone() {
             Some(error) => {
