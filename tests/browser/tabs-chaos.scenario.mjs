@@ -200,8 +200,8 @@ class Site {
   }
 
   /**
-   * The worker of all tabs hangs, and another takes its place while all tabs are open. It hangs at a moment at which it has nothing to do:
-   * as long as one hangs in the middle of a transaction, the browser lets nobody else write.
+   * The worker of all tabs hangs, and another takes its place while all tabs are open. It hangs right behind a commit: as long as one hangs
+   * in the middle of a transaction, the browser lets nobody else write. (That it is in step is not enough: it notes so afterwards.)
    */
   async #hang(tab, who) {
     await this.#quiet();

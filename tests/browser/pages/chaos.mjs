@@ -45,10 +45,10 @@ globalThis.connectWorker = ({ database, patience, ...settings }) => {
   return run('tab', 'connect_to_worker', database, script, patience);
 };
 
-/** The worker of all tabs hangs, for so many milliseconds. */
+/** The worker of all tabs hangs, until so many milliseconds from now: as soon as it has committed something, with no transaction open. */
 globalThis.hangWorker = async (database, milliseconds) => {
   const { hang } = await import('./hooks.mjs');
-  hang(`${database}@`, Date.now() + milliseconds);
+  hang(`${database}@`, Date.now() + milliseconds, ['indexeddb.after_commit']);
 };
 
 function note(json) {
