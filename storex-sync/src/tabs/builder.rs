@@ -7,7 +7,8 @@ use std::time::Duration;
 use storex_core::{Runtime, Source};
 
 use super::TabSync;
-use super::hosted::{Hosted, following};
+use super::following::following;
+use super::hosted::Hosted;
 use super::name::WorkerName;
 use super::places::Places;
 use crate::continuous::ContinuousSync;

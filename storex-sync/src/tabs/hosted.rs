@@ -1,15 +1,8 @@
 //! [`Hosted`]: a sync that is started with its first client.
 
-#[cfg(target_family = "wasm")]
-use std::sync::Arc;
-
-#[cfg(target_family = "wasm")]
-use storex_core::Runtime;
 use storex_core::{BoxFuture, MaybeSend, MaybeSync, Source};
 use tokio::sync::Mutex;
 
-#[cfg(target_family = "wasm")]
-use crate::awake::page_awake;
 use crate::channel::Channel;
 use crate::continuous::ContinuousSync;
 use crate::proxy::SyncHost;
@@ -29,20 +22,6 @@ where
 {
     fn start(&self) -> BoxFuture<'_, Started> {
         Box::pin(self())
-    }
-}
-
-/// A sync that is told whether the page or worker runs that it is started in. It may be put to sleep while it is being started.
-#[cfg(target_family = "wasm")]
-pub(super) fn following<F: Future<Output = Started>>(
-    starting: F,
-    runtime: &Arc<dyn Runtime>,
-) -> impl Future<Output = Started> + use<F> {
-    let awake = page_awake(runtime);
-    async move {
-        let sync = starting.await?;
-        sync.follow(awake);
-        Ok(sync)
     }
 }
 

@@ -14,6 +14,8 @@ mod builder;
 #[cfg(target_family = "wasm")]
 mod ending_channel;
 #[cfg(target_family = "wasm")]
+mod following;
+#[cfg(target_family = "wasm")]
 mod frame;
 #[cfg(target_family = "wasm")]
 mod generation;

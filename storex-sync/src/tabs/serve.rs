@@ -12,7 +12,8 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{EventTarget, MessageEvent, MessagePort};
 
 use super::ending_channel::EndingChannel;
-use super::hosted::{Hosted, Started, Starting, following};
+use super::following::following;
+use super::hosted::{Hosted, Started, Starting};
 use super::name::WorkerName;
 use super::port::{self, Port, Said};
 use crate::channel::MessagePortChannel;
