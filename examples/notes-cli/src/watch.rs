@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Stays in step until it is interrupted.
 pub(crate) async fn watch(device: &Device, output: &Output) -> Result<()> {
     let sync = match device.link().await {
-        Ok(link) => Some(link.start(device.exclusive().await?, None).await?),
+        Ok(link) => Some(link.start(device.exclusive().await?, None, None).await?),
         // They can be watched without a server, too.
         Err(CliError::Notes(notes::Error::NoAccount)) => None,
         Err(error) => return Err(error),

@@ -4,10 +4,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use notes::{Link, Notes, Result};
-use storex_core::{Source, WebRuntime};
+use storex_core::{Runtime, Source, WebRuntime};
 use storex_indexeddb::IndexedDbBackend;
 use storex_sync::http::WebTransport;
-use storex_sync::{ContinuousSync, Exclusive, LeaseTimes, SyncHandle, TabSync, serve_tabs};
+use storex_sync::{
+    ContinuousSync, Exclusive, LeaseTimes, SyncHandle, TabSync, page_awake, serve_tabs,
+};
 
 /// The database's name, and that of the lock by which one place syncs it.
 const DATABASE: &str = "notes";
@@ -59,5 +61,7 @@ async fn start() -> Result<ContinuousSync, Source> {
     let online = transport.online();
     let exclusive = Exclusive::tabs(notes.storage(), DATABASE, LeaseTimes::default()).await?;
     let link = Link::open(&notes, transport).await?;
-    Ok(link.start(exclusive, Some(online)).await?)
+    let runtime: Arc<dyn Runtime> = Arc::new(WebRuntime);
+    let awake = page_awake(&runtime);
+    Ok(link.start(exclusive, Some(online), Some(awake)).await?)
 }

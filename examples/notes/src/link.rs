@@ -46,7 +46,7 @@ const INTERVALS: (Duration, Duration) = (Duration::from_secs(30), Duration::from
 /// let link = Link::found(&notes, transport, account, Passphrase::new("correct horse battery staple")).await?;
 ///
 /// let exclusive = Exclusive::lease(notes.storage(), LeaseTimes::default()).await?; // one program at a time
-/// let sync = link.start(exclusive, None).await?;
+/// let sync = link.start(exclusive, None, None).await?;
 ///
 /// link.invite(|event| match event {
 ///     PairingEvent::Code(code) => println!("On the other device, type {code}"),
@@ -242,8 +242,8 @@ impl Link {
         Ok(Sync::open(self.notes.storage(), log).await?.exclusive(exclusive))
     }
 
-    /// Keeps the notes in step from now on. `online`: what the system says of the connection, where it says something. Keys that were missing
-    /// are taken up as soon as any program or tab has got them.
+    /// Keeps the notes in step from now on. `online`: what the system says of the connection, where it says something; `awake`: what it says of
+    /// whether this program runs. Keys that were missing are taken up as soon as any program or tab has got them.
     ///
     /// # Errors
     /// Those of the database.
@@ -251,20 +251,27 @@ impl Link {
         &self,
         exclusive: Exclusive,
         online: Option<watch::Receiver<bool>>,
+        mut awake: Option<watch::Receiver<bool>>,
     ) -> Result<ContinuousSync> {
         let mut builder = ContinuousSync::builder(self.sync(exclusive).await?);
         builder = builder.intervals(INTERVALS.0, INTERVALS.1);
         if let Some(online) = online {
             builder = builder.online(online);
         }
-        let (poke, awake) = watch::channel(true);
-        let continuous = builder.awake(awake).start();
+        // Whoever is woken, awake or not, makes an exchange.
+        let (wake, woken) = watch::channel(true);
+        let continuous = builder.awake(woken).start();
         let (link, mut events) = (self.clone(), continuous.events());
         let mut accounts = self.notes.accounts()?;
         runtime(&self.notes).spawn(Box::pin(async move {
             loop {
                 // The one ends with the sync, the other with the database.
                 let goes_on = tokio::select! {
+                    biased;
+                    said = said(&mut awake) => {
+                        wake.send_replace(said);
+                        continue;
+                    }
                     event = events.next() => event.is_some(),
                     account = accounts.next() => account.is_some(),
                 };
@@ -273,8 +280,8 @@ impl Link {
                 }
                 match link.settle_keys().await {
                     // What has failed for want of them is tried again at once.
-                    Ok(true) => drop(poke.send_replace(true)),
-                    Ok(false) => {}
+                    Ok(true) if *wake.borrow() => drop(wake.send_replace(true)),
+                    Ok(_) => {}
                     Err(error) => tracing::warn!(%error, "the keys could not be kept"),
                 }
             }
@@ -325,6 +332,16 @@ impl Link {
         notes.keep(account, &log.key_ring()).await?;
         Self::open(notes, transport).await
     }
+}
+
+/// What is said next of whether this program runs; never, where nothing is, or not any more. Cancel-safe.
+async fn said(awake: &mut Option<watch::Receiver<bool>>) -> bool {
+    if let Some(awake) = awake
+        && awake.changed().await.is_ok()
+    {
+        return *awake.borrow_and_update();
+    }
+    std::future::pending().await
 }
 
 /// The server of an account, and its log.
