@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { built, ended, spawned } from './child.mjs';
+import { until } from './tab.mjs';
 
 /** `notes` on one database, with the server and the token of a link. */
 export class Terminal {
@@ -52,7 +53,7 @@ export class Terminal {
 
   /** Returns when a note with this title is here. */
   async has(title) {
-    while (!(await this.run('list')).some(note => note.title === title)) await new Promise(next => setTimeout(next, 50));
+    await until(`the terminal has the note ${title}`, async () => (await this.run('list')).some(note => note.title === title), 60);
   }
 
   /** Ends all that was started. */

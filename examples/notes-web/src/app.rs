@@ -141,6 +141,10 @@ impl App {
             let mut status = running.sync.status();
             loop {
                 self.status.set(status.borrow_and_update().clone());
+                if status.borrow().in_step {
+                    // Also where another tab syncs.
+                    self.lacks_keys.set(false);
+                }
                 quarrels::read(self).await;
                 // It may be the list that tells why.
                 let is_refused = status.borrow().phase == Phase::NeedsLogin;

@@ -108,21 +108,27 @@ fn enter(app: App, running: notes::Result<Running>) {
     }
 }
 
-/// Tries something that takes a moment and may fail; how that goes is in `joining`.
+/// Tries something that takes a moment and may fail; how that goes is in `joining`, for the dialog in which it was asked for.
 pub(crate) fn attempt(
     app: App,
     work: impl Future<Output = notes::Result<()>> + 'static,
     done: impl FnOnce(App) + 'static,
 ) {
     app.joining.set(Joining::Busy);
+    let asked_in = app.dialog.get_untracked();
     spawn_local(async move {
         WebRuntime.sleep(words::MOMENT).await;
-        match work.await {
+        let done_with = work.await;
+        let is_seen = app.dialog.get_untracked() == asked_in;
+        match done_with {
             Ok(()) => {
-                app.joining.set(Joining::Done);
+                if is_seen {
+                    app.joining.set(Joining::Done);
+                }
                 done(app);
             }
-            Err(error) => app.joining.set(Joining::Failed(words::failure(&error))),
+            Err(error) if is_seen => app.joining.set(Joining::Failed(words::failure(&error))),
+            Err(error) => drop(app.expect(Err::<(), _>(error))),
         }
     });
 }

@@ -113,9 +113,14 @@ impl Link {
         let (_, log) = reach(notes, Arc::clone(&transport), &account, typed(&account))?;
         let log = match notes.kept().await? {
             // By these it is known which ones are missing.
-            Some((_, keys)) => {
+            Some((kept, keys)) => {
                 let log = EncryptedSharedLog::new(log, keys, runtime(notes));
                 log.unlock(passphrase).await?;
+                if kept == account {
+                    // The keys alone: somebody may have logged in meanwhile.
+                    notes.keep_keys(&log.key_ring()).await?;
+                    return Self::open(notes, transport).await;
+                }
                 log
             }
             None => EncryptedSharedLog::open(log, passphrase, runtime(notes)).await?,
@@ -251,7 +256,7 @@ impl Link {
         &self,
         exclusive: Exclusive,
         online: Option<watch::Receiver<bool>>,
-        mut awake: Option<watch::Receiver<bool>>,
+        awake: Option<watch::Receiver<bool>>,
     ) -> Result<ContinuousSync> {
         let mut builder = ContinuousSync::builder(self.sync(exclusive).await?);
         builder = builder.intervals(INTERVALS.0, INTERVALS.1);
@@ -264,26 +269,25 @@ impl Link {
         let (link, mut events) = (self.clone(), continuous.events());
         let mut accounts = self.notes.accounts()?;
         runtime(&self.notes).spawn(Box::pin(async move {
-            loop {
+            let settling = async {
                 // The one ends with the sync, the other with the database.
-                let goes_on = tokio::select! {
-                    biased;
-                    said = said(&mut awake) => {
-                        wake.send_replace(said);
-                        continue;
-                    }
+                while tokio::select! {
                     event = events.next() => event.is_some(),
                     account = accounts.next() => account.is_some(),
-                };
-                if !goes_on {
-                    return;
+                } {
+                    match link.settle_keys().await {
+                        // What has failed for want of them is tried again at once.
+                        Ok(true) if *wake.borrow() => drop(wake.send_replace(true)),
+                        Ok(_) => {}
+                        Err(error) => tracing::warn!(%error, "the keys could not be kept"),
+                    }
                 }
-                match link.settle_keys().await {
-                    // What has failed for want of them is tried again at once.
-                    Ok(true) if *wake.borrow() => drop(wake.send_replace(true)),
-                    Ok(_) => {}
-                    Err(error) => tracing::warn!(%error, "the keys could not be kept"),
-                }
+            };
+            // Beside it: a page that is put to sleep has no time left for the database.
+            tokio::select! {
+                biased;
+                () = pass_on(awake, &wake) => {}
+                () = settling => {}
             }
         }));
         Ok(continuous)
@@ -334,12 +338,12 @@ impl Link {
     }
 }
 
-/// What is said next of whether this program runs; never, where nothing is, or not any more. Cancel-safe.
-async fn said(awake: &mut Option<watch::Receiver<bool>>) -> bool {
-    if let Some(awake) = awake
-        && awake.changed().await.is_ok()
-    {
-        return *awake.borrow_and_update();
+/// Tells whether this program runs, for as long as something says so, and does not end.
+async fn pass_on(awake: Option<watch::Receiver<bool>>, wake: &watch::Sender<bool>) {
+    if let Some(mut awake) = awake {
+        while awake.changed().await.is_ok() {
+            wake.send_replace(*awake.borrow_and_update());
+        }
     }
     std::future::pending().await
 }

@@ -15,6 +15,9 @@ pub(super) struct Frame(HtmlIFrameElement);
 impl Frame {
     /// Cancel-safe.
     pub(super) async fn new() -> Result<Self, JsValue> {
+        if !Reflect::get(&js_sys::global(), &"SharedWorker".into())?.is_function() {
+            return Err("the browser has no shared workers".into());
+        }
         let document = web_sys::window().and_then(|window| window.document());
         let document = document.ok_or("this is no page")?;
         let root = document.document_element().ok_or("the page is empty")?;
@@ -50,10 +53,6 @@ impl Frame {
         url: &str,
         options: &WorkerOptions,
     ) -> Result<SharedWorker, JsValue> {
-        // What the page has not is not to be had in a roundabout way.
-        if !Reflect::get(&js_sys::global(), &"SharedWorker".into())?.is_function() {
-            return Err("the browser has no shared workers".into());
-        }
         let window = self.0.content_window().ok_or("the frame was taken away")?;
         let make: Function = Reflect::get(&window, &"SharedWorker".into())?.dyn_into()?;
         let worker = Reflect::construct(&make, &Array::of2(&url.into(), options))?;

@@ -26,9 +26,6 @@ pub(super) trait Connect: MaybeSend + MaybeSync + 'static {
     /// Connects; after a connection that was lost, again. Those who are told of the sync are told by the new connection.
     async fn connect(&mut self, audience: &Audience) -> Result<Connection>;
 
-    /// Nobody is connected any more, as it was stopped here.
-    fn leave(&mut self) {}
-
     /// What is done beside it, for as long as somebody holds the handle; it carries out what is asked of other tabs.
     fn beside(
         &self,
@@ -88,7 +85,6 @@ impl<C: Connect> Keeper<C> {
     async fn keep_beside(&mut self, beside: BoxFuture<'static, ()>) {
         let keeping = async {
             self.keep().await;
-            self.connect.leave();
             std::future::pending::<()>().await;
         };
         tokio::join!(keeping, beside);

@@ -57,7 +57,7 @@ type Reason = String;
 #[async_trait(?Send)]
 impl Connect for Places {
     async fn connect(&mut self, audience: &Audience) -> Result<Connection> {
-        self.show().await;
+        let _former = self.show().await;
         let mut reasons = Vec::new();
         for place in [SyncPlace::SharedWorker, SyncPlace::Worker, SyncPlace::Tab] {
             let connected = match place {
@@ -76,10 +76,6 @@ impl Connect for Places {
         Err(SyncError::NotStarted { reason: reasons.join("; ") })
     }
 
-    fn leave(&mut self) {
-        self.link = None;
-    }
-
     fn beside(
         &self,
         audience: &Audience,
@@ -96,15 +92,17 @@ impl Connect for Places {
 
 impl Places {
     /// Shows for as long as this lives that the tab is there. To its worker, one whose lock was stolen is gone: that has let go of it, and is
-    /// well.
-    async fn show(&mut self) {
+    /// well. What is given then keeps it until it is come to once more.
+    async fn show(&mut self) -> Option<(SyncPlace, Link)> {
+        let mut former = None;
         if let Some(Shown { lock, ended, .. }) = &self.shown
             && ended.is_over().await
         {
             tracing::warn!(lock, "the lock by which this tab is known was stolen");
+            former = self.link.take_if(|(place, _)| *place == SyncPlace::SharedWorker);
             (self.shown, self.link) = (None, None);
         }
-        let (None, Some(locks)) = (&self.shown, web_lock::manager()) else { return };
+        let (None, Some(locks)) = (&self.shown, web_lock::manager()) else { return former };
         let mut drawn = [0; 16];
         self.runtime.fill_random(&mut drawn);
         let lock = format!("storex-tab:{}", Hex(&drawn));
@@ -113,6 +111,7 @@ impl Places {
             Ok(None) => tracing::warn!("two tabs have drawn the same number"),
             Err(error) => tracing::warn!(error = %describe(&error), "the browser keeps no lock"),
         }
+        former
     }
 
     async fn in_shared_worker(&mut self, audience: &Audience) -> Result<RemoteSync, Reason> {
