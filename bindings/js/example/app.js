@@ -38,10 +38,8 @@ onSubmit('add', async form => {
 
 onSubmit('sync', async form => {
   const sync = await Sync.start(storageManager, { server: form.server.value, token: form.token.value, deviceName: 'a page' });
-  sync.subscribe(({ phase, inStep, unsent, lastError }) => {
+  sync.subscribe(async ({ phase, inStep, unsent, lastError }) => {
     byId('status').textContent = inStep ? 'in step' : `${phase}, ${unsent} unsent${lastError ? `: ${lastError}` : ''}`;
-  });
-  sync.onEvent(async () => {
     const lost = (await sync.conflicts()).filter(conflict => conflict.isLoss);
     byId('conflicts').replaceChildren(...lost.map(conflict => conflictRow(sync, conflict)));
   });

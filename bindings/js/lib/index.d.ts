@@ -327,7 +327,10 @@ export interface Conflict {
 
 export class Sync {
   private constructor();
-  /** The backend must have been made with `sync: true`. */
+  /**
+   * The backend must have been made with `sync: true`. With a passphrase and no keys it needs the server: it rejects, `retryable`, where there
+   * is no connection.
+   */
   static start(storage: StorageManager | StorexBackend | { backend: any }, options: SyncStartOptions): Promise<Sync>;
   /** Where it runs for this tab, or ran last. "worker" is one of this tab's own, where the browser has no shared ones. */
   readonly place: 'shared-worker' | 'worker' | 'tab';
