@@ -78,7 +78,7 @@ impl Link {
 
     /// Whether it gives a sign of life.
     pub(super) async fn answers(&mut self, within: Duration) -> bool {
-        if self.worker.has_ended() || self.port.say(port::HELLO).is_err() {
+        if !self.is_in_reach() || self.port.say(port::HELLO).is_err() {
             return false;
         }
         tokio::select! {

@@ -236,13 +236,11 @@ impl Places {
         let mut link = link?;
         let lock = self.shown.as_ref().map(|shown| shown.lock.as_str());
         let channel = link.attach(lock.unwrap_or_default(), self.patience).await?;
-        let greeted = if place == SyncPlace::Worker {
-            let channel = self.ends_asleep(channel, &link);
-            self.greet(channel, audience).await
-        } else {
-            self.greet(channel, audience).await
+        let channel: Box<dyn Channel> = match place {
+            SyncPlace::Worker => Box::new(self.ends_asleep(channel, &link)),
+            _ => Box::new(channel),
         };
-        match greeted {
+        match self.greet(channel, audience).await {
             Ok(sync) => {
                 self.link = Some((place, link));
                 Ok(sync)

@@ -75,7 +75,7 @@ impl Worker {
     pub(super) fn is_in_reach(&self) -> bool {
         match &self.kind {
             Kind::Shared(frame) => frame.get().is_some_and(Frame::is_there),
-            Kind::Dedicated(_) => true,
+            Kind::Dedicated(_) => !self.ended.get(),
         }
     }
 
@@ -107,10 +107,6 @@ impl Worker {
             worker.terminate();
             self.ended.set(true);
         }
-    }
-
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended.get()
     }
 }
 
