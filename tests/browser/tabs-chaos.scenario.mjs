@@ -4,8 +4,6 @@
 // A failure names its seed: `STOREX_SEED=<seed>` makes the same troubles again, `STOREX_MODE=<name>` in one of the modes only.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Tabs, becomes } from './chaos-tabs.mjs';
@@ -14,6 +12,7 @@ import { Exchanges } from './exchanges.mjs';
 import { NativeDevices, Server, WIDE } from './programs.mjs';
 import { random } from './random.mjs';
 import { until } from './tab.mjs';
+import { temporary } from './temporary.mjs';
 
 /** How sync is made sure to run once: where the engine is, and what it holds. */
 const MODES = [
@@ -87,7 +86,8 @@ class Site {
 
   /** Does something with all of it, which is taken away afterwards. */
   async live(problems, work) {
-    this.#folder = await mkdtemp(join(tmpdir(), 'storex-tabs-'));
+    const { folder, remove } = await temporary('tabs');
+    this.#folder = folder;
     try {
       await this.#start();
       await work(this);
@@ -98,7 +98,7 @@ class Site {
     } finally {
       problems.push(...this.tabs?.problems ?? []);
       await this.#end();
-      await rm(this.#folder, { recursive: true, force: true });
+      await remove();
     }
   }
 
